@@ -1,0 +1,1 @@
+//! Accounts, endpoints, tariffs and bundles as reference data, validated as a whole, answered as of a time.

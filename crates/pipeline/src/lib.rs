@@ -1,0 +1,1 @@
+//! Intake, guide and rate as synchronous state machines over batches.

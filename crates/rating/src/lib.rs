@@ -1,0 +1,1 @@
+//! The meaning of money, quantities, tariffs, bundles and charges: pure.

@@ -1,0 +1,1 @@
+//! Wire formats and the runtimes that move batches and commit.

@@ -1,0 +1,1 @@
+//! An independent oracle, generators, scenario runner and fault injection: never in the binary.
