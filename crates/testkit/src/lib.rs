@@ -1,1 +1,3 @@
 //! An independent oracle, generators, scenario runner and fault injection: never in the binary.
+
+pub mod generator;
