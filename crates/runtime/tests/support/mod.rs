@@ -10,7 +10,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use serde_json::{Map, Value as Json, json};
 
 /// Encodes a value with the library's own writer, which validates it against the schema.
-pub fn encode(schema: &Schema, value: Value) -> Vec<u8> {
+pub(crate) fn encode(schema: &Schema, value: Value) -> Vec<u8> {
     let writer = GenericDatumWriter::builder(schema)
         .build()
         .expect("a writer for the schema");
@@ -20,7 +20,7 @@ pub fn encode(schema: &Schema, value: Value) -> Vec<u8> {
 }
 
 /// Decodes one datum and insists that every byte was used.
-pub fn decode(schema: &Schema, bytes: &[u8]) -> Value {
+pub(crate) fn decode(schema: &Schema, bytes: &[u8]) -> Value {
     let reader = GenericDatumReader::builder(schema)
         .build()
         .expect("a reader for the schema");
@@ -31,7 +31,7 @@ pub fn decode(schema: &Schema, bytes: &[u8]) -> Value {
 }
 
 /// Reads a fixture: every field of the schema is given, and nothing else.
-pub fn from_json(schema: &Schema, value: &Json) -> Value {
+pub(crate) fn from_json(schema: &Schema, value: &Json) -> Value {
     match schema {
         Schema::Record(record) => {
             let object = value.as_object().expect("an object");
@@ -97,7 +97,7 @@ pub fn from_json(schema: &Schema, value: &Json) -> Value {
 }
 
 /// The inverse of [`from_json`]. Decimals come out without trailing zeros.
-pub fn to_json(schema: &Schema, value: &Value) -> Json {
+pub(crate) fn to_json(schema: &Schema, value: &Value) -> Json {
     match (schema, value) {
         (Schema::Record(record), Value::Record(fields)) => {
             let each = record.fields.iter().zip(fields);
