@@ -1,1 +1,44 @@
-//! The meaning of money, quantities, tariffs, bundles and charges: pure.
+//! The meaning of money, quantities, zones, tariffs, bundles, account state and charges.
+//!
+//! Everything here is pure: no I/O, no clock, no randomness, no floats, no logging. Values come in, values go out, and
+//! every function is total: what cannot be rated is a [`SuspenseReason`], never a panic and never a silent zero.
+//!
+//! Reading order: a [`Leg`] (what has to be priced on one edge) meets the payer's state ([`Account`], [`Member`]) in
+//! [`rate_leg`], which draws bundles ([`draw`]), prices the rest ([`pricing`]) and emits a [`Charge`] with at most one
+//! balance delta.
+
+pub mod account;
+pub mod bundle;
+pub mod calendar;
+pub mod charge;
+pub mod command;
+pub mod draw;
+pub mod id;
+pub mod leg;
+pub mod matching;
+pub mod money;
+pub mod pricing;
+pub mod quantity;
+pub mod rate;
+mod rate_leg;
+pub mod reason;
+pub mod tariff;
+pub mod usage;
+pub mod zone;
+
+pub use account::{Account, Counter, Member};
+pub use bundle::{BundleScope, BundleTemplate, Element, Instance, Starts};
+pub use calendar::{Length, Month, TimeZone, Timestamp};
+pub use charge::{Charge, ChargeId, Delta, DeltaKind, Notification, Outputs, Segment};
+pub use command::{Command, CommandKind, CommandRefusal, apply_command};
+pub use id::{AccountId, AccountKind, Currency};
+pub use leg::{Edge, Leg, Mode, RateChoice, Status};
+pub use matching::{KeyFilter, Specificity, UsageMatch};
+pub use money::{Amount, Exact, Rounding, RoundingMode, UnitPrice};
+pub use quantity::{Unit, unit_of_service};
+pub use rate::{Rate, RateSpec};
+pub use rate_leg::{needs_member, rate_leg};
+pub use reason::{ChargeReason, SuspenseReason};
+pub use tariff::{Tariff, TariffSpec, TariffVersion, VersionSpec};
+pub use usage::UsageRecord;
+pub use zone::{Grade, NetworkPattern, Plmn, Zone};

@@ -1,0 +1,367 @@
+//! Pricing what no bundle covered: billable quantity, increments in their scope, tiers, packages, bands, connect fee
+//! (rules 10 to 13). Nothing here changes state; the caller applies what comes back.
+//!
+//! A scope (record, session, month) is a pair of running sums, units and exact amount. A record adds to the units; what that
+//! adds to the billable units is priced; the charge is the rounded sum so far less what was already charged (rule 12). The work
+//! does not depend on the number of increments.
+
+use crate::account::{Account, Counter, Member};
+use crate::calendar::{TimeZone, Timestamp};
+use crate::charge::{Segment, SegmentSource};
+use crate::leg::Leg;
+use crate::money::{Amount, Exact, UnitPrice};
+use crate::quantity::Unit;
+use crate::rate::{Band, Pricing, PricingSpec, Rate, Scope, Tier, WEEK_MINUTES};
+use crate::reason::SuspenseReason;
+use siphasher::sip128::{Hasher128, SipHasher13};
+use smallvec::SmallVec;
+use std::hash::Hash;
+
+/// How many stretches of bands one record may cross: more than a year of hourly bands.
+const MAX_BAND_STRETCHES: usize = 10_000;
+
+/// The price of the uncovered rest of a leg, and the state that goes with it.
+#[derive(Debug)]
+pub struct Priced<'a> {
+    /// Segments of this rate.
+    pub segments: SmallVec<[Segment<'a>; 1]>,
+    /// Rounded, before caps; never negative.
+    pub charged: Amount,
+    /// The scope's counter afterwards, where it outlives the record.
+    pub counter: Option<ScopedCounter>,
+    /// The session whose connect fee was charged here.
+    pub connected_session: Option<u128>,
+}
+
+/// A counter with its place.
+#[derive(Clone, Copy, Debug)]
+pub struct ScopedCounter {
+    /// Session or month; never record.
+    pub scope: Scope,
+    /// Key in the member's sessions or the account's counters.
+    pub key: u128,
+    /// The counter.
+    pub counter: Counter,
+}
+
+/// Billable units of a scope (rule 10): 0 if nothing is left to price, else
+/// `max(minimum - covered, ceil(units / increment) * increment)`. `None` on overflow.
+///
+/// Free units come off first (detail i); covered units lower the minimum and are never rounded (detail a).
+pub fn billable(rate: &Rate, uncovered: u64, covered: u64) -> Option<u64> {
+    let priced = uncovered.saturating_sub(rate.spec.free);
+    if priced == 0 {
+        return Some(0);
+    }
+    let rounded = priced.checked_next_multiple_of(rate.spec.increment)?;
+    Some(rounded.max(rate.spec.minimum.saturating_sub(covered)))
+}
+
+/// Prices `uncovered` units of a leg after `covered` units of it came from bundles.
+///
+/// # Errors
+/// `amount_overflow`, `duration_too_long`, `blocked`, `unit_mismatch`.
+pub fn price<'a>(
+    leg: &Leg<'a>,
+    rate: &'a Rate,
+    covered: u64,
+    uncovered: u64,
+    account: &Account,
+    member: Option<&Member>,
+) -> Result<Priced<'a>, SuspenseReason> {
+    if rate.is_blocked() {
+        return Err(SuspenseReason::Blocked);
+    }
+    if rate.spec.unit != leg.usage.unit {
+        return Err(SuspenseReason::UnitMismatch);
+    }
+    let place = counter_place(leg, rate);
+    let before = match place {
+        None => None,
+        Some((Scope::Month, key)) => account.counters.get(&key),
+        Some((Scope::Session | Scope::Record, key)) => member.and_then(|member| member.sessions.get(&key)),
+    };
+    let before = before.copied().unwrap_or_default();
+    let span = Span::new(rate, &before, covered, uncovered).ok_or(SuspenseReason::AmountOverflow)?;
+    let mut pricer = Pricer { rate, leg, segments: SmallVec::new(), exact: Exact::ZERO };
+    pricer.free(span.free);
+    let first_unit = leg.usage.event_time.plus_seconds(span.offset).ok_or(SuspenseReason::AmountOverflow)?;
+    let band_connect = pricer.span(&span, first_unit)?;
+    let connected_session = pricer.connect(band_connect, span.billed_to > span.billed_from, &before, member)?;
+    let priced = before.priced.checked_add(pricer.exact).ok_or(SuspenseReason::AmountOverflow)?;
+    let total = priced.round(rate.rounding).ok_or(SuspenseReason::AmountOverflow)?;
+    let charged = total.checked_sub(before.charged).ok_or(SuspenseReason::AmountOverflow)?.max(Amount::ZERO);
+    let counter = place.map(|(scope, key)| ScopedCounter {
+        scope,
+        key,
+        counter: Counter {
+            uncovered: span.uncovered_total,
+            covered: span.covered_total,
+            billed: span.billed_to,
+            priced,
+            charged: total.max(before.charged),
+            connected: false,
+            last_event: before.last_event.max(leg.usage.event_time),
+        },
+    });
+    Ok(Priced { segments: pricer.segments, charged, counter, connected_session })
+}
+
+/// Notes covered units in the scope of a rate that was not needed, because they lower its minimum (detail a).
+pub(crate) fn note_covered(
+    leg: &Leg<'_>,
+    rate: &Rate,
+    covered: u64,
+    account: &Account,
+    member: Option<&Member>,
+) -> Option<ScopedCounter> {
+    if rate.spec.minimum == 0 || rate.spec.unit != leg.usage.unit {
+        return None;
+    }
+    let (scope, key) = counter_place(leg, rate)?;
+    let before = match scope {
+        Scope::Month => account.counters.get(&key),
+        Scope::Session | Scope::Record => member.and_then(|member| member.sessions.get(&key)),
+    };
+    let mut counter = before.copied().unwrap_or_default();
+    counter.covered = counter.covered.saturating_add(covered);
+    counter.last_event = counter.last_event.max(leg.usage.event_time);
+    Some(ScopedCounter { scope, key, counter })
+}
+
+/// Where the counter of a leg and rate lives; `None` for what counts within the record.
+///
+/// The payee is part of the key, so that a move starts afresh (rule 6); a session starts afresh with a new version, a month goes on (detail c).
+fn counter_place(leg: &Leg<'_>, rate: &Rate) -> Option<(Scope, u128)> {
+    let mut hasher = SipHasher13::new();
+    match rate.spec.scope {
+        Scope::Record => return None,
+        Scope::Session => {
+            leg.usage.session_id.as_deref()?.hash(&mut hasher);
+            leg.usage.source.hash(&mut hasher);
+            rate.version_from.hash(&mut hasher);
+        }
+        Scope::Month => leg.edge.time_zone.month_of(leg.usage.event_time).hash(&mut hasher),
+    }
+    leg.edge.payee.hash(&mut hasher);
+    rate.key.hash(&mut hasher);
+    Some((rate.spec.scope, hasher.finish128().as_u128()))
+}
+
+/// The key under which a session on an edge remembers its connect fee.
+fn connect_key(leg: &Leg<'_>) -> Option<u128> {
+    let mut hasher = SipHasher13::new();
+    leg.usage.session_id.as_deref()?.hash(&mut hasher);
+    leg.usage.source.hash(&mut hasher);
+    leg.edge.payee.hash(&mut hasher);
+    "connect".hash(&mut hasher);
+    Some(hasher.finish128().as_u128())
+}
+
+/// What a record adds to its scope.
+struct Span {
+    uncovered_total: u64,
+    covered_total: u64,
+    billed_from: u64,
+    billed_to: u64,
+    /// Free units used by this record.
+    free: u64,
+    /// Units of this record that are neither covered nor free.
+    used: u64,
+    /// Units into the record at which its first newly billed increment starts.
+    offset: u64,
+}
+
+impl Span {
+    fn new(rate: &Rate, before: &Counter, covered: u64, uncovered: u64) -> Option<Span> {
+        let uncovered_total = before.uncovered.checked_add(uncovered)?;
+        let covered_total = before.covered.checked_add(covered)?;
+        // A lowered minimum never turns into a credit (rule 10), so what was billed stays billed.
+        let billed_to = billable(rate, uncovered_total, covered_total)?.max(before.billed);
+        let free_before = before.uncovered.min(rate.spec.free);
+        let free = uncovered_total.min(rate.spec.free) - free_before;
+        let ahead = before.billed.saturating_sub(before.uncovered - free_before);
+        Some(Span {
+            uncovered_total,
+            covered_total,
+            billed_from: before.billed,
+            billed_to,
+            free,
+            used: uncovered - free,
+            offset: covered.checked_add(free)?.checked_add(ahead)?,
+        })
+    }
+}
+
+struct Pricer<'a, 'l> {
+    rate: &'a Rate,
+    leg: &'l Leg<'a>,
+    segments: SmallVec<[Segment<'a>; 1]>,
+    exact: Exact,
+}
+
+impl<'a> Pricer<'a, '_> {
+    fn free(&mut self, units: u64) {
+        if units > 0 {
+            let source = SegmentSource::Free(self.rate);
+            self.segments.push(Segment { source, quantity: units, billable: 0, amount: Exact::ZERO });
+        }
+    }
+
+    /// Prices newly billed units; returns the connect fee of the band of the first of them.
+    fn span(&mut self, span: &Span, first_unit: Timestamp) -> Result<i128, SuspenseReason> {
+        let units = span.billed_to - span.billed_from;
+        match (&self.rate.pricing, &self.rate.spec.pricing) {
+            (Pricing::Unit(per_unit), PricingSpec::Unit(price)) => {
+                self.push(*price, span.used, units, *per_unit, units)?;
+                Ok(self.rate.connect)
+            }
+            (Pricing::Tiers(tiers), PricingSpec::Tiers(specs)) => {
+                self.tiers(tiers, |index| specs[index].price, span)?;
+                Ok(self.rate.connect)
+            }
+            (Pricing::Package { size, price }, PricingSpec::Package { price: written, .. }) => {
+                let blocks = span.billed_to.div_ceil(*size) - span.billed_from.div_ceil(*size);
+                if let Some(per_package) = UnitPrice::new(*written, *size) {
+                    self.push(per_package, span.used, units, *price, blocks)?;
+                }
+                Ok(self.rate.connect)
+            }
+            (Pricing::Bands { bands, week }, PricingSpec::Bands(specs)) => {
+                self.bands(bands, week, |index| specs[index].price, span, first_unit)
+            }
+            (Pricing::Blocked, _) => Err(SuspenseReason::Blocked),
+            (Pricing::Unit(_) | Pricing::Tiers(_) | Pricing::Package { .. } | Pricing::Bands { .. }, _) => {
+                unreachable!("a rate is compiled from its own specification")
+            }
+        }
+    }
+
+    /// `steps` are units, or packages, at `price` over the rate's denominator.
+    fn push(
+        &mut self,
+        unit_price: UnitPrice,
+        quantity: u64,
+        billable: u64,
+        price: i128,
+        steps: u64,
+    ) -> Result<(), SuspenseReason> {
+        let amount = self.amount(price, steps)?;
+        self.exact = self.exact.checked_add(amount).ok_or(SuspenseReason::AmountOverflow)?;
+        let source = SegmentSource::Tariff { rate: self.rate, unit_price };
+        self.segments.push(Segment { source, quantity, billable, amount });
+        Ok(())
+    }
+
+    fn amount(&self, price: i128, steps: u64) -> Result<Exact, SuspenseReason> {
+        let numerator = price.checked_mul(i128::from(steps)).ok_or(SuspenseReason::AmountOverflow)?;
+        Exact::new(numerator, self.rate.denominator).ok_or(SuspenseReason::AmountOverflow)
+    }
+
+    fn fee(&mut self, source: SegmentSource<'a>, fee: i128) -> Result<(), SuspenseReason> {
+        let amount = self.amount(fee, 1)?;
+        self.exact = self.exact.checked_add(amount).ok_or(SuspenseReason::AmountOverflow)?;
+        self.segments.push(Segment { source, quantity: 0, billable: 0, amount });
+        Ok(())
+    }
+
+    fn tiers(&mut self, tiers: &[Tier], price: impl Fn(usize) -> UnitPrice, span: &Span) -> Result<(), SuspenseReason> {
+        let (from, to) = (span.billed_from, span.billed_to);
+        let mut quantity = span.used;
+        for (index, tier) in tiers.iter().enumerate() {
+            let is_last = to <= tier.to;
+            let units = to.min(tier.to).saturating_sub(from.max(tier.from));
+            let is_current = (tier.from..tier.to).contains(&from) || (is_last && tier.to == from);
+            if units == 0 && !(is_last && is_current) {
+                continue;
+            }
+            let used = if is_last { quantity } else { quantity.min(units) };
+            quantity -= used;
+            self.push(price(index), used, units, tier.per_unit, units)?;
+            if units > 0 && from <= tier.from && tier.flat > 0 {
+                self.fee(SegmentSource::Flat(self.rate), tier.flat)?;
+            }
+            if is_last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Each increment costs the price of the band in which it starts (rule 13); data takes the band of its event time (detail e).
+    fn bands(
+        &mut self,
+        bands: &[Band],
+        week: &[(u16, u8)],
+        price: impl Fn(usize) -> UnitPrice,
+        span: &Span,
+        first_unit: Timestamp,
+    ) -> Result<i128, SuspenseReason> {
+        let zone = &self.rate.time_zone;
+        let is_timed = self.rate.spec.unit == Unit::Seconds;
+        let start = if is_timed { first_unit } else { self.leg.usage.event_time };
+        let (first_band, mut boundary) = band_at(zone, week, start).ok_or(SuspenseReason::AmountOverflow)?;
+        let mut units = span.billed_to - span.billed_from;
+        if !is_timed || units == 0 {
+            self.push(price(first_band), span.used, units, bands[first_band].per_unit, units)?;
+            return Ok(bands[first_band].connect);
+        }
+        let step_ms = i128::from(self.rate.spec.increment) * 1000;
+        let (mut at, mut band, mut quantity) = (start, first_band, span.used);
+        for _ in 0..MAX_BAND_STRETCHES {
+            let to_boundary = i128::from(boundary.millis()) - i128::from(at.millis());
+            let increments = (to_boundary + step_ms - 1) / step_ms;
+            let stretch = increments.saturating_mul(i128::from(self.rate.spec.increment));
+            let taken = u64::try_from(stretch).unwrap_or(u64::MAX).min(units);
+            units -= taken;
+            let used = if units == 0 { quantity } else { quantity.min(taken) };
+            quantity -= used;
+            self.push(price(band), used, taken, bands[band].per_unit, taken)?;
+            if units == 0 {
+                return Ok(bands[first_band].connect);
+            }
+            at = at.plus_seconds(taken).ok_or(SuspenseReason::AmountOverflow)?;
+            (band, boundary) = band_at(zone, week, at).ok_or(SuspenseReason::AmountOverflow)?;
+        }
+        Err(SuspenseReason::DurationTooLong)
+    }
+
+    /// Charges the connect fee once per session, if a unit was priced; returns the session to mark.
+    fn connect(
+        &mut self,
+        fee: i128,
+        is_priced: bool,
+        before: &Counter,
+        member: Option<&Member>,
+    ) -> Result<Option<u128>, SuspenseReason> {
+        if fee == 0 || !is_priced || before.connected {
+            return Ok(None);
+        }
+        let session = connect_key(self.leg);
+        let known = session.and_then(|key| member?.sessions.get(&key));
+        if known.is_some_and(|counter| counter.connected) {
+            return Ok(None);
+        }
+        self.fee(SegmentSource::Connect(self.rate), fee)?;
+        Ok(session)
+    }
+}
+
+/// The band that holds an instant, and the next instant at which another may begin: the end of the range, or a change of the zone's offset.
+fn band_at(zone: &TimeZone, week: &[(u16, u8)], at: Timestamp) -> Option<(usize, Timestamp)> {
+    let instant = at.to_jiff()?;
+    let local = zone.jiff().to_datetime(instant);
+    let day = u16::try_from(local.weekday().to_monday_zero_offset()).ok()?;
+    let minute = day * 1440 + u16::try_from(local.hour()).ok()? * 60 + u16::try_from(local.minute()).ok()?;
+    let position = week.partition_point(|(from, _)| *from <= minute).checked_sub(1)?;
+    let (_, band) = week.get(position)?;
+    let end = week.get(position + 1).map_or(WEEK_MINUTES, |(from, _)| *from);
+    // Local time runs with the instant up to the next change of offset, so the distance to the end is exact until there.
+    let into_minute = i64::from(local.second()) * 1000 + i64::from(local.subsec_nanosecond()) / 1_000_000;
+    let to_end = i64::from(end - minute) * 60_000 - into_minute;
+    let mut boundary = at.millis().checked_add(to_end)?;
+    if let Some(transition) = zone.jiff().following(instant).next() {
+        boundary = boundary.min(transition.timestamp().as_millisecond());
+    }
+    Some((usize::from(*band), Timestamp::from_millis(boundary)))
+}

@@ -1,0 +1,101 @@
+//! Stable codes: why a charge is what it is, and why something waits in suspense.
+
+/// Why a charge has its amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChargeReason {
+    /// Priced by a tariff, wholly or beyond what a bundle covered.
+    Rated,
+    /// Covered in full by bundles.
+    Bundle,
+    /// A reseller without a tenant tariff: free by intent (rule 5).
+    NoTariff,
+    /// Nothing was used (detail l).
+    ZeroQuantity,
+    /// The fee of a bundle that became active (rule 19).
+    BundleFee,
+}
+
+impl ChargeReason {
+    /// The stable name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            ChargeReason::Rated => "rated",
+            ChargeReason::Bundle => "bundle",
+            ChargeReason::NoTariff => "no_tariff",
+            ChargeReason::ZeroQuantity => "zero_quantity",
+            ChargeReason::BundleFee => "bundle_fee",
+        }
+    }
+}
+
+macro_rules! suspense_reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $scope:literal, $todo:literal;)+) => {
+        /// Why a record or a leg waits in suspense. The names are stable: they stand on the wire, in metrics and in docs/suspense.md.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum SuspenseReason { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl SuspenseReason {
+            /// Every reason, in the order of the reference page.
+            pub const ALL: &'static [SuspenseReason] = &[$(SuspenseReason::$variant,)+];
+
+            /// The stable name.
+            pub fn name(self) -> &'static str {
+                match self { $(SuspenseReason::$variant => $name,)+ }
+            }
+
+            /// What waits: the whole `record` or one `leg`.
+            pub fn scope(self) -> &'static str {
+                match self { $(SuspenseReason::$variant => $scope,)+ }
+            }
+
+            /// What it means.
+            pub fn meaning(self) -> &'static str {
+                match self { $(SuspenseReason::$variant => concat!($($doc,)+).trim_ascii(),)+ }
+            }
+
+            /// What an operator does about it.
+            pub fn remedy(self) -> &'static str {
+                match self { $(SuspenseReason::$variant => $todo,)+ }
+            }
+        }
+    };
+}
+
+suspense_reasons! {
+    /// The bytes are not a record: broken JSON, CSV or Avro, text that is not UTF-8, too long.
+    Undecodable = "undecodable", "record", "correct the producer and send the record again; recycling decodes again";
+    /// A field is missing, malformed or out of range: no id, a negative or overflowing quantity, an unknown unit, an impossible time.
+    InvalidRecord = "invalid_record", "record", "correct the producer; the detail names every field at fault";
+    /// The event time lies further ahead of the clock than the configured tolerance.
+    FutureEvent = "future_event", "record", "check the clock of the network element, then recycle";
+    /// The event time is older than the window in which duplicates are remembered (rule 26).
+    TooLate = "too_late", "record", "decide whether it was charged before; recycle to charge it";
+    /// The same (source, id) came before with another payload (rule 26).
+    DuplicateConflict = "duplicate_conflict", "record", "ask the producer which payload is right";
+    /// No endpoint or account has this identity at the event time.
+    UnknownEndpoint = "unknown_endpoint", "record", "add the endpoint to the reference data, then recycle";
+    /// Identities of one record name different endpoints (detail I).
+    IdentityConflict = "identity_conflict", "record", "correct the SIM inventory or the producer, then recycle";
+    /// The endpoint is not active at the event time, or has no customer or endpoint group (rule 7).
+    EndpointInactive = "endpoint_inactive", "record", "activate the endpoint as of the event time, then recycle";
+    /// The payer was suspended at the event time (rule 7).
+    AccountSuspended = "account_suspended", "leg", "lift the suspension as of the event time, then recycle";
+    /// The payer was closed at the event time (rule 7).
+    AccountClosed = "account_closed", "leg", "decide who pays";
+    /// The payer may not use this sponsor network (rule 9).
+    SponsorNotAllowed = "sponsor_not_allowed", "leg", "allow the sponsor on the account, then recycle";
+    /// The payer may not use this subscription type (rule 9).
+    SubscriptionTypeNotAllowed = "subscription_type_not_allowed", "leg", "allow the subscription type on the account, then recycle";
+    /// A customer, or an endpoint with a plan, has no tariff for what no bundle covers (rule 5, detail m).
+    TariffMissing = "tariff_missing", "leg", "give the account a tariff as of the event time, then recycle";
+    /// The tariff has no rate that matches, or no version in force (rule 9, detail m).
+    NoRate = "no_rate", "leg", "add the rate, then recycle";
+    /// The tariff blocks this use (rule 9).
+    Blocked = "blocked", "leg", "find out why the network let it pass; unblock and recycle to charge it";
+    /// The record's unit is not the unit of the rate.
+    UnitMismatch = "unit_mismatch", "leg", "correct the producer's unit or the tariff, then recycle";
+    /// An amount, a balance or a counter left its range.
+    AmountOverflow = "amount_overflow", "leg", "check the quantity and the price";
+    /// A banded record crosses more bands than are followed.
+    DurationTooLong = "duration_too_long", "leg", "check the duration";
+}

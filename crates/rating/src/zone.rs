@@ -1,0 +1,133 @@
+//! Where use happened: networks, and rate zones with their grade of specificity (rule 9).
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A network as measured: MCC, and where known an MNC of 2 or 3 digits. MNC is text: 310-41 is not 310-410 (case 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Plmn {
+    mcc: u16,
+    mnc: u16,
+    mnc_digits: u8,
+}
+
+impl Plmn {
+    /// An MCC of 3 digits and an optional MNC of 2 or 3 digits.
+    pub fn new(mcc: &str, mnc: Option<&str>) -> Option<Plmn> {
+        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();
+        let mnc = mnc.unwrap_or("");
+        if mcc.len() != 3 || !matches!(mnc.len(), 0 | 2 | 3) {
+            return None;
+        }
+        let mnc_value = if mnc.is_empty() { 0 } else { digits(mnc)? };
+        Some(Plmn { mcc: digits(mcc)?, mnc: mnc_value, mnc_digits: mnc.len() as u8 })
+    }
+
+    /// `234` or `234-15`.
+    pub fn parse(text: &str) -> Option<Plmn> {
+        match text.split_once('-') {
+            Some((_, "")) => None,
+            Some((mcc, mnc)) => Plmn::new(mcc, Some(mnc)),
+            None => Plmn::new(text, None),
+        }
+    }
+
+    /// The country: this network without its MNC.
+    #[must_use]
+    pub fn country(self) -> Plmn {
+        Plmn { mcc: self.mcc, mnc: 0, mnc_digits: 0 }
+    }
+
+    /// Whether only a country is known.
+    pub fn is_country(self) -> bool {
+        self.mnc_digits == 0
+    }
+}
+
+impl fmt::Display for Plmn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mnc_digits {
+            0 => write!(f, "{:03}", self.mcc),
+            2 => write!(f, "{:03}-{:02}", self.mcc, self.mnc),
+            _ => write!(f, "{:03}-{:03}", self.mcc, self.mnc),
+        }
+    }
+}
+
+/// An entry of a zone: a country (MCC) or one network; the same form as a measured network.
+pub type NetworkPattern = Plmn;
+
+/// How specific a zone's networks are (rule 9): network > named group > country > root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Grade {
+    /// Everywhere.
+    Root,
+    /// A set of MCCs.
+    Country,
+    /// Several networks, or a mixture.
+    Group,
+    /// Exactly one network.
+    Network,
+}
+
+/// A rate zone: where use happened and, for voice and SMS, what number was called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Zone {
+    name: Arc<str>,
+    grade: Grade,
+    networks: Box<[NetworkPattern]>,
+    prefixes: Box<[Box<str>]>,
+}
+
+impl Zone {
+    /// The grade follows from the networks (docs/reference-data.md, zones).
+    pub fn new(name: &str, networks: Vec<NetworkPattern>, prefixes: Vec<Box<str>>) -> Zone {
+        let grade = match &networks[..] {
+            [] => Grade::Root,
+            all if all.iter().all(|network| network.is_country()) => Grade::Country,
+            [_] => Grade::Network,
+            _ => Grade::Group,
+        };
+        Zone { name: Arc::from(name), grade, networks: networks.into(), prefixes: prefixes.into() }
+    }
+
+    /// The built-in zone that matches everything.
+    pub fn root() -> Zone {
+        Zone::new("root", Vec::new(), Vec::new())
+    }
+
+    /// The zone's name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// How specific the networks are.
+    pub fn grade(&self) -> Grade {
+        self.grade
+    }
+
+    /// Countries and networks; empty means everywhere.
+    pub fn networks(&self) -> &[NetworkPattern] {
+        &self.networks
+    }
+
+    /// Called-number prefixes; empty means any destination or none.
+    pub fn prefixes(&self) -> &[Box<str>] {
+        &self.prefixes
+    }
+
+    /// Whether the zone holds this network.
+    pub fn holds_network(&self, network: Option<Plmn>) -> bool {
+        self.networks.is_empty()
+            || network.is_some_and(|at| self.networks.iter().any(|entry| *entry == at || *entry == at.country()))
+    }
+
+    /// The length of the longest called prefix that matches; `Some(0)` where the zone names none; `None` where none matches.
+    pub fn prefix_length(&self, destination: Option<&str>) -> Option<usize> {
+        if self.prefixes.is_empty() {
+            return Some(0);
+        }
+        let called = destination?;
+        self.prefixes.iter().filter(|prefix| called.starts_with(&***prefix)).map(|prefix| prefix.len()).max()
+    }
+}
