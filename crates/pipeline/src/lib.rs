@@ -1,1 +1,24 @@
-//! Intake, guide and rate as synchronous state machines over batches.
+//! Intake, guide and rate as synchronous state machines over batches: in a batch and the facts it needs, out what it puts out.
+//!
+//! | step | in | out | state |
+//! | --- | --- | --- | --- |
+//! | [`intake`] | fields of a record as decoded | a validated record with its identity and payload hash, or a fault | none |
+//! | [`duplicates`] | identity, payload hash, event time | new, duplicate, conflict, too late | recent record ids, the clock of ticks |
+//! | [`guide`] | a new record, a snapshot | one leg per level, or a reason to wait | none |
+//! | [`rate`] | legs and commands of the owned accounts, in order | charges, deltas, notifications, suspended legs | accounts |
+//!
+//! [`totals`] proves for each batch that nothing was lost or doubled. No module here knows files, Kafka or Scylla.
+
+pub mod duplicates;
+pub mod guide;
+pub mod intake;
+pub mod rate;
+pub mod raw;
+pub mod totals;
+
+pub use duplicates::{Admission, Duplicates};
+pub use guide::{Guided, guide};
+pub use intake::{Fault, IntakeRules, Intaken, intake_command, intake_usage};
+pub use rate::{Entry, RateOutcome, RateShard, RatedTask, Task, Work};
+pub use raw::{Field, RawCommand, RawUsage, RawValue};
+pub use totals::{ControlMismatch, ControlTotals};

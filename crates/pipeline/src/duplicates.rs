@@ -1,0 +1,100 @@
+//! Duplicate removal (rule 26): the same (source, id) is admitted once within a window measured against the clock of ticks.
+//!
+//! An id costs 16 bytes in a table that is at most 7/8 full (18 to 37 bytes an id, as the table doubles). The key is the low half
+//! of the identity hash; the value packs 40 bits of payload hash with the hour of the event. Two ids with the same key differ
+//! in payload and so land in suspense as a conflict, never in silence.
+
+use hashbrown::HashMap;
+use rating::Timestamp;
+
+const HOUR_MS: i64 = 3_600_000;
+const HOUR_BITS: u32 = 24;
+
+/// What becomes of a record or command by its identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// First seen.
+    New,
+    /// Seen with the same payload.
+    Duplicate,
+    /// Seen with another payload.
+    Conflict,
+    /// Older than the window: whether it was seen cannot be known.
+    TooLate,
+}
+
+/// Recent identities.
+#[derive(Debug, Default)]
+pub struct Duplicates {
+    seen: HashMap<u64, u64>,
+    window_hours: Option<u32>,
+    clock: Option<Timestamp>,
+    swept_hour: i64,
+    added: Vec<(u64, u64)>,
+}
+
+impl Duplicates {
+    /// Remembers identities for a number of hours behind the clock of ticks; `None` remembers all.
+    pub fn new(window_hours: Option<u32>) -> Duplicates {
+        Duplicates { window_hours, ..Duplicates::default() }
+    }
+
+    /// Decides about one identity and remembers it if it is new.
+    pub fn admit(&mut self, key: u128, payload: u64, event_time: Timestamp) -> Admission {
+        let hour = event_time.millis().div_euclid(HOUR_MS);
+        if self.horizon().is_some_and(|horizon| hour < horizon) {
+            return Admission::TooLate;
+        }
+        let packed = (payload << HOUR_BITS) | (u64::try_from(hour).unwrap_or(0) & ((1 << HOUR_BITS) - 1));
+        let short = key as u64;
+        match self.seen.entry(short) {
+            hashbrown::hash_map::Entry::Occupied(known) if *known.get() >> HOUR_BITS == packed >> HOUR_BITS => {
+                Admission::Duplicate
+            }
+            hashbrown::hash_map::Entry::Occupied(_) => Admission::Conflict,
+            hashbrown::hash_map::Entry::Vacant(free) => {
+                free.insert(packed);
+                self.added.push((short, packed));
+                Admission::New
+            }
+        }
+    }
+
+    /// Moves the clock; it never goes back. Identities behind the window are forgotten, once an hour of the clock.
+    pub fn tick(&mut self, instant: Timestamp) {
+        self.clock = Some(self.clock.map_or(instant, |clock| clock.max(instant)));
+        if let Some(horizon) = self.horizon().filter(|horizon| *horizon > self.swept_hour) {
+            self.swept_hour = horizon;
+            self.seen.retain(|_, packed| (*packed & ((1 << HOUR_BITS) - 1)) as i64 >= horizon);
+        }
+    }
+
+    /// The clock of ticks.
+    pub fn clock(&self) -> Option<Timestamp> {
+        self.clock
+    }
+
+    fn horizon(&self) -> Option<i64> {
+        Some(self.clock?.millis().div_euclid(HOUR_MS) - i64::from(self.window_hours?))
+    }
+
+    /// Takes what was remembered since the last call: what a commit has to write down.
+    pub fn take_added(&mut self) -> Vec<(u64, u64)> {
+        std::mem::take(&mut self.added)
+    }
+
+    /// Puts back what a commit wrote down.
+    pub fn restore(&mut self, entries: impl IntoIterator<Item = (u64, u64)>) {
+        self.seen.extend(entries);
+    }
+
+    /// How many identities are remembered.
+    pub fn len(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Whether none is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.seen.is_empty()
+    }
+}

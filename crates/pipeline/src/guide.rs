@@ -1,0 +1,80 @@
+//! Guide: from a record to one leg per level. Reads a snapshot, never balances or allowances.
+
+use crate::intake::Intaken;
+use directory::snapshot::{LineageEdge, Snapshot};
+use rating::command::{Command, CommandKind, CommandRefusal, GuidedCommand};
+use rating::leg::Leg;
+use rating::{AccountId, SuspenseReason};
+
+/// The legs of one record: level by level, lowest first.
+#[derive(Clone, Copy, Debug)]
+pub struct Guided<'a> {
+    intaken: &'a Intaken,
+    endpoint: Option<&'a str>,
+    own: Option<&'a LineageEdge>,
+    above: &'a [LineageEdge],
+}
+
+impl<'a> Guided<'a> {
+    /// The legs, lowest level first. The rate of a level is looked up here.
+    pub fn legs(self) -> impl Iterator<Item = Leg<'a>> {
+        self.own.into_iter().chain(self.above).map(move |step| Leg {
+            usage: &self.intaken.record,
+            usage_key: self.intaken.key,
+            endpoint: self.endpoint,
+            edge: &step.edge,
+            rate: step.rate_for(&self.intaken.record),
+        })
+    }
+
+    /// The levels, for counting, without looking up rates.
+    pub fn levels(self) -> impl Iterator<Item = u8> {
+        self.own.into_iter().chain(self.above).map(|step| step.edge.level)
+    }
+}
+
+/// Resolves a record.
+///
+/// # Errors
+/// `unknown_endpoint`, `identity_conflict`, `endpoint_inactive`: the record waits as a whole (rule 3).
+pub fn guide<'a>(intaken: &'a Intaken, snapshot: &'a Snapshot) -> Result<Guided<'a>, SuspenseReason> {
+    let lineage = snapshot.lineage_for(&intaken.record)?;
+    Ok(Guided { intaken, endpoint: lineage.endpoint, own: lineage.own, above: lineage.above })
+}
+
+/// Resolves a command: the edge of its account, the template of its bundle, and whether its issuer may issue it (rule 23).
+///
+/// # Errors
+/// The refusal.
+pub fn guide_command<'a>(
+    key: u128,
+    command: &'a Command,
+    snapshot: &'a Snapshot,
+) -> Result<GuidedCommand<'a>, CommandRefusal> {
+    let edge = snapshot.edge_of(&command.account_id, command.effective_time).ok_or(CommandRefusal::UnknownAccount)?;
+    if !snapshot.is_ancestor(&command.issued_by, &command.account_id, command.effective_time) {
+        return Err(CommandRefusal::NotAnAncestor);
+    }
+    let template = match &command.kind {
+        CommandKind::BuyBundle { bundle, .. } => Some(snapshot.bundle(bundle).ok_or(CommandRefusal::UnknownBundle)?),
+        CommandKind::TopUp(_)
+        | CommandKind::Debit(_)
+        | CommandKind::Credit(_)
+        | CommandKind::CancelBundle(_)
+        | CommandKind::SuspendBundle(_)
+        | CommandKind::ActivateBundle(_)
+        | CommandKind::SuspendAccount
+        | CommandKind::ActivateAccount => None,
+    };
+    Ok(GuidedCommand { command, key, edge, template })
+}
+
+/// Which of `shards` owns an account: by its owner, so that an endpoint's account stands with its customer's.
+pub fn shard_of(account: &AccountId, shards: usize) -> usize {
+    // FNV-1a: stable across versions and machines, because partition numbers are written down.
+    let hash = account
+        .owner()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    ((hash ^ (hash >> 32)) % shards.max(1) as u64) as usize
+}
