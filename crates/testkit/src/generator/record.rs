@@ -76,7 +76,7 @@ impl UsageRecord {
         if let Some(rating_group) = self.rating_group {
             write!(output, ",\"rating_group\":{rating_group}")?;
         }
-        write_text(output, "sponsor", &self.sponsor)?;
+        write_text(output, "sponsor", self.sponsor)?;
         if !self.subscription_type.is_empty() {
             write!(
                 output,

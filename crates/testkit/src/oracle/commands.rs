@@ -1,0 +1,359 @@
+//! Commands and grants: applied once each, from an ancestor (rules 15 to 19 and 23).
+
+use super::Oracle;
+use super::allowances::{Instance, State};
+use super::guide::endpoint_account;
+use super::outcome::{Charge, CommandOutcome, CommandResult};
+use super::rates::{Bundle, Starts};
+use super::record::Command;
+use super::reference::Status;
+use super::values::{self, amount_text};
+use jiff::tz::TimeZone;
+use num_rational::BigRational;
+use num_traits::{Signed, Zero};
+
+/// An account that can be charged, as of a moment.
+struct Payer {
+    payee: String,
+    currency: String,
+    prepaid: bool,
+    zone: TimeZone,
+    /// The endpoint of an endpoint account.
+    endpoint: Option<String>,
+}
+
+impl Oracle {
+    /// Buys what the reference data grants, as commands with the ids `reference:ACCOUNT:BUNDLE[:ENDPOINT]`.
+    pub(super) fn apply_grants(&mut self) {
+        let mut commands = Vec::new();
+        let mut command = |account: &str, grant: &super::reference::Grant| {
+            let endpoint = grant
+                .endpoint
+                .as_ref()
+                .map(|endpoint| format!(":{endpoint}"))
+                .unwrap_or_default();
+            commands.push(Command {
+                id: format!("reference:{account}:{}{endpoint}", grant.bundle),
+                kind: "buy_bundle".to_owned(),
+                account: account.to_owned(),
+                issued_by: String::new(),
+                effective: grant.at,
+                amount: None,
+                currency: None,
+                bundle: Some(grant.bundle.clone()),
+                endpoint: grant.endpoint.clone(),
+            });
+        };
+        for account in &self.reference.accounts {
+            account
+                .grants
+                .iter()
+                .for_each(|grant| command(&account.name, grant));
+        }
+        for endpoint in &self.reference.endpoints {
+            for (customer, plan) in &endpoint.plans {
+                let account = endpoint_account(customer, &endpoint.name);
+                plan.grants
+                    .iter()
+                    .for_each(|grant| command(&account, grant));
+            }
+        }
+        for command in commands {
+            if !self.commands.contains(&command.id) {
+                let outcome = self.apply_once(&command);
+                self.grants.push(outcome);
+            }
+        }
+    }
+
+    pub(super) fn command(&mut self, command: &Command) -> CommandOutcome {
+        if self.commands.contains(&command.id) {
+            return self.outcome(command, CommandResult::Duplicate, Vec::new());
+        }
+        if !self.is_ancestor(&command.issued_by, &command.account, command.effective) {
+            self.commands.insert(command.id.clone());
+            let text = format!(
+                "{:?} is no ancestor of {:?}",
+                command.issued_by, command.account
+            );
+            return self.outcome(command, CommandResult::Refused(text), Vec::new());
+        }
+        self.apply_once(command)
+    }
+
+    fn apply_once(&mut self, command: &Command) -> CommandOutcome {
+        self.commands.insert(command.id.clone());
+        let mut fees = Vec::new();
+        let applied = match command.kind.as_str() {
+            "top_up" | "credit" => self.add_money(command, 1),
+            "debit" => self.add_money(command, -1),
+            "buy_bundle" => self.buy(command, &mut fees),
+            "cancel_bundle" => self.cancel(command),
+            "suspend" if command.bundle.is_some() => self.suspend_bundle(command),
+            "activate" if command.bundle.is_some() => self.activate_bundle(command, &mut fees),
+            "suspend" => self.set_status(command, Status::Suspended),
+            "activate" => self.set_status(command, Status::Active),
+            other => Err(format!("kind {other:?}")),
+        };
+        let result = applied.map_or_else(CommandResult::Refused, |()| CommandResult::Applied);
+        self.outcome(command, result, fees)
+    }
+
+    fn outcome(
+        &self,
+        command: &Command,
+        result: CommandResult,
+        fees: Vec<Charge>,
+    ) -> CommandOutcome {
+        let known = self.payer(&command.account, command.effective).is_ok();
+        let balance = known.then(|| {
+            let money = self
+                .money
+                .get(&command.account)
+                .cloned()
+                .unwrap_or_default();
+            (amount_text(&money.balance), money.sequence)
+        });
+        CommandOutcome {
+            id: command.id.clone(),
+            result,
+            balance,
+            fees,
+        }
+    }
+
+    /// For an endpoint account its customer counts as an ancestor (detail B).
+    fn is_ancestor(&self, issuer: &str, account: &str, moment: i64) -> bool {
+        match account.split_once('/') {
+            Some((customer, _)) => issuer == customer || self.is_ancestor(issuer, customer, moment),
+            None => self
+                .reference
+                .above(account, moment)
+                .iter()
+                .any(|above| above == issuer),
+        }
+    }
+
+    fn payer(&self, account: &str, moment: i64) -> Result<Payer, String> {
+        let unknown = || format!("no account {account:?}");
+        if let Some((customer, endpoint)) = account.split_once('/') {
+            let definition = self.reference.account(customer).ok_or_else(unknown)?;
+            let plans = &self.reference.endpoint(endpoint).ok_or_else(unknown)?.plans;
+            let (_, plan) = plans
+                .iter()
+                .rfind(|(of, _)| of == customer)
+                .ok_or_else(unknown)?;
+            return Ok(Payer {
+                payee: customer.to_owned(),
+                currency: definition.currency.clone(),
+                prepaid: plan.prepaid,
+                zone: TimeZone::UTC,
+                endpoint: Some(endpoint.to_owned()),
+            });
+        }
+        let definition = self.reference.account(account).ok_or_else(unknown)?;
+        Ok(Payer {
+            payee: definition
+                .at(moment)
+                .parent
+                .clone()
+                .ok_or_else(|| format!("{account:?} is charged by nobody"))?,
+            currency: definition.currency.clone(),
+            prepaid: definition.prepaid,
+            zone: definition.zone.clone(),
+            endpoint: None,
+        })
+    }
+
+    fn add_money(&mut self, command: &Command, sign: i32) -> Result<(), String> {
+        let payer = self.payer(&command.account, command.effective)?;
+        if command
+            .currency
+            .as_ref()
+            .is_some_and(|currency| *currency != payer.currency)
+        {
+            return Err("another currency".to_owned());
+        }
+        let amount = values::decimal(command.amount.as_deref().ok_or("no amount")?)?;
+        if !amount.is_positive() {
+            return Err("the amount is not positive".to_owned());
+        }
+        let debited = if sign < 0 { amount } else { -amount };
+        self.debit(&command.account, &debited);
+        Ok(())
+    }
+
+    fn set_status(&mut self, command: &Command, status: Status) -> Result<(), String> {
+        self.payer(&command.account, command.effective)?;
+        self.statuses
+            .push((command.account.clone(), command.effective, status));
+        Ok(())
+    }
+
+    fn buy(&mut self, command: &Command, fees: &mut Vec<Charge>) -> Result<(), String> {
+        let payer = self.payer(&command.account, command.effective)?;
+        let name = command.bundle.as_deref().ok_or("no bundle_id")?;
+        let template = self
+            .reference
+            .bundle(name)
+            .ok_or_else(|| format!("no bundle {name:?}"))?
+            .clone();
+        if template
+            .currency
+            .as_ref()
+            .is_some_and(|currency| *currency != payer.currency)
+        {
+            return Err("another currency".to_owned());
+        }
+        if self.status(&command.account, command.effective) == Status::Closed {
+            return Err("the account is closed".to_owned());
+        }
+        let endpoint = if template.for_one_endpoint {
+            Some(
+                command
+                    .endpoint
+                    .clone()
+                    .or(payer.endpoint)
+                    .ok_or("no endpoint_id")?,
+            )
+        } else {
+            None
+        };
+        let mut instance = Instance {
+            id: command.id.clone(),
+            left: template
+                .elements
+                .iter()
+                .map(|element| element.amount.clone())
+                .collect(),
+            payer: command.account.clone(),
+            payee: payer.payee.clone(),
+            endpoint,
+            zone: payer.zone,
+            effective: command.effective,
+            state: match template.starts {
+                Starts::FirstUse => State::Armed,
+                Starts::Date | Starts::Activation => State::Pending,
+            },
+            suspensions: Vec::new(),
+            ended: None,
+            template,
+        };
+        if instance.template.starts == Starts::Date {
+            self.charge_fee(
+                &command.account,
+                &payer.payee,
+                payer.prepaid,
+                &instance.id,
+                &instance.template,
+                fees,
+            )?;
+            instance.activate(command.effective);
+        }
+        self.instances.push(instance);
+        Ok(())
+    }
+
+    /// Charges the fee of an instance that becomes active; refused without money on a prepaid account (detail x).
+    fn charge_fee(
+        &mut self,
+        payer: &str,
+        payee: &str,
+        prepaid: bool,
+        instance: &str,
+        template: &Bundle,
+        fees: &mut Vec<Charge>,
+    ) -> Result<(), String> {
+        let Some(fee) = &template.fee else {
+            return Ok(());
+        };
+        let balance = self
+            .money
+            .get(payer)
+            .map_or_else(BigRational::zero, |money| money.balance.clone());
+        if prepaid && balance < *fee {
+            return Err("not enough money".to_owned());
+        }
+        fees.push(self.book_fee(payer, payee, instance, fee));
+        Ok(())
+    }
+
+    /// The position of the instance that a command names: its id, or its template when just one of that lives.
+    fn instance(&self, command: &Command) -> Result<usize, String> {
+        let name = command.bundle.as_deref().unwrap_or_default();
+        let of_account = |instance: &Instance| instance.payer == command.account;
+        let by_id = self
+            .instances
+            .iter()
+            .position(|instance| of_account(instance) && instance.id == name);
+        if let Some(position) = by_id {
+            return Ok(position);
+        }
+        let is_meant = |instance: &Instance| {
+            let endpoint_fits = command.endpoint.is_none() || command.endpoint == instance.endpoint;
+            of_account(instance)
+                && instance.template.name == name
+                && endpoint_fits
+                && instance.lives(command.effective)
+        };
+        let mut meant = self
+            .instances
+            .iter()
+            .enumerate()
+            .filter(|(_, instance)| is_meant(instance));
+        match (meant.next(), meant.next()) {
+            (Some((position, _)), None) => Ok(position),
+            (None, _) => Err(format!("no bundle {name:?}")),
+            (Some(_), Some(_)) => Err(format!("several bundles {name:?}")),
+        }
+    }
+
+    fn cancel(&mut self, command: &Command) -> Result<(), String> {
+        let position = self.instance(command)?;
+        let instance = &mut self.instances[position];
+        if !instance.lives(command.effective) {
+            return Err("it has ended".to_owned());
+        }
+        instance.ended = Some(command.effective);
+        Ok(())
+    }
+
+    fn suspend_bundle(&mut self, command: &Command) -> Result<(), String> {
+        let position = self.instance(command)?;
+        let instance = &mut self.instances[position];
+        if !instance.lives(command.effective) {
+            return Err("it has ended".to_owned());
+        }
+        if instance.suspensions.iter().any(|(_, to)| to.is_none()) {
+            return Err("it is suspended".to_owned());
+        }
+        instance.suspensions.push((command.effective, None));
+        Ok(())
+    }
+
+    fn activate_bundle(&mut self, command: &Command, fees: &mut Vec<Charge>) -> Result<(), String> {
+        let position = self.instance(command)?;
+        let instance = &mut self.instances[position];
+        if !instance.lives(command.effective) {
+            return Err("it has ended".to_owned());
+        }
+        if let Some((_, to)) = instance.suspensions.iter_mut().find(|(_, to)| to.is_none()) {
+            *to = Some(command.effective);
+            return Ok(());
+        }
+        match instance.state {
+            State::Active { .. } => Err("it is active".to_owned()),
+            State::Pending | State::Armed => {
+                let (id, payee, template) = (
+                    instance.id.clone(),
+                    instance.payee.clone(),
+                    instance.template.clone(),
+                );
+                let prepaid = self.payer(&command.account, command.effective)?.prepaid;
+                self.charge_fee(&command.account, &payee, prepaid, &id, &template, fees)?;
+                self.instances[position].activate(command.effective);
+                Ok(())
+            }
+        }
+    }
+}

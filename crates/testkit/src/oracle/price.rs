@@ -1,0 +1,174 @@
+//! What uncovered units cost: free units, minimum, increments, tiers, packages, bands and the connect fee (rules 10 to 13).
+//!
+//! Everything is exact here. A [`Counter`] belongs to one scope (record, session or month) of one rate on one edge; rounding is its owner's.
+
+use super::rates::{Band, Pricing, Rate, Tier};
+use super::values::{local, whole};
+use jiff::tz::TimeZone;
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::{One, Zero};
+
+/// What one scope of one rate has seen so far.
+#[derive(Clone)]
+pub(super) struct Counter {
+    uncovered: BigInt,
+    covered: BigInt,
+    billed: BigInt,
+    /// Packages are paid up to this unit.
+    packages_to: BigInt,
+    /// The exact price of everything billed, connect fees included.
+    pub(super) exact: BigRational,
+    /// The sum of the charges, each rounded, before any cap.
+    pub(super) charged: BigRational,
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self {
+            uncovered: BigInt::zero(),
+            covered: BigInt::zero(),
+            billed: BigInt::zero(),
+            packages_to: BigInt::zero(),
+            exact: BigRational::zero(),
+            charged: BigRational::zero(),
+        }
+    }
+}
+
+/// The use that one record adds to a counter.
+pub(super) struct Use<'a> {
+    /// Whether its units follow each other in time, a second each: calls.
+    pub(super) runs_in_time: bool,
+    /// Milliseconds since 1970.
+    pub(super) event_time: i64,
+    pub(super) covered: &'a BigInt,
+    pub(super) uncovered: &'a BigInt,
+    /// Whether the connect fee of its session is still to be charged.
+    pub(super) connect_is_due: bool,
+}
+
+/// What a record added.
+pub(super) struct Added {
+    pub(super) billable: BigInt,
+    pub(super) connect: BigRational,
+}
+
+impl Counter {
+    /// Counts units that a bundle covered: they lower the minimum of the scope (rule 10, detail a).
+    pub(super) fn cover(&mut self, covered: &BigInt) {
+        self.covered += covered;
+    }
+
+    /// Counts and prices one record's units; `zone` is that of the bands.
+    pub(super) fn add(&mut self, rate: &Rate, zone: &TimeZone, added: &Use<'_>) -> Added {
+        self.covered += added.covered;
+        let uncovered_before = self.uncovered.clone();
+        self.uncovered += added.uncovered;
+
+        let target = self.target(rate);
+        let from = self.billed.clone();
+        if target <= from {
+            return Added {
+                billable: BigInt::zero(),
+                connect: BigRational::zero(),
+            };
+        }
+        // The unit at position p of the scope lies this many seconds after the start of the record: the covered part is first, then the
+        // free units.
+        let moment_of = |position: &BigInt| {
+            let second = added.covered + position + &rate.free - &uncovered_before;
+            let second = i64::try_from(second).unwrap_or(i64::MAX);
+            added.event_time.saturating_add(second.saturating_mul(1000))
+        };
+
+        let (price, mut connect) = match &rate.pricing {
+            Pricing::Blocked => (BigRational::zero(), BigRational::zero()),
+            Pricing::Unit(price) => (whole(&(&target - &from)) * price, rate.connect.clone()),
+            Pricing::Tiers(tiers) => (tiers_price(tiers, &from, &target), rate.connect.clone()),
+            Pricing::Package { size, price } => {
+                self.packages_to = self.packages_to.clone().max(from.clone());
+                let missing = (&target - &self.packages_to).max(BigInt::zero());
+                let blocks = (missing + size - BigInt::one()) / size;
+                self.packages_to += &blocks * size;
+                (whole(&blocks) * price, rate.connect.clone())
+            }
+            Pricing::Bands(bands) if added.runs_in_time => {
+                let mut sum = BigRational::zero();
+                let mut position = from.clone();
+                while position < target {
+                    let next = ((&position / &rate.increment + BigInt::one()) * &rate.increment)
+                        .min(target.clone());
+                    if let Some(band) = band_at(bands, moment_of(&position), zone) {
+                        sum += whole(&(&next - &position)) * &band.price;
+                    }
+                    position = next;
+                }
+                let first = band_at(bands, moment_of(&from), zone);
+                (
+                    sum,
+                    first.map_or_else(BigRational::zero, |band| band.connect.clone()),
+                )
+            }
+            Pricing::Bands(bands) => match band_at(bands, added.event_time, zone) {
+                Some(band) => (
+                    whole(&(&target - &from)) * &band.price,
+                    band.connect.clone(),
+                ),
+                None => (BigRational::zero(), BigRational::zero()),
+            },
+        };
+        if !added.connect_is_due {
+            connect = BigRational::zero();
+        }
+        self.exact += price + &connect;
+        self.billed = target.clone();
+        Added {
+            billable: target - from,
+            connect,
+        }
+    }
+
+    /// The units of the scope that are to be billed in all: rule 10.
+    fn target(&self, rate: &Rate) -> BigInt {
+        let volume = (&self.uncovered - &rate.free).max(BigInt::zero());
+        if volume.is_zero() {
+            return volume;
+        }
+        let increments = (volume + &rate.increment - BigInt::one()) / &rate.increment;
+        let minimum = &rate.minimum - &self.covered;
+        (increments * &rate.increment).max(minimum)
+    }
+}
+
+/// Graduated: each unit of `from..to` at the price of its tier, and the flat part of each tier whose first unit is among them.
+fn tiers_price(tiers: &[Tier], from: &BigInt, to: &BigInt) -> BigRational {
+    let mut sum = BigRational::zero();
+    let mut start = BigInt::zero();
+    for tier in tiers {
+        let end = tier
+            .up_to
+            .clone()
+            .unwrap_or_else(|| to.clone())
+            .min(to.clone());
+        let first = start.clone().max(from.clone());
+        if first < end {
+            sum += whole(&(&end - &first)) * &tier.price;
+            if first == start {
+                sum += &tier.flat;
+            }
+        }
+        start = tier.up_to.clone().unwrap_or_else(|| to.clone());
+    }
+    sum
+}
+
+/// The band that holds `moment`.
+fn band_at<'a>(bands: &'a [Band], moment: i64, zone: &TimeZone) -> Option<&'a Band> {
+    let (_, day, second) = local(moment, zone);
+    let day = usize::try_from(day).unwrap_or(0);
+    let named = bands.iter().find(|band| {
+        !band.otherwise && band.days[day] && band.start <= second && second < band.end
+    });
+    named.or_else(|| bands.iter().find(|band| band.otherwise))
+}

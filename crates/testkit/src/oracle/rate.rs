@@ -1,0 +1,401 @@
+//! One leg: status, allowances, tariff, money, in this order (rules 3 to 15).
+
+use super::Oracle;
+use super::allowances::{self, Drawer, Drawn, Instance};
+use super::guide::{PayerKind, Step};
+use super::outcome::{Charge, ChargeKind, ChargeReason, Leg, Reason};
+use super::price::{Counter, Use};
+use super::rates::{Effective, Per, Pricing, Rate};
+use super::record::Record;
+use super::reference::Status;
+use super::values::{amount_text, local, round};
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::Zero;
+use std::collections::BTreeMap;
+
+/// (payer, payee, tariff, what the rate asks of a record, scope): rule 12.
+pub(super) type CounterKey = (String, String, String, String, Scope);
+/// (payer, payee, tariff, version, session).
+pub(super) type SessionKey = (String, String, String, Vec<i64>, String);
+/// (payer, payee, tariff, month): detail f.
+pub(super) type CapKey = (String, String, String, (i16, i8));
+
+/// In what increments, minimum, free units and tiers count; records count in nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Scope {
+    /// A session restarts with a new version (detail c).
+    Session { id: String, version: Vec<i64> },
+    /// A month's counters go on (detail c).
+    Month(i16, i8),
+}
+
+/// What prices the units that no bundle covers.
+enum TariffOf {
+    Free,
+    Missing,
+    Named(String),
+}
+
+/// The rate that a leg's use counts in.
+struct Applicable {
+    /// The payer's tariff, an alias under its own name.
+    tariff: String,
+    effective: Effective,
+    rate: Rate,
+}
+
+/// What the tariff made of the uncovered units.
+#[derive(Default)]
+struct Priced {
+    amount: BigRational,
+    billable: BigInt,
+    waived: BigRational,
+    connect: BigRational,
+}
+
+impl Oracle {
+    pub(super) fn rate_leg(&mut self, record: &Record, step: &Step) -> Leg {
+        let mut fees = Vec::new();
+        let result = self.charge_for(record, step, &mut fees);
+        Leg {
+            level: step.level,
+            payer: step.payer.clone(),
+            payee: step.payee.clone(),
+            fees,
+            result,
+        }
+    }
+
+    fn charge_for(
+        &mut self,
+        record: &Record,
+        step: &Step,
+        fees: &mut Vec<Charge>,
+    ) -> Result<Charge, Reason> {
+        self.check_payer(record, step)?;
+        if record.quantity == 0 {
+            return Ok(self.book(
+                step,
+                ChargeReason::ZeroQuantity,
+                &Drawn::default(),
+                &Priced::default(),
+            ));
+        }
+
+        // Bundles first, on copies: what waits draws nothing.
+        let is_of_edge =
+            |instance: &&Instance| instance.payer == step.payer && instance.payee == step.payee;
+        let mut instances: Vec<Instance> =
+            self.instances.iter().filter(is_of_edge).cloned().collect();
+        let drawer = Drawer {
+            reference: &self.reference,
+            keys: &record.keys,
+            endpoint: step.endpoint.as_deref(),
+            event_time: record.event_time,
+            money: step.prepaid.then(|| {
+                self.money
+                    .get(&step.payer)
+                    .cloned()
+                    .unwrap_or_default()
+                    .balance
+            }),
+        };
+        let drawn = allowances::draw(drawer, &mut instances, &BigInt::from(record.quantity));
+
+        let (reason, rated) = self.rate_for(record, step, &drawn)?;
+
+        // From here on nothing can fail.
+        for changed in instances {
+            if let Some(instance) = self
+                .instances
+                .iter_mut()
+                .find(|known| known.id == changed.id)
+            {
+                *instance = changed;
+            }
+        }
+        for (instance, fee) in &drawn.activated {
+            fees.push(self.book_fee(&step.payer, &step.payee, instance, fee));
+        }
+        let priced = match rated {
+            Some(applicable) => self.price(record, step, &drawn, &applicable),
+            None => Priced::default(),
+        };
+        Ok(self.book(step, reason, &drawn, &priced))
+    }
+
+    /// Rule 7, then what of rule 9 concerns the account: in this order.
+    fn check_payer(&self, record: &Record, step: &Step) -> Result<(), Reason> {
+        match self.status(&step.payer, record.event_time) {
+            Status::Closed => return Err(Reason::AccountClosed),
+            Status::Suspended => return Err(Reason::AccountSuspended),
+            Status::Active => {}
+        }
+        let Some(account) = self.reference.account(&step.payer) else {
+            return Ok(());
+        };
+        let facts = account.at(record.event_time);
+        let is_refused =
+            |allowed: &Option<Vec<String>>, used: &Option<String>| match (allowed, used) {
+                (Some(allowed), Some(used)) => !allowed.contains(used),
+                (None, _) | (_, None) => false,
+            };
+        if is_refused(&facts.sponsors, &record.keys.sponsor) {
+            return Err(Reason::SponsorNotAllowed);
+        }
+        if is_refused(&facts.subscription_types, &record.subscription_type) {
+            return Err(Reason::SubscriptionTypeNotAllowed);
+        }
+        Ok(())
+    }
+
+    /// The status of `account` at `moment`: what reference data and commands said last; closed is for ever.
+    pub(super) fn status(&self, account: &str, moment: i64) -> Status {
+        let stated = self
+            .reference
+            .account(account)
+            .map(|account| account.statuses.clone())
+            .unwrap_or_default();
+        let commanded = self
+            .statuses
+            .iter()
+            .filter(|(name, _, _)| name == account)
+            .map(|(_, from, status)| (*from, *status));
+        let mut latest = (i64::MIN, Status::Active);
+        for (from, status) in stated.into_iter().chain(commanded) {
+            if from <= moment && from >= latest.0 && latest.1 != Status::Closed {
+                latest = (from, status);
+            }
+        }
+        latest.1
+    }
+
+    /// The reason of the charge, and the rate that the use counts in; or why the leg waits.
+    fn rate_for(
+        &self,
+        record: &Record,
+        step: &Step,
+        drawn: &Drawn,
+    ) -> Result<(ChargeReason, Option<Applicable>), Reason> {
+        let covered_in_full = drawn.rest.is_zero();
+        let tariff = match (self.tariff_of(record, step), covered_in_full) {
+            (TariffOf::Free | TariffOf::Missing, true) => return Ok((ChargeReason::Bundle, None)),
+            (TariffOf::Free, false) => return Ok((ChargeReason::NoTariff, None)),
+            (TariffOf::Missing, false) => return Err(Reason::TariffMissing),
+            (TariffOf::Named(tariff), _) => tariff,
+        };
+        let effective = Effective::at(&self.reference, &tariff, record.event_time)
+            .ok()
+            .flatten();
+        let found = effective.and_then(|effective| {
+            let rate = effective.rate(&self.reference, &record.keys)?.clone();
+            Some(Applicable {
+                tariff,
+                effective,
+                rate,
+            })
+        });
+        let is_blocked = found
+            .as_ref()
+            .is_some_and(|found| matches!(found.rate.pricing, Pricing::Blocked));
+        match (covered_in_full, found) {
+            // The rate is looked up nevertheless: covered units lower the minimum of its session or month (detail a).
+            (true, found) => Ok((ChargeReason::Bundle, found.filter(|_| !is_blocked))),
+            (false, None) => Err(Reason::NoRate),
+            (false, Some(_)) if is_blocked => Err(Reason::Blocked),
+            (false, Some(found)) => Ok((ChargeReason::Rated, Some(found))),
+        }
+    }
+
+    /// Rule 5.
+    fn tariff_of(&self, record: &Record, step: &Step) -> TariffOf {
+        let at = |account: &str| {
+            self.reference
+                .account(account)
+                .map(|account| account.at(record.event_time).clone())
+        };
+        match step.payer_kind {
+            PayerKind::EndpointAccount => {
+                let endpoint = step
+                    .endpoint
+                    .as_deref()
+                    .and_then(|name| self.reference.endpoint(name));
+                let plan =
+                    endpoint.and_then(|endpoint| endpoint.at(record.event_time).plan.clone());
+                plan.and_then(|plan| plan.tariff)
+                    .map_or(TariffOf::Missing, TariffOf::Named)
+            }
+            PayerKind::Customer => {
+                let own = at(&step.payer).and_then(|facts| facts.tariff);
+                let default = || at(&step.payee).and_then(|facts| facts.default_customer_tariff);
+                own.or_else(default)
+                    .map_or(TariffOf::Missing, TariffOf::Named)
+            }
+            PayerKind::Reseller => at(&step.payer)
+                .and_then(|facts| facts.tariff)
+                .map_or(TariffOf::Free, TariffOf::Named),
+        }
+    }
+
+    /// Counts and prices the use, rounds once, and applies the cap.
+    fn price(
+        &mut self,
+        record: &Record,
+        step: &Step,
+        drawn: &Drawn,
+        applicable: &Applicable,
+    ) -> Priced {
+        let Applicable {
+            tariff,
+            effective,
+            rate,
+        } = applicable;
+        let (month, _, _) = local(record.event_time, &step.zone);
+        let edge = (step.payer.clone(), step.payee.clone(), tariff.to_owned());
+        let session_key = record.session_id.clone().map(|session| {
+            (
+                edge.0.clone(),
+                edge.1.clone(),
+                edge.2.clone(),
+                effective.version.clone(),
+                session,
+            )
+        });
+        let scope = match (rate.per, &record.session_id) {
+            (Per::Record, _) | (Per::Session, None) => None,
+            (Per::Session, Some(id)) => Some(Scope::Session {
+                id: id.clone(),
+                version: effective.version.clone(),
+            }),
+            (Per::Month, _) => Some(Scope::Month(month.0, month.1)),
+        };
+        let counter_key = scope.map(|scope| {
+            (
+                edge.0.clone(),
+                edge.1.clone(),
+                edge.2.clone(),
+                format!("{:?}", rate.matcher),
+                scope,
+            )
+        });
+        let mut fresh = Counter::default();
+        let counter = match counter_key {
+            Some(key) => self.counters.entry(key).or_default(),
+            None => &mut fresh,
+        };
+
+        let covered: BigInt = drawn.covered.values().sum();
+        if drawn.rest.is_zero() {
+            counter.cover(&covered);
+            return Priced::default();
+        }
+        let added = counter.add(
+            rate,
+            &effective.zone,
+            &Use {
+                runs_in_time: record.keys.service == "voice",
+                event_time: record.event_time,
+                covered: &covered,
+                uncovered: &drawn.rest,
+                connect_is_due: session_key
+                    .as_ref()
+                    .is_none_or(|key| !self.connected.contains(key)),
+            },
+        );
+        let rounded = round(&counter.exact, effective.scale, effective.mode);
+        let amount = (rounded - &counter.charged).max(BigRational::zero());
+        counter.charged += &amount;
+        if let Some(key) = session_key
+            && !added.billable.is_zero()
+        {
+            self.connected.insert(key);
+        }
+
+        let mut charged = amount.clone();
+        if let Some(cap) = &effective.cap {
+            let so_far = self
+                .capped
+                .entry((edge.0, edge.1, edge.2, month))
+                .or_insert_with(BigRational::zero);
+            charged = charged.min((cap - &*so_far).max(BigRational::zero()));
+            *so_far += &charged;
+        }
+        let waived = &amount - &charged;
+        Priced {
+            amount: charged,
+            billable: added.billable,
+            waived,
+            connect: added.connect,
+        }
+    }
+
+    /// Debits the payer and writes the charge.
+    fn book(
+        &mut self,
+        step: &Step,
+        reason: ChargeReason,
+        drawn: &Drawn,
+        priced: &Priced,
+    ) -> Charge {
+        let (balance_after, delta_sequence) = self.debit(&step.payer, &priced.amount);
+        Charge {
+            kind: ChargeKind::Usage,
+            payer: step.payer.clone(),
+            payee: step.payee.clone(),
+            amount: amount_text(&priced.amount),
+            reason,
+            covered: drawn
+                .covered
+                .iter()
+                .map(|(id, units)| (id.clone(), units_of(units)))
+                .collect(),
+            uncovered: units_of(&drawn.rest),
+            billable: units_of(&priced.billable),
+            waived: amount_text(&priced.waived),
+            connect: amount_text(&priced.connect),
+            balance_after,
+            delta_sequence,
+        }
+    }
+
+    /// Charges the fee of a bundle instance that became active (rule 19).
+    pub(super) fn book_fee(
+        &mut self,
+        payer: &str,
+        payee: &str,
+        instance: &str,
+        fee: &BigRational,
+    ) -> Charge {
+        let (balance_after, delta_sequence) = self.debit(payer, fee);
+        Charge {
+            kind: ChargeKind::BundleFee(instance.to_owned()),
+            payer: payer.to_owned(),
+            payee: payee.to_owned(),
+            amount: amount_text(fee),
+            reason: ChargeReason::BundleFee,
+            covered: BTreeMap::new(),
+            uncovered: 0,
+            billable: 0,
+            waived: "0".to_owned(),
+            connect: "0".to_owned(),
+            balance_after,
+            delta_sequence,
+        }
+    }
+
+    /// Takes `amount` from `account`; an amount of 0 has no delta (detail A). Answers the balance and the delta's number.
+    pub(super) fn debit(&mut self, account: &str, amount: &BigRational) -> (String, Option<u64>) {
+        let money = self.money.entry(account.to_owned()).or_default();
+        if amount.is_zero() {
+            return (amount_text(&money.balance), None);
+        }
+        money.balance -= amount;
+        money.sequence += 1;
+        (amount_text(&money.balance), Some(money.sequence))
+    }
+}
+
+fn units_of(units: &BigInt) -> u128 {
+    u128::try_from(units).unwrap_or(u128::MAX)
+}
