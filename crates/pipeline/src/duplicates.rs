@@ -42,7 +42,7 @@ impl Duplicates {
     /// Decides about one identity and remembers it if it is new.
     pub fn admit(&mut self, key: u128, payload: u64, event_time: Timestamp) -> Admission {
         let hour = event_time.millis().div_euclid(HOUR_MS);
-        if self.horizon().is_some_and(|horizon| hour < horizon) {
+        if self.horizon_hour().is_some_and(|horizon| hour < horizon) {
             return Admission::TooLate;
         }
         let packed = (payload << HOUR_BITS) | (u64::try_from(hour).unwrap_or(0) & ((1 << HOUR_BITS) - 1));
@@ -63,7 +63,7 @@ impl Duplicates {
     /// Moves the clock; it never goes back. Identities behind the window are forgotten, once an hour of the clock.
     pub fn tick(&mut self, instant: Timestamp) {
         self.clock = Some(self.clock.map_or(instant, |clock| clock.max(instant)));
-        if let Some(horizon) = self.horizon().filter(|horizon| *horizon > self.swept_hour) {
+        if let Some(horizon) = self.horizon_hour().filter(|horizon| *horizon > self.swept_hour) {
             self.swept_hour = horizon;
             self.seen.retain(|_, packed| (*packed & ((1 << HOUR_BITS) - 1)) as i64 >= horizon);
         }
@@ -74,7 +74,12 @@ impl Duplicates {
         self.clock
     }
 
-    fn horizon(&self) -> Option<i64> {
+    /// The first instant that is remembered: the window behind the clock of ticks.
+    pub fn horizon(&self) -> Timestamp {
+        self.horizon_hour().map_or(Timestamp::EPOCH, |hour| Timestamp::from_millis(hour.max(0).saturating_mul(HOUR_MS)))
+    }
+
+    fn horizon_hour(&self) -> Option<i64> {
         Some(self.clock?.millis().div_euclid(HOUR_MS) - i64::from(self.window_hours?))
     }
 

@@ -5,7 +5,7 @@ use rating::account::{Account, Member};
 use rating::charge::Outputs;
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
-use rating::{AccountId, SuspenseReason, needs_member, rate_leg};
+use rating::{AccountId, SuspenseReason, Timestamp, needs_member, rate_leg};
 
 /// One thing to do for one account.
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +179,17 @@ impl RateShard {
             members.sort_unstable_by_key(|(endpoint, _)| *endpoint);
             for (endpoint, member) in members {
                 visit(Change::Member(id, endpoint, &member.value));
+            }
+        }
+    }
+
+    /// Drops counters of sessions and months whose last event is earlier: legs from now on do not look at them any more
+    /// ([`Leg::remembered_from`]), so this only frees memory.
+    pub fn forget(&mut self, before: Timestamp) {
+        for entry in self.entries.values_mut() {
+            entry.account.counters.retain(|_, counter| counter.last_event >= before);
+            for member in entry.members.values_mut() {
+                member.value.sessions.retain(|_, counter| counter.last_event >= before);
             }
         }
     }

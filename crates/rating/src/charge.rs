@@ -189,12 +189,14 @@ pub struct CommandDelta<'a> {
 pub struct Notification<'a> {
     /// What happened.
     pub kind: NotificationKind,
-    /// The account, through its edge.
-    pub edge: &'a Edge,
+    /// The account concerned.
+    pub account: &'a AccountId,
     /// The endpoint concerned.
     pub endpoint: Option<&'a str>,
-    /// Hash of the usage record or command that caused it.
-    pub caused_by: u128,
+    /// Id of the usage record or command that caused it.
+    pub caused_by: &'a str,
+    /// Hash of what caused it, source included.
+    pub cause_key: u128,
     /// When.
     pub event_time: Timestamp,
 }

@@ -15,7 +15,7 @@ use crate::rate_leg::fee_charge;
 use std::sync::Arc;
 
 /// An account command after intake.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Command {
     /// Unique; a repeated id is the same command.
     pub id: Box<str>,
@@ -34,7 +34,7 @@ pub struct Command {
 }
 
 /// What a command does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CommandKind {
     /// Money paid in.
     TopUp(Amount),
@@ -62,7 +62,7 @@ pub enum CommandKind {
 }
 
 /// Names an instance: by its own id, or by its template's while just one instance of it lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BundleRef {
     /// Instance id or template name.
     pub name: Box<str>,
@@ -358,9 +358,10 @@ fn find<'s>(
 fn tell<'a>(guided: &GuidedCommand<'a>, kind: NotificationKind, outputs: &mut Outputs<'a>) {
     outputs.notifications.push(Notification {
         kind,
-        edge: guided.edge,
+        account: &guided.edge.payer,
         endpoint: guided.command.kind.endpoint(),
-        caused_by: guided.key,
+        caused_by: &guided.command.id,
+        cause_key: guided.key,
         event_time: guided.command.effective_time,
     });
 }

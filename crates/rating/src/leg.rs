@@ -1,6 +1,6 @@
 //! What has to be rated on one edge: the leg, and the facts of the edge as of the event time.
 
-use crate::calendar::TimeZone;
+use crate::calendar::{TimeZone, Timestamp};
 use crate::id::{AccountId, AccountKind, Currency};
 use crate::rate::Rate;
 use crate::reason::SuspenseReason;
@@ -78,4 +78,6 @@ pub struct Leg<'a> {
     pub edge: &'a Edge,
     /// The rate.
     pub rate: RateChoice<'a>,
+    /// Sessions and months whose last event is earlier are forgotten: the window of record ids behind the clock of ticks.
+    pub remembered_from: Timestamp,
 }

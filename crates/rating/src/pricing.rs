@@ -13,6 +13,7 @@ use crate::money::{Amount, Exact, UnitPrice};
 use crate::quantity::Unit;
 use crate::rate::{Band, Pricing, PricingSpec, Rate, Scope, Tier, WEEK_MINUTES};
 use crate::reason::SuspenseReason;
+use hashbrown::HashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 use std::hash::Hash;
@@ -78,8 +79,8 @@ pub fn price<'a>(
     let place = counter_place(leg, rate);
     let before = match place {
         None => None,
-        Some((Scope::Month, key)) => account.counters.get(&key),
-        Some((Scope::Session | Scope::Record, key)) => member.and_then(|member| member.sessions.get(&key)),
+        Some((Scope::Month, key)) => recall(leg, &account.counters, key),
+        Some((Scope::Session | Scope::Record, key)) => member.and_then(|member| recall(leg, &member.sessions, key)),
     };
     let before = before.copied().unwrap_or_default();
     let span = Span::new(rate, &before, covered, uncovered).ok_or(SuspenseReason::AmountOverflow)?;
@@ -120,13 +121,18 @@ pub(crate) fn note_covered(
     }
     let (scope, key) = counter_place(leg, rate)?;
     let before = match scope {
-        Scope::Month => account.counters.get(&key),
-        Scope::Session | Scope::Record => member.and_then(|member| member.sessions.get(&key)),
+        Scope::Month => recall(leg, &account.counters, key),
+        Scope::Session | Scope::Record => member.and_then(|member| recall(leg, &member.sessions, key)),
     };
     let mut counter = before.copied().unwrap_or_default();
     counter.covered = counter.covered.saturating_add(covered);
     counter.last_event = counter.last_event.max(leg.usage.event_time);
     Some(ScopedCounter { scope, key, counter })
+}
+
+/// A counter, unless its last event lies behind what is remembered: whether it was dropped from memory yet does not matter.
+fn recall<'s>(leg: &Leg<'_>, counters: &'s HashMap<u128, Counter>, key: u128) -> Option<&'s Counter> {
+    counters.get(&key).filter(|counter| counter.last_event >= leg.remembered_from)
 }
 
 /// Where the counter of a leg and rate lives; `None` for what counts within the record.
@@ -338,7 +344,7 @@ impl<'a> Pricer<'a, '_> {
             return Ok(None);
         }
         let session = connect_key(self.leg);
-        let known = session.and_then(|key| member?.sessions.get(&key));
+        let known = session.and_then(|key| recall(self.leg, &member?.sessions, key));
         if known.is_some_and(|counter| counter.connected) {
             return Ok(None);
         }

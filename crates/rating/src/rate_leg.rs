@@ -329,9 +329,10 @@ fn charge_of<'a>(leg: &Leg<'a>, reason: ChargeReason) -> Charge<'a> {
 fn notification<'a>(leg: &Leg<'a>, kind: NotificationKind) -> Notification<'a> {
     Notification {
         kind,
-        edge: leg.edge,
+        account: &leg.edge.payer,
         endpoint: leg.endpoint,
-        caused_by: leg.usage_key,
+        caused_by: &leg.usage.id,
+        cause_key: leg.usage_key,
         event_time: leg.usage.event_time,
     }
 }
