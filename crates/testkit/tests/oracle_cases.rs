@@ -14,11 +14,7 @@ fn check(reference: &str, lines: &[(String, &str)]) -> Oracle {
 
 fn feed(oracle: &mut Oracle, lines: &[(String, &str)]) {
     for (line, expected) in lines {
-        assert_eq!(
-            text(&oracle.feed_line(line.as_bytes())),
-            *expected,
-            "{line}"
-        );
+        assert_eq!(text(&oracle.feed_line(line.as_bytes())), *expected, "{line}");
     }
 }
 
@@ -69,6 +65,7 @@ fn covered(charge: &Charge) -> u128 {
 }
 
 /// Operator > A > B > customer > endpoint, all in GBP; every tariff has one version from the beginning.
+#[derive(Default)]
 struct Chain {
     zones: &'static str,
     /// (name, rest of the tariff after its currency).
@@ -80,34 +77,13 @@ struct Chain {
     endpoint: &'static str,
 }
 
-impl Default for Chain {
-    fn default() -> Self {
-        Self {
-            zones: "",
-            tariffs: Vec::new(),
-            bundles: "",
-            a: "",
-            b: "",
-            customer: "",
-            endpoint: "",
-        }
-    }
-}
-
 impl Chain {
     fn yaml(&self) -> String {
         let map = |key: &str, text: &str| {
-            if text.is_empty() {
-                String::new()
-            } else {
-                format!("{key}:\n{text}\n")
-            }
+            if text.is_empty() { String::new() } else { format!("{key}:\n{text}\n") }
         };
-        let tariffs: Vec<String> = self
-            .tariffs
-            .iter()
-            .map(|(name, rest)| format!("  {name}:\n    currency: GBP\n{rest}"))
-            .collect();
+        let tariffs: Vec<String> =
+            self.tariffs.iter().map(|(name, rest)| format!("  {name}:\n    currency: GBP\n{rest}")).collect();
         format!(
             "format: rater/v1
 {}{}{}accounts:
@@ -132,44 +108,24 @@ endpoints:
 
     /// A chain on which only the customer's edge has a price.
     fn customer_only(rates: &[&str]) -> Self {
-        Self {
-            tariffs: vec![tariff("retail", rates)],
-            customer: ", tariff: retail",
-            ..Self::default()
-        }
+        Self { tariffs: vec![tariff("retail", rates)], customer: ", tariff: retail", ..Self::default() }
     }
 }
 
 /// A tariff with one version from the beginning.
 fn tariff(name: &'static str, rates: &[&str]) -> (&'static str, String) {
-    let rates: Vec<String> = rates
-        .iter()
-        .map(|rate| format!("          - {{ {rate} }}"))
-        .collect();
+    let rates: Vec<String> = rates.iter().map(|rate| format!("          - {{ {rate} }}")).collect();
     let rates = rates.join("\n");
-    (
-        name,
-        format!("    versions:\n      - from: 2020-01-01T00:00:00Z\n        rates:\n{rates}"),
-    )
+    (name, format!("    versions:\n      - from: 2020-01-01T00:00:00Z\n        rates:\n{rates}"))
 }
 
 /// A record of endpoint 1 at noon of 1 March 2026 unless `more` says otherwise.
 fn data(id: &str, quantity: u64, more: &str) -> String {
-    usage(
-        id,
-        "data",
-        quantity,
-        &format!(r#""event_time":"2026-03-01T12:00:00Z","imsi":"1"{more}"#),
-    )
+    usage(id, "data", quantity, &format!(r#""event_time":"2026-03-01T12:00:00Z","imsi":"1"{more}"#))
 }
 
 fn data_at(id: &str, quantity: u64, time: &str, more: &str) -> String {
-    usage(
-        id,
-        "data",
-        quantity,
-        &format!(r#""event_time":"{time}","imsi":"1"{more}"#),
-    )
+    usage(id, "data", quantity, &format!(r#""event_time":"{time}","imsi":"1"{more}"#))
 }
 
 fn usage(id: &str, service: &str, quantity: u64, more: &str) -> String {
@@ -200,82 +156,39 @@ const POOL_1_GB: &str = "  pool: { currency: GBP, elements: [ { service: data, a
 #[test]
 fn cases_1_to_3_edges_are_independent() {
     let chain = chain_of_case_1();
-    let oracle = check(
-        &chain.yaml(),
-        &[(data("1", 3 * MB, ""), "1 0.45 | 2 0.3 | 3 0.12")],
-    );
-    assert_eq!(
-        [
-            oracle.balance("customer"),
-            oracle.balance("b"),
-            oracle.balance("operator")
-        ],
-        ["-0.45", "-0.3", "0"]
-    );
+    let oracle = check(&chain.yaml(), &[(data("1", 3 * MB, ""), "1 0.45 | 2 0.3 | 3 0.12")]);
+    assert_eq!([oracle.balance("customer"), oracle.balance("b"), oracle.balance("operator")], ["-0.45", "-0.3", "0"]);
 
-    let free = Chain {
-        b: "",
-        ..chain_of_case_1()
-    };
-    check(
-        &free.yaml(),
-        &[(data("1", 3 * MB, ""), "1 0.45 | 2 0 no_tariff | 3 0.12")],
-    );
+    let free = Chain { b: "", ..chain_of_case_1() };
+    check(&free.yaml(), &[(data("1", 3 * MB, ""), "1 0.45 | 2 0 no_tariff | 3 0.12")]);
 
-    let pooled = Chain {
-        bundles: POOL_1_GB,
-        customer: ", tariff: retail, bundles: [pool]",
-        ..chain_of_case_1()
-    };
-    let oracle = check(
-        &pooled.yaml(),
-        &[(
-            data("1", 3 * MB, ""),
-            "1 0 bundle +3000000 | 2 0.3 | 3 0.12",
-        )],
-    );
-    assert_eq!(
-        oracle.allowances_left("reference:customer:pool"),
-        Some(vec![Some("997000000".to_owned())])
-    );
+    let pooled = Chain { bundles: POOL_1_GB, customer: ", tariff: retail, bundles: [pool]", ..chain_of_case_1() };
+    let oracle = check(&pooled.yaml(), &[(data("1", 3 * MB, ""), "1 0 bundle +3000000 | 2 0.3 | 3 0.12")]);
+    assert_eq!(oracle.allowances_left("reference:customer:pool"), Some(vec![Some("997000000".to_owned())]));
 }
 
 #[test]
 fn case_4_covered_first_then_increments() {
-    for (left, used, expected) in [
-        ("2 MB", 5 * MB, "1 0.45 +2000000"),
-        ("2020 KB", 5050 * KB, "1 0.465 +2020000"),
-    ] {
+    for (left, used, expected) in [("2 MB", 5 * MB, "1 0.45 +2000000"), ("2020 KB", 5050 * KB, "1 0.465 +2020000")] {
         let chain = Chain {
             bundles: POOL_1_GB,
             customer: ", tariff: retail, bundles: [pool]",
             ..Chain::customer_only(&["service: data, price: 0.15/MB, increment: 100 KB"])
         };
         let expected = format!("{expected} | 2 0 no_tariff | 3 0 no_tariff");
-        check(
-            &chain.yaml().replace("1 GB", left),
-            &[(data("1", used, ""), &expected)],
-        );
+        check(&chain.yaml().replace("1 GB", left), &[(data("1", used, ""), &expected)]);
     }
 }
 
-const ZONES: &str =
-    "  uk: { networks: [234, 235] }\n  net: { networks: [234-15] }\n  us41: { networks: [310-41] }";
+const ZONES: &str = "  uk: { networks: [234, 235] }\n  net: { networks: [234-15] }\n  us41: { networks: [310-41] }";
 
 #[test]
 fn case_5_the_most_specific_zone_wins() {
-    let on =
-        |id: &str, mcc: &str, mnc: &str| data(id, MB, &format!(r#","mcc":"{mcc}","mnc":"{mnc}""#));
+    let on = |id: &str, mcc: &str, mnc: &str| data(id, MB, &format!(r#","mcc":"{mcc}","mnc":"{mnc}""#));
     let root = "service: data, price: 0.20/MB";
-    let zoned = [
-        "service: data, zone: uk, price: 0.10/MB",
-        "service: data, zone: net, price: 0.08/MB",
-    ];
+    let zoned = ["service: data, zone: uk, price: 0.10/MB", "service: data, zone: net, price: 0.08/MB"];
     let free = |text: &str| format!("{text} | 2 0 no_tariff | 3 0 no_tariff");
-    let with_root = Chain {
-        zones: ZONES,
-        ..Chain::customer_only(&[root, zoned[0], zoned[1]])
-    };
+    let with_root = Chain { zones: ZONES, ..Chain::customer_only(&[root, zoned[0], zoned[1]]) };
     check(
         &with_root.yaml(),
         &[
@@ -287,11 +200,7 @@ fn case_5_the_most_specific_zone_wins() {
     );
     let without = Chain {
         zones: ZONES,
-        ..Chain::customer_only(&[
-            zoned[0],
-            zoned[1],
-            "service: data, zone: us41, price: 0.05/MB",
-        ])
+        ..Chain::customer_only(&[zoned[0], zoned[1], "service: data, zone: us41, price: 0.05/MB"])
     };
     check(
         &without.yaml(),
@@ -309,40 +218,19 @@ fn case_6_a_bundle_covers_its_zone_only() {
         zones: ZONES,
         bundles: "  uk: { currency: GBP, elements: [ { service: data, zone: uk, amount: 100 MB } ] }",
         customer: ", tariff: retail, bundles: [uk]",
-        ..Chain::customer_only(&[
-            "service: data, price: 0.20/MB",
-            "service: data, zone: uk, price: 0.10/MB",
-        ])
+        ..Chain::customer_only(&["service: data, price: 0.20/MB", "service: data, zone: uk, price: 0.10/MB"])
     };
-    let chain = Chain {
-        customer: ", tariff: retail, bundles: [uk]",
-        ..chain
-    };
-    let oracle = check(
-        &chain.yaml(),
-        &[(
-            data("1", MB, FRANCE),
-            "1 0.2 | 2 0 no_tariff | 3 0 no_tariff",
-        )],
-    );
-    assert_eq!(
-        oracle.allowances_left("reference:customer:uk"),
-        Some(vec![Some("100000000".to_owned())])
-    );
+    let chain = Chain { customer: ", tariff: retail, bundles: [uk]", ..chain };
+    let oracle = check(&chain.yaml(), &[(data("1", MB, FRANCE), "1 0.2 | 2 0 no_tariff | 3 0 no_tariff")]);
+    assert_eq!(oracle.allowances_left("reference:customer:uk"), Some(vec![Some("100000000".to_owned())]));
 }
 
 /// Rates records on a customer's edge that has one rate, and compares what that edge gives.
 fn amounts(rate: &str, records: &[(String, &str)]) {
     let mut oracle = Oracle::new(&Chain::customer_only(&[rate]).yaml()).unwrap();
     for (line, expected) in records {
-        let Outcome::Guided { legs, .. } = oracle.feed_line(line.as_bytes()) else {
-            panic!("{line}")
-        };
-        assert_eq!(
-            leg_text(&legs[0]),
-            format!("1 {expected}"),
-            "{rate}: {line}"
-        );
+        let Outcome::Guided { legs, .. } = oracle.feed_line(line.as_bytes()) else { panic!("{line}") };
+        assert_eq!(leg_text(&legs[0]), format!("1 {expected}"), "{rate}: {line}");
     }
 }
 
@@ -350,18 +238,11 @@ fn amounts(rate: &str, records: &[(String, &str)]) {
 fn case_7_minimum_and_increment() {
     amounts(
         "service: data, price: 0.10/MB, minimum: 100 KB, increment: 100 KB",
-        &[
-            (data("1", 0, ""), "0 zero_quantity"),
-            (data("2", 37 * KB, ""), "0.01"),
-            (data("3", 101 * KB, ""), "0.02"),
-        ],
+        &[(data("1", 0, ""), "0 zero_quantity"), (data("2", 37 * KB, ""), "0.01"), (data("3", 101 * KB, ""), "0.02")],
     );
     amounts(
         "service: data, price: 0.10/MB, minimum: 500 KB, increment: 100 KB",
-        &[
-            (data("1", KB, ""), "0.05"),
-            (data("2", 620 * KB, ""), "0.07"),
-        ],
+        &[(data("1", KB, ""), "0.05"), (data("2", 620 * KB, ""), "0.07")],
     );
 }
 
@@ -370,46 +251,22 @@ fn case_8_an_armed_bundle_starts_with_the_first_unit_drawn() {
     let chain = Chain {
         zones: ZONES,
         bundles: "  uk: { price: 5.00 GBP, starts: first_use, lasts: 1 month, elements: [ { service: data, zone: uk, amount: 1 GB } ] }",
-        ..Chain::customer_only(&[
-            "service: data, price: 0.20/MB",
-            "service: data, zone: uk, price: 0.10/MB",
-        ])
+        ..Chain::customer_only(&["service: data, price: 0.20/MB", "service: data, zone: uk, price: 0.10/MB"])
     };
-    let chain = Chain {
-        customer: ", tariff: retail, bundles: [uk]",
-        ..chain
-    };
+    let chain = Chain { customer: ", tariff: retail, bundles: [uk]", ..chain };
     let rest = " | 2 0 no_tariff | 3 0 no_tariff";
     let with_rest = |text: &str| format!("{text}{rest}");
     let oracle = check(
         &chain.yaml(),
         &[
-            (
-                data_at("1", MB, "2026-03-03T00:00:00Z", FRANCE),
-                &with_rest("1 0.2"),
-            ),
-            (
-                data_at("2", MB, "2026-03-05T14:00:00Z", UK),
-                &with_rest("1 0 bundle +1000000 fee 5"),
-            ),
-            (
-                data_at("3", MB, "2026-04-05T13:59:59.999Z", UK),
-                &with_rest("1 0 bundle +1000000"),
-            ),
-            (
-                data_at("4", MB, "2026-04-05T14:00:00Z", UK),
-                &with_rest("1 0.1"),
-            ),
-            (
-                data_at("5", MB, "2026-03-04T00:00:00Z", UK),
-                &with_rest("1 0.1"),
-            ),
+            (data_at("1", MB, "2026-03-03T00:00:00Z", FRANCE), &with_rest("1 0.2")),
+            (data_at("2", MB, "2026-03-05T14:00:00Z", UK), &with_rest("1 0 bundle +1000000 fee 5")),
+            (data_at("3", MB, "2026-04-05T13:59:59.999Z", UK), &with_rest("1 0 bundle +1000000")),
+            (data_at("4", MB, "2026-04-05T14:00:00Z", UK), &with_rest("1 0.1")),
+            (data_at("5", MB, "2026-03-04T00:00:00Z", UK), &with_rest("1 0.1")),
         ],
     );
-    assert_eq!(
-        oracle.validity("reference:customer:uk"),
-        Some((1_772_719_200_000, Some(1_775_397_600_000)))
-    );
+    assert_eq!(oracle.validity("reference:customer:uk"), Some((1_772_719_200_000, Some(1_775_397_600_000))));
 }
 
 #[test]
@@ -422,18 +279,11 @@ fn case_9_the_first_boundary_of_a_month_from_31_january() {
     let mut oracle = check(&chain.yaml(), &[]);
     let grants = oracle.take_grants();
     assert_eq!(
-        (
-            grants.len(),
-            grants[0].fees[0].amount.as_str(),
-            grants[0].result.clone()
-        ),
+        (grants.len(), grants[0].fees[0].amount.as_str(), grants[0].result.clone()),
         (1, "5", CommandResult::Applied)
     );
     assert_eq!(oracle.balance("customer"), "-5");
-    assert_eq!(
-        oracle.validity("reference:customer:pool"),
-        Some((1_769_853_600_000, Some(1_772_272_800_000)))
-    );
+    assert_eq!(oracle.validity("reference:customer:pool"), Some((1_769_853_600_000, Some(1_772_272_800_000))));
 }
 
 #[test]
@@ -445,29 +295,17 @@ fn case_11_fair_use_comes_last() {
     };
     let oracle = check(
         &chain.yaml(),
-        &[(
-            data("1", 26_000 * MB, ""),
-            "1 0 bundle +26000000000 | 2 0 no_tariff | 3 0 no_tariff",
-        )],
+        &[(data("1", 26_000 * MB, ""), "1 0 bundle +26000000000 | 2 0 no_tariff | 3 0 no_tariff")],
     );
-    assert_eq!(
-        oracle.allowances_left("reference:customer:big"),
-        Some(vec![Some("0".to_owned()), None])
-    );
+    assert_eq!(oracle.allowances_left("reference:customer:big"), Some(vec![Some("0".to_owned()), None]));
 }
 
 fn chain_of_case_16() -> Chain {
     Chain {
         tariffs: vec![
             tariff("plan", &["service: data, price: 0.10/MB, increment: 1 MB"]),
-            tariff(
-                "enterprise",
-                &["service: data, price: 0.05/MB, increment: 100 KB"],
-            ),
-            tariff(
-                "reseller",
-                &["service: data, price: 0.02/MB, increment: 1 KB"],
-            ),
+            tariff("enterprise", &["service: data, price: 0.05/MB, increment: 100 KB"]),
+            tariff("reseller", &["service: data, price: 0.02/MB, increment: 1 KB"]),
         ],
         b: ", tariff: reseller",
         customer: ", tariff: enterprise",
@@ -478,13 +316,7 @@ fn chain_of_case_16() -> Chain {
 
 #[test]
 fn case_16_one_volume_on_every_edge() {
-    check(
-        &chain_of_case_16().yaml(),
-        &[(
-            data("1", 2350 * KB, ""),
-            "0 0.3 | 1 0.12 | 2 0.047 | 3 0 no_tariff",
-        )],
-    );
+    check(&chain_of_case_16().yaml(), &[(data("1", 2350 * KB, ""), "0 0.3 | 1 0.12 | 2 0.047 | 3 0 no_tariff")]);
 }
 
 #[test]
@@ -498,36 +330,26 @@ fn case_17_pools_and_own_bundles() {
     let mut oracle = check(
         &pooled.yaml(),
         &[
-            (
-                data("1", 60 * MB, ""),
-                "0 6 | 1 0 bundle +60000000 | 2 1.2 | 3 0 no_tariff",
-            ),
+            (data("1", 60 * MB, ""), "0 6 | 1 0 bundle +60000000 | 2 1.2 | 3 0 no_tariff"),
             (second("2"), "0 6 | 1 1 +40000000 | 2 1.2 | 3 0 no_tariff"),
         ],
     );
     assert_eq!(oracle.balance("b"), "-2.4");
     feed(&mut oracle, &[(second("2"), "duplicate")]);
 
-    let own = pooled.yaml().replace(", bundles: [pool]", "").replace(
-        "imsi: \"1\", plan: { tariff: plan }",
-        "imsi: \"1\", plan: { tariff: plan, bundles: [pool] }",
-    );
+    let own = pooled
+        .yaml()
+        .replace(", bundles: [pool]", "")
+        .replace("imsi: \"1\", plan: { tariff: plan }", "imsi: \"1\", plan: { tariff: plan, bundles: [pool] }");
     let oracle = check(
         &own,
         &[
-            (
-                data("1", 60 * MB, ""),
-                "0 0 bundle +60000000 | 1 3 | 2 1.2 | 3 0 no_tariff",
-            ),
+            (data("1", 60 * MB, ""), "0 0 bundle +60000000 | 1 3 | 2 1.2 | 3 0 no_tariff"),
             (second("2"), "0 6 | 1 3 | 2 1.2 | 3 0 no_tariff"),
         ],
     );
     assert_eq!(
-        [
-            oracle.balance("customer/e1"),
-            oracle.balance("customer/e2"),
-            oracle.balance("customer")
-        ],
+        [oracle.balance("customer/e1"), oracle.balance("customer/e2"), oracle.balance("customer")],
         ["0", "-6", "-6"]
     );
 }
@@ -544,11 +366,7 @@ fn case_19_graduated_tiers() {
     );
     amounts(
         "service: data, tiers: [ { up_to: 1 MB, price: 0/MB }, { price: 0.06/MB, flat: 2.00 } ]",
-        &[
-            (data("1", MB, ""), "0"),
-            (data("2", MB, ""), "2.06"),
-            (data("3", MB, ""), "0.06"),
-        ],
+        &[(data("1", MB, ""), "0"), (data("2", MB, ""), "2.06"), (data("3", MB, ""), "0.06")],
     );
 }
 
@@ -559,19 +377,10 @@ fn case_26_duplicates_and_conflicts() {
         &[
             (data("1", 3 * MB, ""), "1 0.45 | 2 0.3 | 3 0.12"),
             (data("1", 3 * MB, r#","unit":"octets""#), "duplicate"),
-            (
-                data("1", 3 * MB, "").replace(r#""source":"s""#, r#""source":"t""#),
-                "1 0.45 | 2 0.3 | 3 0.12",
-            ),
+            (data("1", 3 * MB, "").replace(r#""source":"s""#, r#""source":"t""#), "1 0.45 | 2 0.3 | 3 0.12"),
             (data("1", 4 * MB, ""), "!duplicate_conflict"),
-            (
-                data("9", MB, "").replace(r#""imsi":"1""#, r#""imsi":"99""#),
-                "!unknown_endpoint",
-            ),
-            (
-                data("9", MB, "").replace(r#""imsi":"1""#, r#""imsi":"99""#),
-                "duplicate",
-            ),
+            (data("9", MB, "").replace(r#""imsi":"1""#, r#""imsi":"99""#), "!unknown_endpoint"),
+            (data("9", MB, "").replace(r#""imsi":"1""#, r#""imsi":"99""#), "duplicate"),
         ],
     );
 }
@@ -598,44 +407,21 @@ endpoints:
   sim: { customer: e1, imsi: \"1\" }
   moved: { customer: e1, imsi: \"2\", changes: [ { from: 2026-03-01T12:00:00Z, customer: e2 } ] }
 ";
-    let moved =
-        |id: &str, time: &str| data_at(id, MB, time, "").replace(r#""imsi":"1""#, r#""imsi":"2""#);
+    let moved = |id: &str, time: &str| data_at(id, MB, time, "").replace(r#""imsi":"1""#, r#""imsi":"2""#);
     let mut oracle = check(
         yaml,
         &[
-            (
-                data_at("1", MB, "2026-03-01T12:00:00Z", ""),
-                "1 !tariff_missing | 2 0.2",
-            ),
-            (
-                data_at("2", MB, "2026-03-01T11:59:59Z", ""),
-                "1 0 bundle +1000000 | 2 0.1",
-            ),
-            (
-                data_at("3", MB, "2026-03-01T11:59:59Z", ""),
-                "1 !tariff_missing | 2 0.1",
-            ),
-            (
-                moved("4", "2026-03-01T12:00:00Z"),
-                "1 !tariff_missing | 2 0.2",
-            ),
-            (
-                moved("5", "2026-03-01T11:59:59Z"),
-                "1 !tariff_missing | 2 0.1",
-            ),
+            (data_at("1", MB, "2026-03-01T12:00:00Z", ""), "1 !tariff_missing | 2 0.2"),
+            (data_at("2", MB, "2026-03-01T11:59:59Z", ""), "1 0 bundle +1000000 | 2 0.1"),
+            (data_at("3", MB, "2026-03-01T11:59:59Z", ""), "1 !tariff_missing | 2 0.1"),
+            (moved("4", "2026-03-01T12:00:00Z"), "1 !tariff_missing | 2 0.2"),
+            (moved("5", "2026-03-01T11:59:59Z"), "1 !tariff_missing | 2 0.1"),
         ],
     );
-    let payers: Vec<String> = oracle
-        .recycle()
-        .iter()
-        .map(|recycled| format!("{:?}", recycled.result))
-        .collect();
+    let payers: Vec<String> = oracle.recycle().iter().map(|recycled| format!("{:?}", recycled.result)).collect();
     assert_eq!(payers, vec!["Err(TariffMissing)"; 4]);
     // What waited drew nothing.
-    assert_eq!(
-        oracle.allowances_left("reference:e1:pool"),
-        Some(vec![Some("500000".to_owned())])
-    );
+    assert_eq!(oracle.allowances_left("reference:e1:pool"), Some(vec![Some("500000".to_owned())]));
 }
 
 #[test]
@@ -643,21 +429,10 @@ fn case_28_increments_per_session() {
     let session = r#","session_id":"a""#;
     let rate = "service: data, price: 0.10/MB, increment: 100 KB, per: session";
     let partial = |id: &str| data(id, 60 * KB, session);
-    amounts(
-        rate,
-        &[
-            (partial("1"), "0.01"),
-            (partial("2"), "0.01"),
-            (partial("3"), "0"),
-        ],
-    );
+    amounts(rate, &[(partial("1"), "0.01"), (partial("2"), "0.01"), (partial("3"), "0")]);
     amounts(
         "service: data, price: 0.10/MB, increment: 100 KB",
-        &[
-            (partial("1"), "0.01"),
-            (partial("2"), "0.01"),
-            (partial("3"), "0.01"),
-        ],
+        &[(partial("1"), "0.01"), (partial("2"), "0.01"), (partial("3"), "0.01")],
     );
     let rest = " | 2 0 no_tariff | 3 0 no_tariff";
     let with_rest = |text: &str| format!("{text}{rest}");
@@ -675,10 +450,7 @@ fn case_28_increments_per_session() {
         customer: ", tariff: retail, bundles: [pool]",
         ..Chain::customer_only(&[rate])
     };
-    let chain = Chain {
-        customer: ", tariff: retail, bundles: [pool]",
-        ..chain
-    };
+    let chain = Chain { customer: ", tariff: retail, bundles: [pool]", ..chain };
     check(
         &chain.yaml(),
         &[
@@ -692,38 +464,18 @@ fn case_28_increments_per_session() {
 #[test]
 fn case_29_unit_prices_are_never_pre_rounded() {
     let octets = 10 * 1024 * 1024;
-    amounts(
-        "service: data, price: 0.004/MiB, increment: 1 KiB",
-        &[(data("1", octets, ""), "0.04")],
-    );
-    amounts(
-        "service: data, price: 0.010/MiB",
-        &[(data("1", octets, ""), "0.1")],
-    );
-    let call = |id: &str, seconds: u64| {
-        usage(
-            id,
-            "voice",
-            seconds,
-            r#""event_time":"2026-03-01T12:00:00Z","imsi":"1""#,
-        )
-    };
-    amounts(
-        "service: voice, price: 0.10/min, increment: 1 s",
-        &[(call("1", 180), "0.3"), (call("2", 7), "0.011667")],
-    );
+    amounts("service: data, price: 0.004/MiB, increment: 1 KiB", &[(data("1", octets, ""), "0.04")]);
+    amounts("service: data, price: 0.010/MiB", &[(data("1", octets, ""), "0.1")]);
+    let call =
+        |id: &str, seconds: u64| usage(id, "voice", seconds, r#""event_time":"2026-03-01T12:00:00Z","imsi":"1""#);
+    amounts("service: voice, price: 0.10/min, increment: 1 s", &[(call("1", 180), "0.3"), (call("2", 7), "0.011667")]);
 }
 
 #[test]
 fn case_30_time_bands() {
     let bands = "service: voice, increment: 1 s, bands: [ { days: Mon-Fri, hours: \"00:00-18:00\", connect: 1, price: 1/s }, { otherwise: true, price: 0.5/s } ]";
     let call = |id: &str, seconds: u64, time: &str, more: &str| {
-        usage(
-            id,
-            "voice",
-            seconds,
-            &format!(r#""event_time":"{time}","imsi":"1"{more}"#),
-        )
+        usage(id, "voice", seconds, &format!(r#""event_time":"{time}","imsi":"1"{more}"#))
     };
     amounts(
         bands,
@@ -731,14 +483,8 @@ fn case_30_time_bands() {
             (call("1", 3600, "2026-03-05T17:30:00Z", ""), "2701"),
             (call("2", 10, "2026-03-07T12:00:00Z", ""), "5"),
             // Once per session, though the increments count per record.
-            (
-                call("3", 10, "2026-03-05T12:00:00Z", r#","session_id":"a""#),
-                "11",
-            ),
-            (
-                call("4", 10, "2026-03-05T12:00:10Z", r#","session_id":"a""#),
-                "10",
-            ),
+            (call("3", 10, "2026-03-05T12:00:00Z", r#","session_id":"a""#), "11"),
+            (call("4", 10, "2026-03-05T12:00:10Z", r#","session_id":"a""#), "10"),
         ],
     );
     // Detail e: data takes the band of its event time.
@@ -765,20 +511,11 @@ fn case_31_a_leg_waits_alone_and_is_recycled() {
     };
     let sms = "{ service: sms, price: 0.01/message }";
     let with_data = format!("{sms}, {{ service: data, price: 0.01/MB }}");
-    let mut oracle = check(
-        &carrier(sms),
-        &[(
-            data("1", 2350 * KB, ""),
-            "0 0.3 | 1 0.12 | 2 0.047 | 3 !no_rate",
-        )],
-    );
+    let mut oracle = check(&carrier(sms), &[(data("1", 2350 * KB, ""), "0 0.3 | 1 0.12 | 2 0.047 | 3 !no_rate")]);
     oracle.replace_reference(&carrier(&with_data)).unwrap();
     let recycled = oracle.recycle();
     assert_eq!(
-        recycled
-            .iter()
-            .map(|entry| legs_text(entry.result.as_ref().unwrap()))
-            .collect::<Vec<_>>(),
+        recycled.iter().map(|entry| legs_text(entry.result.as_ref().unwrap())).collect::<Vec<_>>(),
         ["3 0.0235"]
     );
     assert_eq!(oracle.recycle(), vec![]);
@@ -797,10 +534,7 @@ fn case_33_a_cap_waives_what_is_above() {
             (data("1", 32_666_667, ""), &with_rest("1 4.9")),
             (data("2", 3 * MB, ""), &with_rest("1 0.1 waived 0.35")),
             (data("3", 3 * MB, ""), &with_rest("1 0 waived 0.45")),
-            (
-                data_at("4", 3 * MB, "2026-04-01T00:00:00Z", ""),
-                &with_rest("1 0.45"),
-            ),
+            (data_at("4", 3 * MB, "2026-04-01T00:00:00Z", ""), &with_rest("1 0.45")),
         ],
     );
 }
@@ -809,16 +543,8 @@ fn case_33_a_cap_waives_what_is_above() {
 fn case_34_one_rounding_per_charge() {
     let rate = "service: voice, bands: [ { hours: \"00:00-18:00\", price: 0.005/s }, { hours: \"18:00-24:00\", price: 0.005/s } ]";
     let yaml = Chain::customer_only(&[rate]).yaml();
-    let yaml = yaml.replace(
-        "    versions:",
-        "    rounding: { scale: 2, mode: half-up }\n    versions:",
-    );
-    let call = usage(
-        "1",
-        "voice",
-        2,
-        r#""event_time":"2026-03-05T17:59:59Z","imsi":"1""#,
-    );
+    let yaml = yaml.replace("    versions:", "    rounding: { scale: 2, mode: half-up }\n    versions:");
+    let call = usage("1", "voice", 2, r#""event_time":"2026-03-05T17:59:59Z","imsi":"1""#);
     check(&yaml, &[(call, "1 0.01 | 2 0 no_tariff | 3 0 no_tariff")]);
 }
 
@@ -844,37 +570,22 @@ endpoints:
     check(
         yaml,
         &[
-            (
-                data_at("1", MB, "2026-04-01T00:00:00Z", ""),
-                "1 0.18 | 2 0.15",
-            ),
-            (
-                data_at("2", MB, "2026-05-01T00:00:00Z", ""),
-                "1 0.2 | 2 0.18",
-            ),
-            (
-                data_at("3", MB, "2026-04-30T23:59:59Z", ""),
-                "1 0.18 | 2 0.15",
-            ),
+            (data_at("1", MB, "2026-04-01T00:00:00Z", ""), "1 0.18 | 2 0.15"),
+            (data_at("2", MB, "2026-05-01T00:00:00Z", ""), "1 0.2 | 2 0.18"),
+            (data_at("3", MB, "2026-04-30T23:59:59Z", ""), "1 0.18 | 2 0.15"),
         ],
     );
 }
 
 #[test]
 fn case_36_rating_groups() {
-    let chain = Chain::customer_only(&[
-        "service: data, price: 0.10/MB",
-        "service: data, rating_group: 2, price: 0/MB",
-    ]);
+    let chain = Chain::customer_only(&["service: data, price: 0.10/MB", "service: data, rating_group: 2, price: 0/MB"]);
     let rest = " | 2 0 no_tariff | 3 0 no_tariff";
     check(
         &chain.yaml(),
         &[
             (data("1", MB, r#","rating_group":2"#), &format!("1 0{rest}")),
-            (
-                data("2", MB, r#","rating_group":1"#),
-                &format!("1 0.1{rest}"),
-            ),
+            (data("2", MB, r#","rating_group":1"#), &format!("1 0.1{rest}")),
         ],
     );
 }

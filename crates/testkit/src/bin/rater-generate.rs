@@ -57,12 +57,7 @@ fn main() -> ExitCode {
     let parameters = parameters(&arguments);
     match generator::write_files(&parameters, &arguments.output) {
         Ok(()) => {
-            eprintln!(
-                "seed {}: {} records in {}",
-                parameters.seed,
-                parameters.records,
-                arguments.output.display()
-            );
+            eprintln!("seed {}: {} records in {}", parameters.seed, parameters.records, arguments.output.display());
             ExitCode::SUCCESS
         }
         Err(error) => {

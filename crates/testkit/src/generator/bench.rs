@@ -119,27 +119,14 @@ tariffs:"
 }
 
 fn write_accounts(output: &mut impl Write, parameters: &Parameters) -> io::Result<()> {
-    writeln!(
-        output,
-        "accounts:\n  northstar: {{ kind: operator, currency: GBP }}"
-    )?;
-    writeln!(
-        output,
-        "  alpha: {{ kind: reseller, parent: northstar, currency: GBP, tariff: carrier }}"
-    )?;
+    writeln!(output, "accounts:\n  northstar: {{ kind: operator, currency: GBP }}")?;
+    writeln!(output, "  alpha: {{ kind: reseller, parent: northstar, currency: GBP, tariff: carrier }}")?;
     for reseller in 0..resellers(parameters) {
-        writeln!(
-            output,
-            "  beta-{reseller}: {{ kind: reseller, parent: alpha, currency: GBP, tariff: wholesale }}"
-        )?;
+        writeln!(output, "  beta-{reseller}: {{ kind: reseller, parent: alpha, currency: GBP, tariff: wholesale }}")?;
     }
     for customer in 0..parameters.customers {
         let reseller = customer % resellers(parameters);
-        let tariff = if customer % 4 == 3 {
-            "retail-plus"
-        } else {
-            "retail"
-        };
+        let tariff = if customer % 4 == 3 { "retail-plus" } else { "retail" };
         let bundles = match customer % 5 {
             0 => "[uk-pool]",
             1 => "[world-pool]",
@@ -154,18 +141,11 @@ fn write_accounts(output: &mut impl Write, parameters: &Parameters) -> io::Resul
     Ok(())
 }
 
-fn write_endpoints(
-    reference: &mut impl Write,
-    parameters: &Parameters,
-    directory: &Path,
-) -> io::Result<()> {
+fn write_endpoints(reference: &mut impl Write, parameters: &Parameters, directory: &Path) -> io::Result<()> {
     match parameters.endpoint_form {
         EndpointForm::Csv => {
             let mut output = files::create(directory, "endpoints.csv")?;
-            writeln!(
-                output,
-                "endpoint,customer,imsi,iccid,msisdn,group,active,plan_tariff"
-            )?;
+            writeln!(output, "endpoint,customer,imsi,iccid,msisdn,group,active,plan_tariff")?;
             for number in 0..parameters.endpoints {
                 let (customer, imsi, iccid, plan) = endpoint(parameters, number);
                 writeln!(output, "e{number},{customer},{imsi},{iccid},,,,{plan}")?;
@@ -251,11 +231,7 @@ fn position_ms(parameters: &Parameters, number: u64) -> i64 {
 
 fn usage(parameters: &Parameters, number: u64, random: &mut Random) -> UsageRecord {
     let endpoint = random.below(parameters.endpoints.max(1));
-    let identity = if random.below(10_000) == 0 {
-        parameters.endpoints + endpoint
-    } else {
-        endpoint
-    };
+    let identity = if random.below(10_000) == 0 { parameters.endpoints + endpoint } else { endpoint };
     let delay_ms = i64::try_from(random.heavy_tailed(5_000, 14)).unwrap_or(0);
     let (mcc, mnc) = *random.pick(&NETWORKS);
     let mut record = UsageRecord {

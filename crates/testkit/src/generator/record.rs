@@ -10,10 +10,7 @@ apn,rat,session_id,sequence,final,rating_group,sponsor,attributes.subscription_t
 
 /// A usage record. Texts are plain ASCII without quotes, commas and backslashes: the writers do not escape. Empty texts are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(
-    missing_docs,
-    reason = "the fields are those of the usage-record schema, under the same names"
-)]
+#[expect(missing_docs, reason = "the fields are those of the usage-record schema, under the same names")]
 pub struct UsageRecord {
     pub id: String,
     pub source: String,
@@ -43,9 +40,7 @@ pub struct UsageRecord {
 /// `milliseconds` since 1970 as RFC 3339 text in UTC. Times outside jiff's range do not occur here.
 #[must_use]
 pub fn time_text(milliseconds: i64) -> String {
-    jiff::Timestamp::from_millisecond(milliseconds)
-        .unwrap_or_default()
-        .to_string()
+    jiff::Timestamp::from_millisecond(milliseconds).unwrap_or_default().to_string()
 }
 
 impl UsageRecord {
@@ -58,12 +53,7 @@ impl UsageRecord {
         for (name, text) in self.texts_before() {
             write_text(output, name, text)?;
         }
-        write!(
-            output,
-            ",\"quantity\":{},\"event_time\":\"{}\"",
-            self.quantity,
-            time_text(self.event_time_ms)
-        )?;
+        write!(output, ",\"quantity\":{},\"event_time\":\"{}\"", self.quantity, time_text(self.event_time_ms))?;
         for (name, text) in self.texts_after() {
             write_text(output, name, text)?;
         }
@@ -78,11 +68,7 @@ impl UsageRecord {
         }
         write_text(output, "sponsor", self.sponsor)?;
         if !self.subscription_type.is_empty() {
-            write!(
-                output,
-                ",\"attributes\":{{\"subscription_type\":\"{}\"}}",
-                self.subscription_type
-            )?;
+            write!(output, ",\"attributes\":{{\"subscription_type\":\"{}\"}}", self.subscription_type)?;
         }
         output.write_all(b"}\n")
     }
@@ -104,20 +90,10 @@ impl UsageRecord {
         for (_, text) in self.texts_after() {
             write!(output, ",{text}")?;
         }
-        let sequence = self
-            .sequence
-            .map(|number| number.to_string())
-            .unwrap_or_default();
+        let sequence = self.sequence.map(|number| number.to_string()).unwrap_or_default();
         let last = if self.last { "true" } else { "" };
-        let rating_group = self
-            .rating_group
-            .map(|number| number.to_string())
-            .unwrap_or_default();
-        writeln!(
-            output,
-            ",{sequence},{last},{rating_group},{},{}",
-            self.sponsor, self.subscription_type
-        )
+        let rating_group = self.rating_group.map(|number| number.to_string()).unwrap_or_default();
+        writeln!(output, ",{sequence},{last},{rating_group},{},{}", self.sponsor, self.subscription_type)
     }
 
     fn texts_before(&self) -> [(&'static str, &str); 2] {
@@ -143,9 +119,5 @@ impl UsageRecord {
 }
 
 fn write_text(output: &mut impl Write, name: &str, text: &str) -> io::Result<()> {
-    if text.is_empty() {
-        Ok(())
-    } else {
-        write!(output, ",\"{name}\":\"{text}\"")
-    }
+    if text.is_empty() { Ok(()) } else { write!(output, ",\"{name}\":\"{text}\"") }
 }

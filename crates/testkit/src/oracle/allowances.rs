@@ -47,24 +47,17 @@ pub(super) enum State {
 impl Instance {
     /// Whether it lives at `moment`, so that a template's name in a command can mean it.
     pub(super) fn lives(&self, moment: i64) -> bool {
-        let expired =
-            matches!(self.state, State::Active { until: Some(until), .. } if until <= moment);
+        let expired = matches!(self.state, State::Active { until: Some(until), .. } if until <= moment);
         self.ended.is_none() && !expired
     }
 
     /// Makes it active from `moment`.
     pub(super) fn activate(&mut self, moment: i64) {
-        self.state = State::Active {
-            from: moment,
-            until: self.would_expire(moment),
-        };
+        self.state = State::Active { from: moment, until: self.would_expire(moment) };
     }
 
     fn would_expire(&self, start: i64) -> Option<i64> {
-        self.template
-            .lasts
-            .as_ref()
-            .and_then(|lasts: &Length| lasts.after(start, &self.zone).ok())
+        self.template.lasts.as_ref().and_then(|lasts: &Length| lasts.after(start, &self.zone).ok())
     }
 
     /// Whether a record of `endpoint` at `moment` may draw on it, as far as time, state and scope go.
@@ -72,14 +65,9 @@ impl Instance {
         let in_time = match self.state {
             State::Pending => false,
             State::Armed => self.effective <= moment && self.ended.is_none(),
-            State::Active { from, until } => {
-                from <= moment && until.is_none_or(|until| moment < until)
-            }
+            State::Active { from, until } => from <= moment && until.is_none_or(|until| moment < until),
         };
-        let suspended = self
-            .suspensions
-            .iter()
-            .any(|(from, to)| *from <= moment && to.is_none_or(|to| moment < to));
+        let suspended = self.suspensions.iter().any(|(from, to)| *from <= moment && to.is_none_or(|to| moment < to));
         let in_scope = self.endpoint.is_none() || self.endpoint.as_deref() == endpoint;
         in_time && !suspended && in_scope && self.ended.is_none_or(|ended| moment < ended)
     }
@@ -107,32 +95,17 @@ pub(super) struct Drawn {
 }
 
 /// The order of rule 15, best first.
-type Rank = (
-    u8,
-    i64,
-    Reverse<Fit>,
-    (bool, i64),
-    bool,
-    bool,
-    i64,
-    String,
-    usize,
-);
+type Rank = (u8, i64, Reverse<Fit>, (bool, i64), bool, bool, i64, String, usize);
 
 /// Draws `quantity` from `instances`, all of which belong to the edge. Looks for the best allowance again after each draw, because a draw
 /// may activate an instance, whose other allowances then rank as active.
 pub(super) fn draw(mut drawer: Drawer<'_>, instances: &mut [Instance], quantity: &BigInt) -> Drawn {
-    let mut drawn = Drawn {
-        rest: quantity.clone(),
-        ..Drawn::default()
-    };
+    let mut drawn = Drawn { rest: quantity.clone(), ..Drawn::default() };
     let mut unaffordable: Vec<usize> = Vec::new();
     while !drawn.rest.is_zero() {
         let mut best: Option<(Rank, usize, usize)> = None;
         for (index, instance) in instances.iter().enumerate() {
-            if unaffordable.contains(&index)
-                || !instance.is_open(drawer.endpoint, drawer.event_time)
-            {
+            if unaffordable.contains(&index) || !instance.is_open(drawer.endpoint, drawer.event_time) {
                 continue;
             }
             for element in 0..instance.template.elements.len() {
@@ -186,11 +159,7 @@ fn rank(drawer: &Drawer<'_>, instance: &Instance, element: usize) -> Option<Rank
         // Fair use of an armed bundle is not drawn (detail r).
         (State::Pending, _) | (State::Armed, true) => return None,
         (State::Active { from, until }, false) => (0, until, from),
-        (State::Armed, false) => (
-            1,
-            instance.would_expire(drawer.event_time),
-            instance.effective,
-        ),
+        (State::Armed, false) => (1, instance.would_expire(drawer.event_time), instance.effective),
         (State::Active { from, until }, true) => (2, until, from),
     };
     Some((

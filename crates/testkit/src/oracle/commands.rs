@@ -27,11 +27,7 @@ impl Oracle {
     pub(super) fn apply_grants(&mut self) {
         let mut commands = Vec::new();
         let mut command = |account: &str, grant: &super::reference::Grant| {
-            let endpoint = grant
-                .endpoint
-                .as_ref()
-                .map(|endpoint| format!(":{endpoint}"))
-                .unwrap_or_default();
+            let endpoint = grant.endpoint.as_ref().map(|endpoint| format!(":{endpoint}")).unwrap_or_default();
             commands.push(Command {
                 id: format!("reference:{account}:{}{endpoint}", grant.bundle),
                 kind: "buy_bundle".to_owned(),
@@ -45,17 +41,12 @@ impl Oracle {
             });
         };
         for account in &self.reference.accounts {
-            account
-                .grants
-                .iter()
-                .for_each(|grant| command(&account.name, grant));
+            account.grants.iter().for_each(|grant| command(&account.name, grant));
         }
         for endpoint in &self.reference.endpoints {
             for (customer, plan) in &endpoint.plans {
                 let account = endpoint_account(customer, &endpoint.name);
-                plan.grants
-                    .iter()
-                    .for_each(|grant| command(&account, grant));
+                plan.grants.iter().for_each(|grant| command(&account, grant));
             }
         }
         for command in commands {
@@ -72,10 +63,7 @@ impl Oracle {
         }
         if !self.is_ancestor(&command.issued_by, &command.account, command.effective) {
             self.commands.insert(command.id.clone());
-            let text = format!(
-                "{:?} is no ancestor of {:?}",
-                command.issued_by, command.account
-            );
+            let text = format!("{:?} is no ancestor of {:?}", command.issued_by, command.account);
             return self.outcome(command, CommandResult::Refused(text), Vec::new());
         }
         self.apply_once(command)
@@ -99,38 +87,20 @@ impl Oracle {
         self.outcome(command, result, fees)
     }
 
-    fn outcome(
-        &self,
-        command: &Command,
-        result: CommandResult,
-        fees: Vec<Charge>,
-    ) -> CommandOutcome {
+    fn outcome(&self, command: &Command, result: CommandResult, fees: Vec<Charge>) -> CommandOutcome {
         let known = self.payer(&command.account, command.effective).is_ok();
         let balance = known.then(|| {
-            let money = self
-                .money
-                .get(&command.account)
-                .cloned()
-                .unwrap_or_default();
+            let money = self.money.get(&command.account).cloned().unwrap_or_default();
             (amount_text(&money.balance), money.sequence)
         });
-        CommandOutcome {
-            id: command.id.clone(),
-            result,
-            balance,
-            fees,
-        }
+        CommandOutcome { id: command.id.clone(), result, balance, fees }
     }
 
     /// For an endpoint account its customer counts as an ancestor (detail B).
     fn is_ancestor(&self, issuer: &str, account: &str, moment: i64) -> bool {
         match account.split_once('/') {
             Some((customer, _)) => issuer == customer || self.is_ancestor(issuer, customer, moment),
-            None => self
-                .reference
-                .above(account, moment)
-                .iter()
-                .any(|above| above == issuer),
+            None => self.reference.above(account, moment).iter().any(|above| above == issuer),
         }
     }
 
@@ -139,10 +109,7 @@ impl Oracle {
         if let Some((customer, endpoint)) = account.split_once('/') {
             let definition = self.reference.account(customer).ok_or_else(unknown)?;
             let plans = &self.reference.endpoint(endpoint).ok_or_else(unknown)?.plans;
-            let (_, plan) = plans
-                .iter()
-                .rfind(|(of, _)| of == customer)
-                .ok_or_else(unknown)?;
+            let (_, plan) = plans.iter().rfind(|(of, _)| of == customer).ok_or_else(unknown)?;
             return Ok(Payer {
                 payee: customer.to_owned(),
                 currency: definition.currency.clone(),
@@ -153,11 +120,7 @@ impl Oracle {
         }
         let definition = self.reference.account(account).ok_or_else(unknown)?;
         Ok(Payer {
-            payee: definition
-                .at(moment)
-                .parent
-                .clone()
-                .ok_or_else(|| format!("{account:?} is charged by nobody"))?,
+            payee: definition.at(moment).parent.clone().ok_or_else(|| format!("{account:?} is charged by nobody"))?,
             currency: definition.currency.clone(),
             prepaid: definition.prepaid,
             zone: definition.zone.clone(),
@@ -167,11 +130,7 @@ impl Oracle {
 
     fn add_money(&mut self, command: &Command, sign: i32) -> Result<(), String> {
         let payer = self.payer(&command.account, command.effective)?;
-        if command
-            .currency
-            .as_ref()
-            .is_some_and(|currency| *currency != payer.currency)
-        {
+        if command.currency.as_ref().is_some_and(|currency| *currency != payer.currency) {
             return Err("another currency".to_owned());
         }
         let amount = values::decimal(command.amount.as_deref().ok_or("no amount")?)?;
@@ -185,47 +144,28 @@ impl Oracle {
 
     fn set_status(&mut self, command: &Command, status: Status) -> Result<(), String> {
         self.payer(&command.account, command.effective)?;
-        self.statuses
-            .push((command.account.clone(), command.effective, status));
+        self.statuses.push((command.account.clone(), command.effective, status));
         Ok(())
     }
 
     fn buy(&mut self, command: &Command, fees: &mut Vec<Charge>) -> Result<(), String> {
         let payer = self.payer(&command.account, command.effective)?;
         let name = command.bundle.as_deref().ok_or("no bundle_id")?;
-        let template = self
-            .reference
-            .bundle(name)
-            .ok_or_else(|| format!("no bundle {name:?}"))?
-            .clone();
-        if template
-            .currency
-            .as_ref()
-            .is_some_and(|currency| *currency != payer.currency)
-        {
+        let template = self.reference.bundle(name).ok_or_else(|| format!("no bundle {name:?}"))?.clone();
+        if template.currency.as_ref().is_some_and(|currency| *currency != payer.currency) {
             return Err("another currency".to_owned());
         }
         if self.status(&command.account, command.effective) == Status::Closed {
             return Err("the account is closed".to_owned());
         }
         let endpoint = if template.for_one_endpoint {
-            Some(
-                command
-                    .endpoint
-                    .clone()
-                    .or(payer.endpoint)
-                    .ok_or("no endpoint_id")?,
-            )
+            Some(command.endpoint.clone().or(payer.endpoint).ok_or("no endpoint_id")?)
         } else {
             None
         };
         let mut instance = Instance {
             id: command.id.clone(),
-            left: template
-                .elements
-                .iter()
-                .map(|element| element.amount.clone())
-                .collect(),
+            left: template.elements.iter().map(|element| element.amount.clone()).collect(),
             payer: command.account.clone(),
             payee: payer.payee.clone(),
             endpoint,
@@ -240,14 +180,7 @@ impl Oracle {
             template,
         };
         if instance.template.starts == Starts::Date {
-            self.charge_fee(
-                &command.account,
-                &payer.payee,
-                payer.prepaid,
-                &instance.id,
-                &instance.template,
-                fees,
-            )?;
+            self.charge_fee(&command.account, &payer.payee, payer.prepaid, &instance.id, &instance.template, fees)?;
             instance.activate(command.effective);
         }
         self.instances.push(instance);
@@ -267,10 +200,7 @@ impl Oracle {
         let Some(fee) = &template.fee else {
             return Ok(());
         };
-        let balance = self
-            .money
-            .get(payer)
-            .map_or_else(BigRational::zero, |money| money.balance.clone());
+        let balance = self.money.get(payer).map_or_else(BigRational::zero, |money| money.balance.clone());
         if prepaid && balance < *fee {
             return Err("not enough money".to_owned());
         }
@@ -282,25 +212,15 @@ impl Oracle {
     fn instance(&self, command: &Command) -> Result<usize, String> {
         let name = command.bundle.as_deref().unwrap_or_default();
         let of_account = |instance: &Instance| instance.payer == command.account;
-        let by_id = self
-            .instances
-            .iter()
-            .position(|instance| of_account(instance) && instance.id == name);
+        let by_id = self.instances.iter().position(|instance| of_account(instance) && instance.id == name);
         if let Some(position) = by_id {
             return Ok(position);
         }
         let is_meant = |instance: &Instance| {
             let endpoint_fits = command.endpoint.is_none() || command.endpoint == instance.endpoint;
-            of_account(instance)
-                && instance.template.name == name
-                && endpoint_fits
-                && instance.lives(command.effective)
+            of_account(instance) && instance.template.name == name && endpoint_fits && instance.lives(command.effective)
         };
-        let mut meant = self
-            .instances
-            .iter()
-            .enumerate()
-            .filter(|(_, instance)| is_meant(instance));
+        let mut meant = self.instances.iter().enumerate().filter(|(_, instance)| is_meant(instance));
         match (meant.next(), meant.next()) {
             (Some((position, _)), None) => Ok(position),
             (None, _) => Err(format!("no bundle {name:?}")),
@@ -344,11 +264,7 @@ impl Oracle {
         match instance.state {
             State::Active { .. } => Err("it is active".to_owned()),
             State::Pending | State::Armed => {
-                let (id, payee, template) = (
-                    instance.id.clone(),
-                    instance.payee.clone(),
-                    instance.template.clone(),
-                );
+                let (id, payee, template) = (instance.id.clone(), instance.payee.clone(), instance.template.clone());
                 let prepaid = self.payer(&command.account, command.effective)?.prepaid;
                 self.charge_fee(&command.account, &payee, prepaid, &id, &template, fees)?;
                 self.instances[position].activate(command.effective);

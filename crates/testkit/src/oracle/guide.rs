@@ -58,8 +58,7 @@ impl Oracle {
     fn endpoints_named(&self, record: &Record) -> Vec<&Endpoint> {
         let names = |endpoint: &&Endpoint| {
             let facts = endpoint.at(record.event_time);
-            let same =
-                |given: &Option<String>, known: &Option<String>| given.is_some() && given == known;
+            let same = |given: &Option<String>, known: &Option<String>| given.is_some() && given == known;
             same(&record.imsi, &facts.imsi)
                 || same(&record.iccid, &facts.iccid)
                 || same(&record.msisdn, &facts.msisdn)
@@ -71,16 +70,9 @@ impl Oracle {
     /// The edges of a record that names an account (detail o).
     fn account_steps(&self, account: &str, moment: i64) -> Result<Vec<Step>, Reason> {
         if let Some((customer, name)) = account.split_once('/') {
-            let endpoint = self
-                .reference
-                .endpoint(name)
-                .ok_or(Reason::UnknownEndpoint)?;
+            let endpoint = self.reference.endpoint(name).ok_or(Reason::UnknownEndpoint)?;
             let facts = endpoint.at(moment);
-            let plan = facts
-                .plan
-                .as_ref()
-                .filter(|_| facts.customer == customer)
-                .ok_or(Reason::UnknownEndpoint)?;
+            let plan = facts.plan.as_ref().filter(|_| facts.customer == customer).ok_or(Reason::UnknownEndpoint)?;
             let mut steps = vec![self.endpoint_step(customer, name, plan.prepaid)];
             steps.extend(self.steps_above(customer, Some(name), moment));
             return Ok(steps);

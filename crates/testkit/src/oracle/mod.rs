@@ -18,9 +18,7 @@ mod reference;
 mod values;
 mod yaml;
 
-pub use outcome::{
-    Charge, ChargeKind, ChargeReason, CommandOutcome, CommandResult, Leg, Outcome, Reason, Recycled,
-};
+pub use outcome::{Charge, ChargeKind, ChargeReason, CommandOutcome, CommandResult, Leg, Outcome, Reason, Recycled};
 
 use allowances::Instance;
 use num_rational::BigRational;
@@ -59,10 +57,7 @@ struct Money {
 
 impl Default for Money {
     fn default() -> Self {
-        Self {
-            balance: BigRational::zero(),
-            sequence: 0,
-        }
+        Self { balance: BigRational::zero(), sequence: 0 }
     }
 }
 
@@ -134,13 +129,7 @@ impl Oracle {
     #[must_use]
     pub fn allowances_left(&self, id: &str) -> Option<Vec<Option<String>>> {
         let instance = self.instances.iter().find(|instance| instance.id == id)?;
-        Some(
-            instance
-                .left
-                .iter()
-                .map(|left| left.as_ref().map(ToString::to_string))
-                .collect(),
-        )
+        Some(instance.left.iter().map(|left| left.as_ref().map(ToString::to_string)).collect())
     }
 
     /// The half-open validity of the bundle instance `id` in milliseconds since 1970, if it is or was active.
@@ -162,35 +151,20 @@ impl Oracle {
             let (identity, level) = (entry.identity.clone(), entry.level);
             let result = match (&entry.record, entry.level) {
                 (None, _) => Err(entry.reason),
-                (Some(record), None) => self
-                    .guided_legs(record)
-                    .map(|steps| self.rate_legs(record, &steps)),
+                (Some(record), None) => self.guided_legs(record).map(|steps| self.rate_legs(record, &steps)),
                 (Some(record), Some(level)) => self.recycle_leg(record, level, entry.reason),
             };
             match &result {
                 Ok(_) => {}
-                Err(reason) => self.waiting.push(Waiting {
-                    reason: *reason,
-                    ..entry
-                }),
+                Err(reason) => self.waiting.push(Waiting { reason: *reason, ..entry }),
             }
-            results.push(Recycled {
-                identity,
-                was,
-                level,
-                result,
-            });
+            results.push(Recycled { identity, was, level, result });
         }
         results
     }
 
     /// One leg again; where its level no longer exists it waits on for the reason it had.
-    fn recycle_leg(
-        &mut self,
-        record: &Record,
-        level: u32,
-        was: Reason,
-    ) -> Result<Vec<Leg>, Reason> {
+    fn recycle_leg(&mut self, record: &Record, level: u32, was: Reason) -> Result<Vec<Leg>, Reason> {
         let steps = self.guided_legs(record)?;
         let step = steps.iter().find(|step| step.level == level).ok_or(was)?;
         let leg = self.rate_leg(record, step);
@@ -204,10 +178,7 @@ impl Oracle {
         let identity = (record.source.clone(), record.id.clone());
         if let Some(payload) = self.seen.get(&identity) {
             if *payload == record.payload {
-                return Outcome::Duplicate {
-                    source: identity.0,
-                    id: identity.1,
-                };
+                return Outcome::Duplicate { source: identity.0, id: identity.1 };
             }
             return self.suspend(Reason::DuplicateConflict, Some(identity), None);
         }
@@ -216,11 +187,7 @@ impl Oracle {
             Err(reason) => self.suspend(reason, Some(identity), Some(record)),
             Ok(steps) => {
                 let legs = self.rate_legs(&record, &steps);
-                Outcome::Guided {
-                    source: identity.0,
-                    id: identity.1,
-                    legs,
-                }
+                Outcome::Guided { source: identity.0, id: identity.1, legs }
             }
         }
     }
@@ -232,30 +199,15 @@ impl Oracle {
             let leg = self.rate_leg(record, step);
             if let Err(reason) = leg.result {
                 let identity = Some((record.source.clone(), record.id.clone()));
-                self.waiting.push(Waiting {
-                    identity,
-                    record: Some(record.clone()),
-                    level: Some(step.level),
-                    reason,
-                });
+                self.waiting.push(Waiting { identity, record: Some(record.clone()), level: Some(step.level), reason });
             }
             legs.push(leg);
         }
         legs
     }
 
-    fn suspend(
-        &mut self,
-        reason: Reason,
-        identity: Option<(String, String)>,
-        record: Option<Record>,
-    ) -> Outcome {
-        self.waiting.push(Waiting {
-            identity: identity.clone(),
-            record,
-            level: None,
-            reason,
-        });
+    fn suspend(&mut self, reason: Reason, identity: Option<(String, String)>, record: Option<Record>) -> Outcome {
+        self.waiting.push(Waiting { identity: identity.clone(), record, level: None, reason });
         Outcome::Suspended { reason, identity }
     }
 }

@@ -121,10 +121,7 @@ impl ChargeReason {
 
 /// Why a record or a leg waits in suspense, in the order in which reasons are looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(
-    missing_docs,
-    reason = "the names are the stable codes that ACCEPTANCE uses"
-)]
+#[expect(missing_docs, reason = "the names are the stable codes that ACCEPTANCE uses")]
 pub enum Reason {
     InvalidRecord,
     DuplicateConflict,

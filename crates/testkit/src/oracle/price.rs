@@ -69,10 +69,7 @@ impl Counter {
         let target = self.target(rate);
         let from = self.billed.clone();
         if target <= from {
-            return Added {
-                billable: BigInt::zero(),
-                connect: BigRational::zero(),
-            };
+            return Added { billable: BigInt::zero(), connect: BigRational::zero() };
         }
         // The unit at position p of the scope lies this many seconds after the start of the record: the covered part is first, then the
         // free units.
@@ -97,24 +94,17 @@ impl Counter {
                 let mut sum = BigRational::zero();
                 let mut position = from.clone();
                 while position < target {
-                    let next = ((&position / &rate.increment + BigInt::one()) * &rate.increment)
-                        .min(target.clone());
+                    let next = ((&position / &rate.increment + BigInt::one()) * &rate.increment).min(target.clone());
                     if let Some(band) = band_at(bands, moment_of(&position), zone) {
                         sum += whole(&(&next - &position)) * &band.price;
                     }
                     position = next;
                 }
                 let first = band_at(bands, moment_of(&from), zone);
-                (
-                    sum,
-                    first.map_or_else(BigRational::zero, |band| band.connect.clone()),
-                )
+                (sum, first.map_or_else(BigRational::zero, |band| band.connect.clone()))
             }
             Pricing::Bands(bands) => match band_at(bands, added.event_time, zone) {
-                Some(band) => (
-                    whole(&(&target - &from)) * &band.price,
-                    band.connect.clone(),
-                ),
+                Some(band) => (whole(&(&target - &from)) * &band.price, band.connect.clone()),
                 None => (BigRational::zero(), BigRational::zero()),
             },
         };
@@ -123,10 +113,7 @@ impl Counter {
         }
         self.exact += price + &connect;
         self.billed = target.clone();
-        Added {
-            billable: target - from,
-            connect,
-        }
+        Added { billable: target - from, connect }
     }
 
     /// The units of the scope that are to be billed in all: rule 10.
@@ -146,11 +133,7 @@ fn tiers_price(tiers: &[Tier], from: &BigInt, to: &BigInt) -> BigRational {
     let mut sum = BigRational::zero();
     let mut start = BigInt::zero();
     for tier in tiers {
-        let end = tier
-            .up_to
-            .clone()
-            .unwrap_or_else(|| to.clone())
-            .min(to.clone());
+        let end = tier.up_to.clone().unwrap_or_else(|| to.clone()).min(to.clone());
         let first = start.clone().max(from.clone());
         if first < end {
             sum += whole(&(&end - &first)) * &tier.price;
@@ -167,8 +150,7 @@ fn tiers_price(tiers: &[Tier], from: &BigInt, to: &BigInt) -> BigRational {
 fn band_at<'a>(bands: &'a [Band], moment: i64, zone: &TimeZone) -> Option<&'a Band> {
     let (_, day, second) = local(moment, zone);
     let day = usize::try_from(day).unwrap_or(0);
-    let named = bands.iter().find(|band| {
-        !band.otherwise && band.days[day] && band.start <= second && second < band.end
-    });
+    let named =
+        bands.iter().find(|band| !band.otherwise && band.days[day] && band.start <= second && second < band.end);
     named.or_else(|| bands.iter().find(|band| band.otherwise))
 }

@@ -58,48 +58,24 @@ impl Oracle {
     pub(super) fn rate_leg(&mut self, record: &Record, step: &Step) -> Leg {
         let mut fees = Vec::new();
         let result = self.charge_for(record, step, &mut fees);
-        Leg {
-            level: step.level,
-            payer: step.payer.clone(),
-            payee: step.payee.clone(),
-            fees,
-            result,
-        }
+        Leg { level: step.level, payer: step.payer.clone(), payee: step.payee.clone(), fees, result }
     }
 
-    fn charge_for(
-        &mut self,
-        record: &Record,
-        step: &Step,
-        fees: &mut Vec<Charge>,
-    ) -> Result<Charge, Reason> {
+    fn charge_for(&mut self, record: &Record, step: &Step, fees: &mut Vec<Charge>) -> Result<Charge, Reason> {
         self.check_payer(record, step)?;
         if record.quantity == 0 {
-            return Ok(self.book(
-                step,
-                ChargeReason::ZeroQuantity,
-                &Drawn::default(),
-                &Priced::default(),
-            ));
+            return Ok(self.book(step, ChargeReason::ZeroQuantity, &Drawn::default(), &Priced::default()));
         }
 
         // Bundles first, on copies: what waits draws nothing.
-        let is_of_edge =
-            |instance: &&Instance| instance.payer == step.payer && instance.payee == step.payee;
-        let mut instances: Vec<Instance> =
-            self.instances.iter().filter(is_of_edge).cloned().collect();
+        let is_of_edge = |instance: &&Instance| instance.payer == step.payer && instance.payee == step.payee;
+        let mut instances: Vec<Instance> = self.instances.iter().filter(is_of_edge).cloned().collect();
         let drawer = Drawer {
             reference: &self.reference,
             keys: &record.keys,
             endpoint: step.endpoint.as_deref(),
             event_time: record.event_time,
-            money: step.prepaid.then(|| {
-                self.money
-                    .get(&step.payer)
-                    .cloned()
-                    .unwrap_or_default()
-                    .balance
-            }),
+            money: step.prepaid.then(|| self.money.get(&step.payer).cloned().unwrap_or_default().balance),
         };
         let drawn = allowances::draw(drawer, &mut instances, &BigInt::from(record.quantity));
 
@@ -107,11 +83,7 @@ impl Oracle {
 
         // From here on nothing can fail.
         for changed in instances {
-            if let Some(instance) = self
-                .instances
-                .iter_mut()
-                .find(|known| known.id == changed.id)
-            {
+            if let Some(instance) = self.instances.iter_mut().find(|known| known.id == changed.id) {
                 *instance = changed;
             }
         }
@@ -136,11 +108,10 @@ impl Oracle {
             return Ok(());
         };
         let facts = account.at(record.event_time);
-        let is_refused =
-            |allowed: &Option<Vec<String>>, used: &Option<String>| match (allowed, used) {
-                (Some(allowed), Some(used)) => !allowed.contains(used),
-                (None, _) | (_, None) => false,
-            };
+        let is_refused = |allowed: &Option<Vec<String>>, used: &Option<String>| match (allowed, used) {
+            (Some(allowed), Some(used)) => !allowed.contains(used),
+            (None, _) | (_, None) => false,
+        };
         if is_refused(&facts.sponsors, &record.keys.sponsor) {
             return Err(Reason::SponsorNotAllowed);
         }
@@ -152,16 +123,9 @@ impl Oracle {
 
     /// The status of `account` at `moment`: what reference data and commands said last; closed is for ever.
     pub(super) fn status(&self, account: &str, moment: i64) -> Status {
-        let stated = self
-            .reference
-            .account(account)
-            .map(|account| account.statuses.clone())
-            .unwrap_or_default();
-        let commanded = self
-            .statuses
-            .iter()
-            .filter(|(name, _, _)| name == account)
-            .map(|(_, from, status)| (*from, *status));
+        let stated = self.reference.account(account).map(|account| account.statuses.clone()).unwrap_or_default();
+        let commanded =
+            self.statuses.iter().filter(|(name, _, _)| name == account).map(|(_, from, status)| (*from, *status));
         let mut latest = (i64::MIN, Status::Active);
         for (from, status) in stated.into_iter().chain(commanded) {
             if from <= moment && from >= latest.0 && latest.1 != Status::Closed {
@@ -185,20 +149,12 @@ impl Oracle {
             (TariffOf::Missing, false) => return Err(Reason::TariffMissing),
             (TariffOf::Named(tariff), _) => tariff,
         };
-        let effective = Effective::at(&self.reference, &tariff, record.event_time)
-            .ok()
-            .flatten();
+        let effective = Effective::at(&self.reference, &tariff, record.event_time).ok().flatten();
         let found = effective.and_then(|effective| {
             let rate = effective.rate(&self.reference, &record.keys)?.clone();
-            Some(Applicable {
-                tariff,
-                effective,
-                rate,
-            })
+            Some(Applicable { tariff, effective, rate })
         });
-        let is_blocked = found
-            .as_ref()
-            .is_some_and(|found| matches!(found.rate.pricing, Pricing::Blocked));
+        let is_blocked = found.as_ref().is_some_and(|found| matches!(found.rate.pricing, Pricing::Blocked));
         match (covered_in_full, found) {
             // The rate is looked up nevertheless: covered units lower the minimum of its session or month (detail a).
             (true, found) => Ok((ChargeReason::Bundle, found.filter(|_| !is_blocked))),
@@ -210,75 +166,40 @@ impl Oracle {
 
     /// Rule 5.
     fn tariff_of(&self, record: &Record, step: &Step) -> TariffOf {
-        let at = |account: &str| {
-            self.reference
-                .account(account)
-                .map(|account| account.at(record.event_time).clone())
-        };
+        let at = |account: &str| self.reference.account(account).map(|account| account.at(record.event_time).clone());
         match step.payer_kind {
             PayerKind::EndpointAccount => {
-                let endpoint = step
-                    .endpoint
-                    .as_deref()
-                    .and_then(|name| self.reference.endpoint(name));
-                let plan =
-                    endpoint.and_then(|endpoint| endpoint.at(record.event_time).plan.clone());
-                plan.and_then(|plan| plan.tariff)
-                    .map_or(TariffOf::Missing, TariffOf::Named)
+                let endpoint = step.endpoint.as_deref().and_then(|name| self.reference.endpoint(name));
+                let plan = endpoint.and_then(|endpoint| endpoint.at(record.event_time).plan.clone());
+                plan.and_then(|plan| plan.tariff).map_or(TariffOf::Missing, TariffOf::Named)
             }
             PayerKind::Customer => {
                 let own = at(&step.payer).and_then(|facts| facts.tariff);
                 let default = || at(&step.payee).and_then(|facts| facts.default_customer_tariff);
-                own.or_else(default)
-                    .map_or(TariffOf::Missing, TariffOf::Named)
+                own.or_else(default).map_or(TariffOf::Missing, TariffOf::Named)
             }
-            PayerKind::Reseller => at(&step.payer)
-                .and_then(|facts| facts.tariff)
-                .map_or(TariffOf::Free, TariffOf::Named),
+            PayerKind::Reseller => {
+                at(&step.payer).and_then(|facts| facts.tariff).map_or(TariffOf::Free, TariffOf::Named)
+            }
         }
     }
 
     /// Counts and prices the use, rounds once, and applies the cap.
-    fn price(
-        &mut self,
-        record: &Record,
-        step: &Step,
-        drawn: &Drawn,
-        applicable: &Applicable,
-    ) -> Priced {
-        let Applicable {
-            tariff,
-            effective,
-            rate,
-        } = applicable;
+    fn price(&mut self, record: &Record, step: &Step, drawn: &Drawn, applicable: &Applicable) -> Priced {
+        let Applicable { tariff, effective, rate } = applicable;
         let (month, _, _) = local(record.event_time, &step.zone);
         let edge = (step.payer.clone(), step.payee.clone(), tariff.to_owned());
-        let session_key = record.session_id.clone().map(|session| {
-            (
-                edge.0.clone(),
-                edge.1.clone(),
-                edge.2.clone(),
-                effective.version.clone(),
-                session,
-            )
-        });
+        let session_key = record
+            .session_id
+            .clone()
+            .map(|session| (edge.0.clone(), edge.1.clone(), edge.2.clone(), effective.version.clone(), session));
         let scope = match (rate.per, &record.session_id) {
             (Per::Record, _) | (Per::Session, None) => None,
-            (Per::Session, Some(id)) => Some(Scope::Session {
-                id: id.clone(),
-                version: effective.version.clone(),
-            }),
+            (Per::Session, Some(id)) => Some(Scope::Session { id: id.clone(), version: effective.version.clone() }),
             (Per::Month, _) => Some(Scope::Month(month.0, month.1)),
         };
-        let counter_key = scope.map(|scope| {
-            (
-                edge.0.clone(),
-                edge.1.clone(),
-                edge.2.clone(),
-                format!("{:?}", rate.matcher),
-                scope,
-            )
-        });
+        let counter_key =
+            scope.map(|scope| (edge.0.clone(), edge.1.clone(), edge.2.clone(), format!("{:?}", rate.matcher), scope));
         let mut fresh = Counter::default();
         let counter = match counter_key {
             Some(key) => self.counters.entry(key).or_default(),
@@ -298,9 +219,7 @@ impl Oracle {
                 event_time: record.event_time,
                 covered: &covered,
                 uncovered: &drawn.rest,
-                connect_is_due: session_key
-                    .as_ref()
-                    .is_none_or(|key| !self.connected.contains(key)),
+                connect_is_due: session_key.as_ref().is_none_or(|key| !self.connected.contains(key)),
             },
         );
         let rounded = round(&counter.exact, effective.scale, effective.mode);
@@ -314,30 +233,16 @@ impl Oracle {
 
         let mut charged = amount.clone();
         if let Some(cap) = &effective.cap {
-            let so_far = self
-                .capped
-                .entry((edge.0, edge.1, edge.2, month))
-                .or_insert_with(BigRational::zero);
+            let so_far = self.capped.entry((edge.0, edge.1, edge.2, month)).or_insert_with(BigRational::zero);
             charged = charged.min((cap - &*so_far).max(BigRational::zero()));
             *so_far += &charged;
         }
         let waived = &amount - &charged;
-        Priced {
-            amount: charged,
-            billable: added.billable,
-            waived,
-            connect: added.connect,
-        }
+        Priced { amount: charged, billable: added.billable, waived, connect: added.connect }
     }
 
     /// Debits the payer and writes the charge.
-    fn book(
-        &mut self,
-        step: &Step,
-        reason: ChargeReason,
-        drawn: &Drawn,
-        priced: &Priced,
-    ) -> Charge {
+    fn book(&mut self, step: &Step, reason: ChargeReason, drawn: &Drawn, priced: &Priced) -> Charge {
         let (balance_after, delta_sequence) = self.debit(&step.payer, &priced.amount);
         Charge {
             kind: ChargeKind::Usage,
@@ -345,11 +250,7 @@ impl Oracle {
             payee: step.payee.clone(),
             amount: amount_text(&priced.amount),
             reason,
-            covered: drawn
-                .covered
-                .iter()
-                .map(|(id, units)| (id.clone(), units_of(units)))
-                .collect(),
+            covered: drawn.covered.iter().map(|(id, units)| (id.clone(), units_of(units))).collect(),
             uncovered: units_of(&drawn.rest),
             billable: units_of(&priced.billable),
             waived: amount_text(&priced.waived),
@@ -360,13 +261,7 @@ impl Oracle {
     }
 
     /// Charges the fee of a bundle instance that became active (rule 19).
-    pub(super) fn book_fee(
-        &mut self,
-        payer: &str,
-        payee: &str,
-        instance: &str,
-        fee: &BigRational,
-    ) -> Charge {
+    pub(super) fn book_fee(&mut self, payer: &str, payee: &str, instance: &str, fee: &BigRational) -> Charge {
         let (balance_after, delta_sequence) = self.debit(payer, fee);
         Charge {
             kind: ChargeKind::BundleFee(instance.to_owned()),

@@ -42,26 +42,15 @@ impl Matcher {
     fn read(node: &Node) -> Result<Self, String> {
         Ok(Self {
             service: node.text("service").ok_or("no service")?.to_owned(),
-            zone: node
-                .text("zone")
-                .filter(|zone| *zone != "root")
-                .map(str::to_owned),
+            zone: node.text("zone").filter(|zone| *zone != "root").map(str::to_owned),
             further: FURTHER_KEYS.map(|key| node.text(key).map(str::to_owned)),
         })
     }
 
     /// How specifically this matches; nothing if it does not.
     pub(super) fn fit(&self, reference: &Reference, keys: &Keys) -> Option<Fit> {
-        let given = [
-            &keys.rating_group,
-            &keys.apn,
-            &keys.rat,
-            &keys.direction,
-            &keys.sponsor,
-        ];
-        let fits = |(wanted, given): (&Option<String>, &Option<String>)| {
-            wanted.is_none() || wanted == given
-        };
+        let given = [&keys.rating_group, &keys.apn, &keys.rat, &keys.direction, &keys.sponsor];
+        let fits = |(wanted, given): (&Option<String>, &Option<String>)| wanted.is_none() || wanted == given;
         if self.service != keys.service || !self.further.iter().zip(given).all(fits) {
             return None;
         }
@@ -72,11 +61,7 @@ impl Matcher {
 
 pub(super) enum Tariff {
     Master(Master),
-    Alias {
-        name: String,
-        of: String,
-        markups: Vec<(i64, Vec<(String, String)>)>,
-    },
+    Alias { name: String, of: String, markups: Vec<(i64, Vec<(String, String)>)> },
 }
 
 pub(super) struct Master {
@@ -168,27 +153,18 @@ impl Tariff {
 
 impl Effective {
     /// The version of tariff `name` in force at `moment`; nothing if there is none.
-    pub(super) fn at(
-        reference: &Reference,
-        name: &str,
-        moment: i64,
-    ) -> Result<Option<Self>, String> {
-        match reference
-            .tariff(name)
-            .ok_or_else(|| format!("no tariff {name:?}"))?
-        {
-            Tariff::Master(master) => Ok(master
-                .versions
-                .iter()
-                .rfind(|version| version.from <= moment)
-                .map(|version| Self {
+    pub(super) fn at(reference: &Reference, name: &str, moment: i64) -> Result<Option<Self>, String> {
+        match reference.tariff(name).ok_or_else(|| format!("no tariff {name:?}"))? {
+            Tariff::Master(master) => {
+                Ok(master.versions.iter().rfind(|version| version.from <= moment).map(|version| Self {
                     version: vec![version.from],
                     cap: version.cap.clone(),
                     scale: master.scale,
                     mode: master.mode,
                     zone: master.zone.clone(),
                     rates: version.rates.clone(),
-                })),
+                }))
+            }
             Tariff::Alias { of, markups, .. } => {
                 let Some(mut effective) = Self::at(reference, of, moment)? else {
                     return Ok(None);
@@ -198,10 +174,7 @@ impl Effective {
                     let units = master_units(reference, of)?;
                     for (service, markup) in services {
                         let markup = values::price(markup, units)?;
-                        let concerned = effective
-                            .rates
-                            .iter_mut()
-                            .filter(|rate| rate.matcher.service == *service);
+                        let concerned = effective.rates.iter_mut().filter(|rate| rate.matcher.service == *service);
                         concerned.for_each(|rate| rate.mark_up(&markup));
                     }
                 }
@@ -226,10 +199,7 @@ impl Effective {
 
 /// The meaning of KB and MB in the master at the end of the chain of aliases that starts at `name`.
 fn master_units(reference: &Reference, name: &str) -> Result<Units, String> {
-    match reference
-        .tariff(name)
-        .ok_or_else(|| format!("no tariff {name:?}"))?
-    {
+    match reference.tariff(name).ok_or_else(|| format!("no tariff {name:?}"))? {
         Tariff::Master(master) => Ok(master.units),
         Tariff::Alias { of, .. } => master_units(reference, of),
     }
@@ -254,31 +224,17 @@ pub(super) fn read_tariff(name: &str, node: &Node) -> Result<Tariff, String> {
             vec![(i64::MIN, read_markup(node.entries("markup")))]
         } else {
             let read = |node: &Node| match node {
-                Node::Map(entries) => Ok((
-                    values::time(node.text("from").unwrap_or_default())?,
-                    read_markup(entries),
-                )),
-                Node::Null | Node::Text(_) | Node::List(_) => {
-                    Err("a mark-up that is no map".to_owned())
-                }
+                Node::Map(entries) => Ok((values::time(node.text("from").unwrap_or_default())?, read_markup(entries))),
+                Node::Null | Node::Text(_) | Node::List(_) => Err("a mark-up that is no map".to_owned()),
             };
             dated.iter().map(read).collect::<Result<_, String>>()?
         };
-        return Ok(Tariff::Alias {
-            name: name.to_owned(),
-            of: of.to_owned(),
-            markups,
-        });
+        return Ok(Tariff::Alias { name: name.to_owned(), of: of.to_owned(), markups });
     }
     let units = Units::read(node.text("units"))?;
     let rounding = node.get("rounding");
-    let scale = rounding
-        .and_then(|rounding| rounding.text("scale"))
-        .unwrap_or("6");
-    let versions = node
-        .list("versions")
-        .iter()
-        .map(|version| read_version(version, units));
+    let scale = rounding.and_then(|rounding| rounding.text("scale")).unwrap_or("6");
+    let versions = node.list("versions").iter().map(|version| read_version(version, units));
     Ok(Tariff::Master(Master {
         name: name.to_owned(),
         units,
@@ -291,53 +247,30 @@ pub(super) fn read_tariff(name: &str, node: &Node) -> Result<Tariff, String> {
 
 fn read_markup(entries: &[(String, Node)]) -> Vec<(String, String)> {
     let services = entries.iter().filter(|(service, _)| service != "from");
-    services
-        .filter_map(|(service, price)| Some((service.clone(), price.as_text()?.to_owned())))
-        .collect()
+    services.filter_map(|(service, price)| Some((service.clone(), price.as_text()?.to_owned()))).collect()
 }
 
 fn read_version(node: &Node, units: Units) -> Result<Version, String> {
     Ok(Version {
         from: values::time(node.text("from").unwrap_or_default())?,
-        cap: node
-            .text("cap")
-            .map(|text| values::money(text).map(|(cap, _)| cap))
-            .transpose()?,
-        rates: node
-            .list("rates")
-            .iter()
-            .map(|rate| read_rate(rate, units))
-            .collect::<Result<_, String>>()?,
+        cap: node.text("cap").map(|text| values::money(text).map(|(cap, _)| cap)).transpose()?,
+        rates: node.list("rates").iter().map(|rate| read_rate(rate, units)).collect::<Result<_, String>>()?,
     })
 }
 
 fn read_rate(node: &Node, units: Units) -> Result<Rate, String> {
-    let quantity =
-        |key: &str, default: &str| values::quantity(node.text(key).unwrap_or(default), units);
+    let quantity = |key: &str, default: &str| values::quantity(node.text(key).unwrap_or(default), units);
     let pricing = if node.text("blocked") == Some("true") {
         Pricing::Blocked
     } else if let Some(price) = node.text("price") {
         Pricing::Unit(values::price(price, units)?)
     } else if let Some(package) = node.get("package") {
         let price = values::money(package.text("price").unwrap_or_default())?.0;
-        Pricing::Package {
-            size: values::quantity(package.text("size").unwrap_or_default(), units)?,
-            price,
-        }
+        Pricing::Package { size: values::quantity(package.text("size").unwrap_or_default(), units)?, price }
     } else if node.get("bands").is_some() {
-        Pricing::Bands(
-            node.list("bands")
-                .iter()
-                .map(|band| read_band(band, units))
-                .collect::<Result<_, String>>()?,
-        )
+        Pricing::Bands(node.list("bands").iter().map(|band| read_band(band, units)).collect::<Result<_, String>>()?)
     } else {
-        Pricing::Tiers(
-            node.list("tiers")
-                .iter()
-                .map(|tier| read_tier(tier, units))
-                .collect::<Result<_, String>>()?,
-        )
+        Pricing::Tiers(node.list("tiers").iter().map(|tier| read_tier(tier, units)).collect::<Result<_, String>>()?)
     };
     let per = match (node.text("per"), &pricing) {
         (Some("record"), _) => Per::Record,
@@ -358,17 +291,12 @@ fn read_rate(node: &Node, units: Units) -> Result<Rate, String> {
 }
 
 fn optional_money(node: &Node, key: &str) -> Result<BigRational, String> {
-    node.text(key).map_or(Ok(BigRational::zero()), |text| {
-        values::money(text).map(|(amount, _)| amount)
-    })
+    node.text(key).map_or(Ok(BigRational::zero()), |text| values::money(text).map(|(amount, _)| amount))
 }
 
 fn read_tier(node: &Node, units: Units) -> Result<Tier, String> {
     Ok(Tier {
-        up_to: node
-            .text("up_to")
-            .map(|text| values::quantity(text, units))
-            .transpose()?,
+        up_to: node.text("up_to").map(|text| values::quantity(text, units)).transpose()?,
         price: values::price(node.text("price").unwrap_or_default(), units)?,
         flat: optional_money(node, "flat")?,
     })
@@ -378,9 +306,7 @@ fn read_band(node: &Node, units: Units) -> Result<Band, String> {
     let (start, end) = match node.text("hours") {
         None => (0, 86_400),
         Some(hours) => {
-            let (start, end) = hours
-                .split_once('-')
-                .ok_or_else(|| format!("hours {hours:?}"))?;
+            let (start, end) = hours.split_once('-').ok_or_else(|| format!("hours {hours:?}"))?;
             (second_of_day(start)?, second_of_day(end)?)
         }
     };
@@ -395,23 +321,15 @@ fn read_band(node: &Node, units: Units) -> Result<Band, String> {
 }
 
 fn second_of_day(text: &str) -> Result<i64, String> {
-    let parse = |part: &str| {
-        part.parse::<i64>()
-            .map_err(|_| format!("time of day {text:?}"))
-    };
-    let (hour, minute) = text
-        .split_once(':')
-        .ok_or_else(|| format!("time of day {text:?}"))?;
+    let parse = |part: &str| part.parse::<i64>().map_err(|_| format!("time of day {text:?}"));
+    let (hour, minute) = text.split_once(':').ok_or_else(|| format!("time of day {text:?}"))?;
     Ok(parse(hour)? * 3600 + parse(minute)? * 60)
 }
 
 fn read_days(text: &str) -> Result<[bool; 7], String> {
     let number = |name: &str| {
         let names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-        names
-            .iter()
-            .position(|known| *known == name.trim())
-            .ok_or_else(|| format!("day {name:?}"))
+        names.iter().position(|known| *known == name.trim()).ok_or_else(|| format!("day {name:?}"))
     };
     let mut days = [false; 7];
     for part in text.split(',') {
@@ -490,9 +408,7 @@ fn read_element(node: &Node, units: Units) -> Result<Element, String> {
     };
     Ok(Element {
         matcher: Matcher::read(node)?,
-        priority: priority
-            .parse()
-            .map_err(|_| format!("priority {priority:?}"))?,
+        priority: priority.parse().map_err(|_| format!("priority {priority:?}"))?,
         amount,
         fair_use: node.text("fair_use") == Some("true"),
     })

@@ -93,21 +93,12 @@ const TEXTS: [&str; 17] = [
     "sponsor",
     "source",
 ];
-const NUMBERS: [&str; 5] = [
-    "quantity_up",
-    "quantity_down",
-    "sequence",
-    "closing_cause",
-    "rating_group",
-];
+const NUMBERS: [&str; 5] = ["quantity_up", "quantity_down", "sequence", "closing_cause", "rating_group"];
 
 fn read_usage(fields: &Map<String, Value>) -> Option<Record> {
     let (source, id) = identity(fields)?;
     let event_time = moment(fields.get("event_time"))?;
-    let quantity = fields
-        .get("quantity")?
-        .as_u64()
-        .filter(|quantity| i64::try_from(*quantity).is_ok())?;
+    let quantity = fields.get("quantity")?.as_u64().filter(|quantity| i64::try_from(*quantity).is_ok())?;
     let mut payload = BTreeMap::from([
         ("quantity".to_owned(), quantity.to_string()),
         ("event_time".to_owned(), event_time.to_string()),
@@ -126,10 +117,7 @@ fn read_usage(fields: &Map<String, Value>) -> Option<Record> {
         payload.insert("final".to_owned(), value.as_bool()?.to_string());
     }
     if given(fields, "end_time").is_some() {
-        payload.insert(
-            "end_time".to_owned(),
-            moment(fields.get("end_time"))?.to_string(),
-        );
+        payload.insert("end_time".to_owned(), moment(fields.get("end_time"))?.to_string());
     }
     if let Some(attributes) = given(fields, "attributes") {
         for (name, value) in attributes.as_object()? {
@@ -179,11 +167,7 @@ fn read_usage(fields: &Map<String, Value>) -> Option<Record> {
 }
 
 fn read_command(fields: &Map<String, Value>) -> Option<Command> {
-    let text = |name: &str| {
-        given(fields, name)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
+    let text = |name: &str| given(fields, name).and_then(Value::as_str).map(str::to_owned);
     Some(Command {
         id: text("command_id")?,
         kind: text("kind")?,
@@ -213,9 +197,7 @@ fn identity(fields: &Map<String, Value>) -> Option<(String, String)> {
 fn moment(value: Option<&Value>) -> Option<i64> {
     match value? {
         Value::String(text) => values::time(text).ok(),
-        Value::Number(number) => number
-            .as_i64()
-            .filter(|time| Timestamp::from_millisecond(*time).is_ok()),
+        Value::Number(number) => number.as_i64().filter(|time| Timestamp::from_millisecond(*time).is_ok()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -100,11 +100,7 @@ impl Reference {
             return Err("format is not rater/v1".to_owned());
         }
         let reference = Self {
-            zones: root
-                .entries("zones")
-                .iter()
-                .map(|(name, node)| read_zone(name, node))
-                .collect(),
+            zones: root.entries("zones").iter().map(|(name, node)| read_zone(name, node)).collect(),
             tariffs: read_all(&root, "tariffs", read_tariff)?,
             bundles: read_all(&root, "bundles", read_bundle)?,
             accounts: read_all(&root, "accounts", read_account)?,
@@ -130,12 +126,9 @@ impl Reference {
             Effective::at(self, tariff.name(), i64::MAX)?;
         }
         let of_accounts = self.accounts.iter().flat_map(|account| &account.history);
-        let of_accounts =
-            of_accounts.flat_map(|(_, facts)| [&facts.tariff, &facts.default_customer_tariff]);
+        let of_accounts = of_accounts.flat_map(|(_, facts)| [&facts.tariff, &facts.default_customer_tariff]);
         let plans = self.endpoints.iter().flat_map(|endpoint| &endpoint.plans);
-        let used = of_accounts
-            .chain(plans.map(|(_, plan)| &plan.tariff))
-            .flatten();
+        let used = of_accounts.chain(plans.map(|(_, plan)| &plan.tariff)).flatten();
         match used.into_iter().find(|name| self.tariff(name).is_none()) {
             Some(unknown) => Err(format!("no tariff {unknown:?}")),
             None => Ok(()),
@@ -166,10 +159,7 @@ impl Reference {
     pub(super) fn above(&self, account: &str, moment: i64) -> Vec<String> {
         let mut above: Vec<String> = Vec::new();
         let mut current = account.to_owned();
-        while let Some(parent) = self
-            .account(&current)
-            .and_then(|account| account.at(moment).parent.clone())
-        {
+        while let Some(parent) = self.account(&current).and_then(|account| account.at(moment).parent.clone()) {
             if above.contains(&parent) || parent == account {
                 break;
             }
@@ -211,16 +201,9 @@ fn at<T>(history: &[(i64, T)], moment: i64) -> &T {
 }
 
 /// Reads every entry of the map `key`.
-fn read_all<T>(
-    root: &Node,
-    key: &str,
-    read: impl Fn(&str, &Node) -> Result<T, String>,
-) -> Result<Vec<T>, String> {
+fn read_all<T>(root: &Node, key: &str, read: impl Fn(&str, &Node) -> Result<T, String>) -> Result<Vec<T>, String> {
     let entries = root.entries(key);
-    entries
-        .iter()
-        .map(|(name, node)| read(name, node).map_err(|error| format!("{key} {name:?}: {error}")))
-        .collect()
+    entries.iter().map(|(name, node)| read(name, node).map_err(|error| format!("{key} {name:?}: {error}"))).collect()
 }
 
 fn read_zone(name: &str, node: &Node) -> Zone {
@@ -232,22 +215,12 @@ fn read_zone(name: &str, node: &Node) -> Zone {
             None => (text.clone(), None),
         })
         .collect();
-    Zone {
-        name: name.to_owned(),
-        networks,
-        prefixes: texts(node, "to").unwrap_or_default(),
-    }
+    Zone { name: name.to_owned(), networks, prefixes: texts(node, "to").unwrap_or_default() }
 }
 
 /// The texts of the list under `key`.
 fn texts(node: &Node, key: &str) -> Option<Vec<String>> {
-    node.get(key).map(|list| {
-        list.items()
-            .iter()
-            .filter_map(Node::as_text)
-            .map(str::to_owned)
-            .collect()
-    })
+    node.get(key).map(|list| list.items().iter().filter_map(Node::as_text).map(str::to_owned).collect())
 }
 
 fn owned(node: &Node, key: &str) -> Option<String> {
@@ -270,10 +243,7 @@ fn read_account(name: &str, node: &Node) -> Result<Account, String> {
     };
     let mut statuses = Vec::new();
     change_account(&mut facts, node);
-    statuses.push((
-        i64::MIN,
-        read_status(node.text("status").unwrap_or("active"))?,
-    ));
+    statuses.push((i64::MIN, read_status(node.text("status").unwrap_or("active"))?));
     let mut history = vec![(i64::MIN, facts.clone())];
     for change in node.list("changes") {
         let from = values::time(change.text("from").unwrap_or_default())?;
@@ -326,11 +296,7 @@ fn read_status(text: &str) -> Result<Status, String> {
 
 fn read_grants(node: &Node) -> Result<Vec<Grant>, String> {
     let read = |item: &Node| match item.as_text() {
-        Some(name) => Ok(Grant {
-            bundle: name.to_owned(),
-            at: 0,
-            endpoint: None,
-        }),
+        Some(name) => Ok(Grant { bundle: name.to_owned(), at: 0, endpoint: None }),
         None => Ok(Grant {
             bundle: owned(item, "bundle").ok_or("a grant without a bundle")?,
             at: item.text("at").map_or(Ok(0), values::time)?,
@@ -355,26 +321,14 @@ fn read_endpoint(name: &str, node: &Node) -> Result<Endpoint, String> {
     let mut history = vec![(i64::MIN, facts.clone())];
     for change in node.list("changes") {
         change_endpoint(&mut facts, change, &mut plans)?;
-        history.push((
-            values::time(change.text("from").unwrap_or_default())?,
-            facts.clone(),
-        ));
+        history.push((values::time(change.text("from").unwrap_or_default())?, facts.clone()));
     }
     let active_from = node.text("active").map_or(Ok(i64::MIN), values::time)?;
-    Ok(Endpoint {
-        name: name.to_owned(),
-        active_from,
-        history,
-        plans,
-    })
+    Ok(Endpoint { name: name.to_owned(), active_from, history, plans })
 }
 
 /// Takes over what `node` states; a plan stated as null is gone from then on.
-fn change_endpoint(
-    facts: &mut EndpointFacts,
-    node: &Node,
-    plans: &mut Vec<(String, Plan)>,
-) -> Result<(), String> {
+fn change_endpoint(facts: &mut EndpointFacts, node: &Node, plans: &mut Vec<(String, Plan)>) -> Result<(), String> {
     if let Some(customer) = owned(node, "customer") {
         facts.customer = customer;
     }
@@ -384,11 +338,7 @@ fn change_endpoint(
     if let Some(status) = node.text("status") {
         facts.inactive = status == "inactive";
     }
-    for (key, identity) in [
-        ("imsi", &mut facts.imsi),
-        ("iccid", &mut facts.iccid),
-        ("msisdn", &mut facts.msisdn),
-    ] {
+    for (key, identity) in [("imsi", &mut facts.imsi), ("iccid", &mut facts.iccid), ("msisdn", &mut facts.msisdn)] {
         if node.get_or_null(key).is_some() {
             *identity = owned(node, key);
         }
@@ -398,11 +348,7 @@ fn change_endpoint(
         Some(Node::Null) => facts.plan = None,
         Some(stated) => {
             let prepaid = stated.text("mode") == Some("prepaid");
-            let plan = Plan {
-                tariff: owned(stated, "tariff"),
-                prepaid,
-                grants: read_grants(stated)?,
-            };
+            let plan = Plan { tariff: owned(stated, "tariff"), prepaid, grants: read_grants(stated)? };
             plans.push((facts.customer.clone(), plan.clone()));
             facts.plan = Some(plan);
         }
@@ -431,10 +377,7 @@ impl Reference {
         if !zone.prefixes.is_empty() {
             let called = keys.destination.as_deref()?;
             let called = called.strip_prefix('+').unwrap_or(called);
-            let fitting = zone
-                .prefixes
-                .iter()
-                .filter(|prefix| called.starts_with(prefix.as_str()));
+            let fitting = zone.prefixes.iter().filter(|prefix| called.starts_with(prefix.as_str()));
             prefix_length = fitting.map(String::len).max()?;
         }
         let countries_only = zone.networks.iter().all(|(_, mnc)| mnc.is_none());

@@ -61,10 +61,7 @@ pub(super) fn decimal(text: &str) -> Result<BigRational, String> {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let (integer, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
     let digits = format!("{integer}{fraction}");
-    if integer.is_empty()
-        || !digits.bytes().all(|byte| byte.is_ascii_digit())
-        || unsigned.ends_with('.')
-    {
+    if integer.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) || unsigned.ends_with('.') {
         return Err(format!("{text:?} is no decimal"));
     }
     let scale = u32::try_from(fraction.len()).map_err(|_| format!("{text:?} is too long"))?;
@@ -89,11 +86,7 @@ pub(super) fn round(amount: &BigRational, scale: u32, mode: Mode) -> BigRational
         Mode::Down => false,
     };
     let magnitude = if up { floor + one } else { floor } / shift;
-    if amount.is_negative() {
-        -magnitude
-    } else {
-        magnitude
-    }
+    if amount.is_negative() { -magnitude } else { magnitude }
 }
 
 /// `amount`, which has at most 10 decimal places, as text without trailing zeros: `12`, `0.047`, `-0.2`.
@@ -104,26 +97,16 @@ pub(super) fn amount_text(amount: &BigRational) -> String {
     let (integer, fraction) = padded.split_at(padded.len() - 10);
     let fraction = fraction.trim_end_matches('0');
     let sign = if shifted.is_negative() { "-" } else { "" };
-    if fraction.is_empty() {
-        format!("{sign}{integer}")
-    } else {
-        format!("{sign}{integer}.{fraction}")
-    }
+    if fraction.is_empty() { format!("{sign}{integer}") } else { format!("{sign}{integer}.{fraction}") }
 }
 
 /// A quantity such as `100 KB` in base units.
 pub(super) fn quantity(text: &str, units: Units) -> Result<BigInt, String> {
     let text = text.trim();
-    let end = text
-        .find(|letter: char| !(letter.is_ascii_digit() || letter == '.'))
-        .unwrap_or(text.len());
+    let end = text.find(|letter: char| !(letter.is_ascii_digit() || letter == '.')).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let value = decimal(number)? * whole(&unit_size(unit.trim(), units)?);
-    if value.is_integer() {
-        Ok(value.to_integer())
-    } else {
-        Err(format!("{text:?} is no whole number of base units"))
-    }
+    if value.is_integer() { Ok(value.to_integer()) } else { Err(format!("{text:?} is no whole number of base units")) }
 }
 
 fn unit_size(unit: &str, units: Units) -> Result<BigInt, String> {
@@ -150,9 +133,7 @@ fn unit_size(unit: &str, units: Units) -> Result<BigInt, String> {
 
 /// A price such as `0.20/MB` or `0.10/100 KB`, as money per base unit.
 pub(super) fn price(text: &str, units: Units) -> Result<BigRational, String> {
-    let (money, per) = text
-        .split_once('/')
-        .ok_or_else(|| format!("price {text:?} has no /"))?;
+    let (money, per) = text.split_once('/').ok_or_else(|| format!("price {text:?} has no /"))?;
     let per = per.trim();
     let size = if per.starts_with(|letter: char| letter.is_ascii_digit()) {
         quantity(per, units)?
@@ -174,9 +155,7 @@ pub(super) fn money(text: &str) -> Result<(BigRational, Option<String>), String>
 
 /// An RFC 3339 time, in milliseconds since 1970.
 pub(super) fn time(text: &str) -> Result<i64, String> {
-    Timestamp::from_str(text)
-        .map(Timestamp::as_millisecond)
-        .map_err(|error| format!("time {text:?}: {error}"))
+    Timestamp::from_str(text).map(Timestamp::as_millisecond).map_err(|error| format!("time {text:?}: {error}"))
 }
 
 /// A calendar length such as `1 month`.
@@ -197,9 +176,7 @@ enum LengthUnit {
 
 impl Length {
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let (count, unit) = text
-            .split_once(' ')
-            .ok_or_else(|| format!("length {text:?}"))?;
+        let (count, unit) = text.split_once(' ').ok_or_else(|| format!("length {text:?}"))?;
         let unit = match unit.trim().trim_end_matches('s') {
             "hour" => LengthUnit::Hours,
             "day" => LengthUnit::Days,
@@ -222,10 +199,7 @@ impl Length {
             LengthUnit::Years => self.count.years(),
         };
         let start = Timestamp::from_millisecond(start).map_err(|error| error.to_string())?;
-        let end = start
-            .to_zoned(zone.clone())
-            .checked_add(span)
-            .map_err(|error| error.to_string())?;
+        let end = start.to_zoned(zone.clone()).checked_add(span).map_err(|error| error.to_string())?;
         Ok(end.timestamp().as_millisecond())
     }
 }
@@ -240,14 +214,7 @@ pub(super) fn zone(name: Option<&str>) -> Result<TimeZone, String> {
 
 /// `moment` on the clock of `zone`: (year, month), day of the week from Monday = 0, second of the day.
 pub(super) fn local(moment: i64, zone: &TimeZone) -> ((i16, i8), i8, i64) {
-    let zoned = Timestamp::from_millisecond(moment)
-        .unwrap_or_default()
-        .to_zoned(zone.clone());
-    let second =
-        i64::from(zoned.hour()) * 3600 + i64::from(zoned.minute()) * 60 + i64::from(zoned.second());
-    (
-        (zoned.year(), zoned.month()),
-        zoned.weekday().to_monday_zero_offset(),
-        second,
-    )
+    let zoned = Timestamp::from_millisecond(moment).unwrap_or_default().to_zoned(zone.clone());
+    let second = i64::from(zoned.hour()) * 3600 + i64::from(zoned.minute()) * 60 + i64::from(zoned.second());
+    ((zoned.year(), zoned.month()), zoned.weekday().to_monday_zero_offset(), second)
 }

@@ -27,10 +27,7 @@ impl Node {
     /// The value of `key`, a null included: some keys give null a meaning.
     pub(super) fn get_or_null(&self, key: &str) -> Option<&Node> {
         match self {
-            Node::Map(entries) => entries
-                .iter()
-                .find(|(name, _)| name == key)
-                .map(|(_, value)| value),
+            Node::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
             Node::Null | Node::Text(_) | Node::List(_) => None,
         }
     }
@@ -92,24 +89,18 @@ pub(super) fn read(text: &str) -> Result<Node, String> {
                 None => return Err("yaml: an end without a start".to_owned()),
             },
             Event::Alias(_) => return Err("yaml: aliases are not read here".to_owned()),
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => continue,
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                continue;
+            }
         };
         match open.last_mut() {
             None => root = node,
             Some(Open::List(items)) => items.push(node),
             Some(Open::Map(entries, key @ None)) => {
-                let name = node.as_text().ok_or_else(|| {
-                    format!("yaml: line {}: a key that is no text", span.start.line())
-                })?;
+                let name =
+                    node.as_text().ok_or_else(|| format!("yaml: line {}: a key that is no text", span.start.line()))?;
                 if entries.iter().any(|(known, _)| known == name) {
-                    return Err(format!(
-                        "yaml: line {}: key {name:?} twice",
-                        span.start.line()
-                    ));
+                    return Err(format!("yaml: line {}: key {name:?} twice", span.start.line()));
                 }
                 *key = Some(name.to_owned());
             }
