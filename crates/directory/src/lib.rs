@@ -1,2 +1,14 @@
 //! Accounts, endpoints, tariffs and bundles as reference data, validated as a whole, answered as of a time.
+
+mod diagnostic;
+pub mod model;
+mod read;
 pub mod snapshot;
+mod source;
+pub mod value;
+mod yaml;
+
+pub use diagnostic::{
+    Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Refused, Related, Style, explain, reference_page, render, render_all, to_json,
+};
+pub use source::{FileId, Location, SourceFile, Sources, Span, TooLarge};

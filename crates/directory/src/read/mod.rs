@@ -1,0 +1,145 @@
+//! From nodes to the model.
+//!
+//! Owns which key means what. Every error is reported where it stands and reading goes on behind it; what is broken is left out, and its
+//! owner is marked unsound, so that no later check complains about the consequences. Does not look anything up by name: that is
+//! `validate`'s.
+
+mod account;
+mod bundle;
+mod csv;
+mod endpoint;
+mod fields;
+pub(crate) mod shape;
+mod tariff;
+mod zone;
+
+pub(crate) use csv::read_csv;
+pub(crate) use fields::Thing;
+
+use rating::KeyFilter;
+
+use crate::diagnostic::{Code, Diagnostic, Diagnostics};
+use crate::model::{Catalog, Item, Model, Reference};
+use crate::source::Span;
+use crate::value::{self, parse_integer};
+use crate::yaml::{Entry, Node, Value};
+use fields::{Fields, Reader, bad_name};
+
+/// Whether a file could be read; if not, names defined in it are unknown and must not be missed elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Read,
+    Unreadable,
+}
+
+/// Adds what a YAML file defines to the model. `start` is where the file begins.
+pub(crate) fn read_file(root: Option<&Node<'_>>, start: Span, model: &mut Model, errors: &mut Diagnostics) -> Outcome {
+    let thing = Thing { kind: "reference data", name: "" };
+    let mut reader = Reader::new(errors);
+    let Some(root) = root else {
+        let message = format!("{thing}: the key \"format\" of the file is missing");
+        reader.report(Diagnostic::new(Code::Format, start, message).help("begin the file with `format: rater/v1`"));
+        return Outcome::Unreadable;
+    };
+    if let Err(()) = check_format(&mut reader, thing, start, root) {
+        return Outcome::Unreadable;
+    }
+    let Some(file) = reader.object(thing, start, root, &shape::FILE) else { return Outcome::Unreadable };
+    section(&mut reader, &file, "zones", "zone", &mut model.zones, zone::read);
+    section(&mut reader, &file, "tariffs", "tariff", &mut model.tariffs, tariff::read);
+    section(&mut reader, &file, "bundles", "bundle", &mut model.bundles, bundle::read);
+    section(&mut reader, &file, "accounts", "account", &mut model.accounts, account::read);
+    section(&mut reader, &file, "endpoints", "endpoint", &mut model.endpoints, endpoint::read);
+    Outcome::Read
+}
+
+/// The format decides how everything else is read, so nothing else is looked at if it is another one.
+fn check_format(reader: &mut Reader<'_>, thing: Thing<'_>, start: Span, root: &Node<'_>) -> Result<(), ()> {
+    let Value::Map(entries) = &root.value else {
+        reader.wrong_kind(thing, "the file", root, "a map");
+        return Err(());
+    };
+    match entries.iter().find(|entry| entry.key == "format").map(|entry| &entry.value) {
+        None => {
+            let message = format!("{thing}: the key \"format\" of the file is missing");
+            reader.report(Diagnostic::new(Code::Format, start, message).help("begin the file with `format: rater/v1`"));
+            Err(())
+        }
+        Some(node) => match &node.value {
+            Value::Scalar(scalar) if scalar.text == "rater/v1" => Ok(()),
+            Value::Scalar(_) | Value::List(_) | Value::Map(_) | Value::Broken => {
+                let message = format!("{thing}: the format of the file is unknown");
+                reader.report(Diagnostic::new(Code::Format, node.span, message).label("not a known format").help("write `format: rater/v1`"));
+                Err(())
+            }
+        },
+    }
+}
+
+/// Reads the definitions of one kind.
+fn section<'n, 's, T>(
+    reader: &mut Reader<'_>,
+    file: &Fields<'n, 's, '_>,
+    key: &'static str,
+    kind: &'static str,
+    catalog: &mut Catalog<T>,
+    read: impl Fn(&mut Reader<'_>, Thing<'_>, &'n Entry<'s>) -> Option<T>,
+) {
+    let Some(entries) = file.get(key).and_then(|node| reader.map(file.thing, key, node)) else { return };
+    catalog.reserve(entries.len());
+    for entry in entries {
+        let thing = Thing { kind, name: &entry.key };
+        if !value::is_name(&entry.key) {
+            reader.value_error(thing, "name", entry.key_span, bad_name(&entry.key));
+        }
+        let before = reader.flaws;
+        let value = read(reader, thing, entry);
+        let sound = reader.flaws == before;
+        define(reader, catalog, thing, Item { name: Box::from(&*entry.key), span: entry.key_span, value, sound });
+    }
+}
+
+/// Adds a definition, unless its name is taken.
+fn define<T>(reader: &mut Reader<'_>, catalog: &mut Catalog<T>, thing: Thing<'_>, item: Item<T>) {
+    let span = item.span;
+    if let Err(first) = catalog.add(item) {
+        let diagnostic = Diagnostic::new(Code::DefinedTwice, span, format!("{thing} is defined twice"));
+        reader.report(diagnostic.label("again here").related(first, "first here"));
+    }
+}
+
+/// The service, zone and further keys that rates and elements share. `None` if the service could not be read.
+fn usage_match(reader: &mut Reader<'_>, fields: &Fields<'_, '_, '_>) -> Option<(Reference, Option<Reference>, KeyFilter)> {
+    let thing = fields.thing;
+    let service = fields.get("service").and_then(|node| reader.name(thing, "service", node));
+    let zone = fields.get("zone").and_then(|node| reader.name(thing, "zone", node));
+    let mut text = |key| fields.get(key).and_then(|node| reader.text(thing, key, node)).map(Box::from);
+    let (apn, rat, direction, sponsor) = (text("apn"), text("rat"), text("direction"), text("sponsor"));
+    let rating_group = reader.optional(fields, "rating_group", |text| match parse_integer::<i64>(text)? {
+        negative if negative < 0 => Err(value::ValueError::new(Code::Negative, format!("{text} is negative"))),
+        group => Ok(group),
+    });
+    let keys = KeyFilter { rating_group: rating_group.map(|group| group.value), apn, rat, direction, sponsor };
+    Some((service?, zone, keys))
+}
+
+/// A map from texts to texts.
+fn texts(reader: &mut Reader<'_>, thing: Thing<'_>, key: &str, node: &Node<'_>) -> Vec<(Box<str>, Box<str>)> {
+    let entries = reader.map(thing, key, node).unwrap_or_default();
+    let pair = |entry: &Entry<'_>| Some((Box::from(&*entry.key), Box::from(reader.text(thing, key, &entry.value)?)));
+    entries.iter().filter_map(pair).collect()
+}
+
+/// A list of texts, each once.
+fn text_list(reader: &mut Reader<'_>, thing: Thing<'_>, key: &str, node: &Node<'_>) -> Option<Vec<Box<str>>> {
+    let mut list: Vec<Box<str>> = Vec::new();
+    for item in reader.list(thing, key, node)? {
+        let Some(text) = reader.text(thing, key, item) else { continue };
+        if list.iter().any(|earlier| **earlier == *text) {
+            reader.report(Diagnostic::new(Code::ListedTwice, item.span, format!("{thing}: {key}: \"{text}\" is listed twice")));
+            continue;
+        }
+        list.push(Box::from(text));
+    }
+    Some(list)
+}
