@@ -1,14 +1,19 @@
 //! Accounts, endpoints, tariffs and bundles as reference data, validated as a whole, answered as of a time.
 
+mod compile;
 mod diagnostic;
+mod load;
 pub mod model;
 mod read;
 pub mod snapshot;
 mod source;
+mod validate;
 pub mod value;
 mod yaml;
 
 pub use diagnostic::{
-    Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Refused, Related, Style, explain, reference_page, render, render_all, to_json,
+    Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Refused, Related, Style, explain, reference_page, render,
+    render_all, to_json,
 };
+pub use load::{Grant, Input, InputKind, Loaded, load};
 pub use source::{FileId, Location, SourceFile, Sources, Span, TooLarge};

@@ -4,6 +4,7 @@
 //! an answer is two look-ups and a binary search, whatever the number of accounts. Nothing here validates: [`SnapshotParts`] come from
 //! validated reference data.
 
+use crate::model::IdentityKind;
 use hashbrown::HashMap;
 use rating::leg::{Edge, Mode, RateChoice, Status};
 use rating::{
@@ -91,17 +92,6 @@ pub struct PlanFacts {
     pub tariff: Option<Arc<Tariff>>,
     /// Prepaid or postpaid.
     pub mode: Mode,
-}
-
-/// Which identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum IdentityKind {
-    /// SIM identity.
-    Imsi,
-    /// SIM card number.
-    Iccid,
-    /// Phone number.
-    Msisdn,
 }
 
 /// An identity and when an endpoint held it: half-open.

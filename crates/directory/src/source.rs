@@ -93,8 +93,6 @@ pub(crate) struct Excerpt<'s> {
     pub(crate) first_line: usize,
     /// Whole lines.
     pub(crate) text: &'s str,
-    /// Where the excerpt starts in the file, in bytes.
-    pub(crate) offset: usize,
 }
 
 /// Most lines shown of one span: the rest of a large broken block says nothing more.
@@ -154,7 +152,7 @@ impl Sources {
         let text = &file.text[offset..end];
         let start_in = (span.start as usize - offset).min(text.len());
         let end_in = (span.end as usize - offset).clamp(start_in, text.len());
-        (Excerpt { first_line: first + 1, text, offset }, start_in..end_in)
+        (Excerpt { first_line: first + 1, text }, start_in..end_in)
     }
 }
 

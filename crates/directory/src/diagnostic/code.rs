@@ -153,7 +153,7 @@ codes! {
     "R128" MarkupWithoutRate "a mark-up applies to no price"
         "No version of the master has a unit price of this service, so the mark-up would never be charged. Usually the service is misspelt, or the master prices it by packages, which mark-ups do not change."
     "R129" TooPrecise "a price cannot be represented exactly"
-        "Adding the mark-ups to a price gives a number that needs more than 28 digits. Prices are exact or refused; state the mark-up per the same quantity as the price."
+        "Prices are exact or refused. The prices of one rate need a common denominator of at most 10^27, which prices per odd quantities (such as `0.0000000001/9223372036854775807`) do not have; and the sum of a price and its mark-ups must not need more than 28 digits. State prices and mark-ups per the same plain quantity."
 
     "R140" BundleCurrency "the currency of a bundle is missing or contradicts its price"
         "A bundle takes its currency from its `price`, such as `5.00 GBP`. Where there is no price, `currency` says it; where both are given they must agree. It must equal the currency of every account that holds the bundle."
@@ -163,6 +163,8 @@ codes! {
         "Grants written in reference data are commands with the id `reference:ACCOUNT:BUNDLE[:ENDPOINT]`, and a command applies once: the second grant would never arrive. Buy further ones by command, or define a second bundle."
     "R143" GrantEndpoint "the endpoint of a grant does not fit"
         "`endpoint` belongs to bundles with scope `endpoint` only, and the endpoint must be below the account that gets the bundle at some moment from the start of the grant on."
+    "R144" GrantOutsidePlan "a grant begins when its plan does not hold"
+        "A plan gives the endpoint an account, and bundles of the plan are granted to that account. Before the plan begins, and after another one takes its place, there is no such account to grant anything to. Leave out `at`, which then is the beginning of the plan, or move it."
 
     "R150" OneOperator "there must be exactly one operator"
         "The operator is the root of the hierarchy; every account has it at the end of its chain of parents."

@@ -19,7 +19,8 @@ pub enum Style {
 
 /// One error as a compiler shows it, without a line break at its end.
 pub fn render(sources: &Sources, diagnostic: &Diagnostic, style: Style) -> String {
-    let mut group: Group<'_> = Group::with_title(Level::ERROR.primary_title(&diagnostic.message).id(diagnostic.code.number()));
+    let mut group: Group<'_> =
+        Group::with_title(Level::ERROR.primary_title(&diagnostic.message).id(diagnostic.code.number()));
     for snippet in snippets(sources, diagnostic) {
         group = group.element(snippet);
     }

@@ -1,7 +1,6 @@
 //! Bundles and grants of them.
 
-use rating::{BundleScope, Currency, KeyFilter, Length, Starts, Timestamp, Unit};
-use rust_decimal::Decimal;
+use rating::{Amount, BundleScope, Currency, KeyFilter, Length, Starts, Timestamp, Unit};
 
 use super::{Reference, Spanned};
 use crate::source::Span;
@@ -12,7 +11,7 @@ pub struct Bundle {
     /// Of the fee, and of every account that holds the bundle.
     pub currency: Currency,
     /// Fee when an instance becomes active.
-    pub price: Option<Decimal>,
+    pub price: Option<Amount>,
     /// When an instance becomes active.
     pub starts: Starts,
     /// How long it is valid; none: for ever.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use rating::rate::Scope;
-use rating::{Currency, KeyFilter, Rounding, TimeZone, Timestamp, Unit};
+use rating::{Amount, Currency, KeyFilter, Rounding, TimeZone, Timestamp, Unit, UnitPrice};
 use rust_decimal::Decimal;
 
 use super::{Reference, Spanned};
@@ -44,7 +44,7 @@ pub struct Version {
     /// First moment.
     pub from: Spanned<Timestamp>,
     /// Most that is charged per calendar month on an edge.
-    pub cap: Option<Decimal>,
+    pub cap: Option<Amount>,
     /// In the order written, which has no meaning.
     pub rates: Vec<Rate>,
 }
@@ -96,28 +96,8 @@ pub enum Pricing {
     Blocked,
 }
 
-impl Pricing {
-    /// All unit prices in it: what mark-ups add to.
-    pub fn unit_prices(&self) -> Vec<Price> {
-        match self {
-            Pricing::Price(price) => vec![*price],
-            Pricing::Tiers(tiers) => tiers.iter().map(|tier| tier.price).collect(),
-            Pricing::Bands(bands) => bands.iter().map(|band| band.price).collect(),
-            Pricing::Package { .. } | Pricing::Blocked => Vec::new(),
-        }
-    }
-}
-
-/// An exact amount per quantity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Price {
-    /// In the tariff's currency.
-    pub amount: Decimal,
-    /// For so many base units, at least 1.
-    pub per: u64,
-    /// Where it was written.
-    pub span: Span,
-}
+/// An exact amount per quantity, in the tariff's currency.
+pub type Price = Spanned<UnitPrice>;
 
 /// Prices up to a quantity.
 #[derive(Debug)]

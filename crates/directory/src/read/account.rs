@@ -16,7 +16,8 @@ pub(super) fn read(reader: &mut Reader<'_>, thing: Thing<'_>, entry: &Entry<'_>)
     let mut name = |key| fields.get(key).and_then(|node| reader.name(thing, key, node));
     let (parent, tariff, default_customer_tariff) = (name("parent"), name("tariff"), name("default_customer_tariff"));
     let mode = mode(reader, &fields);
-    let time_zone = reader.optional(&fields, "time_zone", value::parse_zone).map_or_else(TimeZone::utc, |zone| zone.value);
+    let time_zone =
+        reader.optional(&fields, "time_zone", value::parse_zone).map_or_else(TimeZone::utc, |zone| zone.value);
     let status = status(reader, &fields).map_or(Status::Active, |status| status.value);
     let mut list = |key| fields.get(key).and_then(|node| text_list(reader, thing, key, node));
     let (sponsors, subscription_types) = (list("sponsors"), list("subscription_types"));
@@ -28,7 +29,10 @@ pub(super) fn read(reader: &mut Reader<'_>, thing: Thing<'_>, entry: &Entry<'_>)
     }
     let kind = kind?;
     Some(Account {
-        kind: Spanned { value: [AccountKind::Operator, AccountKind::Reseller, AccountKind::Customer][kind.value], span: kind.span },
+        kind: Spanned {
+            value: [AccountKind::Operator, AccountKind::Reseller, AccountKind::Customer][kind.value],
+            span: kind.span,
+        },
         currency: currency?,
         mode,
         time_zone,
@@ -51,7 +55,8 @@ pub(super) fn mode(reader: &mut Reader<'_>, fields: &Fields<'_, '_, '_>) -> Mode
 }
 
 fn status(reader: &mut Reader<'_>, fields: &Fields<'_, '_, '_>) -> Option<Spanned<Status>> {
-    let word = fields.get("status").and_then(|node| reader.word(fields.thing, "status", node, shape::ACCOUNT_STATUS))?;
+    let word =
+        fields.get("status").and_then(|node| reader.word(fields.thing, "status", node, shape::ACCOUNT_STATUS))?;
     Some(Spanned { value: [Status::Active, Status::Suspended, Status::Closed][word.value], span: word.span })
 }
 
@@ -60,9 +65,8 @@ fn change(reader: &mut Reader<'_>, thing: Thing<'_>, node: &Node<'_>) -> Option<
     let from = reader.optional(&fields, "from", value::parse_time);
     let parent = fields.get("parent").and_then(|node| reader.name(thing, "parent", node));
     let tariff = or_nothing(fields.get("tariff"), |node| reader.name(thing, "tariff", node));
-    let default_customer_tariff: Option<Option<Reference>> = or_nothing(fields.get("default_customer_tariff"), |node| {
-        reader.name(thing, "default_customer_tariff", node)
-    });
+    let default_customer_tariff: Option<Option<Reference>> =
+        or_nothing(fields.get("default_customer_tariff"), |node| reader.name(thing, "default_customer_tariff", node));
     let status = status(reader, &fields);
     let sponsors = or_nothing(fields.get("sponsors"), |node| text_list(reader, thing, "sponsors", node));
     let subscription_types =
@@ -82,7 +86,10 @@ fn change(reader: &mut Reader<'_>, thing: Thing<'_>, node: &Node<'_>) -> Option<
 }
 
 /// A new value, or `~`, which takes the old one away. What is broken counts as no change.
-pub(super) fn or_nothing<'n, 's, T>(node: Option<&'n Node<'s>>, read: impl FnOnce(&'n Node<'s>) -> Option<T>) -> Option<Option<T>> {
+pub(super) fn or_nothing<'n, 's, T>(
+    node: Option<&'n Node<'s>>,
+    read: impl FnOnce(&'n Node<'s>) -> Option<T>,
+) -> Option<Option<T>> {
     let node = node?;
     if node.is_null() { Some(None) } else { read(node).map(Some) }
 }

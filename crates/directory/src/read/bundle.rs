@@ -17,7 +17,7 @@ pub(super) fn read(reader: &mut Reader<'_>, thing: Thing<'_>, entry: &Entry<'_>)
     let fields = reader.object(thing, entry.key_span, &entry.value, &shape::BUNDLE)?;
     let before = reader.flaws;
     let currency = currency(reader, &fields, entry);
-    let price = reader.money(&fields, "price", None);
+    let price = reader.amount(&fields, "price", None);
     let lasts = reader.optional(&fields, "lasts", value::parse_length);
     let starts = fields.get("starts").and_then(|node| reader.word(thing, "starts", node, shape::STARTS));
     let scope = fields.get("scope").and_then(|node| reader.word(thing, "scope", node, shape::BUNDLE_SCOPES));
@@ -59,7 +59,9 @@ fn currency(reader: &mut Reader<'_>, fields: &Fields<'_, '_, '_>, entry: &Entry<
     match (explicit, price) {
         (Some(explicit), Some((span, Some(currency)))) if currency != explicit.value => {
             let message = format!("{thing}: the price is in {currency}, but the bundle is in {}", explicit.value);
-            reader.report(Diagnostic::new(Code::BundleCurrency, span, message).related(explicit.span, "the bundle's currency"));
+            reader.report(
+                Diagnostic::new(Code::BundleCurrency, span, message).related(explicit.span, "the bundle's currency"),
+            );
             None
         }
         (Some(explicit), _) => Some(explicit.value),
@@ -92,7 +94,10 @@ fn warn_at(reader: &mut Reader<'_>, thing: Thing<'_>, node: &Node<'_>) -> Vec<u8
     }
     if all.len() > MAX_THRESHOLDS {
         let message = format!("{thing}: warn_at: there are {} thresholds", all.len());
-        reader.report(Diagnostic::new(Code::OutOfRange, node.span, message).help(format!("at most {MAX_THRESHOLDS} are possible")));
+        reader.report(
+            Diagnostic::new(Code::OutOfRange, node.span, message)
+                .help(format!("at most {MAX_THRESHOLDS} are possible")),
+        );
     }
     all.sort_unstable();
     all
@@ -105,7 +110,8 @@ fn element(reader: &mut Reader<'_>, thing: Thing<'_>, node: &Node<'_>, units: Un
     let priority = reader.optional(&fields, "priority", value::parse_integer::<u32>);
     let fair_use = reader.flag(&fields, "fair_use");
     let mut measured = Vec::new();
-    let unlimited = matches!(fields.get("amount"), Some(Node { value: Value::Scalar(scalar), .. }) if scalar.text == "unlimited");
+    let unlimited =
+        matches!(fields.get("amount"), Some(Node { value: Value::Scalar(scalar), .. }) if scalar.text == "unlimited");
     let amount = if unlimited { None } else { reader.quantity(&fields, "amount", Least::One, units, &mut measured) };
     if reader.flaws != before {
         return None;
@@ -126,7 +132,9 @@ fn element(reader: &mut Reader<'_>, thing: Thing<'_>, node: &Node<'_>, units: Un
 /// Grants of an account or a plan: names, or maps with more about them.
 pub(super) fn grants(reader: &mut Reader<'_>, fields: &Fields<'_, '_, '_>) -> Vec<Grant> {
     let thing = fields.thing;
-    let Some(items) = fields.get("bundles").and_then(|node| reader.list(thing, "bundles", node)) else { return Vec::new() };
+    let Some(items) = fields.get("bundles").and_then(|node| reader.list(thing, "bundles", node)) else {
+        return Vec::new();
+    };
     items.iter().filter_map(|item| grant(reader, thing, item)).collect()
 }
 

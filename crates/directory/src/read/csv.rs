@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::endpoint::group_of;
 use super::fields::{Reader, Thing, bad_name, enumerate};
-use super::define;
+use super::{Outcome, define};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, closest};
 use crate::model::{Catalog, Endpoint, Group, IdentityKind, Item, Plan, Reference, Spanned};
 use crate::source::{FileId, Sources, Span};
@@ -17,7 +17,12 @@ const COLUMNS: [&str; 8] = ["endpoint", "customer", "imsi", "iccid", "msisdn", "
 const REQUIRED: [&str; 2] = ["endpoint", "customer"];
 
 /// Adds the endpoints of a CSV file to the catalogue.
-pub(crate) fn read_csv(sources: &Sources, file: FileId, endpoints: &mut Catalog<Endpoint>, errors: &mut Diagnostics) {
+pub(crate) fn read_csv(
+    sources: &Sources,
+    file: FileId,
+    endpoints: &mut Catalog<Endpoint>,
+    errors: &mut Diagnostics,
+) -> Outcome {
     let mut reader = Reader::new(errors);
     let whole = sources.file(file).text();
     let at = if whole.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
@@ -26,13 +31,14 @@ pub(crate) fn read_csv(sources: &Sources, file: FileId, endpoints: &mut Catalog<
     let thing = Thing { kind: "endpoints", name: "" };
     let header = match rows.next() {
         Some(Ok(header)) => header,
-        Some(Err(diagnostic)) => return reader.report(diagnostic),
+        Some(Err(diagnostic)) => return unreadable(&mut reader, diagnostic),
         None => {
             let message = format!("{thing}: the file is empty");
-            return reader.report(Diagnostic::new(Code::CsvHeader, start, message).help(format!("begin with `{}`", COLUMNS.join(","))));
+            let diagnostic = Diagnostic::new(Code::CsvHeader, start, message);
+            return unreadable(&mut reader, diagnostic.help(format!("begin with `{}`", COLUMNS.join(","))));
         }
     };
-    let Some(columns) = read_header(&mut reader, thing, start, &header) else { return };
+    let Some(columns) = read_header(&mut reader, thing, start, &header) else { return Outcome::Unreadable };
     let lines = memchr::memchr_iter(b'\n', whole.as_bytes()).count();
     endpoints.reserve(lines);
     for row in rows {
@@ -44,9 +50,15 @@ pub(crate) fn read_csv(sources: &Sources, file: FileId, endpoints: &mut Catalog<
                 reader.report(Diagnostic::new(Code::CsvRow, span, message));
             }
             // Behind a quote that is not closed nothing can be trusted.
-            Err(diagnostic) => return reader.report(diagnostic),
+            Err(diagnostic) => return unreadable(&mut reader, diagnostic),
         }
     }
+    Outcome::Read
+}
+
+fn unreadable(reader: &mut Reader<'_>, diagnostic: Diagnostic) -> Outcome {
+    reader.report(diagnostic);
+    Outcome::Unreadable
 }
 
 /// Which column each cell of a row is, or `None` if the header does not say.
@@ -57,11 +69,16 @@ fn read_header(reader: &mut Reader<'_>, thing: Thing<'_>, start: Span, header: &
         let name = cell.text.trim();
         match COLUMNS.iter().position(|column| *column == name) {
             Some(column) if columns.contains(&column) => {
-                reader.report(Diagnostic::new(Code::CsvHeader, cell.span, format!("{thing}: the column \"{name}\" is given twice")));
+                reader.report(Diagnostic::new(
+                    Code::CsvHeader,
+                    cell.span,
+                    format!("{thing}: the column \"{name}\" is given twice"),
+                ));
             }
             Some(column) => columns.push(column),
             None => {
-                let diagnostic = Diagnostic::new(Code::CsvHeader, cell.span, format!("{thing}: the column \"{name}\" is unknown"));
+                let diagnostic =
+                    Diagnostic::new(Code::CsvHeader, cell.span, format!("{thing}: the column \"{name}\" is unknown"));
                 reader.report(match closest(name, COLUMNS) {
                     Some(near) => diagnostic.did_you_mean(Some(near)),
                     None => diagnostic.help(format!("columns are {}", enumerate(&COLUMNS))),
@@ -74,7 +91,11 @@ fn read_header(reader: &mut Reader<'_>, thing: Thing<'_>, start: Span, header: &
         for name in REQUIRED {
             if !columns.iter().any(|column| COLUMNS[*column] == name) {
                 let span = header.first().map_or(start, |first| first.span.to(header.last().unwrap_or(first).span));
-                reader.report(Diagnostic::new(Code::CsvHeader, span, format!("{thing}: the column \"{name}\" is missing")));
+                reader.report(Diagnostic::new(
+                    Code::CsvHeader,
+                    span,
+                    format!("{thing}: the column \"{name}\" is missing"),
+                ));
             }
         }
     }
@@ -110,7 +131,9 @@ fn read_row(reader: &mut Reader<'_>, columns: &[usize], cells: &[Cell<'_>], endp
         identity(IdentityKind::Iccid, iccid, reader),
         identity(IdentityKind::Msisdn, msisdn, reader),
     ];
-    let group = group.and_then(|cell| name(reader, thing, "group", cell)).map_or(Group::Default, |group| group_of(&group.value));
+    let group = group
+        .and_then(|cell| name(reader, thing, "group", cell))
+        .map_or(Group::Default, |group| group_of(&group.value));
     let active = active.and_then(|cell| parsed(reader, thing, "active", cell, parse_time)).map(|active| active.value);
     let plan = plan.and_then(|cell| name(reader, thing, "plan_tariff", cell)).map(|tariff| {
         Box::new(Plan { span: tariff.span, tariff: Some(tariff), mode: Mode::Postpaid, bundles: Vec::new() })
@@ -121,7 +144,13 @@ fn read_row(reader: &mut Reader<'_>, columns: &[usize], cells: &[Cell<'_>], endp
 }
 
 fn name(reader: &mut Reader<'_>, thing: Thing<'_>, column: &str, cell: &Cell<'_>) -> Option<Reference> {
-    parsed(reader, thing, column, cell, |text| if value::is_name(text) { Ok(Box::from(text)) } else { Err(bad_name(text)) })
+    parsed(
+        reader,
+        thing,
+        column,
+        cell,
+        |text| if value::is_name(text) { Ok(Box::from(text)) } else { Err(bad_name(text)) },
+    )
 }
 
 fn parsed<T>(
@@ -195,8 +224,12 @@ impl<'s> Rows<'s> {
         let text = &self.text[start..self.at];
         if let Some(quote) = text.find('"') {
             let span = self.span(start + quote, start + quote + 1);
-            return Err(Diagnostic::new(Code::CsvRow, span, "endpoints: a quote stands inside a cell that is not quoted")
-                .help("quote the whole cell and double the quotes inside it"));
+            return Err(Diagnostic::new(
+                Code::CsvRow,
+                span,
+                "endpoints: a quote stands inside a cell that is not quoted",
+            )
+            .help("quote the whole cell and double the quotes inside it"));
         }
         Ok(Cell { text: Cow::Borrowed(text), span: self.span(start, self.at) })
     }
@@ -209,7 +242,8 @@ impl<'s> Rows<'s> {
             match memchr::memchr(b'"', bytes.get(at..).unwrap_or_default()) {
                 None => {
                     let span = self.span(start, start + 1);
-                    return Err(Diagnostic::new(Code::CsvRow, span, "endpoints: a quoted cell is not closed").label("opened here"));
+                    return Err(Diagnostic::new(Code::CsvRow, span, "endpoints: a quoted cell is not closed")
+                        .label("opened here"));
                 }
                 Some(offset) if bytes.get(at + offset + 1) == Some(&b'"') => at += offset + 2,
                 Some(offset) => {
@@ -221,7 +255,11 @@ impl<'s> Rows<'s> {
         self.at = at;
         if !matches!(bytes.get(at), None | Some(b',' | b'\n' | b'\r')) {
             let span = self.span(at - 1, at);
-            return Err(Diagnostic::new(Code::CsvRow, span, "endpoints: something follows the closing quote of a cell"));
+            return Err(Diagnostic::new(
+                Code::CsvRow,
+                span,
+                "endpoints: something follows the closing quote of a cell",
+            ));
         }
         let inner = &self.text[start + 1..at - 1];
         let text = if inner.contains('"') { Cow::Owned(inner.replace("\"\"", "\"")) } else { Cow::Borrowed(inner) };

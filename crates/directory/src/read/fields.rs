@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rating::{Currency, Unit};
+use rating::{Amount, Currency, Unit, UnitPrice};
 use rust_decimal::Decimal;
 
 use super::shape::{Need, Shape};
@@ -47,7 +47,11 @@ impl<'n, 's> Fields<'n, 's, '_> {
     }
 
     pub(crate) fn entry(&self, key: &str) -> Option<&'n Entry<'s>> {
-        debug_assert!(self.shape.keys.iter().any(|known| known.name == key), "{key} is not a key of {}", self.shape.name);
+        debug_assert!(
+            self.shape.keys.iter().any(|known| known.name == key),
+            "{key} is not a key of {}",
+            self.shape.name
+        );
         self.entries.iter().find(|entry| entry.key == key)
     }
 }
@@ -95,7 +99,12 @@ impl<'d> Reader<'d> {
     }
 
     /// A list with at least one entry.
-    pub(crate) fn full_list<'n, 's>(&mut self, thing: Thing<'_>, key: &str, node: &'n Node<'s>) -> Option<&'n [Node<'s>]> {
+    pub(crate) fn full_list<'n, 's>(
+        &mut self,
+        thing: Thing<'_>,
+        key: &str,
+        node: &'n Node<'s>,
+    ) -> Option<&'n [Node<'s>]> {
         let items = self.list(thing, key, node)?;
         if items.is_empty() {
             self.report(Diagnostic::new(Code::EmptyList, node.span, format!("{thing}: {key}: the list is empty")));
@@ -149,12 +158,22 @@ impl<'d> Reader<'d> {
     }
 
     /// One of some words, by its position among them.
-    pub(crate) fn word(&mut self, thing: Thing<'_>, key: &str, node: &Node<'_>, words: &[&str]) -> Option<Spanned<usize>> {
+    pub(crate) fn word(
+        &mut self,
+        thing: Thing<'_>,
+        key: &str,
+        node: &Node<'_>,
+        words: &[&str],
+    ) -> Option<Spanned<usize>> {
         let text = self.text(thing, key, node)?;
         if let Some(value) = words.iter().position(|word| *word == text) {
             return Some(Spanned { value, span: node.span });
         }
-        let diagnostic = Diagnostic::new(Code::UnknownWord, node.span, format!("{thing}: {key}: \"{text}\" is not one of the words known here"));
+        let diagnostic = Diagnostic::new(
+            Code::UnknownWord,
+            node.span,
+            format!("{thing}: {key}: \"{text}\" is not one of the words known here"),
+        );
         let diagnostic = match closest(text, words.iter().copied()) {
             Some(near) => diagnostic.did_you_mean(Some(near)),
             None => diagnostic.help(format!("write {}", enumerate(words))),
@@ -177,7 +196,12 @@ impl<'d> Reader<'d> {
     }
 
     /// Money that is not negative, in `currency` if it says one at all.
-    pub(crate) fn money(&mut self, fields: &Fields<'_, '_, '_>, key: &str, currency: Option<Currency>) -> Option<Decimal> {
+    pub(crate) fn money(
+        &mut self,
+        fields: &Fields<'_, '_, '_>,
+        key: &str,
+        currency: Option<Currency>,
+    ) -> Option<Decimal> {
         let money = self.optional(fields, key, value::parse_money)?;
         let thing = fields.thing;
         if let (Some(written), Some(expected)) = (money.value.currency, currency)
@@ -188,10 +212,31 @@ impl<'d> Reader<'d> {
             return None;
         }
         if money.value.amount.is_sign_negative() && !money.value.amount.is_zero() {
-            self.report(Diagnostic::new(Code::Negative, money.span, format!("{thing}: {key}: {} is negative", money.value.amount)));
+            self.report(Diagnostic::new(
+                Code::Negative,
+                money.span,
+                format!("{thing}: {key}: {} is negative", money.value.amount),
+            ));
             return None;
         }
         Some(money.value.amount)
+    }
+
+    /// Like [`money`](Self::money), in the form in which amounts are booked.
+    pub(crate) fn amount(
+        &mut self,
+        fields: &Fields<'_, '_, '_>,
+        key: &str,
+        currency: Option<Currency>,
+    ) -> Option<Amount> {
+        let money = self.money(fields, key, currency)?;
+        let amount = Amount::from_decimal(money);
+        if amount.is_none() {
+            // Money as written has at most ten decimal places and fits; this keeps the reader total if one of the two limits moves.
+            let error = ValueError::new(Code::OutOfRange, format!("{money} is out of range"));
+            self.value_error(fields.thing, key, fields.span, error);
+        }
+        amount
     }
 
     /// A quantity of at least `least` base units; the unit that it names is noted.
@@ -237,7 +282,7 @@ impl<'d> Reader<'d> {
             return None;
         }
         measured.extend(written.value.per.unit().map(|unit| Spanned { value: unit, span: written.span }));
-        Some(Price { amount, per, span: written.span })
+        Some(Price { value: UnitPrice::new(amount, per)?, span: written.span })
     }
 
     /// A map with known keys: reports unknown ones and missing ones. `at` is shown where a key is missing.
@@ -265,7 +310,14 @@ impl<'d> Reader<'d> {
     }
 
     /// Reports the required keys that are neither given nor probably misspelt.
-    pub(crate) fn require(&mut self, thing: Thing<'_>, at: Span, shape: &Shape, entries: &[Entry<'_>], guessed: &[&str]) {
+    pub(crate) fn require(
+        &mut self,
+        thing: Thing<'_>,
+        at: Span,
+        shape: &Shape,
+        entries: &[Entry<'_>],
+        guessed: &[&str],
+    ) {
         for key in shape.keys.iter().filter(|key| key.need == Need::Required) {
             if entries.iter().any(|entry| entry.key == key.name) {
                 continue;
@@ -288,8 +340,9 @@ impl<'d> Reader<'d> {
             return None;
         }
         let near = closest(key, shape.keys.iter().map(|known| known.name));
-        let diagnostic = Diagnostic::new(Code::UnknownKey, entry.key_span, format!("{thing}: the key \"{key}\" is unknown"))
-            .label(format!("not a key of a {}", shape.name));
+        let diagnostic =
+            Diagnostic::new(Code::UnknownKey, entry.key_span, format!("{thing}: the key \"{key}\" is unknown"))
+                .label(format!("not a key of a {}", shape.name));
         self.report(match near {
             Some(near) => diagnostic.did_you_mean(Some(near)),
             None => {
@@ -309,10 +362,12 @@ pub(crate) enum Least {
 }
 
 impl Least {
-    fn check(self, base: i64) -> Result<u64, ValueError> {
+    pub(crate) fn check(self, base: i64) -> Result<u64, ValueError> {
         match u64::try_from(base) {
             Err(_) => Err(ValueError::new(Code::Negative, "the quantity is negative")),
-            Ok(0) if self == Least::One => Err(ValueError::new(Code::OutOfRange, "the quantity is 0").help("it must be more than 0")),
+            Ok(0) if self == Least::One => {
+                Err(ValueError::new(Code::OutOfRange, "the quantity is 0").help("it must be more than 0"))
+            }
             Ok(base) => Ok(base),
         }
     }

@@ -14,7 +14,7 @@ mod tariff;
 mod zone;
 
 pub(crate) use csv::read_csv;
-pub(crate) use fields::Thing;
+pub(crate) use fields::{Least, Thing};
 
 use rating::KeyFilter;
 
@@ -45,12 +45,14 @@ pub(crate) fn read_file(root: Option<&Node<'_>>, start: Span, model: &mut Model,
         return Outcome::Unreadable;
     }
     let Some(file) = reader.object(thing, start, root, &shape::FILE) else { return Outcome::Unreadable };
-    section(&mut reader, &file, "zones", "zone", &mut model.zones, zone::read);
-    section(&mut reader, &file, "tariffs", "tariff", &mut model.tariffs, tariff::read);
-    section(&mut reader, &file, "bundles", "bundle", &mut model.bundles, bundle::read);
-    section(&mut reader, &file, "accounts", "account", &mut model.accounts, account::read);
-    section(&mut reader, &file, "endpoints", "endpoint", &mut model.endpoints, endpoint::read);
-    Outcome::Read
+    let sections = [
+        section(&mut reader, &file, "zones", "zone", &mut model.zones, zone::read),
+        section(&mut reader, &file, "tariffs", "tariff", &mut model.tariffs, tariff::read),
+        section(&mut reader, &file, "bundles", "bundle", &mut model.bundles, bundle::read),
+        section(&mut reader, &file, "accounts", "account", &mut model.accounts, account::read),
+        section(&mut reader, &file, "endpoints", "endpoint", &mut model.endpoints, endpoint::read),
+    ];
+    if sections.contains(&Outcome::Unreadable) { Outcome::Unreadable } else { Outcome::Read }
 }
 
 /// The format decides how everything else is read, so nothing else is looked at if it is another one.
@@ -69,7 +71,11 @@ fn check_format(reader: &mut Reader<'_>, thing: Thing<'_>, start: Span, root: &N
             Value::Scalar(scalar) if scalar.text == "rater/v1" => Ok(()),
             Value::Scalar(_) | Value::List(_) | Value::Map(_) | Value::Broken => {
                 let message = format!("{thing}: the format of the file is unknown");
-                reader.report(Diagnostic::new(Code::Format, node.span, message).label("not a known format").help("write `format: rater/v1`"));
+                reader.report(
+                    Diagnostic::new(Code::Format, node.span, message)
+                        .label("not a known format")
+                        .help("write `format: rater/v1`"),
+                );
                 Err(())
             }
         },
@@ -84,8 +90,9 @@ fn section<'n, 's, T>(
     kind: &'static str,
     catalog: &mut Catalog<T>,
     read: impl Fn(&mut Reader<'_>, Thing<'_>, &'n Entry<'s>) -> Option<T>,
-) {
-    let Some(entries) = file.get(key).and_then(|node| reader.map(file.thing, key, node)) else { return };
+) -> Outcome {
+    let Some(node) = file.get(key) else { return Outcome::Read };
+    let Some(entries) = reader.map(file.thing, key, node) else { return Outcome::Unreadable };
     catalog.reserve(entries.len());
     for entry in entries {
         let thing = Thing { kind, name: &entry.key };
@@ -97,6 +104,7 @@ fn section<'n, 's, T>(
         let sound = reader.flaws == before;
         define(reader, catalog, thing, Item { name: Box::from(&*entry.key), span: entry.key_span, value, sound });
     }
+    Outcome::Read
 }
 
 /// Adds a definition, unless its name is taken.
@@ -109,7 +117,10 @@ fn define<T>(reader: &mut Reader<'_>, catalog: &mut Catalog<T>, thing: Thing<'_>
 }
 
 /// The service, zone and further keys that rates and elements share. `None` if the service could not be read.
-fn usage_match(reader: &mut Reader<'_>, fields: &Fields<'_, '_, '_>) -> Option<(Reference, Option<Reference>, KeyFilter)> {
+fn usage_match(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_, '_, '_>,
+) -> Option<(Reference, Option<Reference>, KeyFilter)> {
     let thing = fields.thing;
     let service = fields.get("service").and_then(|node| reader.name(thing, "service", node));
     let zone = fields.get("zone").and_then(|node| reader.name(thing, "zone", node));
@@ -136,7 +147,11 @@ fn text_list(reader: &mut Reader<'_>, thing: Thing<'_>, key: &str, node: &Node<'
     for item in reader.list(thing, key, node)? {
         let Some(text) = reader.text(thing, key, item) else { continue };
         if list.iter().any(|earlier| **earlier == *text) {
-            reader.report(Diagnostic::new(Code::ListedTwice, item.span, format!("{thing}: {key}: \"{text}\" is listed twice")));
+            reader.report(Diagnostic::new(
+                Code::ListedTwice,
+                item.span,
+                format!("{thing}: {key}: \"{text}\" is listed twice"),
+            ));
             continue;
         }
         list.push(Box::from(text));

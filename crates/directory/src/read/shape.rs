@@ -92,7 +92,8 @@ pub(crate) static ZONE: Shape = shape(
 );
 
 pub(crate) const UNIT_SYSTEMS: &[&str] = &["decimal", "binary"];
-const UNITS: Key = optional("units", Form::Word(UNIT_SYSTEMS), "what KB, MB, GB and TB mean: powers of 1000 (default) or of 1024");
+const UNITS: Key =
+    optional("units", Form::Word(UNIT_SYSTEMS), "what KB, MB, GB and TB mean: powers of 1000 (default) or of 1024");
 
 pub(crate) static TARIFF: Shape = Shape {
     name: "tariff",
@@ -151,7 +152,11 @@ pub(crate) static RATE: Shape = Shape {
         optional("blocked", Form::Flag, "the use is refused"),
         optional("increment", Form::Quantity, "rating increment; default 1 base unit"),
         optional("minimum", Form::Quantity, "least billed per scope, if anything was used; default 0"),
-        optional("per", Form::Word(SCOPES), "scope of increments, minimum, free units and tiers; default record, with tiers month"),
+        optional(
+            "per",
+            Form::Word(SCOPES),
+            "scope of increments, minimum, free units and tiers; default record, with tiers month",
+        ),
         optional("free", Form::Quantity, "free units of the scope; default 0"),
         optional("connect", Form::Money, "once per session, if a unit is priced; default 0"),
     ],

@@ -37,7 +37,8 @@ fn master(reader: &mut Reader<'_>, thing: Thing<'_>, entry: &Entry<'_>) -> Optio
     let fields = reader.object(thing, entry.key_span, &entry.value, &shape::TARIFF)?;
     let units = unit_system(reader, &fields);
     let rounding = fields.get("rounding").and_then(|node| rounding(reader, thing, node)).unwrap_or_default();
-    let time_zone = reader.optional(&fields, "time_zone", value::parse_zone).map_or_else(TimeZone::utc, |zone| zone.value);
+    let time_zone =
+        reader.optional(&fields, "time_zone", value::parse_zone).map_or_else(TimeZone::utc, |zone| zone.value);
     let codes = fields.get("codes").map(|node| texts(reader, thing, "codes", node)).unwrap_or_default();
     let currency = reader.optional(&fields, "currency", value::parse_currency);
     let mut versions = Vec::new();
@@ -75,7 +76,7 @@ fn version(
 ) -> Option<Version> {
     let fields = reader.object(thing, node.span, node, &shape::VERSION)?;
     let from = reader.optional(&fields, "from", value::parse_time);
-    let cap = reader.money(&fields, "cap", currency);
+    let cap = reader.amount(&fields, "cap", currency);
     let mut rates = Vec::new();
     let items = fields.get("rates").and_then(|node| reader.full_list(thing, "rates", node)).unwrap_or_default();
     for item in items {
@@ -152,7 +153,10 @@ fn pricing(
         [one] => one,
         [] => {
             let message = format!("{thing}: a rate has no price");
-            reader.report(Diagnostic::new(Code::KeysExclude, fields.span, message).help(format!("give it {}", enumerate(&WAYS_TO_PRICE))));
+            reader.report(
+                Diagnostic::new(Code::KeysExclude, fields.span, message)
+                    .help(format!("give it {}", enumerate(&WAYS_TO_PRICE))),
+            );
             return None;
         }
         [first, second, ..] => {
@@ -170,17 +174,22 @@ fn pricing(
         "price" => reader.price(thing, node, units, measured).map(Pricing::Price),
         "tiers" => {
             let items = reader.full_list(thing, "tiers", node)?;
-            let tiers: Vec<Tier> = items.iter().filter_map(|item| tier(reader, thing, item, units, currency, measured)).collect();
+            let tiers: Vec<Tier> =
+                items.iter().filter_map(|item| tier(reader, thing, item, units, currency, measured)).collect();
             (tiers.len() == items.len()).then_some(Pricing::Tiers(tiers))
         }
         "bands" => {
             let items = reader.full_list(thing, "bands", node)?;
             if items.len() > MAX_BANDS {
                 let message = format!("{thing}: a rate has {} bands", items.len());
-                reader.report(Diagnostic::new(Code::OutOfRange, node.span, message).help(format!("at most {MAX_BANDS} are possible")));
+                reader.report(
+                    Diagnostic::new(Code::OutOfRange, node.span, message)
+                        .help(format!("at most {MAX_BANDS} are possible")),
+                );
                 return None;
             }
-            let bands: Vec<Band> = items.iter().filter_map(|item| band(reader, thing, item, units, currency, measured)).collect();
+            let bands: Vec<Band> =
+                items.iter().filter_map(|item| band(reader, thing, item, units, currency, measured)).collect();
             (bands.len() == items.len()).then_some(Pricing::Bands(bands))
         }
         "package" => {
@@ -239,13 +248,18 @@ fn band(
     let days = reader.optional(&fields, "days", value::parse_days);
     let hours = reader.optional(&fields, "hours", value::parse_hours);
     let otherwise = matches!(reader.flag(&fields, "otherwise"), Some(Spanned { value: true, .. }));
-    if let Some(span) = days.as_ref().map(|days| days.span).or(hours.as_ref().map(|hours| hours.span)).filter(|_| otherwise) {
+    if let Some(span) =
+        days.as_ref().map(|days| days.span).or(hours.as_ref().map(|hours| hours.span)).filter(|_| otherwise)
+    {
         let message = format!("{thing}: \"otherwise\" goes together with neither \"days\" nor \"hours\"");
         reader.report(Diagnostic::new(Code::KeysExclude, span, message));
     }
     let time = match otherwise {
         true => BandTime::Otherwise,
-        false => BandTime::At(days.map_or(DaySet::ALL, |days| days.value), hours.map_or(0..MINUTES_PER_DAY, |hours| hours.value)),
+        false => BandTime::At(
+            days.map_or(DaySet::ALL, |days| days.value),
+            hours.map_or(0..MINUTES_PER_DAY, |hours| hours.value),
+        ),
     };
     let connect = reader.money(&fields, "connect", currency).unwrap_or(Decimal::ZERO);
     let price = fields.get("price").and_then(|node| reader.price(thing, node, units, measured));
@@ -292,7 +306,10 @@ fn markup_prices(reader: &mut Reader<'_>, thing: Thing<'_>, entries: &[Entry<'_>
             continue;
         }
         if let Some(price) = reader.value(thing, "markup", &entry.value, value::parse_price) {
-            prices.push(WrittenMarkup { service: Spanned { value: Box::from(&*entry.key), span: entry.key_span }, price });
+            prices.push(WrittenMarkup {
+                service: Spanned { value: Box::from(&*entry.key), span: entry.key_span },
+                price,
+            });
         }
     }
     prices

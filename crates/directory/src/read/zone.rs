@@ -9,13 +9,15 @@ use crate::yaml::{Entry, Node};
 
 pub(super) fn read(reader: &mut Reader<'_>, thing: Thing<'_>, entry: &Entry<'_>) -> Option<Zone> {
     if entry.key == "root" {
-        let diagnostic = Diagnostic::new(Code::ReservedZone, entry.key_span, format!("{thing} is built in and cannot be defined"));
+        let diagnostic =
+            Diagnostic::new(Code::ReservedZone, entry.key_span, format!("{thing} is built in and cannot be defined"));
         reader.report(diagnostic);
         return None;
     }
     let fields = reader.object(thing, entry.key_span, &entry.value, &shape::ZONE)?;
     let before = reader.flaws;
-    let networks = fields.get("networks").map(|node| each(reader, thing, "networks", node, parse_network)).unwrap_or_default();
+    let networks =
+        fields.get("networks").map(|node| each(reader, thing, "networks", node, parse_network)).unwrap_or_default();
     let to = fields.get("to").map(|node| each(reader, thing, "to", node, parse_prefix)).unwrap_or_default();
     if reader.flaws != before {
         return None;
@@ -40,7 +42,8 @@ fn each<T: PartialEq>(
     for item in reader.full_list(thing, key, node).unwrap_or_default() {
         let Some(value) = reader.value(thing, key, item, &parse) else { continue };
         if let Some(first) = all.iter().find(|earlier| earlier.value == value.value) {
-            let diagnostic = Diagnostic::new(Code::ListedTwice, value.span, format!("{thing}: {key}: an entry is listed twice"));
+            let diagnostic =
+                Diagnostic::new(Code::ListedTwice, value.span, format!("{thing}: {key}: an entry is listed twice"));
             reader.report(diagnostic.label("again here").related(first.span, "first here"));
             continue;
         }

@@ -21,7 +21,8 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp, ValueError> {
     let time = Timestamp::parse(text)
         .ok_or_else(|| ValueError::new(Code::BadTime, format!("\"{text}\" is finer than a millisecond")))?;
     if !time.is_plausible() {
-        return Err(ValueError::new(Code::OutOfRange, format!("{text} is out of range")).help("times go from 1970 up to, but not including, 2200"));
+        return Err(ValueError::new(Code::OutOfRange, format!("{text} is out of range"))
+            .help("times go from 1970 up to, but not including, 2200"));
     }
     Ok(time)
 }
@@ -29,7 +30,8 @@ pub(crate) fn parse_time(text: &str) -> Result<Timestamp, ValueError> {
 /// The parser behind this takes more than RFC 3339 (no seconds, spaces, leap seconds, names of zones); this takes less.
 fn has_time_form(text: &[u8]) -> bool {
     let matches = |text: &[u8], form: &[u8]| {
-        text.len() == form.len() && text.iter().zip(form).all(|(b, f)| if *f == b'0' { b.is_ascii_digit() } else { b == f })
+        text.len() == form.len()
+            && text.iter().zip(form).all(|(b, f)| if *f == b'0' { b.is_ascii_digit() } else { b == f })
     };
     let Some((start, rest)) = text.split_at_checked(19) else { return false };
     let rest = match rest.split_first() {
@@ -97,9 +99,20 @@ mod tests {
             assert_eq!(parse_time(text).unwrap_err().code, Code::OutOfRange, "{text}");
         }
         for text in [
-            "2026-01-01", "2026-01-01T00:00:00", "2026-01-01 00:00:00Z", "2026-01-01T00:00Z", "2026-13-01T00:00:00Z", "2026-02-30T00:00:00Z",
-            "2026-01-01T00:00:60Z", "2026-01-01T00:00:00.0001Z", "2026-01-01T00:00:00+2", "2026-01-01T00:00:00.Z", "", "now",
-            "2026-01-01T00:00:00Z[Europe/London]", "2026-01-01T00:00:00+99:00",
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-01-01 00:00:00Z",
+            "2026-01-01T00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-02-30T00:00:00Z",
+            "2026-01-01T00:00:60Z",
+            "2026-01-01T00:00:00.0001Z",
+            "2026-01-01T00:00:00+2",
+            "2026-01-01T00:00:00.Z",
+            "",
+            "now",
+            "2026-01-01T00:00:00Z[Europe/London]",
+            "2026-01-01T00:00:00+99:00",
         ] {
             assert_eq!(parse_time(text).unwrap_err().code, Code::BadTime, "{text}");
         }

@@ -86,8 +86,11 @@ pub(crate) fn parse_identity(kind: crate::model::IdentityKind, text: &str) -> Re
 fn parse_digits(text: &str, what: &str, least: usize, most: usize) -> Result<Digits, ValueError> {
     match Digits::parse(text) {
         Some(digits) if (least..=most).contains(&text.len()) => Ok(digits),
-        _ => Err(ValueError::new(Code::BadDigits, format!("\"{text}\" is not {} {what}", if what.starts_with(['I']) { "an" } else { "a" }))
-            .help(format!("write {least} to {most} digits and nothing else"))),
+        _ => Err(ValueError::new(
+            Code::BadDigits,
+            format!("\"{text}\" is not {} {what}", if what.starts_with(['I']) { "an" } else { "a" }),
+        )
+        .help(format!("write {least} to {most} digits and nothing else"))),
     }
 }
 

@@ -15,8 +15,8 @@ pub use week::{DaySet, MINUTES_PER_DAY};
 
 pub(crate) use calendar::{parse_length, parse_time, parse_zone};
 pub(crate) use digits::{intersects, parse_identity, parse_network, parse_prefix};
-pub(crate) use money::{Money, parse_currency, parse_money};
-pub(crate) use quantity::{WrittenPrice, WrittenQuantity, parse_price, parse_quantity};
+pub(crate) use money::{parse_currency, parse_money};
+pub(crate) use quantity::{WrittenPrice, parse_price, parse_quantity};
 pub(crate) use week::{parse_days, parse_hours};
 
 use crate::diagnostic::Code;
@@ -53,11 +53,14 @@ pub(crate) fn parse_integer<T: std::str::FromStr>(text: &str) -> Result<T, Value
 /// `80 %`, from 1 to 100.
 pub(crate) fn parse_percent(text: &str) -> Result<u8, ValueError> {
     let Some(number) = text.strip_suffix('%') else {
-        return Err(ValueError::new(Code::BadNumber, format!("\"{text}\" is not a percentage")).help("write it like `80 %`"));
+        return Err(
+            ValueError::new(Code::BadNumber, format!("\"{text}\" is not a percentage")).help("write it like `80 %`")
+        );
     };
     match parse_integer::<u8>(number.trim_end())? {
         percent @ 1..=100 => Ok(percent),
-        other => Err(ValueError::new(Code::OutOfRange, format!("{other} % is out of range")).help("thresholds are from 1 % to 100 %")),
+        other => Err(ValueError::new(Code::OutOfRange, format!("{other} % is out of range"))
+            .help("thresholds are from 1 % to 100 %")),
     }
 }
 

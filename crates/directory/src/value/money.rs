@@ -21,7 +21,8 @@ pub(crate) struct Money {
 /// `GBP`
 pub(crate) fn parse_currency(text: &str) -> Result<Currency, ValueError> {
     Currency::parse(text).ok_or_else(|| {
-        ValueError::new(Code::BadCurrency, format!("\"{text}\" is not a currency")).help("write three capital letters, such as `GBP`")
+        ValueError::new(Code::BadCurrency, format!("\"{text}\" is not a currency"))
+            .help("write three capital letters, such as `GBP`")
     })
 }
 
@@ -33,7 +34,8 @@ pub(crate) fn parse_money(text: &str) -> Result<Money, ValueError> {
     };
     let amount = parse_amount(number).map_err(|error| match error.code {
         Code::OutOfRange => error,
-        _ => ValueError::new(Code::BadMoney, format!("\"{text}\" is not an amount of money")).help("write it like `5.00` or `5.00 GBP`"),
+        _ => ValueError::new(Code::BadMoney, format!("\"{text}\" is not an amount of money"))
+            .help("write it like `5.00` or `5.00 GBP`"),
     })?;
     Ok(Money { amount, currency })
 }
@@ -70,7 +72,12 @@ mod tests {
 
     #[test]
     fn amounts_are_exact_or_refused() {
-        for (text, expected) in [("0.20", "0.20"), ("-5", "-5"), ("999999999999999999.9999999999", "999999999999999999.9999999999"), ("007.5", "7.5")] {
+        for (text, expected) in [
+            ("0.20", "0.20"),
+            ("-5", "-5"),
+            ("999999999999999999.9999999999", "999999999999999999.9999999999"),
+            ("007.5", "7.5"),
+        ] {
             assert_eq!(parse_money(text).unwrap().amount.to_string(), expected);
         }
         for text in ["", "-", ".5", "5.", "1e3", "+1", "1,000", "1.2.3", "0x1", "£5", "1 000", "NaN", "--1"] {

@@ -87,12 +87,17 @@ impl WrittenQuantity {
     /// In base units; refused unless a whole number of at most `i64::MAX`, possibly negative.
     pub(crate) fn base_units(self, system: UnitSystem) -> Result<i64, ValueError> {
         let factor = self.word.map_or(1, |word| word.factor(system));
-        let too_large =
-            || ValueError::new(Code::OutOfRange, "the quantity is too large").help(format!("quantities go up to {} base units", i64::MAX));
+        let too_large = || {
+            ValueError::new(Code::OutOfRange, "the quantity is too large")
+                .help(format!("quantities go up to {} base units", i64::MAX))
+        };
         let base = self.number.checked_mul(Decimal::from(factor)).ok_or_else(too_large)?;
         if !base.fract().is_zero() {
             let unit = self.unit().map_or("units", Unit::name);
-            return Err(ValueError::new(Code::BadQuantity, format!("{} {unit} is not a whole number", base.normalize())));
+            return Err(ValueError::new(
+                Code::BadQuantity,
+                format!("{} {unit} is not a whole number", base.normalize()),
+            ));
         }
         base.to_i64().ok_or_else(too_large)
     }
@@ -127,7 +132,9 @@ pub(crate) fn parse_quantity(text: &str) -> Result<WrittenQuantity, ValueError> 
 fn parse_number(text: &str) -> Result<Decimal, Code> {
     match parse_amount(text) {
         Ok(number) => Ok(number),
-        Err(error) if error.code == Code::OutOfRange => text.parse::<i64>().map(Decimal::from).map_err(|_| Code::OutOfRange),
+        Err(error) if error.code == Code::OutOfRange => {
+            text.parse::<i64>().map(Decimal::from).map_err(|_| Code::OutOfRange)
+        }
         Err(error) => Err(error.code),
     }
 }
@@ -147,16 +154,21 @@ fn parse_word(text: &str) -> Result<Word, ValueError> {
 
 /// `0.20/MB`, `0.10/100 KB`; may be negative.
 pub(crate) fn parse_price(text: &str) -> Result<WrittenPrice, ValueError> {
-    let malformed = || ValueError::new(Code::BadPrice, format!("\"{text}\" is not a price")).help("write it like `0.20/MB` or `0.05/message`");
+    let malformed = || {
+        ValueError::new(Code::BadPrice, format!("\"{text}\" is not a price"))
+            .help("write it like `0.20/MB` or `0.05/message`")
+    };
     let Some((amount, per)) = text.split_once('/') else {
         return Err(malformed());
     };
-    let amount = parse_amount(amount.trim_end()).map_err(|error| if error.code == Code::OutOfRange { error } else { malformed() })?;
+    let amount = parse_amount(amount.trim_end())
+        .map_err(|error| if error.code == Code::OutOfRange { error } else { malformed() })?;
     let per = per.trim();
     let per = if per.starts_with(|c: char| c.is_ascii_alphabetic()) {
         WrittenQuantity { number: Decimal::ONE, word: Some(parse_word(per)?) }
     } else {
-        parse_quantity(per).map_err(|error| if error.code == Code::BadQuantity && per.is_empty() { malformed() } else { error })?
+        parse_quantity(per)
+            .map_err(|error| if error.code == Code::BadQuantity && per.is_empty() { malformed() } else { error })?
     };
     Ok(WrittenPrice { amount, per })
 }
@@ -193,7 +205,10 @@ mod tests {
     #[test]
     fn prices_are_per_quantity() {
         let price = parse_price("0.10/100 KB").unwrap();
-        assert_eq!((price.amount.to_string(), price.per.base_units(UnitSystem::Decimal)), ("0.10".to_owned(), Ok(100_000)));
+        assert_eq!(
+            (price.amount.to_string(), price.per.base_units(UnitSystem::Decimal)),
+            ("0.10".to_owned(), Ok(100_000))
+        );
         assert_eq!(parse_price("1.00/s").unwrap().per.unit(), Some(Unit::Seconds));
         assert_eq!(parse_price("-0.05 / MB").unwrap().amount.to_string(), "-0.05");
         for text in ["0.20", "/MB", "0.20/", "0.20 GBP/MB", "£1/MB"] {

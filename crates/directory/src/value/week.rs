@@ -36,7 +36,10 @@ impl DaySet {
 
 /// `Mon-Fri`, `Sat,Sun`, `Mon-Wed,Sat`; a range may run over the end of the week.
 pub(crate) fn parse_days(text: &str) -> Result<DaySet, ValueError> {
-    let malformed = || ValueError::new(Code::BadBandTime, format!("\"{text}\" is not a set of days")).help("write it like `Mon-Fri` or `Sat,Sun`");
+    let malformed = || {
+        ValueError::new(Code::BadBandTime, format!("\"{text}\" is not a set of days"))
+            .help("write it like `Mon-Fri` or `Sat,Sun`")
+    };
     let day = |name: &str| DAYS.iter().position(|day| *day == name.trim()).ok_or_else(malformed);
     let mut set = 0;
     for part in text.split(',') {
@@ -57,7 +60,10 @@ pub(crate) fn parse_days(text: &str) -> Result<DaySet, ValueError> {
 
 /// `18:00-24:00` as minutes of the day, half-open.
 pub(crate) fn parse_hours(text: &str) -> Result<Range<u16>, ValueError> {
-    let malformed = || ValueError::new(Code::BadBandTime, format!("\"{text}\" is not a range of hours")).help("write it like `18:00-24:00`");
+    let malformed = || {
+        ValueError::new(Code::BadBandTime, format!("\"{text}\" is not a range of hours"))
+            .help("write it like `18:00-24:00`")
+    };
     let (from, to) = text.split_once('-').ok_or_else(malformed)?;
     let minute = |text: &str| -> Option<u16> {
         let bytes = text.trim().as_bytes();
@@ -90,7 +96,17 @@ mod tests {
             assert!(parse_days(text).is_err(), "{text}");
         }
         assert_eq!(parse_hours("18:00-24:00").unwrap(), 1080..1440);
-        for text in ["", "18-24", "18:00", "24:00-18:00", "22:00-06:00", "18:00-24:01", "18:60-19:00", "10:00-10:00", "1:00-2:00"] {
+        for text in [
+            "",
+            "18-24",
+            "18:00",
+            "24:00-18:00",
+            "22:00-06:00",
+            "18:00-24:01",
+            "18:60-19:00",
+            "10:00-10:00",
+            "1:00-2:00",
+        ] {
             assert!(parse_hours(text).is_err(), "{text}");
         }
     }

@@ -153,7 +153,8 @@ impl<'s> Builder<'s, '_> {
             Event::DocumentStart(_) => self.document(marks),
             Event::Alias(_) => {
                 let span = self.places.span(marks);
-                self.errors.push(Diagnostic::new(Code::Anchor, span, "an alias of YAML is used").label("write the value out"));
+                self.errors
+                    .push(Diagnostic::new(Code::Anchor, span, "an alias of YAML is used").label("write the value out"));
                 self.add(Node { span, value: Value::Broken });
                 Step::Continue
             }
@@ -190,7 +191,10 @@ impl<'s> Builder<'s, '_> {
             return Step::Continue;
         }
         let span = self.places.span(marks);
-        self.errors.push(Diagnostic::new(Code::SeveralDocuments, span, "a second document begins").label("put it into a file of its own"));
+        self.errors.push(
+            Diagnostic::new(Code::SeveralDocuments, span, "a second document begins")
+                .label("put it into a file of its own"),
+        );
         Step::Done
     }
 
@@ -300,14 +304,19 @@ fn accept_key<'s>(node: Node<'s>, entries: &[Entry<'s>], seen: &mut Seen<'s>, er
     let span = node.span;
     let Value::Scalar(Scalar { text, .. }) = node.value else {
         if !matches!(node.value, Value::Broken) {
-            errors.push(Diagnostic::new(Code::KeyNotText, span, format!("{} stands where a key is expected", node.kind())));
+            errors.push(Diagnostic::new(
+                Code::KeyNotText,
+                span,
+                format!("{} stands where a key is expected", node.kind()),
+            ));
         }
         return Key { text: Cow::Borrowed(""), span, refused: true };
     };
     let first = seen.find(entries, &text);
     if let Some(first) = first {
         let message = format!("the key \"{text}\" is given twice");
-        errors.push(Diagnostic::new(Code::DuplicateKey, span, message).label("again here").related(first, "first here"));
+        errors
+            .push(Diagnostic::new(Code::DuplicateKey, span, message).label("again here").related(first, "first here"));
     }
     Key { text, span, refused: first.is_some() }
 }

@@ -1,0 +1,158 @@
+//! From the validated model to what rates: the specifications of crate `rating` and the parts of a snapshot.
+//!
+//! Owns the step from names to positions and shared values. Runs in two halves, because validation needs the first one: tariffs are compiled
+//! while checks still run ([`Tariffs`]), everything else only once nothing is wrong ([`parts`]).
+
+mod alias;
+mod tariff;
+
+use std::sync::Arc;
+
+use rating::bundle::ElementClass;
+use rating::{AccountId, BundleTemplate, Element, Timestamp, UsageMatch, Zone};
+
+pub(crate) use tariff::Tariffs;
+
+use crate::model::{
+    Bundle, Catalog, Endpoint, EndpointStatus, Group, IdentityKind, Model, Plan, Properties, Reference,
+};
+use crate::snapshot::{
+    AccountFacts, AccountSlice, EndpointFacts, EndpointSlice, IdentityFacts, PlanFacts, SnapshotParts,
+};
+use crate::validate::{Held, Hierarchy, Units};
+
+/// Compiled zones by the positions of their definitions, and the built-in one.
+pub(crate) struct Zones {
+    root: Arc<Zone>,
+    defined: Vec<Option<Arc<Zone>>>,
+}
+
+impl Zones {
+    /// Compiles all zones that could be read.
+    pub(crate) fn compile(model: &Model) -> Zones {
+        let compiled = model.zones.items().iter().map(|item| {
+            let zone = item.value.as_ref()?;
+            let networks = zone.networks.iter().map(|network| network.value).collect();
+            let prefixes = zone.to.iter().map(|prefix| prefix.value.clone()).collect();
+            Some(Arc::new(Zone::new(&item.name, networks, prefixes)))
+        });
+        Zones { root: Arc::new(Zone::root()), defined: compiled.collect() }
+    }
+
+    /// The zone of this name; none given is root.
+    fn named(&self, model: &Model, name: Option<&Reference>) -> Option<Arc<Zone>> {
+        match name {
+            Some(name) if &*name.value != "root" => self.defined[model.zones.find(&name.value)?].clone(),
+            Some(_) | None => Some(self.root.clone()),
+        }
+    }
+}
+
+/// Everything that validation worked out and compiling uses.
+pub(crate) struct Found<'m> {
+    pub(crate) zones: Zones,
+    pub(crate) units: Units,
+    pub(crate) tariffs: Tariffs,
+    pub(crate) hierarchy: Hierarchy<'m>,
+    pub(crate) held: [Vec<Held>; 3],
+}
+
+/// The parts of a snapshot, of a model without errors. Definitions that refer to something that is not there are left out; validation has
+/// made sure that there are none.
+pub(crate) fn parts(model: &Model, found: &Found<'_>) -> SnapshotParts {
+    let bundles =
+        model.bundles.values().filter_map(|(name, bundle)| template(model, found, name, bundle)).map(Arc::new);
+    let items = model.endpoints.items().iter();
+    let endpoints = items.filter_map(|item| endpoint(model, found, &item.name, item.value.as_ref()?));
+    let identities = IdentityKind::ALL.into_iter().zip(&found.held).flat_map(|(kind, held)| {
+        held.iter().map(move |held| IdentityFacts {
+            kind,
+            digits: held.digits.to_string().into(),
+            endpoint: held.endpoint,
+            from: held.from,
+            until: held.until,
+        })
+    });
+    SnapshotParts {
+        accounts: accounts(model, found),
+        endpoints: endpoints.collect(),
+        bundles: bundles.collect(),
+        identities: identities.collect(),
+    }
+}
+
+fn accounts(model: &Model, found: &Found<'_>) -> Vec<AccountFacts> {
+    let hierarchy = &found.hierarchy;
+    let tariff = |name: Option<&Reference>| name.and_then(|name| found.tariffs.compiled(model, name));
+    let texts = |list: Option<&[Box<str>]>| list.map(|list| Arc::from(list.to_vec()));
+    let facts = model.accounts.values().zip(&hierarchy.states).map(|((name, account), states)| {
+        let slices = states.iter().map(|(from, state)| AccountSlice {
+            from: *from,
+            parent: state.parent.and_then(|parent| position(&model.accounts, parent)),
+            tariff: tariff(state.tariff),
+            default_customer_tariff: tariff(state.default_customer_tariff),
+            status: state.status,
+            sponsors: texts(state.sponsors),
+            subscription_types: texts(state.subscription_types),
+            properties: Arc::from(Properties::clone(state.properties)),
+        });
+        AccountFacts {
+            id: AccountId::new(name),
+            kind: account.kind.value,
+            currency: account.currency.value,
+            mode: account.mode,
+            time_zone: account.time_zone.clone(),
+            slices: slices.collect(),
+        }
+    });
+    facts.collect()
+}
+
+fn position<T>(catalog: &Catalog<T>, name: &Reference) -> Option<u32> {
+    u32::try_from(catalog.find(&name.value)?).ok()
+}
+
+fn template(model: &Model, found: &Found<'_>, name: &str, bundle: &Bundle) -> Option<BundleTemplate> {
+    let elements: Option<Vec<Element>> = bundle
+        .elements
+        .iter()
+        .map(|element| {
+            let zone = found.zones.named(model, element.zone.as_ref())?;
+            Some(Element {
+                priority: element.priority,
+                applies: UsageMatch { service: element.service.value.clone(), zone, keys: element.keys.clone() },
+                unit: found.units.of(&element.service.value),
+                amount: element.amount,
+                class: if element.fair_use { ElementClass::FairUse } else { ElementClass::Standard },
+            })
+        })
+        .collect();
+    Some(BundleTemplate {
+        id: Arc::from(name),
+        currency: bundle.currency,
+        fee: bundle.price,
+        starts: bundle.starts,
+        lasts: bundle.lasts,
+        scope: bundle.scope,
+        promotional: bundle.promotional,
+        warn_at: bundle.warn_at.clone().into(),
+        elements: elements?.into(),
+    })
+}
+
+fn endpoint(model: &Model, found: &Found<'_>, name: &str, endpoint: &Endpoint) -> Option<EndpointFacts> {
+    let plan = |plan: &Plan| PlanFacts {
+        tariff: plan.tariff.as_ref().and_then(|name| found.tariffs.compiled(model, name)),
+        mode: plan.mode,
+    };
+    let slice = |from: Timestamp, customer: &Reference, status: EndpointStatus, group: &Group, held: Option<&Plan>| {
+        let is_active = status == EndpointStatus::Active && *group != Group::Without;
+        Some(EndpointSlice { from, customer: position(&model.accounts, customer)?, is_active, plan: held.map(plan) })
+    };
+    let states = endpoint.states();
+    let slices: Option<Vec<EndpointSlice>> = states
+        .iter()
+        .map(|(from, state)| slice(*from, state.customer, state.status, state.group, state.plan))
+        .collect();
+    Some(EndpointFacts { id: Arc::from(name), slices: slices? })
+}

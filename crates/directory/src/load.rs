@@ -1,0 +1,156 @@
+//! One load of reference data: read, validate as a whole, compile.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use rating::Timestamp;
+use siphasher::sip::SipHasher13;
+
+use crate::compile::{Found, Tariffs, Zones, parts};
+use crate::diagnostic::{Code, Diagnostic, Diagnostics, Refused};
+use crate::model::Model;
+use crate::read::{Outcome, read_csv, read_file};
+use crate::snapshot::Snapshot;
+use crate::source::{FileId, Sources, Span};
+use crate::validate::{Check, Units, check_accounts, check_bundles, check_endpoints, check_grants};
+use crate::yaml;
+
+/// One input of a load.
+#[derive(Clone, Debug)]
+pub struct Input {
+    /// Shown in errors; usually a path.
+    pub name: String,
+    /// Its text. Bytes that are not UTF-8 are an error with a place.
+    pub bytes: Vec<u8>,
+    /// What it is.
+    pub kind: InputKind,
+}
+
+/// The forms of reference data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum InputKind {
+    /// A document of definitions.
+    Yaml,
+    /// Endpoints in bulk.
+    EndpointCsv,
+}
+
+/// What a load gives.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Who pays whom, by which tariff, at any time.
+    pub snapshot: Arc<Snapshot>,
+    /// Bundles granted in reference data, by their moments; for one moment in the order written.
+    pub grants: Vec<Grant>,
+    /// Of all inputs in their order: equal for equal texts, on every machine. Names of inputs do not count.
+    pub hash: u64,
+    /// What was written, for tools that show or count it; rating does not need it.
+    pub model: Model,
+}
+
+/// A bundle granted in reference data: the command `reference:ACCOUNT:BUNDLE[:ENDPOINT]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Id of the command, and so of the instance.
+    pub command_id: String,
+    /// The payer; an endpoint account is `customer/endpoint`.
+    pub account: String,
+    /// Name of the bundle.
+    pub bundle: String,
+    /// The endpoint, for scope `endpoint`.
+    pub endpoint: Option<String>,
+    /// Effective time.
+    pub at: Timestamp,
+}
+
+/// Loads, validates as a whole and compiles.
+///
+/// # Errors
+/// Everything that is wrong, in the order of inputs and lines, with the texts that the errors point into.
+pub fn load(inputs: Vec<Input>) -> Result<Loaded, Refused> {
+    let hash = hash_of(&inputs);
+    let mut sources = Sources::new();
+    let mut errors = Diagnostics::new();
+    let mut model = Model::default();
+    let mut complete = true;
+    for input in inputs {
+        let kind = input.kind;
+        let outcome = match add(&mut sources, input, &mut errors) {
+            Some(file) => read(&sources, file, kind, &mut model, &mut errors),
+            None => Outcome::Unreadable,
+        };
+        complete &= outcome == Outcome::Read;
+    }
+    let (snapshot, grants) = {
+        let mut check = Check { model: &model, errors: &mut errors, complete };
+        let zones = Zones::compile(&model);
+        let units = Units::collect(&mut check);
+        let tariffs = Tariffs::compile(&mut check, &zones, &units);
+        check_bundles(&mut check);
+        let hierarchy = check_accounts(&mut check, &tariffs);
+        let held = check_endpoints(&mut check, &tariffs);
+        let grants = check_grants(&mut check, &hierarchy);
+        let found = Found { zones, units, tariffs, hierarchy, held };
+        (errors.is_empty().then(|| Snapshot::new(parts(&model, &found))), grants)
+    };
+    match snapshot {
+        Some(snapshot) => Ok(Loaded { snapshot: Arc::new(snapshot), grants, hash, model }),
+        None => {
+            errors.sort();
+            Err(Refused { sources, diagnostics: errors })
+        }
+    }
+}
+
+/// Takes over a text. What is not UTF-8 is kept with replacement characters, so that the error can show its place.
+fn add(sources: &mut Sources, input: Input, errors: &mut Diagnostics) -> Option<FileId> {
+    let Input { name, bytes, .. } = input;
+    let (text, broken) = match String::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let bytes = error.into_bytes();
+            let byte = bytes.get(at).copied().unwrap_or_default();
+            (String::from_utf8_lossy(&bytes).into_owned(), Some((at, byte)))
+        }
+    };
+    let Ok(file) = sources.add(name.clone(), text) else {
+        errors.push(Diagnostic::nowhere(Code::Unreadable, format!("{name} is larger than 1 GiB")));
+        return None;
+    };
+    let Some((at, byte)) = broken else { return Some(file) };
+    let start = at as u32;
+    let span = Span { file, start, end: start + '\u{fffd}'.len_utf8() as u32 };
+    errors.push(
+        Diagnostic::new(Code::Unreadable, span, format!("{name} is not UTF-8")).label(format!("the byte 0x{byte:02X}")),
+    );
+    None
+}
+
+fn read(sources: &Sources, file: FileId, kind: InputKind, model: &mut Model, errors: &mut Diagnostics) -> Outcome {
+    match kind {
+        InputKind::EndpointCsv => read_csv(sources, file, &mut model.endpoints, errors),
+        InputKind::Yaml => {
+            let before = errors.count();
+            let root = yaml::parse(sources, file, errors);
+            if root.is_none() && errors.count() > before {
+                return Outcome::Unreadable;
+            }
+            let start = Span { file, start: 0, end: 0 };
+            read_file(root.as_ref(), start, model, errors)
+        }
+    }
+}
+
+fn hash_of(inputs: &[Input]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    for input in inputs {
+        hasher.write_u8(match input.kind {
+            InputKind::Yaml => 1,
+            InputKind::EndpointCsv => 2,
+        });
+        hasher.write_u64((input.bytes.len() as u64).to_le());
+        hasher.write(&input.bytes);
+    }
+    hasher.finish()
+}

@@ -1,0 +1,90 @@
+//! Reference data of the worked cases loads, and means what it says.
+
+use std::path::{Path, PathBuf};
+
+use directory::{Input, InputKind, Loaded, load};
+use rating::Timestamp;
+
+fn yaml(text: &str) -> Input {
+    Input { name: "rating.yaml".into(), bytes: text.into(), kind: InputKind::Yaml }
+}
+
+fn loaded(inputs: Vec<Input>) -> Loaded {
+    load(inputs).unwrap_or_else(|refused| panic!("{refused}"))
+}
+
+/// Blocks of the language `yaml` in a Markdown text.
+fn blocks(text: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut open: Option<String> = None;
+    for line in text.lines() {
+        match &mut open {
+            None if line.starts_with("```yaml") => open = Some(String::new()),
+            None => {}
+            Some(_) if line.trim_end() == "```" => all.extend(open.take()),
+            Some(block) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+        }
+    }
+    all
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[test]
+fn every_block_of_the_worked_cases_loads() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(repository().join("tests/scenarios")).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        for block in blocks(&text) {
+            count += 1;
+            if let Err(refused) = load(vec![yaml(&block)]) {
+                panic!("{}:\n{refused}", path.display());
+            }
+        }
+    }
+    assert!(count >= 20, "only {count} blocks were found");
+}
+
+/// Every key of `docs/reference-data.md` at least once.
+const EVERYTHING: &str = include_str!("data/everything.yaml");
+
+#[test]
+fn every_key_is_accepted() {
+    let csv = "endpoint,customer,imsi,iccid,msisdn,group,active,plan_tariff\n\
+               meter-90,acme,001010000000090,,,default,2026-01-01T00:00:00Z,retail\n\
+               \"meter-91\",acme,,,447700900091,none,,\n";
+    let csv = Input { name: "endpoints.csv".into(), bytes: csv.into(), kind: InputKind::EndpointCsv };
+    let loaded = loaded(vec![yaml(EVERYTHING), csv]);
+    assert_eq!(loaded.snapshot.endpoint_count(), 6);
+    assert_eq!(loaded.snapshot.accounts().len(), 5);
+    let ids: Vec<&str> = loaded.grants.iter().map(|grant| &*grant.command_id).collect();
+    assert_eq!(
+        ids,
+        [
+            "reference:acme:uk-pool",
+            "reference:acme/meter-1:one-meter:meter-1",
+            "reference:acme:one-meter:meter-2",
+            "reference:acme:dated",
+            "reference:bolt/meter-3:uk-pool",
+        ]
+    );
+    let moments: Vec<Timestamp> = loaded.grants.iter().map(|grant| grant.at).collect();
+    assert!(moments.is_sorted());
+    assert_eq!(moments[0], Timestamp::EPOCH);
+    assert_eq!(Some(moments[4]), Timestamp::parse("2026-03-01T00:00:00Z"), "a plan's grants begin with the plan");
+}
+
+#[test]
+fn the_hash_follows_the_texts_only() {
+    let hash = |name: &str, text: &str| loaded(vec![Input { name: name.into(), ..yaml(text) }]).hash;
+    let text = "format: rater/v1\naccounts: { northstar: { kind: operator, currency: GBP } }\n";
+    assert_eq!(hash("a", text), hash("b", text));
+    assert_ne!(hash("a", text), hash("a", &format!("{text}\n")));
+    assert_eq!(hash("a", text), 1605938226744634166, "a value that stays the same on every machine");
+}
