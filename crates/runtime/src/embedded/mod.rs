@@ -1,0 +1,437 @@
+//! Rating files: inputs in, outputs and a state store in one folder, no server.
+//!
+//! One thread cuts the input into records, the engine rates batches on as many threads as are given, one thread writes. All
+//! queues are bounded. A folder remembers which inputs it has rated: a killed run is taken up where its last commit left it, and an
+//! input that is done is not rated again.
+
+mod error;
+mod input;
+mod output;
+mod progress;
+
+pub use error::RunError;
+pub use input::InputFile;
+pub use progress::{InputProgress, Progress};
+
+use crate::engine::{BatchInput, BatchOutput, Engine, EngineSettings, OpenSuspense, Retry, Intent};
+use crate::grants::grant_lines;
+use crate::state::{Commit, Store, Stored};
+use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
+use directory::Loaded;
+use output::{Order, Outputs};
+use pipeline::{ControlTotals, IntakeRules};
+use rating::{SuspenseReason, Timestamp};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+/// Name of the folder, within the outputs, that holds the state.
+const STATE_FOLDER: &str = ".rater";
+/// Batches and outputs that may wait between two threads.
+const QUEUE: usize = 2;
+/// Records between two commits.
+const COMMIT_RECORDS: u64 = 65_536;
+/// A log of changes up to this size is never worth a checkpoint.
+const MIN_CHECKPOINT_BYTES: u64 = 16 << 20;
+/// Things that wait and are tried again in one batch.
+const RECYCLE_BATCH: usize = 1024;
+
+/// What is to be rated, into what, and how.
+#[derive(Clone, Debug)]
+pub struct RunSettings {
+    /// Rated in this order.
+    pub inputs: Vec<InputFile>,
+    /// Whether what waits is tried again before the inputs.
+    pub recycle: bool,
+    /// The folder.
+    pub output: PathBuf,
+    /// Form of the outputs.
+    pub format: OutputFormat,
+    /// Threads that rate, at least 1.
+    pub threads: usize,
+    /// Records to a batch, at least 1.
+    pub batch_records: usize,
+    /// What time it is: future events are measured against it.
+    pub now: Timestamp,
+    /// How far ahead of `now` an event may lie, in milliseconds.
+    pub future_tolerance_ms: i64,
+    /// Hours for which record ids are remembered behind the clock of ticks; `None` is forever.
+    pub duplicate_window_h: Option<u32>,
+    /// Source of records that name none.
+    pub default_source: String,
+}
+
+/// What a run did.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Totals of this run alone.
+    pub run: ControlTotals,
+    /// Where the folder stands now, over all its inputs.
+    pub progress: Progress,
+    /// Inputs of this run that had been rated before.
+    pub skipped: Vec<String>,
+    /// What was suspended in this run, by reason.
+    pub suspended: BTreeMap<SuspenseReason, u64>,
+    /// The first things suspended in this run.
+    pub examples: Vec<OpenSuspense>,
+    /// How many things were tried again, and how many of them no longer wait.
+    pub recycled: (u64, u64),
+    /// How many endpoint accounts each customer has: rows of level 0 stand for them.
+    pub endpoint_accounts: BTreeMap<String, u64>,
+}
+
+/// Where a run stands: for a progress bar.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'s> {
+    /// The input.
+    pub input: &'s str,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes of records taken in.
+    pub bytes: u64,
+    /// Records taken in.
+    pub records: u64,
+}
+
+/// Most examples of suspended things in a [`Report`].
+const MAX_EXAMPLES: usize = 5;
+
+/// Rates inputs into a folder.
+///
+/// # Errors
+/// See [`RunError`]; everything up to the last commit stands, and the next run goes on from there.
+pub fn run(loaded: &Loaded, settings: &RunSettings, seen: &mut dyn FnMut(Seen<'_>)) -> Result<Report, RunError> {
+    let mut folder = Folder::open(loaded, settings)?;
+    let outputs = Outputs::open(&settings.output, settings.format, &folder.progress.outputs)?;
+    let store = folder.store.clone();
+    std::thread::scope(|scope| {
+        let (orders, received) = sync_channel(QUEUE);
+        let writer = scope.spawn(move || outputs.run(&store, &received));
+        let done = folder.run(loaded, settings, &orders, seen);
+        drop(orders);
+        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        match (done, written) {
+            // A writer that failed is why its orders could not be delivered.
+            (_, Err(error)) | (Err(error), Ok(())) => Err(error),
+            (Ok(()), Ok(())) => Ok(()),
+        }
+    })?;
+    folder.report()
+}
+
+/// An output folder at work.
+struct Folder {
+    store: std::sync::Arc<Store>,
+    engine: Engine,
+    progress: Progress,
+    run: ControlTotals,
+    skipped: Vec<String>,
+    suspended: BTreeMap<SuspenseReason, u64>,
+    examples: Vec<OpenSuspense>,
+    recycled: (u64, u64),
+    uncommitted: Commit,
+    uncommitted_records: u64,
+    log_bytes: u64,
+    checkpoint_bytes: u64,
+}
+
+impl Folder {
+    fn open(loaded: &Loaded, settings: &RunSettings) -> Result<Folder, RunError> {
+        let state = settings.output.join(STATE_FOLDER);
+        std::fs::create_dir_all(&state).map_err(|error| RunError::File(state.clone(), error))?;
+        let store = Store::open(&state.join("state.redb"))?;
+        let mut progress = match store.progress()? {
+            Some(bytes) => Progress::read(&mut &*bytes).map_err(crate::state::StoreError::Corrupt)?,
+            None => Folder::first_commit(&store, settings)?,
+        };
+        if *progress.output_format != *settings.format.extension() {
+            return Err(RunError::OtherFormat { folder: settings.output.clone(), format: progress.output_format });
+        }
+        if progress.inputs.iter().all(|input| input.done) {
+            progress.job_now = settings.now;
+        }
+        let latest = progress.job_now.millis().saturating_add(settings.future_tolerance_ms);
+        let rules = IntakeRules {
+            default_source: settings.default_source.as_str().into(),
+            latest_event: Timestamp::from_millis(latest),
+        };
+        let engine_settings =
+            EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
+        let encoder = Encoder::new(settings.format, &loaded.version());
+        let mut engine = Engine::new(loaded.snapshot.clone(), encoder, engine_settings);
+        let mut stored_bytes = 0;
+        store.visit_accounts(|part| {
+            stored_bytes += part.len() as u64;
+            engine.restore_accounts(part)
+        })?;
+        store.visit_ids(|ids| engine.restore_ids(ids))?;
+        if let Some(clock) = progress.clock {
+            engine.restore_clock(clock);
+        }
+        engine.restore_summary(progress.summary.clone());
+        Ok(Folder {
+            store: store.into(),
+            engine,
+            progress,
+            run: ControlTotals::default(),
+            skipped: Vec::new(),
+            suspended: BTreeMap::new(),
+            examples: Vec::new(),
+            recycled: (0, 0),
+            uncommitted: Commit::default(),
+            uncommitted_records: 0,
+            log_bytes: 0,
+            checkpoint_bytes: stored_bytes,
+        })
+    }
+
+    /// A new folder is claimed before any file is made in it, so that a run that is killed at once can be repeated.
+    fn first_commit(store: &Store, settings: &RunSettings) -> Result<Progress, RunError> {
+        Outputs::ensure_absent(&settings.output, settings.format)?;
+        let progress = Progress {
+            job_now: settings.now,
+            output_format: settings.format.extension().into(),
+            reference_hash: 0,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            totals: ControlTotals::default(),
+            summary: crate::summary::Summary::default(),
+            clock: None,
+            next_suspense: 1,
+            open_suspense: 0,
+            granted: Vec::new(),
+        };
+        let mut commit = Commit::default();
+        progress.write(&mut commit.progress);
+        store.commit(&commit)?;
+        Ok(progress)
+    }
+
+    fn run(
+        &mut self,
+        loaded: &Loaded,
+        settings: &RunSettings,
+        orders: &SyncSender<Order>,
+        seen: &mut dyn FnMut(Seen<'_>),
+    ) -> Result<(), RunError> {
+        let inputs = self.plan(settings)?;
+        self.progress.reference_hash = loaded.hash;
+        self.grant(loaded, orders)?;
+        if settings.recycle {
+            self.recycle(orders)?;
+        }
+        for (at, input) in inputs {
+            self.rate(at, input, settings, orders, seen)?;
+        }
+        send(orders, Order::Close)?;
+        self.commit(orders)
+    }
+
+    /// Which inputs are left, and their places in the progress. An interrupted input has to be among them.
+    fn plan<'s>(&mut self, settings: &'s RunSettings) -> Result<Vec<(usize, &'s InputFile)>, RunError> {
+        let mut left = Vec::new();
+        for input in &settings.inputs {
+            let (size, hash) = input.fingerprint()?;
+            let known = self.progress.inputs.iter().position(|known| known.size == size && known.hash == hash);
+            match known {
+                Some(at) if self.progress.inputs.get(at).is_some_and(|known| known.done) => {
+                    self.skipped.push(input.name());
+                }
+                Some(at) => left.push((at, input)),
+                None => {
+                    let (_, decoder) = input::open(&input.path, input.format()?)?;
+                    self.progress.inputs.push(InputProgress {
+                        name: input.name().into(),
+                        path: absolute(&input.path).display().to_string().into(),
+                        size,
+                        hash,
+                        decoder: decoder.describe(),
+                        records: 0,
+                        done: false,
+                    });
+                    left.push((self.progress.inputs.len() - 1, input));
+                }
+            }
+        }
+        left.dedup_by_key(|(at, _)| *at);
+        let begun = self.progress.inputs.iter().enumerate().find(|(_, known)| known.records > 0 && !known.done);
+        if let Some((at, known)) = begun
+            && left.first().is_none_or(|(first, _)| *first != at)
+            && !(settings.inputs.is_empty() && settings.recycle)
+        {
+            return Err(RunError::Unfinished(known.name.clone()));
+        }
+        Ok(left)
+    }
+
+    fn rate(
+        &mut self,
+        at: usize,
+        input: &InputFile,
+        settings: &RunSettings,
+        orders: &SyncSender<Order>,
+        seen: &mut dyn FnMut(Seen<'_>),
+    ) -> Result<(), RunError> {
+        let (splitter, decoder) = input::open(&input.path, input.format()?)?;
+        let Some(begun) = self.progress.inputs.get(at).cloned() else { return Ok(()) };
+        let mut bytes = 0;
+        std::thread::scope(|scope| {
+            let (batches, received) = sync_channel::<RawBatch>(QUEUE);
+            let (used, returned) = sync_channel::<RawBatch>(QUEUE);
+            let (path, begun_ref) = (&input.path, &begun);
+            let batch_records = settings.batch_records.max(1);
+            let reader =
+                scope.spawn(move || input::split(path, splitter, begun_ref, batch_records, &batches, &returned));
+            let mut outcome = Ok(());
+            for batch in &received {
+                outcome = self.batch(&batch, &decoder, &begun.name, &[], orders).map(|_| ());
+                bytes += batch.byte_count() as u64;
+                if let Some(progress) = self.progress.inputs.get_mut(at) {
+                    progress.records += batch.len() as u64;
+                    seen(Seen { input: &begun.name, size: begun.size, bytes, records: progress.records });
+                }
+                outcome = outcome.and_then(|()| self.commit_if_due(batch.len() as u64, orders));
+                // A full channel means that enough buffers are on their way already.
+                let _ = used.try_send(batch);
+                if outcome.is_err() {
+                    break;
+                }
+            }
+            drop(received);
+            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            // What was read before a broken place is rated and committed.
+            let committed = if outcome.is_ok() && read.is_err() { self.commit(orders) } else { Ok(()) };
+            outcome.and(committed).and(read)
+        })?;
+        if let Some(progress) = self.progress.inputs.get_mut(at) {
+            progress.done = true;
+        }
+        Ok(())
+    }
+
+    /// Rates a batch; returns the positions of retries that no longer wait.
+    fn batch(
+        &mut self,
+        records: &RawBatch,
+        decoder: &Decoder,
+        input: &str,
+        retries: &[Retry],
+        orders: &SyncSender<Order>,
+    ) -> Result<Vec<usize>, RunError> {
+        let mut output = self.engine.process(BatchInput { records, decoder, input, retries })?;
+        self.run.add(&output.totals)?;
+        self.progress.totals.add(&output.totals)?;
+        for open in std::mem::take(&mut output.open) {
+            *self.suspended.entry(open.reason).or_default() += 1;
+            if self.examples.len() < MAX_EXAMPLES {
+                self.examples.push(open.clone());
+            }
+            self.uncommitted.open.push((self.progress.next_suspense, open));
+            self.progress.next_suspense += 1;
+            self.progress.open_suspense += 1;
+        }
+        let resolved = std::mem::take(&mut output.resolved);
+        send(orders, Order::Append(Box::new(output)))?;
+        Ok(resolved)
+    }
+
+    /// Carries out grants of the reference data that were not carried out yet.
+    fn grant(&mut self, loaded: &Loaded, orders: &SyncSender<Order>) -> Result<(), RunError> {
+        let known: std::collections::BTreeSet<&str> = self.progress.granted.iter().map(|id| &**id).collect();
+        let new: Vec<_> = loaded.grants.iter().filter(|grant| !known.contains(&*grant.command_id)).collect();
+        let granted = new.iter().map(|grant| Box::from(&*grant.command_id)).collect::<Vec<Box<str>>>();
+        let records = grant_lines(&new, &loaded.snapshot);
+        let retries = vec![Retry { intent: Intent::Admitted, attempt: 0 }; records.len()];
+        self.batch(&records, &Decoder::json_lines(), crate::grants::INPUT, &retries, orders)?;
+        self.progress.granted.extend(granted);
+        Ok(())
+    }
+
+    /// Tries everything again that waits at the start.
+    fn recycle(&mut self, orders: &SyncSender<Order>) -> Result<(), RunError> {
+        let end = self.progress.next_suspense;
+        let mut next = 0;
+        loop {
+            let mut waiting = self.store.open_suspense(next, RECYCLE_BATCH)?;
+            waiting.retain(|(number, _)| *number < end);
+            let Some((last, _)) = waiting.last() else { return Ok(()) };
+            next = last + 1;
+            for group in waiting.chunk_by(|(_, a), (_, b)| a.input == b.input) {
+                self.recycle_group(group, orders)?;
+            }
+            self.commit_if_due(waiting.len() as u64, orders)?;
+        }
+    }
+
+    fn recycle_group(&mut self, group: &[(u64, OpenSuspense)], orders: &SyncSender<Order>) -> Result<(), RunError> {
+        let Some((_, first)) = group.first() else { return Ok(()) };
+        let known = self.progress.inputs.iter().find(|input| *input.name == *first.input);
+        let decoder = match known {
+            Some(input) => Decoder::from_description(&input.decoder).map_err(crate::state::StoreError::Corrupt)?,
+            None => Decoder::json_lines(),
+        };
+        let mut records = RawBatch::default();
+        let mut retries = Vec::with_capacity(group.len());
+        for (_, open) in group {
+            records.push(&open.original, open.place);
+            retries.push(Retry { intent: Intent::of(open.reason, open.level), attempt: open.attempt + 1 });
+        }
+        let name = first.input.clone();
+        let before = self.progress.open_suspense;
+        let resolved = self.batch(&records, &decoder, &name, &retries, orders)?;
+        // What still waits has a new number, with one attempt more.
+        self.uncommitted.resolved.extend(group.iter().map(|(number, _)| *number));
+        self.progress.open_suspense = self.progress.open_suspense.max(before) - group.len() as u64;
+        self.recycled.0 += group.len() as u64;
+        self.recycled.1 += resolved.len() as u64;
+        Ok(())
+    }
+
+    fn commit_if_due(&mut self, records: u64, orders: &SyncSender<Order>) -> Result<(), RunError> {
+        self.uncommitted_records += records;
+        if self.uncommitted_records >= COMMIT_RECORDS { self.commit(orders) } else { Ok(()) }
+    }
+
+    fn commit(&mut self, orders: &SyncSender<Order>) -> Result<(), RunError> {
+        self.uncommitted_records = 0;
+        let mut commit = std::mem::take(&mut self.uncommitted);
+        commit.changes = self.engine.take_changes();
+        commit.ids = self.engine.take_ids();
+        self.log_bytes += commit.changes.len() as u64;
+        if self.log_bytes > MIN_CHECKPOINT_BYTES.max(2 * self.checkpoint_bytes) {
+            let parts = self.engine.checkpoint();
+            self.checkpoint_bytes = parts.iter().map(|part| part.len() as u64).sum();
+            self.log_bytes = 0;
+            commit.checkpoint = Some(parts);
+        }
+        self.progress.clock = self.engine.clock();
+        self.progress.summary = self.engine.summary()?.clone();
+        send(orders, Order::Commit(Box::new(commit), Box::new(self.progress.clone())))
+    }
+
+    fn report(self) -> Result<Report, RunError> {
+        let mut endpoint_accounts = BTreeMap::new();
+        for (id, _) in self.engine.accounts() {
+            if id.owner() != id.as_str() {
+                *endpoint_accounts.entry(id.owner().to_owned()).or_default() += 1;
+            }
+        }
+        Ok(Report {
+            run: self.run,
+            progress: self.progress,
+            skipped: self.skipped,
+            suspended: self.suspended,
+            examples: self.examples,
+            recycled: self.recycled,
+            endpoint_accounts,
+        })
+    }
+}
+
+fn send(orders: &SyncSender<Order>, order: Order) -> Result<(), RunError> {
+    orders.send(order).map_err(|_| RunError::WriterStopped)
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

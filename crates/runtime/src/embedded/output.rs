@@ -1,0 +1,184 @@
+//! The output files and the thread that writes and commits them.
+//!
+//! Files are only appended to. A commit first brings them to the disk, then writes their lengths with everything else in one transaction;
+//! a start cuts off what stands behind the committed length. Commits so happen entirely or not at all.
+
+use super::RunError;
+use super::progress::{OutputProgress, Progress};
+use crate::engine::{BatchOutput, Encoded};
+use crate::state::{Commit, Store, Stored};
+use crate::wire::{Message, OutputFormat};
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Messages to a block of a container: fixed, so that the bytes do not depend on batches.
+const BLOCK_MESSAGES: u64 = 1000;
+
+/// What the writing thread is asked to do, in order.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Append.
+    Append(Box<BatchOutput>),
+    /// Commit what was appended. The lengths of outputs are filled in by the writer.
+    Commit(Box<Commit>, Box<Progress>),
+    /// Close blocks that are not full, so that the files can be read to the end.
+    Close,
+}
+
+fn path_of(folder: &Path, message: Message, format: OutputFormat) -> PathBuf {
+    folder.join(format!("{}.{}", message.file_stem(), format.extension()))
+}
+
+/// The output files of a folder.
+#[derive(Debug)]
+pub(super) struct Outputs {
+    format: OutputFormat,
+    files: Vec<OutputFile>,
+}
+
+#[derive(Debug)]
+struct OutputFile {
+    path: PathBuf,
+    message: Message,
+    file: File,
+    progress: OutputProgress,
+    buffer: Vec<u8>,
+    is_synced: bool,
+}
+
+impl Outputs {
+    /// Opens the files as of a commit, cutting off what came after it.
+    pub(super) fn open(folder: &Path, format: OutputFormat, committed: &[OutputProgress]) -> Result<Outputs, RunError> {
+        let files = Message::ALL.iter().enumerate().map(|(at, message)| {
+            let committed = committed.get(at).cloned().unwrap_or_default();
+            OutputFile::open(path_of(folder, *message, format), *message, format, committed)
+        });
+        Ok(Outputs { format, files: files.collect::<Result<_, _>>()? })
+    }
+
+    /// Refuses a folder that holds outputs of something else; called before the first commit.
+    pub(super) fn ensure_absent(folder: &Path, format: OutputFormat) -> Result<(), RunError> {
+        let mut paths = Message::ALL.iter().map(|message| path_of(folder, *message, format));
+        paths.find(|path| path.exists()).map_or(Ok(()), |path| Err(RunError::OutputExists(path)))
+    }
+
+    /// Follows orders until there are no more.
+    pub(super) fn run(mut self, store: &Store, orders: &std::sync::mpsc::Receiver<Order>) -> Result<(), RunError> {
+        for order in orders {
+            match order {
+                Order::Append(output) => self.append(&output)?,
+                Order::Commit(commit, progress) => self.commit(store, *commit, *progress)?,
+                Order::Close => self.files.iter_mut().try_for_each(OutputFile::close_block)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, output: &BatchOutput) -> Result<(), RunError> {
+        let format = self.format;
+        for file in &mut self.files {
+            let encoded = match file.message {
+                Message::Charge => &output.charges,
+                Message::BalanceDelta => &output.deltas,
+                Message::Suspense => &output.suspense,
+                Message::Notification => &output.notifications,
+            };
+            file.append(format, encoded)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, store: &Store, mut commit: Commit, mut progress: Progress) -> Result<(), RunError> {
+        for file in &mut self.files {
+            file.sync()?;
+        }
+        progress.outputs = self.files.iter().map(|file| file.progress.clone()).collect();
+        progress.write(&mut commit.progress);
+        store.commit(&commit).map_err(RunError::Store)
+    }
+}
+
+impl OutputFile {
+    fn open(
+        path: PathBuf,
+        message: Message,
+        format: OutputFormat,
+        progress: OutputProgress,
+    ) -> Result<OutputFile, RunError> {
+        let failed = |error| RunError::File(path.clone(), error);
+        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        if length < progress.bytes {
+            return Err(RunError::OutputTouched(path));
+        }
+        file.set_len(progress.bytes).map_err(failed)?;
+        file.seek(SeekFrom::Start(progress.bytes)).map_err(failed)?;
+        let mut output = OutputFile { path, message, file, progress, buffer: Vec::new(), is_synced: false };
+        if output.progress.bytes == 0 {
+            let header = format.header(message);
+            output.write(&header)?;
+        }
+        Ok(output)
+    }
+
+    fn append(&mut self, format: OutputFormat, encoded: &Encoded) -> Result<(), RunError> {
+        match format {
+            OutputFormat::JsonLines | OutputFormat::Csv => {
+                self.progress.messages += encoded.ends.len() as u64;
+                self.write(&encoded.bytes)
+            }
+            OutputFormat::Avro => self.append_blocks(encoded),
+        }
+    }
+
+    fn append_blocks(&mut self, encoded: &Encoded) -> Result<(), RunError> {
+        let mut start = 0;
+        let mut messages = encoded.ends.as_slice();
+        while !messages.is_empty() {
+            let room = BLOCK_MESSAGES.saturating_sub(self.progress.pending_messages).max(1);
+            let taken = usize::try_from(room).unwrap_or(1).min(messages.len());
+            let (now, later) = messages.split_at(taken);
+            let end = now.last().copied().unwrap_or(start);
+            self.progress.pending.extend_from_slice(encoded.bytes.get(start..end).unwrap_or_default());
+            self.progress.pending_messages += taken as u64;
+            (start, messages) = (end, later);
+            if self.progress.pending_messages >= BLOCK_MESSAGES {
+                self.close_block()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close_block(&mut self) -> Result<(), RunError> {
+        if self.progress.pending_messages == 0 {
+            return Ok(());
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        crate::wire::write_block(self.message, self.progress.pending_messages, &self.progress.pending, &mut buffer);
+        self.progress.messages += self.progress.pending_messages;
+        self.progress.pending.clear();
+        self.progress.pending_messages = 0;
+        let written = self.write(&buffer);
+        self.buffer = buffer;
+        written
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), RunError> {
+        if !bytes.is_empty() {
+            self.file.write_all(bytes).map_err(|error| RunError::File(self.path.clone(), error))?;
+            self.progress.bytes += bytes.len() as u64;
+            self.is_synced = false;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), RunError> {
+        if !self.is_synced {
+            self.file.sync_data().map_err(|error| RunError::File(self.path.clone(), error))?;
+            self.is_synced = true;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! Guide: legs and commands, handed out to the owners of their payers.
+
+use super::take::{Stretch, Taken, Verdict};
+use super::{Intent, Retry, SHARDS, in_parallel};
+use directory::snapshot::Snapshot;
+use pipeline::guide::{guide_command, shard_of};
+use pipeline::{ControlTotals, Intaken, Task, Work, guide};
+use rating::{Command, CommandRefusal, Leg, SuspenseReason, Timestamp};
+
+/// What guide made of a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outcome {
+    /// This many tasks, numbered consecutively within the stretch.
+    Tasks(u32),
+    /// Nothing further.
+    Done,
+    /// A command that no account can take.
+    Refused(CommandRefusal),
+    /// It waits; the level, if only that one does.
+    Waits(SuspenseReason, Option<u8>),
+}
+
+/// The tasks of a stretch by owners, and an outcome per record.
+#[derive(Debug)]
+pub(super) struct GuidedStretch<'a> {
+    /// Per group of owners, in the order of the input. Positions are numbers of tasks within the stretch.
+    pub(super) tasks: Vec<Vec<Task<'a>>>,
+    pub(super) outcomes: Vec<Outcome>,
+    /// How many tasks there are.
+    pub(super) task_count: u32,
+    pub(super) totals: ControlTotals,
+}
+
+/// Guides everything that was admitted.
+pub(super) fn guide_all<'a>(
+    stretches: &'a [Stretch],
+    retries: &[Retry],
+    snapshot: &'a Snapshot,
+    threads: usize,
+) -> Vec<GuidedStretch<'a>> {
+    in_parallel(threads, stretches.iter().collect(), |stretch| {
+        let mut guided = GuidedStretch {
+            tasks: (0..SHARDS).map(|_| Vec::new()).collect(),
+            outcomes: Vec::with_capacity(stretch.taken.len()),
+            task_count: 0,
+            totals: ControlTotals::default(),
+        };
+        for (at, (taken, verdict)) in stretch.taken.iter().zip(&stretch.verdicts).enumerate() {
+            let intent = Retry::at(retries, stretch.first + at).intent;
+            let outcome = match (verdict, taken) {
+                (Verdict::Pass(remembered_from), Taken::Usage(intaken)) => {
+                    guided.usage(intaken, snapshot, *remembered_from, intent)
+                }
+                (Verdict::Pass(_), Taken::Command(key, command)) => guided.command(*key, command, snapshot),
+                (Verdict::Pass(_), Taken::Tick(_) | Taken::Fault(_))
+                | (Verdict::Duplicate | Verdict::Tick | Verdict::Waits(_), _) => Outcome::Done,
+            };
+            guided.outcomes.push(outcome);
+        }
+        guided
+    })
+}
+
+impl<'a> GuidedStretch<'a> {
+    fn usage(
+        &mut self,
+        intaken: &'a Intaken,
+        snapshot: &'a Snapshot,
+        remembered_from: Timestamp,
+        intent: Intent,
+    ) -> Outcome {
+        let only = match intent {
+            Intent::Level { level, reason } => Some((level, reason)),
+            Intent::Fresh | Intent::Admitted | Intent::Readmit => None,
+        };
+        let legs = match guide(intaken, snapshot, remembered_from) {
+            Ok(guided) => guided.legs(),
+            Err(reason) => {
+                self.totals.suspended += 1;
+                return Outcome::Waits(reason, only.map(|(level, _)| level));
+            }
+        };
+        let mut count = 0;
+        for leg in legs.filter(|leg| only.is_none_or(|(level, _)| leg.edge.level == level)) {
+            self.leg(leg);
+            count += 1;
+        }
+        match only {
+            Some((level, reason)) if count == 0 => {
+                self.totals.suspended += 1;
+                Outcome::Waits(reason, Some(level))
+            }
+            Some(_) | None => {
+                self.totals.guided += 1;
+                Outcome::Tasks(count)
+            }
+        }
+    }
+
+    fn leg(&mut self, leg: Leg<'a>) {
+        self.totals.guided_leg(leg.edge.level, leg.usage.quantity);
+        let owner = shard_of(&leg.edge.payer, SHARDS);
+        self.push(owner, Work::Leg(leg));
+    }
+
+    fn command(&mut self, key: u128, command: &'a Command, snapshot: &'a Snapshot) -> Outcome {
+        match guide_command(key, command, snapshot) {
+            Ok(guided) => {
+                self.push(shard_of(&guided.edge.payer, SHARDS), Work::Command(guided));
+                Outcome::Tasks(1)
+            }
+            Err(refusal) => Outcome::Refused(refusal),
+        }
+    }
+
+    fn push(&mut self, owner: usize, work: Work<'a>) {
+        if let Some(tasks) = self.tasks.get_mut(owner) {
+            tasks.push(Task { position: self.task_count, work });
+            self.task_count += 1;
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! One batch at a time: decode and take in, admit, guide, rate, encode, and prove that the totals balance.
+//!
+//! | phase | runs | order |
+//! | --- | --- | --- |
+//! | decode, intake | on all threads, by stretches of the batch | any |
+//! | admit | on one | of the input: the first copy of a record wins |
+//! | guide | on all threads, by the same stretches | any |
+//! | rate, encode | on all threads, by owner | of the input within an owner |
+//! | merge | charges and deltas on one thread each | of the input |
+//!
+//! What comes out does not depend on the size of a batch or on the number of threads. The engine knows nothing of files and
+//! commits; [`crate::embedded`] and [`crate::session`] move batches through it.
+
+mod guided;
+mod persist;
+mod rated;
+mod recycle;
+mod take;
+
+pub use recycle::{Intent, OpenSuspense, Retry};
+
+use crate::summary::{EdgeSums, Summary};
+use crate::wire::{Decoder, Encoder, RawBatch};
+use directory::snapshot::Snapshot;
+use pipeline::{ControlMismatch, ControlTotals, Duplicates, IntakeRules, RateShard};
+use rating::Timestamp;
+use std::sync::Arc;
+
+/// Into how many owners' groups state is cut: enough to spread work over threads, whatever their number.
+pub const SHARDS: usize = 64;
+
+/// Encoded messages of one kind, in order.
+#[derive(Debug, Default)]
+pub struct Encoded {
+    /// All messages.
+    pub bytes: Vec<u8>,
+    /// End of each message.
+    pub ends: Vec<usize>,
+}
+
+impl Encoded {
+    fn close(&mut self) {
+        self.ends.push(self.bytes.len());
+    }
+
+    /// Appends a range of another's messages.
+    fn append(&mut self, other: &Encoded, from: usize, to: usize) {
+        let start = from.checked_sub(1).and_then(|last| other.ends.get(last)).copied().unwrap_or(0);
+        let offset = self.bytes.len();
+        for end in other.ends.get(from..to).unwrap_or_default() {
+            self.ends.push(offset + end - start);
+        }
+        let end = to.checked_sub(1).and_then(|last| other.ends.get(last)).copied().unwrap_or(start);
+        self.bytes.extend_from_slice(other.bytes.get(start..end).unwrap_or_default());
+    }
+
+    /// The messages.
+    pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| self.bytes.get(start..*end).unwrap_or_default())
+    }
+}
+
+/// Everything a batch puts out.
+#[derive(Debug, Default)]
+pub struct BatchOutput {
+    /// Charges.
+    pub charges: Encoded,
+    /// Balance deltas.
+    pub deltas: Encoded,
+    /// Notifications.
+    pub notifications: Encoded,
+    /// Records and legs that wait.
+    pub suspense: Encoded,
+    /// The same, as needed to recycle them.
+    pub open: Vec<OpenSuspense>,
+    /// For a batch of recycled things: the positions that no longer wait.
+    pub resolved: Vec<usize>,
+    /// The proof.
+    pub totals: ControlTotals,
+}
+
+/// A batch of raw records of one input.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchInput<'b> {
+    /// The records.
+    pub records: &'b RawBatch,
+    /// How they are decoded.
+    pub decoder: &'b Decoder,
+    /// Name of the input, as shown in suspense.
+    pub input: &'b str,
+    /// For recycling: how each record is tried again; empty where all are fresh.
+    pub retries: &'b [Retry],
+}
+
+/// Rating state and the facts it needs.
+#[derive(Debug)]
+pub struct Engine {
+    snapshot: Arc<Snapshot>,
+    rules: IntakeRules,
+    duplicates: Duplicates,
+    owners: Vec<Owners>,
+    encoder: Encoder,
+    threads: usize,
+    summary: Summary,
+    forgotten: Timestamp,
+}
+
+/// State of one group of owners, with the sums of what was charged on their edges since the summary was last folded.
+#[derive(Debug, Default)]
+struct Owners {
+    shard: RateShard,
+    sums: EdgeSums,
+}
+
+/// How an engine runs.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// What intake measures records against.
+    pub rules: IntakeRules,
+    /// Hours for which record ids (and sessions) are remembered, behind the clock of ticks; `None` is forever.
+    pub duplicate_window_h: Option<u32>,
+    /// Threads, at least 1.
+    pub threads: usize,
+}
+
+impl Engine {
+    /// An engine without state.
+    pub fn new(snapshot: Arc<Snapshot>, encoder: Encoder, settings: EngineSettings) -> Engine {
+        Engine {
+            snapshot,
+            rules: settings.rules,
+            duplicates: Duplicates::new(settings.duplicate_window_h),
+            owners: (0..SHARDS).map(|_| Owners::default()).collect(),
+            encoder,
+            threads: settings.threads.max(1),
+            summary: Summary::default(),
+            forgotten: Timestamp::EPOCH,
+        }
+    }
+
+    /// Takes a batch through all phases.
+    ///
+    /// # Errors
+    /// A control total that does not balance: the state is no longer to be trusted, nothing may be committed.
+    pub fn process(&mut self, batch: BatchInput<'_>) -> Result<BatchOutput, ControlMismatch> {
+        let snapshot = self.snapshot.clone();
+        let mut stretches = take::take_in(batch, &self.rules, self.threads);
+        let mut totals = ControlTotals::default();
+        take::admit(&mut stretches, batch.retries, &mut self.duplicates, &mut totals);
+        let guided = guided::guide_all(&stretches, batch.retries, &snapshot, self.threads);
+        let rated = rated::rate_all(&guided, &mut self.owners, &self.encoder, self.threads)?;
+        let output = rated::merge(batch, &stretches, &guided, rated, &self.encoder, totals, self.threads)?;
+        output.totals.check()?;
+        let horizon = self.duplicates.horizon();
+        if horizon > self.forgotten {
+            self.forgotten = horizon;
+            for owners in &mut self.owners {
+                owners.shard.forget(horizon);
+            }
+        }
+        Ok(output)
+    }
+}
+
+/// Applies `work` to every item on up to `threads` threads; results in the order of the items.
+fn in_parallel<I: Send, O: Send>(threads: usize, items: Vec<I>, work: impl Fn(I) -> O + Sync) -> Vec<O> {
+    if threads <= 1 || items.len() <= 1 {
+        return items.into_iter().map(work).collect();
+    }
+    let count = items.len();
+    let queue = std::sync::Mutex::new(items.into_iter().enumerate());
+    let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+    let run = || std::iter::from_fn(next).map(|(at, item)| (at, work(item))).collect::<Vec<_>>();
+    let mut done: Vec<(usize, O)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(run)).collect();
+        let mut done = run();
+        for other in others {
+            match other.join() {
+                Ok(results) => done.extend(results),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}

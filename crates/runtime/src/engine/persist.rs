@@ -1,0 +1,157 @@
+//! An engine's state as bytes: changes since the last commit, everything, and back.
+
+use super::{Engine, Owners, SHARDS};
+use crate::state::{Corrupt, Stored, read_text, write_text};
+use crate::summary::Summary;
+use pipeline::ControlMismatch;
+use pipeline::guide::shard_of;
+use pipeline::rate::Change;
+use rating::{AccountId, Timestamp};
+
+/// Size at which a part of a checkpoint is closed.
+const PART_BYTES: usize = 4 << 20;
+
+const ACCOUNT: u8 = 0;
+const MEMBER: u8 = 1;
+
+fn write_change(change: Change<'_>, out: &mut Vec<u8>) {
+    match change {
+        Change::Account(id, account) => {
+            out.push(ACCOUNT);
+            write_text(id.as_str(), out);
+            account.write(out);
+        }
+        Change::Member(id, endpoint, member) => {
+            out.push(MEMBER);
+            write_text(id.as_str(), out);
+            write_text(endpoint, out);
+            member.write(out);
+        }
+    }
+}
+
+impl Engine {
+    /// What changed in accounts since the last call.
+    pub fn take_changes(&mut self) -> Vec<u8> {
+        let parts = super::in_parallel(self.threads, self.owners.iter_mut().collect(), |owners: &mut Owners| {
+            let mut part = Vec::new();
+            owners.shard.take_changes(|change| write_change(change, &mut part));
+            part
+        });
+        parts.concat()
+    }
+
+    /// All accounts, in parts of a few megabytes.
+    pub fn checkpoint(&self) -> Vec<Vec<u8>> {
+        let mut parts = Vec::new();
+        let mut part = Vec::new();
+        for owners in &self.owners {
+            owners.shard.visit_all(|change| {
+                write_change(change, &mut part);
+                if part.len() >= PART_BYTES {
+                    parts.push(std::mem::take(&mut part));
+                }
+            });
+        }
+        parts.push(part);
+        parts
+    }
+
+    /// Puts back accounts: a checkpoint's part or changes, in the order in which they were written.
+    ///
+    /// # Errors
+    /// Bytes that are not accounts.
+    pub fn restore_accounts(&mut self, mut bytes: &[u8]) -> Result<(), Corrupt> {
+        let input = &mut bytes;
+        while !input.is_empty() {
+            let kind = u8::read(input)?;
+            let id = AccountId::new(read_text(input)?);
+            let shard = self.owners.get_mut(shard_of(&id, SHARDS)).map(|owners| &mut owners.shard);
+            let shard = shard.ok_or(Corrupt { what: "an owner", left: input.len() })?;
+            match kind {
+                ACCOUNT => shard.restore_account(id, Stored::read(input)?),
+                MEMBER => shard.restore_member(id, read_text(input)?.to_owned(), Stored::read(input)?),
+                _ => return Err(Corrupt { what: "an account or a member", left: input.len() }),
+            }
+        }
+        Ok(())
+    }
+
+    /// The record ids added since the last call, 16 bytes each.
+    pub fn take_ids(&mut self) -> Vec<u8> {
+        let added = self.duplicates.take_added();
+        let mut bytes = Vec::with_capacity(added.len() * 16);
+        for (key, value) in added {
+            bytes.extend_from_slice(&key.to_le_bytes());
+            bytes.extend_from_slice(&value.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Puts back record ids.
+    pub fn restore_ids(&mut self, bytes: &[u8]) {
+        let (entries, _) = bytes.as_chunks::<16>();
+        self.duplicates.restore(entries.iter().map(|entry| {
+            let (key, value) = entry.split_at(8);
+            let number = |half: &[u8]| half.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+            (number(key), number(value))
+        }));
+    }
+
+    /// The clock of ticks.
+    pub fn clock(&self) -> Option<Timestamp> {
+        self.duplicates.clock()
+    }
+
+    /// Puts back the clock of ticks, after everything else.
+    pub fn restore_clock(&mut self, clock: Timestamp) {
+        self.duplicates.tick(clock);
+        self.forgotten = self.duplicates.horizon();
+        for owners in &mut self.owners {
+            owners.shard.forget(self.forgotten);
+        }
+    }
+
+    /// What was used and charged so far.
+    ///
+    /// # Errors
+    /// A sum out of range.
+    pub fn summary(&mut self) -> Result<&Summary, ControlMismatch> {
+        for owners in &mut self.owners {
+            owners.sums.fold_into(&mut self.summary)?;
+        }
+        Ok(&self.summary)
+    }
+
+    /// Puts back a summary.
+    pub fn restore_summary(&mut self, summary: Summary) {
+        self.summary = summary;
+    }
+
+    /// Continues with other reference data.
+    ///
+    /// # Errors
+    /// A sum out of range.
+    pub fn replace_snapshot(&mut self, snapshot: std::sync::Arc<directory::snapshot::Snapshot>) -> Result<(), ControlMismatch> {
+        self.summary()?;
+        self.snapshot = snapshot;
+        Ok(())
+    }
+
+    /// The reference data.
+    pub fn snapshot(&self) -> &std::sync::Arc<directory::snapshot::Snapshot> {
+        &self.snapshot
+    }
+
+    /// The state of an account.
+    pub fn entry(&self, id: &AccountId) -> Option<&pipeline::Entry> {
+        self.owners.get(shard_of(id, SHARDS))?.shard.entry(id)
+    }
+
+    /// All accounts with state, in order.
+    pub fn accounts(&self) -> Vec<(&AccountId, &pipeline::Entry)> {
+        let mut all: Vec<_> = self.owners.iter().flat_map(|owners| owners.shard.accounts()).collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all
+    }
+}

@@ -1,0 +1,333 @@
+//! Rate by owner, encode beside it, and put everything back into the order of the input.
+
+use super::guided::{GuidedStretch, Outcome};
+use super::take::{Stretch, Taken, Verdict};
+use super::{BatchInput, BatchOutput, Encoded, OpenSuspense, Owners, Retry, in_parallel};
+use crate::wire::{Encoder, SuspenseRecord};
+use pipeline::{ControlMismatch, ControlTotals, RateOutcome, RatedTask, Task};
+use rating::charge::{Notification, NotificationKind};
+use rating::{AccountId, Outputs, SuspenseReason, Timestamp};
+
+/// What came of the tasks of one group of owners.
+#[derive(Debug, Default)]
+pub(super) struct RatedOwners {
+    /// In the order of processing; positions are numbers of tasks within the batch.
+    tasks: Vec<RatedTask>,
+    /// Ends of each task's messages.
+    ends: Vec<Ends>,
+    charges: Encoded,
+    deltas: Encoded,
+    notifications: Encoded,
+    totals: ControlTotals,
+}
+
+/// Counts of messages up to and with a task.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    charges: usize,
+    deltas: usize,
+    notifications: usize,
+}
+
+/// Rates all tasks.
+///
+/// # Errors
+/// A sum of charges out of range.
+pub(super) fn rate_all<'a>(
+    guided: &[GuidedStretch<'a>],
+    owners: &mut [Owners],
+    encoder: &Encoder,
+    threads: usize,
+) -> Result<Vec<RatedOwners>, ControlMismatch> {
+    let firsts: Vec<u32> = first_tasks(guided);
+    let mut work: Vec<(usize, usize, &mut Owners)> = owners
+        .iter_mut()
+        .enumerate()
+        .map(|(group, owners)| (guided.iter().map(|stretch| stretch.tasks[group].len()).sum(), group, owners))
+        .filter(|(size, _, _)| *size > 0)
+        .collect();
+    // The largest first, so that no thread is left with it at the end.
+    work.sort_unstable_by_key(|(size, group, _)| (std::cmp::Reverse(*size), *group));
+    let rated = in_parallel(threads, work, |(size, group, owners)| {
+        let tasks = guided.iter().zip(&firsts).flat_map(|(stretch, first)| {
+            stretch.tasks[group].iter().map(|task| Task { position: first + task.position, work: task.work })
+        });
+        rate_owners(tasks, size, owners, encoder)
+    });
+    rated.into_iter().collect()
+}
+
+/// Number of the first task of each stretch within the batch.
+fn first_tasks(guided: &[GuidedStretch<'_>]) -> Vec<u32> {
+    let ends = guided.iter().scan(0, |end, stretch| {
+        let first = *end;
+        *end += stretch.task_count;
+        Some(first)
+    });
+    ends.collect()
+}
+
+fn rate_owners<'a>(
+    tasks: impl Iterator<Item = Task<'a>>,
+    size: usize,
+    owners: &mut Owners,
+    encoder: &Encoder,
+) -> Result<RatedOwners, ControlMismatch> {
+    let mut rated = RatedOwners::default();
+    rated.tasks.reserve(size);
+    rated.ends.reserve(size);
+    let mut outputs = Outputs::default();
+    owners.shard.execute(tasks, &mut outputs, &mut rated.tasks);
+    rated.totals.rated(&rated.tasks);
+    rated.totals.charged(&outputs.charges)?;
+    let (mut charge, mut delta, mut notification) = (0, 0, 0);
+    for task in &rated.tasks {
+        for charged in outputs.charges.get(charge..task.charges_end as usize).unwrap_or_default() {
+            encoder.charge(charged, &mut rated.charges.bytes);
+            rated.charges.close();
+            if charged.delta.is_some() {
+                encoder.charge_delta(charged, &mut rated.deltas.bytes);
+                rated.deltas.close();
+            }
+            owners.sums.add(charged)?;
+        }
+        for posted in outputs.deltas.get(delta..task.deltas_end as usize).unwrap_or_default() {
+            encoder.command_delta(posted, &mut rated.deltas.bytes);
+            rated.deltas.close();
+        }
+        for told in outputs.notifications.get(notification..task.notifications_end as usize).unwrap_or_default() {
+            encoder.notification(told, &mut rated.notifications.bytes);
+            rated.notifications.close();
+        }
+        (charge, delta, notification) =
+            (task.charges_end as usize, task.deltas_end as usize, task.notifications_end as usize);
+        rated.ends.push(Ends {
+            charges: rated.charges.ends.len(),
+            deltas: rated.deltas.ends.len(),
+            notifications: rated.notifications.ends.len(),
+        });
+    }
+    Ok(rated)
+}
+
+/// Where a task's outcome is found: the group's place in the list, and the task's place in the group.
+type Found = (u16, u32);
+
+/// Puts everything into the order of the input.
+pub(super) fn merge(
+    batch: BatchInput<'_>,
+    stretches: &[Stretch],
+    guided: &[GuidedStretch<'_>],
+    rated: Vec<RatedOwners>,
+    encoder: &Encoder,
+    mut totals: ControlTotals,
+    threads: usize,
+) -> Result<BatchOutput, ControlMismatch> {
+    let task_count: u32 = guided.iter().map(|stretch| stretch.task_count).sum();
+    let mut found: Vec<Found> = vec![(0, 0); task_count as usize];
+    for (group, owners) in (0_u16..).zip(&rated) {
+        for (at, task) in (0_u32..).zip(&owners.tasks) {
+            if let Some(slot) = found.get_mut(task.position as usize) {
+                *slot = (group, at);
+            }
+        }
+    }
+    for part in guided.iter().map(|stretch| &stretch.totals).chain(rated.iter().map(|owners| &owners.totals)) {
+        totals.add(part)?;
+    }
+    let streams: Vec<fn(&RatedOwners, Ends) -> (&Encoded, usize)> =
+        vec![|owners, ends| (&owners.charges, ends.charges), |owners, ends| (&owners.deltas, ends.deltas)];
+    let mut merged = in_parallel(threads, streams, |stream| in_order(&found, &rated, stream)).into_iter();
+    let mut output = BatchOutput {
+        charges: merged.next().unwrap_or_default(),
+        deltas: merged.next().unwrap_or_default(),
+        ..BatchOutput::default()
+    };
+    let mut rest = Rest { batch, encoder, found: &found, rated: &rated, next_task: 0, output: &mut output };
+    for (stretch, guided) in stretches.iter().zip(guided) {
+        let records = stretch.taken.iter().zip(&stretch.verdicts).zip(&guided.outcomes);
+        for (position, ((taken, verdict), outcome)) in (stretch.first..).zip(records) {
+            rest.record(position, taken, verdict, *outcome);
+        }
+    }
+    output.totals = totals;
+    Ok(output)
+}
+
+fn in_order(
+    found: &[Found],
+    rated: &[RatedOwners],
+    stream: impl Fn(&RatedOwners, Ends) -> (&Encoded, usize),
+) -> Encoded {
+    let (bytes, count) = rated.iter().fold((0, 0), |(bytes, count), owners| {
+        let (encoded, _) = stream(owners, Ends::default());
+        (bytes + encoded.bytes.len(), count + encoded.ends.len())
+    });
+    let mut all = Encoded { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(count) };
+    for (group, at) in found {
+        let Some(owners) = rated.get(usize::from(*group)) else { continue };
+        let (ends, before) = ends_of(owners, *at);
+        let ((encoded, to), (_, from)) = (stream(owners, ends), stream(owners, before));
+        if from < to {
+            all.append(encoded, from, to);
+        }
+    }
+    all
+}
+
+fn ends_of(owners: &RatedOwners, at: u32) -> (Ends, Ends) {
+    let at = at as usize;
+    let before = at.checked_sub(1).and_then(|before| owners.ends.get(before)).copied().unwrap_or_default();
+    (owners.ends.get(at).copied().unwrap_or(before), before)
+}
+
+/// What is rare: notifications, suspense, refusals.
+struct Rest<'m, 'b> {
+    batch: BatchInput<'b>,
+    encoder: &'m Encoder,
+    found: &'m [Found],
+    rated: &'m [RatedOwners],
+    next_task: usize,
+    output: &'m mut BatchOutput,
+}
+
+impl Rest<'_, '_> {
+    fn record(&mut self, position: usize, taken: &Taken, verdict: &Verdict, outcome: Outcome) {
+        let before = self.output.open.len();
+        if let Verdict::Waits(fault) = verdict {
+            let stage = match fault.reason {
+                SuspenseReason::DuplicateConflict | SuspenseReason::TooLate => "guide",
+                _ => "intake",
+            };
+            self.suspend(position, taken, fault.reason, None, &fault.detail, stage);
+        }
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Waits(reason, level) => {
+                self.suspend(position, taken, reason, level, &detail(reason, taken), "guide");
+            }
+            Outcome::Refused(refusal) => {
+                if let Taken::Command(key, command) = taken {
+                    let notification = Notification {
+                        kind: NotificationKind::CommandRefused { reason: refusal.name() },
+                        account: &command.account_id,
+                        endpoint: command.kind.endpoint(),
+                        caused_by: &command.id,
+                        cause_key: *key,
+                        event_time: command.effective_time,
+                    };
+                    self.encoder.notification(&notification, &mut self.output.notifications.bytes);
+                    self.output.notifications.close();
+                }
+            }
+            Outcome::Tasks(count) => {
+                for _ in 0..count {
+                    self.task(position, taken);
+                }
+            }
+        }
+        if !self.batch.retries.is_empty() && self.output.open.len() == before {
+            self.output.resolved.push(position);
+        }
+    }
+
+    fn task(&mut self, position: usize, taken: &Taken) {
+        let Some((group, at)) = self.found.get(self.next_task).copied() else { return };
+        self.next_task += 1;
+        let Some(owners) = self.rated.get(usize::from(group)) else { return };
+        let (ends, before) = ends_of(owners, at);
+        self.output.notifications.append(&owners.notifications, before.notifications, ends.notifications);
+        let Some(task) = owners.tasks.get(at as usize) else { return };
+        match task.outcome {
+            RateOutcome::Suspended(reason) => {
+                self.suspend(position, taken, reason, Some(task.level), &detail(reason, taken), "rate");
+            }
+            RateOutcome::Charged | RateOutcome::Applied | RateOutcome::Refused(_) => {}
+        }
+    }
+
+    fn suspend(
+        &mut self,
+        position: usize,
+        taken: &Taken,
+        reason: SuspenseReason,
+        level: Option<u8>,
+        detail: &str,
+        stage: &'static str,
+    ) {
+        let place = self.batch.records.place(position);
+        let attempt = Retry::at(self.batch.retries, position).attempt;
+        let original = self.batch.records.get(position);
+        let (key, id, event_time): (Option<u128>, Option<&str>, Option<Timestamp>) = match taken {
+            Taken::Usage(intaken) => (Some(intaken.key), Some(&intaken.record.id), Some(intaken.record.event_time)),
+            Taken::Command(key, command) => (Some(*key), Some(&command.id), Some(command.effective_time)),
+            Taken::Tick(_) | Taken::Fault(_) => (None, None, None),
+        };
+        let record = SuspenseRecord {
+            key,
+            reason,
+            detail,
+            stage,
+            level,
+            usage_id: id,
+            event_time,
+            original,
+            content_type: self.batch.decoder.content_type(),
+            file: self.batch.input,
+            place,
+            attempt,
+        };
+        self.encoder.suspense(&record, &mut self.output.suspense.bytes);
+        self.output.suspense.close();
+        self.output.open.push(OpenSuspense {
+            reason,
+            level,
+            input: self.batch.input.to_owned(),
+            place,
+            attempt,
+            original: original.to_vec(),
+        });
+    }
+}
+
+/// What exactly is not known, for the reasons that guide and rate find.
+fn detail(reason: SuspenseReason, taken: &Taken) -> String {
+    let Taken::Usage(intaken) = taken else { return reason.meaning().to_owned() };
+    let record = &intaken.record;
+    let identities = || {
+        let account: Option<AccountId> = record.account_id.as_deref().map(AccountId::new);
+        let named = [
+            ("imsi", record.imsi.as_deref()),
+            ("iccid", record.iccid.as_deref()),
+            ("msisdn", record.msisdn.as_deref()),
+            ("endpoint_id", record.endpoint_id.as_deref()),
+            ("account_id", account.as_ref().map(AccountId::as_str)),
+        ];
+        let given: Vec<String> =
+            named.iter().filter_map(|(name, value)| value.map(|value| format!("{name} {value}"))).collect();
+        given.join(", ")
+    };
+    match reason {
+        SuspenseReason::UnknownEndpoint => format!("{} is not known at {}", identities(), record.event_time),
+        SuspenseReason::IdentityConflict => format!("{} name different endpoints", identities()),
+        SuspenseReason::EndpointInactive => format!("{} is not active at {}", identities(), record.event_time),
+        SuspenseReason::NoRate => {
+            let network = record.network.map_or(String::new(), |network| format!(" on {network}"));
+            format!("no rate for {}{network} at {}", record.service, record.event_time)
+        }
+        SuspenseReason::Undecodable
+        | SuspenseReason::InvalidRecord
+        | SuspenseReason::FutureEvent
+        | SuspenseReason::TooLate
+        | SuspenseReason::DuplicateConflict
+        | SuspenseReason::AccountSuspended
+        | SuspenseReason::AccountClosed
+        | SuspenseReason::SponsorNotAllowed
+        | SuspenseReason::SubscriptionTypeNotAllowed
+        | SuspenseReason::TariffMissing
+        | SuspenseReason::Blocked
+        | SuspenseReason::UnitMismatch
+        | SuspenseReason::AmountOverflow
+        | SuspenseReason::DurationTooLong => reason.meaning().to_owned(),
+    }
+}

@@ -1,0 +1,11 @@
+//! State of an embedded job in a local transactional store.
+//!
+//! A commit writes, in one transaction, how far the inputs were read, how long the outputs are, what changed in accounts, which record ids
+//! were added and what waits. Changes are appended as a log; when the log outgrows the state, a checkpoint replaces it.
+
+mod codec;
+mod store;
+
+pub(crate) use codec::record;
+pub use codec::{Corrupt, Stored, read_text, write_text};
+pub use store::{Commit, Store, StoreError};

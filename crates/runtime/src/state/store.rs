@@ -1,0 +1,239 @@
+//! The tables of the store.
+
+use super::codec::{Corrupt, Stored};
+use crate::engine::OpenSuspense;
+use rating::SuspenseReason;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Version of everything in the store; another one is refused.
+const FORMAT: u32 = 1;
+
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// Changed accounts by commit, since the checkpoint.
+const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes");
+/// All accounts, in parts.
+const CHECKPOINT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("checkpoint");
+/// Record ids by commit.
+const IDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("ids");
+/// What waits, by its number.
+const SUSPENSE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("suspense");
+
+/// A store that cannot be used.
+#[derive(Debug)]
+pub enum StoreError {
+    /// The database.
+    Database(redb::Error),
+    /// Its contents.
+    Corrupt(Corrupt),
+    /// Written by another version.
+    Format(u32),
+    /// Another process uses it.
+    InUse,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Database(error) => write!(f, "state store: {error}"),
+            StoreError::Corrupt(error) => error.fmt(f),
+            StoreError::Format(version) => {
+                write!(f, "the state store has format {version}, this program reads format {FORMAT}")
+            }
+            StoreError::InUse => f.write_str("another process uses this output folder"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl<E: Into<redb::Error>> From<E> for StoreError {
+    fn from(error: E) -> StoreError {
+        match error.into() {
+            redb::Error::DatabaseAlreadyOpen => StoreError::InUse,
+            other => StoreError::Database(other),
+        }
+    }
+}
+
+impl From<Corrupt> for StoreError {
+    fn from(error: Corrupt) -> StoreError {
+        StoreError::Corrupt(error)
+    }
+}
+
+/// Everything one commit changes.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// Progress, as encoded by the caller.
+    pub progress: Vec<u8>,
+    /// Changed accounts since the last commit; may be empty.
+    pub changes: Vec<u8>,
+    /// Instead of changes: all accounts, in parts.
+    pub checkpoint: Option<Vec<Vec<u8>>>,
+    /// Added record ids.
+    pub ids: Vec<u8>,
+    /// What waits from now on, by its number.
+    pub open: Vec<(u64, OpenSuspense)>,
+    /// What no longer waits.
+    pub resolved: Vec<u64>,
+}
+
+/// The store of one output folder.
+#[derive(Debug)]
+pub struct Store {
+    database: Database,
+    next_commit: AtomicU64,
+}
+
+impl Store {
+    /// Opens or creates a store.
+    ///
+    /// # Errors
+    /// In use, damaged, of another version, or not writable.
+    pub fn open(path: &Path) -> Result<Store, StoreError> {
+        let database = Database::builder().set_cache_size(64 << 20).create(path)?;
+        let transaction = database.begin_write()?;
+        let next_commit = {
+            let mut meta = transaction.open_table(META)?;
+            let known = match meta.get("format")? {
+                Some(format) => Some(u32::read(&mut format.value())?),
+                None => None,
+            };
+            match known {
+                Some(FORMAT) => {}
+                Some(other) => return Err(StoreError::Format(other)),
+                None => {
+                    let mut format = Vec::new();
+                    FORMAT.write(&mut format);
+                    meta.insert("format", &*format)?;
+                }
+            }
+            transaction.open_table(CHECKPOINT)?;
+            transaction.open_table(SUSPENSE)?;
+            let changes = transaction.open_table(CHANGES)?;
+            let ids = transaction.open_table(IDS)?;
+            let last_change = changes.last()?.map_or(0, |(commit, _)| commit.value());
+            let last_ids = ids.last()?.map_or(0, |(commit, _)| commit.value());
+            last_change.max(last_ids) + 1
+        };
+        transaction.commit()?;
+        Ok(Store { database, next_commit: AtomicU64::new(next_commit) })
+    }
+
+    /// Commits; afterwards it is on the disk.
+    ///
+    /// # Errors
+    /// The database could not write.
+    pub fn commit(&self, commit: &Commit) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write()?;
+        let number = self.next_commit.load(Ordering::Relaxed);
+        {
+            transaction.open_table(META)?.insert("progress", &*commit.progress)?;
+            let mut changes = transaction.open_table(CHANGES)?;
+            if let Some(parts) = &commit.checkpoint {
+                changes.retain(|_, _| false)?;
+                let mut checkpoint = transaction.open_table(CHECKPOINT)?;
+                checkpoint.retain(|_, _| false)?;
+                for (number, part) in (0_u64..).zip(parts) {
+                    checkpoint.insert(number, &**part)?;
+                }
+            } else if !commit.changes.is_empty() {
+                changes.insert(number, &*commit.changes)?;
+            }
+            if !commit.ids.is_empty() {
+                transaction.open_table(IDS)?.insert(number, &*commit.ids)?;
+            }
+            if !commit.open.is_empty() || !commit.resolved.is_empty() {
+                let mut suspense = transaction.open_table(SUSPENSE)?;
+                for number in &commit.resolved {
+                    suspense.remove(number)?;
+                }
+                for (number, open) in &commit.open {
+                    suspense.insert(number, &*encode_open(open))?;
+                }
+            }
+        }
+        transaction.commit()?;
+        self.next_commit.store(number + 1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The progress of the last commit; `None` in a new store.
+    ///
+    /// # Errors
+    /// The database could not read.
+    pub fn progress(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let meta = transaction.open_table(META)?;
+        Ok(meta.get("progress")?.map(|progress| progress.value().to_vec()))
+    }
+
+    /// Visits the accounts of the checkpoint and then the changes since, in order.
+    ///
+    /// # Errors
+    /// The database could not read, or what the visitor found.
+    pub fn visit_accounts(&self, mut visit: impl FnMut(&[u8]) -> Result<(), Corrupt>) -> Result<(), StoreError> {
+        let transaction = self.database.begin_read()?;
+        for table in [CHECKPOINT, CHANGES] {
+            for entry in transaction.open_table(table)?.iter()? {
+                visit(entry?.1.value())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits the record ids.
+    ///
+    /// # Errors
+    /// The database could not read.
+    pub fn visit_ids(&self, mut visit: impl FnMut(&[u8])) -> Result<(), StoreError> {
+        let transaction = self.database.begin_read()?;
+        for entry in transaction.open_table(IDS)?.iter()? {
+            visit(entry?.1.value());
+        }
+        Ok(())
+    }
+
+    /// Up to `limit` of what waits, from a number on.
+    ///
+    /// # Errors
+    /// The database could not read, or holds something else.
+    pub fn open_suspense(&self, from: u64, limit: usize) -> Result<Vec<(u64, OpenSuspense)>, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let table = transaction.open_table(SUSPENSE)?;
+        let mut found = Vec::new();
+        for entry in table.range(from..)?.take(limit) {
+            let (number, bytes) = entry?;
+            found.push((number.value(), decode_open(&mut bytes.value())?));
+        }
+        Ok(found)
+    }
+}
+
+fn encode_open(open: &OpenSuspense) -> Vec<u8> {
+    let mut out = Vec::with_capacity(open.original.len() + 64);
+    super::write_text(open.reason.name(), &mut out);
+    open.level.write(&mut out);
+    super::write_text(&open.input, &mut out);
+    open.place.write(&mut out);
+    open.attempt.write(&mut out);
+    out.extend_from_slice(&open.original);
+    out
+}
+
+fn decode_open(input: &mut &[u8]) -> Result<OpenSuspense, Corrupt> {
+    let name = super::read_text(input)?;
+    let reason = SuspenseReason::ALL.iter().copied().find(|reason| reason.name() == name);
+    let reason = reason.ok_or(Corrupt { what: "a suspense reason", left: input.len() })?;
+    Ok(OpenSuspense {
+        reason,
+        level: Stored::read(input)?,
+        input: super::read_text(input)?.to_owned(),
+        place: Stored::read(input)?,
+        attempt: Stored::read(input)?,
+        original: input.to_vec(),
+    })
+}
