@@ -48,6 +48,13 @@ pub struct Loaded {
     pub model: Model,
 }
 
+impl Loaded {
+    /// The version named on charges: the hash in hexadecimal.
+    pub fn version(&self) -> String {
+        format!("{:016x}", self.hash)
+    }
+}
+
 /// A bundle granted in reference data: the command `reference:ACCOUNT:BUNDLE[:ENDPOINT]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {

@@ -377,11 +377,10 @@ impl Folder {
             retries.push(Retry { intent: Intent::of(open.reason, open.level), attempt: open.attempt + 1 });
         }
         let name = first.input.clone();
-        let before = self.progress.open_suspense;
         let resolved = self.batch(&records, &decoder, &name, &retries, orders)?;
         // What still waits has a new number, with one attempt more.
         self.uncommitted.resolved.extend(group.iter().map(|(number, _)| *number));
-        self.progress.open_suspense = self.progress.open_suspense.max(before) - group.len() as u64;
+        self.progress.open_suspense = self.progress.open_suspense.saturating_sub(group.len() as u64);
         self.recycled.0 += group.len() as u64;
         self.recycled.1 += resolved.len() as u64;
         Ok(())

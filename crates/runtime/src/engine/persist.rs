@@ -3,10 +3,13 @@
 use super::{Engine, Owners, SHARDS};
 use crate::state::{Corrupt, Stored, read_text, write_text};
 use crate::summary::Summary;
+use crate::wire::Encoder;
+use directory::snapshot::Snapshot;
 use pipeline::ControlMismatch;
 use pipeline::guide::shard_of;
 use pipeline::rate::Change;
 use rating::{AccountId, Timestamp};
+use std::sync::Arc;
 
 /// Size at which a part of a checkpoint is closed.
 const PART_BYTES: usize = 4 << 20;
@@ -128,18 +131,20 @@ impl Engine {
         self.summary = summary;
     }
 
-    /// Continues with other reference data.
+    /// Continues with other reference data, named in charges by the new encoder.
     ///
     /// # Errors
     /// A sum out of range.
-    pub fn replace_snapshot(&mut self, snapshot: std::sync::Arc<directory::snapshot::Snapshot>) -> Result<(), ControlMismatch> {
+    pub fn replace_reference(&mut self, snapshot: Arc<Snapshot>, encoder: Encoder) -> Result<(), ControlMismatch> {
+        // The sums stand on edges of the snapshot that goes.
         self.summary()?;
         self.snapshot = snapshot;
+        self.encoder = encoder;
         Ok(())
     }
 
     /// The reference data.
-    pub fn snapshot(&self) -> &std::sync::Arc<directory::snapshot::Snapshot> {
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }
 

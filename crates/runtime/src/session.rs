@@ -1,0 +1,160 @@
+//! A run in memory: lines in, messages out, nothing on the disk. What scenarios, quotes and tests use.
+//!
+//! It moves the same batches through the same engine as [`crate::embedded`], and puts out JSON lines.
+
+use crate::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, OpenSuspense, Retry};
+use crate::grants::{self, grant_lines};
+use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
+use directory::Loaded;
+use pipeline::{ControlMismatch, Entry, IntakeRules};
+use rating::{AccountId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a session rates.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Events after this are `future_event`.
+    pub latest_event: Timestamp,
+    /// Source of records that name none.
+    pub default_source: String,
+    /// Hours for which record ids are remembered behind the clock of ticks; `None` is forever.
+    pub duplicate_window_h: Option<u32>,
+    /// Threads, at least 1.
+    pub threads: usize,
+}
+
+impl Default for Settings {
+    /// Any event time, source `file`, ids remembered forever, one thread.
+    fn default() -> Settings {
+        Settings {
+            latest_event: Timestamp::LATEST,
+            default_source: "file".to_owned(),
+            duplicate_window_h: None,
+            threads: 1,
+        }
+    }
+}
+
+/// A run in memory.
+#[derive(Debug)]
+pub struct Session {
+    engine: Engine,
+    open: BTreeMap<u64, OpenSuspense>,
+    next_suspense: u64,
+    granted: BTreeSet<String>,
+}
+
+impl Session {
+    /// Starts with reference data; its grants have been carried out, and what that put out is returned.
+    ///
+    /// # Errors
+    /// A control total that does not balance.
+    pub fn start(loaded: &Loaded, settings: &Settings) -> Result<(Session, BatchOutput), ControlMismatch> {
+        let rules = IntakeRules {
+            default_source: settings.default_source.as_str().into(),
+            latest_event: settings.latest_event,
+        };
+        let engine_settings =
+            EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
+        let encoder = Encoder::new(OutputFormat::JsonLines, &loaded.version());
+        let engine = Engine::new(loaded.snapshot.clone(), encoder, engine_settings);
+        let mut session = Session { engine, open: BTreeMap::new(), next_suspense: 1, granted: BTreeSet::new() };
+        let output = session.grant(loaded)?;
+        Ok((session, output))
+    }
+
+    /// Starts with reference data, without looking at what its grants put out.
+    ///
+    /// # Errors
+    /// A control total that does not balance.
+    pub fn new(loaded: &Loaded, settings: &Settings) -> Result<Session, ControlMismatch> {
+        Session::start(loaded, settings).map(|(session, _)| session)
+    }
+
+    /// Rates JSON lines as one batch: usage, commands and ticks in the order of the lines.
+    ///
+    /// # Errors
+    /// A control total that does not balance.
+    pub fn feed(&mut self, input: &str, lines: &[u8]) -> Result<BatchOutput, ControlMismatch> {
+        let mut records = RawBatch::default();
+        for (line, place) in lines.split(|byte| *byte == b'\n').zip(1..) {
+            if !line.trim_ascii().is_empty() {
+                records.push(line, place);
+            }
+        }
+        self.rate(&records, &Decoder::json_lines(), input, &[])
+    }
+
+    /// Rates a batch in any form.
+    ///
+    /// # Errors
+    /// A control total that does not balance.
+    pub fn rate(
+        &mut self,
+        records: &RawBatch,
+        decoder: &Decoder,
+        input: &str,
+        retries: &[Retry],
+    ) -> Result<BatchOutput, ControlMismatch> {
+        let output = self.engine.process(BatchInput { records, decoder, input, retries })?;
+        for open in &output.open {
+            self.open.insert(self.next_suspense, open.clone());
+            self.next_suspense += 1;
+        }
+        Ok(output)
+    }
+
+    /// Tries everything again that waits. For sessions that were fed JSON lines.
+    ///
+    /// # Errors
+    /// A control total that does not balance.
+    pub fn recycle(&mut self) -> Result<BatchOutput, ControlMismatch> {
+        let waiting = std::mem::take(&mut self.open);
+        let mut records = RawBatch::default();
+        let mut retries = Vec::with_capacity(waiting.len());
+        for open in waiting.values() {
+            records.push(&open.original, open.place);
+            retries.push(Retry { intent: Intent::of(open.reason, open.level), attempt: open.attempt + 1 });
+        }
+        let input = waiting.values().next().map_or(String::new(), |open| open.input.clone());
+        self.rate(&records, &Decoder::json_lines(), &input, &retries)
+    }
+
+    /// Continues with other reference data; returns what its new grants put out.
+    ///
+    /// # Errors
+    /// A control total that does not balance.
+    pub fn replace_reference(&mut self, loaded: &Loaded) -> Result<BatchOutput, ControlMismatch> {
+        let encoder = Encoder::new(OutputFormat::JsonLines, &loaded.version());
+        self.engine.replace_reference(loaded.snapshot.clone(), encoder)?;
+        self.grant(loaded)
+    }
+
+    fn grant(&mut self, loaded: &Loaded) -> Result<BatchOutput, ControlMismatch> {
+        let new: Vec<_> = loaded.grants.iter().filter(|grant| !self.granted.contains(&grant.command_id)).collect();
+        let records = grant_lines(&new, &loaded.snapshot);
+        let retries = vec![Retry { intent: Intent::Admitted, attempt: 0 }; records.len()];
+        self.granted.extend(new.iter().map(|grant| grant.command_id.clone()));
+        self.rate(&records, &Decoder::json_lines(), grants::INPUT, &retries)
+    }
+
+    /// What waits, in the order in which it came.
+    pub fn open_suspense(&self) -> impl Iterator<Item = &OpenSuspense> {
+        self.open.values()
+    }
+
+    /// The state of an account: balance, bundles, counters.
+    pub fn account(&self, id: &str) -> Option<&Entry> {
+        self.engine.entry(&AccountId::new(id))
+    }
+
+    /// All accounts with state, in order.
+    pub fn accounts(&self) -> Vec<(&AccountId, &Entry)> {
+        self.engine.accounts()
+    }
+
+    /// The engine, for explanations.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
