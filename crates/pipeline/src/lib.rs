@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | [`intake`] | fields of a record as decoded | a validated record with its identity and payload hash, or a fault | none |
 //! | [`duplicates`] | identity, payload hash, event time | new, duplicate, conflict, too late | recent record ids, the clock of ticks |
-//! | [`guide`] | a new record, a snapshot | one leg per level, or a reason to wait | none |
+//! | [`mod@guide`] | a new record, a snapshot | one leg per level, or a reason to wait | none |
 //! | [`rate`] | legs and commands of the owned accounts, in order | charges, deltas, notifications, suspended legs | accounts |
 //!
 //! [`totals`] proves for each batch that nothing was lost or doubled. No module here knows files, Kafka or Scylla.

@@ -1,5 +1,5 @@
 //! Drawing bundles: which allowances may cover a leg, in which order (rule 15), and how much each gives. Planning changes nothing;
-//! [`apply`] cannot fail.
+//! `take` cannot fail.
 
 use crate::account::{Account, Member};
 use crate::bundle::{AllowanceDraw, ElementClass, Instance, Phase};

@@ -10,15 +10,8 @@ use std::path::{Path, PathBuf};
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 
-const MESSAGES: [&str; 7] = [
-    "account-command",
-    "balance-delta",
-    "charge",
-    "notification",
-    "suspense",
-    "tick",
-    "usage-record",
-];
+const MESSAGES: [&str; 7] =
+    ["account-command", "balance-delta", "charge", "notification", "suspense", "tick", "usage-record"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas")
@@ -33,17 +26,9 @@ fn schemas_in(path: &Path) -> BTreeMap<String, Schema> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(path).expect("a folder of schemas") {
         let path = entry.expect("an entry").path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "avsc")
-        {
-            let name = path
-                .file_stem()
-                .and_then(|stem| stem.to_str())
-                .expect("a name")
-                .to_owned();
-            let schema =
-                Schema::parse_str(&text(&path)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        if path.extension().is_some_and(|extension| extension == "avsc") {
+            let name = path.file_stem().and_then(|stem| stem.to_str()).expect("a name").to_owned();
+            let schema = Schema::parse_str(&text(&path)).unwrap_or_else(|error| panic!("{name}: {error}"));
             found.insert(name, schema);
         }
     }
@@ -57,40 +42,23 @@ fn versions() -> Vec<(String, BTreeMap<String, Schema>)> {
         .map(|entry| entry.expect("an entry").path())
         .collect();
     folders.sort();
-    let mut versions: Vec<_> = folders
-        .iter()
-        .map(|path| (path.display().to_string(), schemas_in(path)))
-        .collect();
+    let mut versions: Vec<_> = folders.iter().map(|path| (path.display().to_string(), schemas_in(path))).collect();
     versions.push(("present".to_owned(), schemas_in(&folder())));
     versions
 }
 
 fn assert_documented(schema: &Schema, name: &str) {
-    let Schema::Record(record) = schema else {
-        panic!("{name} is not a record")
-    };
+    let Schema::Record(record) = schema else { panic!("{name} is not a record") };
     assert_eq!(record.name.namespace(), Some("rater.v1"), "{name}");
-    assert!(
-        record.doc.as_ref().is_some_and(|doc| doc.len() > 20),
-        "{name} has no doc"
-    );
+    assert!(record.doc.as_ref().is_some_and(|doc| doc.len() > 20), "{name} has no doc");
     for field in &record.fields {
-        assert!(
-            field.doc.as_ref().is_some_and(|doc| doc.len() > 10),
-            "{name}.{} has no doc",
-            field.name
-        );
+        assert!(field.doc.as_ref().is_some_and(|doc| doc.len() > 10), "{name}.{} has no doc", field.name);
         if let Schema::Array(array) = &field.schema {
             assert_documented(&array.items, &field.name);
         }
         if let Schema::Union(union) = &field.schema {
             assert_eq!(union.variants()[0], Schema::Null, "{name}.{}", field.name);
-            assert_eq!(
-                field.default,
-                Some(serde_json::Value::Null),
-                "{name}.{} has no default",
-                field.name
-            );
+            assert_eq!(field.default, Some(serde_json::Value::Null), "{name}.{} has no default", field.name);
         }
     }
 }
@@ -98,10 +66,7 @@ fn assert_documented(schema: &Schema, name: &str) {
 #[test]
 fn present_schemas_are_complete_and_documented() {
     let present = schemas_in(&folder());
-    assert_eq!(
-        present.keys().map(String::as_str).collect::<Vec<_>>(),
-        MESSAGES
-    );
+    assert_eq!(present.keys().map(String::as_str).collect::<Vec<_>>(), MESSAGES);
     for (name, schema) in &present {
         assert_documented(schema, name);
     }
@@ -114,9 +79,7 @@ fn every_version_reads_every_other() {
     for (writer_name, writers) in &versions {
         for (reader_name, readers) in &versions {
             for (name, writer) in writers {
-                let reader = readers
-                    .get(name)
-                    .unwrap_or_else(|| panic!("{name} is gone from {reader_name}"));
+                let reader = readers.get(name).unwrap_or_else(|| panic!("{name} is gone from {reader_name}"));
                 let answer = SchemaCompatibility::can_read(writer, reader);
                 assert!(
                     matches!(answer, Ok(Compatibility::Full)),
@@ -130,9 +93,7 @@ fn every_version_reads_every_other() {
 /// The check above must be able to fail: a field without a default breaks it.
 #[test]
 fn a_new_field_without_default_is_noticed() {
-    let old = Schema::parse_str(
-        r#"{"type":"record","name":"T","fields":[{"name":"a","type":"string"}]}"#,
-    );
+    let old = Schema::parse_str(r#"{"type":"record","name":"T","fields":[{"name":"a","type":"string"}]}"#);
     let new = Schema::parse_str(
         r#"{"type":"record","name":"T","fields":[{"name":"a","type":"string"},{"name":"b","type":"string"}]}"#,
     );

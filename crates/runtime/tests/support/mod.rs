@@ -11,19 +11,13 @@ use serde_json::{Map, Value as Json, json};
 
 /// Encodes a value with the library's own writer, which validates it against the schema.
 pub(crate) fn encode(schema: &Schema, value: Value) -> Vec<u8> {
-    let writer = GenericDatumWriter::builder(schema)
-        .build()
-        .expect("a writer for the schema");
-    writer
-        .write_value_to_vec(value)
-        .expect("a value that fits the schema")
+    let writer = GenericDatumWriter::builder(schema).build().expect("a writer for the schema");
+    writer.write_value_to_vec(value).expect("a value that fits the schema")
 }
 
 /// Decodes one datum and insists that every byte was used.
 pub(crate) fn decode(schema: &Schema, bytes: &[u8]) -> Value {
-    let reader = GenericDatumReader::builder(schema)
-        .build()
-        .expect("a reader for the schema");
+    let reader = GenericDatumReader::builder(schema).build().expect("a reader for the schema");
     let mut rest = bytes;
     let value = reader.read_value(&mut rest).expect("a datum of the schema");
     assert!(rest.is_empty(), "{} bytes behind the datum", rest.len());
@@ -37,17 +31,10 @@ pub(crate) fn from_json(schema: &Schema, value: &Json) -> Value {
             let object = value.as_object().expect("an object");
             let mut fields = Vec::new();
             for field in &record.fields {
-                let given = object
-                    .get(&field.name)
-                    .unwrap_or_else(|| panic!("field {} is missing", field.name));
+                let given = object.get(&field.name).unwrap_or_else(|| panic!("field {} is missing", field.name));
                 fields.push((field.name.clone(), from_json(&field.schema, given)));
             }
-            assert_eq!(
-                object.len(),
-                fields.len(),
-                "unknown fields in a fixture of {}",
-                record.name
-            );
+            assert_eq!(object.len(), fields.len(), "unknown fields in a fixture of {}", record.name);
             Value::Record(fields)
         }
         Schema::Union(union) => {
@@ -55,43 +42,24 @@ pub(crate) fn from_json(schema: &Schema, value: &Json) -> Value {
             let inner = from_json(&union.variants()[index], value);
             Value::Union(u32::try_from(index).expect("0 or 1"), Box::new(inner))
         }
-        Schema::Array(array) => Value::Array(
-            value
-                .as_array()
-                .expect("an array")
-                .iter()
-                .map(|item| from_json(&array.items, item))
-                .collect(),
-        ),
+        Schema::Array(array) => {
+            Value::Array(value.as_array().expect("an array").iter().map(|item| from_json(&array.items, item)).collect())
+        }
         Schema::Map(map) => {
             let object = value.as_object().expect("an object");
-            Value::Map(
-                object
-                    .iter()
-                    .map(|(name, item)| (name.clone(), from_json(&map.types, item)))
-                    .collect(),
-            )
+            Value::Map(object.iter().map(|(name, item)| (name.clone(), from_json(&map.types, item))).collect())
         }
         Schema::Null => Value::Null,
         Schema::String => Value::String(value.as_str().expect("text").to_owned()),
         Schema::Bytes => Value::Bytes(value.as_str().expect("text").as_bytes().to_vec()),
         Schema::Boolean => Value::Boolean(value.as_bool().expect("a boolean")),
-        Schema::Int => {
-            Value::Int(i32::try_from(value.as_i64().expect("an integer")).expect("an int"))
-        }
+        Schema::Int => Value::Int(i32::try_from(value.as_i64().expect("an integer")).expect("an int")),
         Schema::Long => Value::Long(value.as_i64().expect("an integer")),
         Schema::TimestampMillis => {
             let text = value.as_str().expect("a time as text");
-            Value::TimestampMillis(
-                text.parse::<jiff::Timestamp>()
-                    .expect("RFC 3339")
-                    .as_millisecond(),
-            )
+            Value::TimestampMillis(text.parse::<jiff::Timestamp>().expect("RFC 3339").as_millisecond())
         }
-        Schema::Decimal(decimal) => Value::Decimal(decimal_of(
-            decimal,
-            value.as_str().expect("a decimal as text"),
-        )),
+        Schema::Decimal(decimal) => Value::Decimal(decimal_of(decimal, value.as_str().expect("a decimal as text"))),
         other => panic!("the contracts do not use {other:?}"),
     }
 }
@@ -101,26 +69,16 @@ pub(crate) fn to_json(schema: &Schema, value: &Value) -> Json {
     match (schema, value) {
         (Schema::Record(record), Value::Record(fields)) => {
             let each = record.fields.iter().zip(fields);
-            Json::Object(
-                each.map(|(field, (name, item))| (name.clone(), to_json(&field.schema, item)))
-                    .collect(),
-            )
+            Json::Object(each.map(|(field, (name, item))| (name.clone(), to_json(&field.schema, item))).collect())
         }
-        (Schema::Union(union), Value::Union(index, inner)) => {
-            to_json(&union.variants()[*index as usize], inner)
+        (Schema::Union(union), Value::Union(index, inner)) => to_json(&union.variants()[*index as usize], inner),
+        (Schema::Array(array), Value::Array(items)) => {
+            Json::Array(items.iter().map(|item| to_json(&array.items, item)).collect())
         }
-        (Schema::Array(array), Value::Array(items)) => Json::Array(
-            items
-                .iter()
-                .map(|item| to_json(&array.items, item))
-                .collect(),
-        ),
         (Schema::Map(map), Value::Map(items)) => {
             let mut names: Vec<_> = items.keys().collect();
             names.sort();
-            let each = names
-                .into_iter()
-                .map(|name| (name.clone(), to_json(&map.types, &items[name])));
+            let each = names.into_iter().map(|name| (name.clone(), to_json(&map.types, &items[name])));
             Json::Object(each.collect::<Map<_, _>>())
         }
         (Schema::Null, Value::Null) => Json::Null,
@@ -132,11 +90,7 @@ pub(crate) fn to_json(schema: &Schema, value: &Value) -> Json {
         (Schema::Int, Value::Int(number)) => json!(number),
         (Schema::Long, Value::Long(number)) => json!(number),
         (Schema::TimestampMillis, Value::TimestampMillis(ms)) => {
-            json!(
-                jiff::Timestamp::from_millisecond(*ms)
-                    .expect("a time")
-                    .to_string()
-            )
+            json!(jiff::Timestamp::from_millisecond(*ms).expect("a time").to_string())
         }
         (Schema::Decimal(kind), Value::Decimal(decimal)) => json!(decimal_text(kind, decimal)),
         (schema, value) => panic!("{value:?} under {schema:?}"),
@@ -149,9 +103,7 @@ fn decimal_of(schema: &DecimalSchema, text: &str) -> Decimal {
     let mut exact: rust_decimal::Decimal = text.parse().expect("a decimal");
     exact.rescale(scale);
     let bytes = exact.mantissa().to_be_bytes();
-    let spare = (0..15)
-        .take_while(|&at| redundant(bytes[at], bytes[at + 1]))
-        .count();
+    let spare = (0..15).take_while(|&at| redundant(bytes[at], bytes[at + 1])).count();
     Decimal::from(&bytes[spare..])
 }
 
@@ -162,16 +114,8 @@ fn redundant(first: u8, second: u8) -> bool {
 
 fn decimal_text(schema: &DecimalSchema, decimal: &Decimal) -> String {
     let bytes = Vec::<u8>::try_from(decimal).expect("bytes of a decimal");
-    let sign = if bytes.first().is_some_and(|first| *first >= 0x80) {
-        -1
-    } else {
-        0
-    };
-    let mantissa = bytes
-        .iter()
-        .fold(i128::from(sign), |sum, byte| (sum << 8) | i128::from(*byte));
+    let sign = if bytes.first().is_some_and(|first| *first >= 0x80) { -1 } else { 0 };
+    let mantissa = bytes.iter().fold(i128::from(sign), |sum, byte| (sum << 8) | i128::from(*byte));
     let scale = u32::try_from(schema.scale).expect("a small scale");
-    rust_decimal::Decimal::from_i128_with_scale(mantissa, scale)
-        .normalize()
-        .to_string()
+    rust_decimal::Decimal::from_i128_with_scale(mantissa, scale).normalize().to_string()
 }
