@@ -155,27 +155,24 @@ fn blame(check: &mut Check<'_, '_>, thing: Thing<'_>, master: &TariffSpec, mark_
         for (service, added) in &placed.mark_up.by_service {
             let wrong = in_force(master, placed.mark_up.from, until).find_map(|(from, version)| {
                 let rates = version.rates.iter().filter(|rate| rate.applies.service == *service);
-                rates.flat_map(|rate| unit_prices(&rate.pricing)).find_map(|price| match price.checked_add(added) {
-                    Some(sum) if sum.price().is_sign_negative() && !sum.price().is_zero() => {
-                        Some((from, price, Some(sum)))
-                    }
-                    Some(_) => None,
-                    None => Some((from, price, None)),
+                let prices =
+                    rates.flat_map(|rate| unit_prices(&rate.pricing).into_iter().map(|price| (price, rate.unit)));
+                prices.map(|(price, unit)| (price, unit, price.checked_add(added))).find_map(|(price, unit, sum)| {
+                    let is_fine = sum.is_some_and(|sum| !sum.price().is_sign_negative() || sum.price().is_zero());
+                    (!is_fine).then_some((from, price, unit, sum))
                 })
             });
-            let (Some((from, price, sum)), Some(span)) = (wrong, placed.spans.get(service)) else { continue };
-            let price = format!("{} per {}", price.price(), price.per_units());
+            let (Some((from, price, unit, sum)), Some(span)) = (wrong, placed.spans.get(service)) else { continue };
+            let show = |price: UnitPrice| format!("{} per {} {unit}", price.price(), price.per_units());
             let when = if from == BEGINNING { String::new() } else { format!(" from {from} on") };
+            let before = format!("\"{service}\" at {} of tariff \"{}\"", show(price), master.id);
             let diagnostic = match sum {
                 Some(sum) => {
-                    let result = format!("{} per {}", sum.price(), sum.per_units());
-                    let message =
-                        format!("{thing}: \"{service}\" at {price} of tariff \"{}\" becomes {result}{when}", master.id);
+                    let message = format!("{thing}: {before} becomes {}{when}", show(sum));
                     Diagnostic::new(Code::NegativeResult, *span, message).label("takes off too much")
                 }
                 None => {
-                    let message =
-                        format!("{thing}: \"{service}\" at {price} plus this mark-up cannot be represented{when}");
+                    let message = format!("{thing}: {before} plus this mark-up cannot be represented{when}");
                     Diagnostic::new(Code::TooPrecise, *span, message)
                         .help("state it per the same quantity as the price")
                 }

@@ -88,7 +88,7 @@ fn compile(
         TariffError::Rate { version, rate, error } => {
             let (code, what) = match error {
                 RateError::PriceTooFine => {
-                    (Code::TooPrecise, "the prices of a rate have no common denominator below 10^27")
+                    (Code::TooPrecise, "the prices of a rate have no common denominator up to 10^27")
                 }
                 RateError::ZeroIncrement => (Code::OutOfRange, "an increment or package is 0"),
                 RateError::TiersIncomplete => (Code::LastTier, "the tiers of a rate do not cover every unit"),

@@ -193,8 +193,8 @@ codes! {
     "R172" CsvCell "a required cell is empty"
         "Every row names its `endpoint` and its `customer`."
 
-    "R180" NotSupported "something is not supported"
-        "What is written here is understood but cannot be rated, and ignoring it would give wrong amounts. The message names it."
+    "R180" NotSupported "something is not supported yet"
+        "What is written here is understood but cannot be rated, and ignoring it would give wrong amounts: bundles that renew or roll over, credit pots, limits, volume tiers, commitments, and changes of what is fixed for an account. The message names it."
 }
 
 #[cfg(test)]

@@ -82,10 +82,6 @@ impl<T> Catalog<T> {
         Ok(())
     }
 
-    pub(crate) fn spoil(&mut self, at: usize) {
-        self.items[at].sound = false;
-    }
-
     /// Makes room, where it is known how many will come.
     pub(crate) fn reserve(&mut self, more: usize) {
         self.items.reserve(more);

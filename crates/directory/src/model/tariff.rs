@@ -47,6 +47,8 @@ pub struct Version {
     pub cap: Option<Amount>,
     /// In the order written, which has no meaning.
     pub rates: Vec<Rate>,
+    /// Zones that are named by rates which could not be read: those names are checked all the same.
+    pub loose_zones: Vec<Reference>,
 }
 
 /// One price with what it is for.

@@ -5,9 +5,10 @@ use rating::{AccountKind, Mode, Status, TimeZone};
 use super::bundle::grants;
 use super::fields::{Fields, Reader, Thing};
 use super::{shape, text_list, texts};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Account, AccountChange, Reference, Spanned};
 use crate::value;
-use crate::yaml::{Entry, Node};
+use crate::yaml::{Entry, Node, Value};
 
 pub(super) fn read(reader: &mut Reader<'_>, thing: Thing<'_>, entry: &Entry<'_>) -> Option<Account> {
     let fields = reader.object(thing, entry.key_span, &entry.value, &shape::ACCOUNT)?;
@@ -28,11 +29,19 @@ pub(super) fn read(reader: &mut Reader<'_>, thing: Thing<'_>, entry: &Entry<'_>)
         changes.extend(change(reader, thing, item));
     }
     let kind = kind?;
+    let kind = Spanned {
+        value: [AccountKind::Operator, AccountKind::Reseller, AccountKind::Customer][kind.value],
+        span: kind.span,
+    };
+    refuse_keys_of_others(reader, &fields, kind.value);
+    if kind.value != AccountKind::Operator && fields.get("parent").is_none() {
+        let diagnostic = Diagnostic::new(Code::NoParent, entry.key_span, format!("{thing} has no parent"));
+        reader.report(diagnostic.label("needs `parent`"));
+    }
+    // What was refused takes no part in what follows.
+    let parent = parent.filter(|_| kind.value != AccountKind::Operator);
     Some(Account {
-        kind: Spanned {
-            value: [AccountKind::Operator, AccountKind::Reseller, AccountKind::Customer][kind.value],
-            span: kind.span,
-        },
+        kind,
         currency: currency?,
         mode,
         time_zone,
@@ -46,6 +55,34 @@ pub(super) fn read(reader: &mut Reader<'_>, thing: Thing<'_>, entry: &Entry<'_>)
         bundles,
         changes,
     })
+}
+
+/// Keys that mean nothing for this kind of account, in the account and in its changes.
+fn refuse_keys_of_others(reader: &mut Reader<'_>, fields: &Fields<'_, '_, '_>, kind: AccountKind) {
+    const ABOVE: &[&str] = &["parent", "tariff", "mode", "bundles", "sponsors", "subscription_types"];
+    let (code, keys, why): (Code, &[&str], &str) = match kind {
+        AccountKind::Operator => {
+            (Code::OperatorKey, ABOVE, "is for accounts that pay a parent, and the operator pays nobody")
+        }
+        AccountKind::Customer => (
+            Code::KeyOfKind,
+            &["default_customer_tariff"],
+            "is for the customers of a reseller, and this is a customer",
+        ),
+        AccountKind::Reseller | AccountKind::Endpoint => return,
+    };
+    let changes = match fields.get("changes").map(|node| &node.value) {
+        Some(Value::List(items)) => &items[..],
+        Some(Value::Scalar(_) | Value::Map(_) | Value::Broken) | None => &[],
+    };
+    let changed = changes.iter().flat_map(|change| match &change.value {
+        Value::Map(entries) => &entries[..],
+        Value::Scalar(_) | Value::List(_) | Value::Broken => &[],
+    });
+    for entry in fields.entries().iter().chain(changed).filter(|entry| keys.contains(&&*entry.key)) {
+        let message = format!("{}: \"{}\" {why}", fields.thing, entry.key);
+        reader.report(Diagnostic::new(code, entry.key_span, message).label("remove this"));
+    }
 }
 
 /// Prepaid or postpaid, which is the default.

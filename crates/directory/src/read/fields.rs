@@ -46,6 +46,11 @@ impl<'n, 's> Fields<'n, 's, '_> {
         self.entry(key).map(|entry| &entry.value)
     }
 
+    /// All keys, also unknown ones, which have been reported.
+    pub(crate) fn entries(&self) -> &'n [Entry<'s>] {
+        self.entries
+    }
+
     pub(crate) fn entry(&self, key: &str) -> Option<&'n Entry<'s>> {
         debug_assert!(
             self.shape.keys.iter().any(|known| known.name == key),
@@ -334,15 +339,15 @@ impl<'d> Reader<'d> {
     /// Reports a key that the shape does not know, and returns the key that was probably meant.
     fn unknown_key(&mut self, thing: Thing<'_>, shape: &'static Shape, entry: &Entry<'_>) -> Option<&'static str> {
         let key = &entry.key;
-        if let Some((_, meaning)) = shape.unsupported.iter().find(|(name, _)| name == key) {
-            let message = format!("{thing}: {meaning} is not supported");
-            self.report(Diagnostic::new(Code::NotSupported, entry.key_span, message).label("cannot be rated"));
+        if let Some((_, reason)) = shape.unsupported.iter().find(|(name, _)| name == key) {
+            let message = format!("{thing}: {reason}");
+            self.report(Diagnostic::new(Code::NotSupported, entry.key_span, message).label("refused"));
             return None;
         }
         let near = closest(key, shape.keys.iter().map(|known| known.name));
         let diagnostic =
             Diagnostic::new(Code::UnknownKey, entry.key_span, format!("{thing}: the key \"{key}\" is unknown"))
-                .label(format!("not a key of a {}", shape.name));
+                .label(format!("not a key of {}", with_article(shape.name)));
         self.report(match near {
             Some(near) => diagnostic.did_you_mean(Some(near)),
             None => {
@@ -381,6 +386,11 @@ pub(crate) fn bad_name(text: &str) -> ValueError {
         true => error.help(format!("names match [a-z0-9_-]+, for example \"{repaired}\"")),
         false => error.help("names match [a-z0-9_-]+"),
     }
+}
+
+/// `a rate`, `an alias`
+pub(crate) fn with_article(noun: &str) -> String {
+    format!("{} {noun}", if noun.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" })
 }
 
 /// `a, b or c` in backquotes.

@@ -14,7 +14,7 @@ mod tariff;
 mod zone;
 
 pub(crate) use csv::read_csv;
-pub(crate) use fields::{Least, Thing};
+pub(crate) use fields::{Least, Thing, with_article};
 
 use rating::KeyFilter;
 

@@ -9,7 +9,7 @@ pub(crate) struct Shape {
     /// What it is, in messages and in the schema.
     pub(crate) name: &'static str,
     pub(crate) keys: &'static [Key],
-    /// Keys that are understood and refused, with what they would mean.
+    /// Keys that are understood and refused, with the reason.
     pub(crate) unsupported: &'static [(&'static str, &'static str)],
 }
 
@@ -91,6 +91,7 @@ pub(crate) static ZONE: Shape = shape(
     ],
 );
 
+const COMMITMENT: &str = "a minimum commitment is not supported yet";
 pub(crate) const UNIT_SYSTEMS: &[&str] = &["decimal", "binary"];
 const UNITS: Key =
     optional("units", Form::Word(UNIT_SYSTEMS), "what KB, MB, GB and TB mean: powers of 1000 (default) or of 1024");
@@ -105,7 +106,7 @@ pub(crate) static TARIFF: Shape = Shape {
         optional("codes", Form::Map(&Form::Text), "ledger and tax codes copied onto charges"),
         required("versions", Form::List(&Form::Object(&VERSION)), "ascending; each holds until the next"),
     ],
-    unsupported: &[("commitment", "a minimum commitment")],
+    unsupported: &[("commitment", COMMITMENT)],
 };
 
 pub(crate) const ROUNDING_MODES: &[&str] = &["half-up", "half-even", "up", "down"];
@@ -124,7 +125,7 @@ pub(crate) static VERSION: Shape = Shape {
         optional("cap", Form::Money, "most that is charged per calendar month on an edge"),
         required("rates", Form::List(&Form::Object(&RATE)), "prices; the most specific one that matches applies"),
     ],
-    unsupported: &[("commitment", "a minimum commitment")],
+    unsupported: &[("commitment", COMMITMENT)],
 };
 
 const ZONE_OF: Key = optional("zone", Form::Name, "name of a zone; default root");
@@ -134,6 +135,7 @@ const RAT: Key = optional("rat", Form::Text, "only for this radio access technol
 const DIRECTION: Key = optional("direction", Form::Text, "only for this direction");
 const SPONSOR: Key = optional("sponsor", Form::Text, "only for this sponsor network");
 
+const VOLUME: &str = "pricing all units by the tier that is reached is not supported yet";
 pub(crate) const SCOPES: &[&str] = &["record", "session", "month"];
 pub(crate) static RATE: Shape = Shape {
     name: "rate",
@@ -160,7 +162,7 @@ pub(crate) static RATE: Shape = Shape {
         optional("free", Form::Quantity, "free units of the scope; default 0"),
         optional("connect", Form::Money, "once per session, if a unit is priced; default 0"),
     ],
-    unsupported: &[("volume_tiers", "a tariff by volume tiers")],
+    unsupported: &[("volume_tiers", VOLUME), ("tier_mode", VOLUME), ("volume", VOLUME)],
 };
 
 pub(crate) static TIER: Shape = shape(
@@ -203,6 +205,8 @@ pub(crate) static ALIAS: Shape = shape(
 /// Beside `from`, the keys are names of services.
 pub(crate) static MARKUP: Shape = shape("markup", &[required("from", Form::Time, "first moment")]);
 
+const RENEWAL: &str = "a bundle that renews is not supported yet";
+const ROLL_OVER: &str = "roll-over of allowances is not supported yet";
 pub(crate) const STARTS: &[&str] = &["date", "first_use", "activation"];
 pub(crate) const BUNDLE_SCOPES: &[&str] = &["customer", "endpoint"];
 pub(crate) static BUNDLE: Shape = Shape {
@@ -218,11 +222,7 @@ pub(crate) static BUNDLE: Shape = Shape {
         optional("warn_at", Form::List(&Form::Percent), "thresholds that notify once each; default 100 %"),
         required("elements", Form::List(&Form::Object(&ELEMENT)), "allowances"),
     ],
-    unsupported: &[
-        ("iterations", "a bundle that renews"),
-        ("renews_on", "a bundle that renews"),
-        ("roll_over", "roll-over of allowances"),
-    ],
+    unsupported: &[("iterations", RENEWAL), ("renews_on", RENEWAL), ("roll_over", ROLL_OVER), ("rollover", ROLL_OVER)],
 };
 
 pub(crate) static ELEMENT: Shape = shape(
@@ -257,9 +257,9 @@ pub(crate) const KINDS: &[&str] = &["operator", "reseller", "customer"];
 pub(crate) const MODES: &[&str] = &["postpaid", "prepaid"];
 pub(crate) const ACCOUNT_STATUS: &[&str] = &["active", "suspended", "closed"];
 
-pub(crate) static ACCOUNT: Shape = shape(
-    "account",
-    &[
+pub(crate) static ACCOUNT: Shape = Shape {
+    name: "account",
+    keys: &[
         required("kind", Form::Word(KINDS), "exactly one operator, the root"),
         optional("parent", Form::Name, "who charges it; not for the operator"),
         required("currency", Form::Currency, "fixed for ever"),
@@ -274,7 +274,12 @@ pub(crate) static ACCOUNT: Shape = shape(
         GRANTS,
         optional("changes", Form::List(&Form::Object(&ACCOUNT_CHANGE)), "what holds from a moment on"),
     ],
-);
+    unsupported: &[
+        ("pots", "a credit pot is not supported yet"),
+        ("credit_limit", "the limit of a postpaid account is not supported yet"),
+        ("commitment", COMMITMENT),
+    ],
+};
 
 pub(crate) static ACCOUNT_CHANGE: Shape = Shape {
     name: "change",
@@ -289,10 +294,10 @@ pub(crate) static ACCOUNT_CHANGE: Shape = Shape {
         optional("properties", Form::Map(&Form::Text), "in place of all earlier ones"),
     ],
     unsupported: &[
-        ("currency", "a change of an account's currency"),
-        ("mode", "a change between prepaid and postpaid"),
-        ("kind", "a change of an account's kind"),
-        ("time_zone", "a change of an account's time zone"),
+        ("currency", "a change of an account's currency is not possible"),
+        ("mode", "a change between prepaid and postpaid is not supported yet"),
+        ("kind", "a change of an account's kind is not possible"),
+        ("time_zone", "a change of an account's time zone is not supported yet"),
     ],
 };
 

@@ -8,7 +8,7 @@ use super::fields::{Fields, Least, Reader, Thing, enumerate};
 use super::{shape, texts, usage_match};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{
-    Alias, Band, BandTime, Markup, Master, Pricing, Rate, Spanned, Tariff, Tier, Version, WrittenMarkup,
+    Alias, Band, BandTime, Markup, Master, Pricing, Rate, Reference, Spanned, Tariff, Tier, Version, WrittenMarkup,
 };
 use crate::value::{self, DaySet, MINUTES_PER_DAY, UnitSystem};
 use crate::yaml::{Entry, Node, Value};
@@ -77,24 +77,27 @@ fn version(
     let fields = reader.object(thing, node.span, node, &shape::VERSION)?;
     let from = reader.optional(&fields, "from", value::parse_time);
     let cap = reader.amount(&fields, "cap", currency);
-    let mut rates = Vec::new();
+    let (mut rates, mut loose_zones) = (Vec::new(), Vec::new());
     let items = fields.get("rates").and_then(|node| reader.full_list(thing, "rates", node)).unwrap_or_default();
     for item in items {
-        rates.extend(rate(reader, thing, item, units, currency));
+        match rate(reader, thing, item, units, currency) {
+            Ok(rate) => rates.push(rate),
+            Err(zone) => loose_zones.extend(zone),
+        }
     }
-    Some(Version { span: node.span, from: from?, cap, rates })
+    Some(Version { span: node.span, from: from?, cap, rates, loose_zones })
 }
 
-/// A rate; `None` if anything about it is wrong, because half a rate would only cause errors that are none.
+/// A rate. If anything about it is wrong, only the zone that it names, because half a rate would only cause errors that are none.
 fn rate(
     reader: &mut Reader<'_>,
     thing: Thing<'_>,
     node: &Node<'_>,
     units: UnitSystem,
     currency: Option<Currency>,
-) -> Option<Rate> {
+) -> Result<Rate, Option<Reference>> {
     let before = reader.flaws;
-    let fields = reader.object(thing, node.span, node, &shape::RATE)?;
+    let fields = reader.object(thing, node.span, node, &shape::RATE).ok_or(None)?;
     let applies = usage_match(reader, &fields);
     let mut measured = Vec::new();
     let pricing = pricing(reader, &fields, units, currency, &mut measured);
@@ -106,17 +109,14 @@ fn rate(
     if let Some(pricing) = &pricing {
         refuse_useless_keys(reader, &fields, pricing);
     }
-    if reader.flaws != before {
-        return None;
-    }
-    let (service, zone, keys) = applies?;
-    let pricing = pricing?;
+    let (service, zone, keys) = applies.ok_or(None)?;
+    let Some(pricing) = pricing.filter(|_| reader.flaws == before) else { return Err(zone) };
     let per = match (per, &pricing) {
         (Some(per), _) => [Scope::Record, Scope::Session, Scope::Month][per.value],
         (None, Pricing::Tiers(_)) => Scope::Month,
         (None, Pricing::Price(_) | Pricing::Bands(_) | Pricing::Package { .. } | Pricing::Blocked) => Scope::Record,
     };
-    Some(Rate {
+    Ok(Rate {
         span: node.span,
         service,
         zone,

@@ -7,7 +7,7 @@ use super::{Check, NameKind};
 use crate::compile::Tariffs;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{Account, BEGINNING, Endpoint, IdentityKind, Reference, Spanned};
-use crate::read::Thing;
+use crate::read::{Thing, with_article};
 use crate::source::Span;
 use crate::value::Digits;
 
@@ -79,11 +79,7 @@ fn check_customer<'m>(check: &mut Check<'m, '_>, thing: Thing<'_>, customer: &Re
     }
     let message = format!("{thing}: account \"{}\" is not a customer", customer.value);
     let diagnostic = Diagnostic::new(Code::NotACustomer, customer.span, message);
-    check.report(diagnostic.label(format!(
-        "a{} {}",
-        if account.kind.value == AccountKind::Operator { "n" } else { "" },
-        account.kind.value.name()
-    )));
+    check.report(diagnostic.label(with_article(account.kind.value.name())));
     None
 }
 

@@ -11,6 +11,9 @@ use crate::value::{DaySet, MINUTES_PER_DAY};
 pub(crate) fn check_tariff(check: &mut Check<'_, '_>, thing: Thing<'_>, master: &Master) {
     check.ascending(thing, "versions", master.versions.iter().map(|version| &version.from));
     for version in &master.versions {
+        for zone in &version.loose_zones {
+            check_zone(check, thing, Some(zone));
+        }
         for rate in &version.rates {
             check_zone(check, thing, rate.zone.as_ref());
             match &rate.pricing {

@@ -28,8 +28,8 @@ pub(crate) fn parse_currency(text: &str) -> Result<Currency, ValueError> {
 
 /// `5.00` or `5.00 GBP`; may be negative.
 pub(crate) fn parse_money(text: &str) -> Result<Money, ValueError> {
-    let (number, currency) = match text.split_once(char::is_whitespace) {
-        Some((number, code)) => (number, Some(parse_currency(code.trim_start())?)),
+    let (number, code) = match text.split_once(char::is_whitespace) {
+        Some((number, code)) => (number, Some(code.trim_start())),
         None => (text, None),
     };
     let amount = parse_amount(number).map_err(|error| match error.code {
@@ -37,6 +37,7 @@ pub(crate) fn parse_money(text: &str) -> Result<Money, ValueError> {
         _ => ValueError::new(Code::BadMoney, format!("\"{text}\" is not an amount of money"))
             .help("write it like `5.00` or `5.00 GBP`"),
     })?;
+    let currency = code.map(parse_currency).transpose()?;
     Ok(Money { amount, currency })
 }
 
