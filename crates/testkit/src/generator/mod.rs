@@ -7,6 +7,7 @@ mod bench;
 mod files;
 pub mod random;
 pub mod record;
+pub mod traffic;
 
 use std::io;
 use std::path::Path;

@@ -1,0 +1,109 @@
+//! Random bundles: several elements, fair use, all starts, scopes, lengths and thresholds.
+
+use super::tariffs::CURRENCIES;
+use super::{Edition, push_field};
+use crate::generator::random::Random;
+use std::fmt::Write as _;
+
+pub(super) struct Bundle {
+    pub(super) name: String,
+    pub(super) currency: &'static str,
+    pub(super) for_one_endpoint: bool,
+    /// A grant must say when it starts.
+    pub(super) needs_date: bool,
+    head: String,
+    /// The second edition's may differ: what was bought before keeps its copy.
+    elements: [Vec<String>; 2],
+}
+
+impl Bundle {
+    pub(super) fn write(&self, edition: Edition, text: &mut String) {
+        let elements = match edition {
+            Edition::First => &self.elements[0],
+            Edition::Second => &self.elements[1],
+        };
+        let _ = writeln!(text, "  {}:\n{}    elements:", self.name, self.head);
+        for element in elements {
+            let _ = writeln!(text, "      - {element}");
+        }
+    }
+}
+
+pub(super) fn random_bundles(random: &mut Random) -> Vec<Bundle> {
+    let mut bundles = Vec::new();
+    for currency in CURRENCIES {
+        for number in 0..random.between(5, 9) {
+            bundles.push(bundle(format!("{}-bundle-{number}", currency.to_lowercase()), currency, random));
+        }
+    }
+    bundles
+}
+
+fn bundle(name: String, currency: &'static str, random: &mut Random) -> Bundle {
+    let mut head = String::new();
+    let _ = match random.below(2) {
+        0 => writeln!(head, "    currency: {currency}"),
+        _ => writeln!(head, "    price: {} {currency}", random.pick(&["5.00", "0.50", "12.3456", "1.00"])),
+    };
+    let starts = *random.pick(&["date", "first_use", "first_use", "activation"]);
+    let lasts = *random.pick(&["", "1 month", "30 days", "36 hours", "2 weeks", "10 days", "1 year"]);
+    let for_one_endpoint = random.chance(350);
+    let mut line = |key: &str, value: &str| {
+        let _ = writeln!(head, "    {key}: {value}");
+    };
+    line("starts", starts);
+    if !lasts.is_empty() {
+        line("lasts", lasts);
+    }
+    if for_one_endpoint {
+        line("scope", "endpoint");
+    }
+    if random.chance(300) {
+        line("promotional", "true");
+    }
+    if random.chance(200) {
+        line("units", "binary");
+    }
+    match random.below(4) {
+        0 => line("warn_at", "[80 %, 100 %]"),
+        1 => line("warn_at", "[50 %]"),
+        2 => line("warn_at", "[25 %, 50 %, 75 %, 90 %, 100 %]"),
+        _ => {}
+    }
+    let first: Vec<String> = (0..random.between(1, 4)).map(|_| element(random)).collect();
+    let second = if random.chance(300) { vec![element(random)] } else { first.clone() };
+    let needs_date = starts == "date" && !lasts.is_empty();
+    Bundle { name, currency, for_one_endpoint, needs_date, head, elements: [first, second] }
+}
+
+fn element(random: &mut Random) -> String {
+    let (service, amounts): (&str, &[&str]) = match random.below(10) {
+        0..6 => ("data", &["1 MB", "5 MB", "20 MB", "1 GB", "2.5 MB", "100 KB"]),
+        6..8 => ("voice", &["5 min", "100 s", "10 h"]),
+        8 => ("sms", &["10 messages", "100 messages"]),
+        _ => ("sensor-event", &["20 units", "100"]),
+    };
+    let mut text = format!("{{ service: {service}");
+    let mut maybe = |random: &mut Random, per_mille, key: &str, values: &[&str]| {
+        let value = *random.pick(values);
+        push_field(&mut text, key, random.chance(per_mille).then_some(value));
+    };
+    maybe(random, 500, "priority", &["1", "2", "3"]);
+    match service {
+        "voice" | "sms" => maybe(random, 400, "zone", &["uk", "uk-mobile", "calls-44", "calls-1-33"]),
+        _ => maybe(random, 400, "zone", &["uk", "uk", "uk-net15", "preferred", "fr", "mixture"]),
+    }
+    maybe(random, 80, "rating_group", &["1", "2"]);
+    maybe(random, 60, "apn", &["iot.example", "corp.example"]);
+    maybe(random, 40, "rat", &["lte", "nb-iot"]);
+    maybe(random, 40, "direction", &["outgoing"]);
+    maybe(random, 40, "sponsor", &["orange"]);
+    if random.chance(150) {
+        let amount = if random.chance(700) { "unlimited" } else { *random.pick(amounts) };
+        let _ = write!(text, ", amount: {amount}, fair_use: true }}");
+    } else {
+        let amount = if random.chance(30) { "unlimited" } else { *random.pick(amounts) };
+        let _ = write!(text, ", amount: {amount} }}");
+    }
+    text
+}
