@@ -37,6 +37,7 @@ struct Arguments {
 #[derive(Clone, Copy, ValueEnum)]
 enum ProfileArgument {
     Bench,
+    Traffic,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
 fn parameters(arguments: &Arguments) -> Parameters {
     let mut parameters = match arguments.profile {
         ProfileArgument::Bench => Parameters::bench(arguments.seed),
+        ProfileArgument::Traffic => Parameters::traffic(arguments.seed),
     };
     parameters.records = arguments.records.unwrap_or(parameters.records);
     parameters.endpoints = arguments.endpoints.unwrap_or(parameters.endpoints).max(1);

@@ -17,6 +17,8 @@ use std::path::Path;
 pub enum Profile {
     /// Large files of ordinary records on four levels, for measurements.
     Bench,
+    /// Everything that can be rated, in small: `rating.yaml` and `usage.jsonl`, then `rating-2.yaml` and `usage-2.jsonl`.
+    Traffic,
 }
 
 /// How endpoints are written.
@@ -72,6 +74,12 @@ impl Parameters {
             usage_form: UsageForm::Json,
         }
     }
+
+    /// 2000 records; the seed decides on accounts and endpoints.
+    #[must_use]
+    pub fn traffic(seed: u64) -> Self {
+        Self { profile: Profile::Traffic, records: 2000, ..Self::bench(seed) }
+    }
 }
 
 /// Writes the files of `parameters` into `directory`, which is created if need be.
@@ -82,5 +90,6 @@ pub fn write_files(parameters: &Parameters, directory: &Path) -> io::Result<()> 
     std::fs::create_dir_all(directory)?;
     match parameters.profile {
         Profile::Bench => bench::write(parameters, directory),
+        Profile::Traffic => traffic::write(parameters, directory),
     }
 }

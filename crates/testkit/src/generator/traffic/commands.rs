@@ -27,7 +27,7 @@ pub(super) fn add(world: &World, count: u64, arrivals: &mut Vec<Arrival>, random
             0..35 => command.money(),
             35..65 => command.buy(&mut sold),
             65..85 if !sold.is_empty() => command.steer(&sold),
-            85..97 => command.account_status(),
+            85..97 => command.account_status(arrivals),
             _ => command.nonsense(),
         };
         arrivals.push(Arrival { at, line: line.clone().into_bytes() });
@@ -137,11 +137,19 @@ impl Command<'_> {
         self.line(kind, &self.world.accounts[*account].name, &issuer, &rest)
     }
 
-    fn account_status(&mut self) -> String {
+    /// A suspension, which ends after some days; or an end without a beginning.
+    fn account_status(&mut self, arrivals: &mut Vec<Arrival>) -> String {
         let account = self.account();
-        let kind = *self.random.pick(&["suspend", "activate", "activate", "activate"]);
         let issuer = self.issuer(account);
-        self.line(kind, &self.world.accounts[account].name, &issuer, &[])
+        let name = &self.world.accounts[account].name;
+        if self.random.chance(200) {
+            return self.line("activate", name, &issuer, &[]);
+        }
+        let suspension = self.line("suspend", name, &issuer, &[]);
+        self.at += i64::try_from(self.random.between(1, 3 * 86_400_000)).unwrap_or(1);
+        self.id.push_str("-end");
+        arrivals.push(Arrival { at: self.at, line: self.line("activate", name, &issuer, &[]).into_bytes() });
+        suspension
     }
 
     fn nonsense(&mut self) -> String {

@@ -10,8 +10,11 @@ mod lines;
 mod tariffs;
 mod world;
 
+use super::{Parameters, files};
 use crate::generator::random::Random;
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
 use world::World;
 
 /// 20 February 2026, 00:00 UTC, in milliseconds since 1970: the first record.
@@ -59,6 +62,31 @@ pub fn generate(seed: u64, records: u64) -> Traffic {
     steps.splice(change_at..change_at, mend);
     steps.push(Step::Recycle);
     Traffic { reference: world.yaml(Edition::First), steps }
+}
+
+/// Writes the stream as files: up to the change of reference data, and after it. Recycling has no file.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(super) fn write(parameters: &Parameters, directory: &Path) -> io::Result<()> {
+    let traffic = generate(parameters.seed, parameters.records);
+    files::create(directory, "rating.yaml")?.write_all(traffic.reference.as_bytes())?;
+    let mut usage = files::create(directory, "usage.jsonl")?;
+    for step in &traffic.steps {
+        match step {
+            Step::Line(line) => {
+                usage.write_all(line)?;
+                usage.write_all(b"\n")?;
+            }
+            Step::Replace(reference) => {
+                files::create(directory, "rating-2.yaml")?.write_all(reference.as_bytes())?;
+                usage.flush()?;
+                usage = files::create(directory, "usage-2.jsonl")?;
+            }
+            Step::Recycle => {}
+        }
+    }
+    usage.flush()
 }
 
 /// A moment of the stream's time.

@@ -9,7 +9,8 @@ use crate::generator::record::time_text;
 use std::fmt::Write as _;
 
 /// Zones of one grade and prefix length share nothing that a record could match.
-pub(super) const ZONES: [(&str, &str); 12] = [
+pub(super) const ZONES: [(&str, &str); 13] = [
+    ("nowhere", "{ networks: [999] }"),
     ("uk", "{ networks: [234, 235] }"),
     ("fr", "{ networks: [208] }"),
     ("us", "{ networks: [310, 311] }"),
@@ -209,6 +210,8 @@ fn master(name: String, currency: &'static str, random: &mut Random) -> Tariff {
     let mut versions = Vec::new();
     for (index, from) in starts.into_iter().enumerate() {
         let mut rates = Vec::new();
+        // A mark-up needs a price that it adds to.
+        rates.push(("{ service: data, zone: nowhere, price: 1/MB }".to_owned(), Edition::First, Edition::Second));
         for shape in &shapes {
             if index > 0 && random.chance(40) {
                 continue;
@@ -271,10 +274,11 @@ fn shapes(service: &'static Service, random: &mut Random) -> Vec<Shape> {
 }
 
 fn shape(service: &'static Service, matching: String, random: &mut Random) -> Shape {
+    let size = *random.pick(service.sizes);
     let kind = match random.below(100) {
         0..55 => Kind::Unit,
         55..70 => Kind::Tiers(*random.pick(service.tiers)),
-        70..80 => Kind::Package(*random.pick(service.sizes)),
+        70..80 => Kind::Package(size),
         80..94 => Kind::Bands,
         94..98 => Kind::Blocked,
         _ => Kind::BlockedForEver,

@@ -2,7 +2,7 @@
 
 use super::bundles::{Bundle, random_bundles};
 use super::tariffs::{CURRENCIES, Tariff, ZONES, random_tariffs};
-use super::{Edition, moment, push_field};
+use super::{DAY_MS, Edition, START_MS, moment, push_field};
 use crate::generator::random::Random;
 use crate::generator::record::time_text;
 use std::fmt::Write as _;
@@ -144,7 +144,10 @@ impl World {
                 continue;
             }
             let mut text = format!("{{ bundle: {}", bundle.name);
-            let date = time_text(moment(random) - 10 * 86_400_000);
+            // Before the first change, so that the endpoint or its plan is still there.
+            let is_early = bundle.for_one_endpoint || !may_be_for_endpoints;
+            let date = if is_early { START_MS - some_ms(random, 10) } else { moment(random) - some_ms(random, 10) };
+            let date = time_text(date);
             let is_dated = bundle.needs_date || random.chance(300);
             push_field(&mut text, "at", is_dated.then_some(&*date));
             if bundle.for_one_endpoint {
@@ -181,7 +184,7 @@ impl World {
         }
         push_field(&mut common, "mode", random.chance(300).then_some("prepaid"));
         push_field(&mut common, "time_zone", random.chance(400).then_some(*random.pick(&ZONES_OF_TIME)));
-        push_field(&mut first, "status", random.chance(50).then_some("suspended"));
+        push_field(&mut first, "status", random.chance(20).then_some("suspended"));
         push_field(
             &mut common,
             "sponsors",
@@ -204,17 +207,22 @@ impl World {
 
     fn account_changes(&self, position: usize, random: &mut Random) -> Vec<String> {
         let account = &self.accounts[position];
-        let mut moments: Vec<i64> = (0..random.below(5).saturating_sub(1)).map(|_| moment(random)).collect();
-        moments.sort_unstable();
-        moments.dedup();
+        let moments = moments_of_change(random);
         let mut changes = Vec::new();
         for from in moments {
             let mut text = format!("{{ from: {}", time_text(from));
             match random.below(7) {
                 0 | 1 => push_field(&mut text, "parent", self.other_parent(position, random).as_deref()),
                 2 => push_field(&mut text, "tariff", Some(&self.tariff(account.currency, random))),
-                3 => push_field(&mut text, "status", Some("suspended")),
-                4 => push_field(&mut text, "status", Some(if random.chance(80) { "closed" } else { "active" })),
+                3 => {
+                    changes.push(format!("{text}, status: suspended }}"));
+                    text = format!("{{ from: {}, status: active", time_text(from + some_ms(random, 4)));
+                }
+                4 if random.chance(80) => {
+                    // Nothing changes after that.
+                    changes.push(text + ", status: closed }");
+                    return changes;
+                }
                 5 if account.kind == Kind::Reseller => {
                     push_field(&mut text, "default_customer_tariff", Some(&self.tariff(account.currency, random)));
                 }
@@ -248,7 +256,7 @@ impl World {
                 push_field(&mut common, "plan", Some(&plan));
             }
             push_field(&mut first, "group", random.chance(30).then_some("none"));
-            let active = random.chance(100).then(|| time_text(moment(random)));
+            let active = random.chance(100).then(|| time_text(START_MS + some_ms(random, 6)));
             push_field(&mut common, "active", active.as_deref());
             let changes = self.endpoint_changes(position, random);
             let _ = write!(common, ", changes: [{}]", changes.join(", "));
@@ -276,9 +284,7 @@ impl World {
     fn endpoint_changes(&self, position: usize, random: &mut Random) -> Vec<String> {
         let endpoint = &self.endpoints[position];
         let mut customer = endpoint.customer;
-        let mut moments: Vec<i64> = (0..random.below(5).saturating_sub(1)).map(|_| moment(random)).collect();
-        moments.sort_unstable();
-        moments.dedup();
+        let moments = moments_of_change(random);
         let mut changes = Vec::new();
         for (number, from) in moments.into_iter().enumerate() {
             let mut text = format!("{{ from: {}", time_text(from));
@@ -291,8 +297,10 @@ impl World {
                     let plan = if endpoint.has_plan { self.plan(customer, false, random) } else { "~".to_owned() };
                     push_field(&mut text, "plan", Some(&plan));
                 }
-                2 => push_field(&mut text, "status", Some("inactive")),
-                3 => push_field(&mut text, "status", Some("active")),
+                2 | 3 => {
+                    changes.push(format!("{text}, status: inactive }}"));
+                    text = format!("{{ from: {}, status: active", time_text(from + some_ms(random, 4)));
+                }
                 4 => push_field(&mut text, "imsi", Some(&format!("\"00101{:010}\"", 1000 * (position + 1) + number))),
                 _ => {
                     let plan = if random.chance(300) { "~".to_owned() } else { self.plan(customer, false, random) };
@@ -341,6 +349,22 @@ impl World {
         }
         text
     }
+}
+
+/// None to three moments, ascending, far enough apart for what begins at one to end before the next.
+fn moments_of_change(random: &mut Random) -> Vec<i64> {
+    let mut next = START_MS;
+    let mut moments = Vec::new();
+    for _ in 0..random.below(5).saturating_sub(1) {
+        next += 5 * 86_400_000 + some_ms(random, 20);
+        moments.push(next);
+    }
+    moments
+}
+
+/// Up to this many days, in milliseconds.
+fn some_ms(random: &mut Random, days: u64) -> i64 {
+    i64::try_from(1 + random.below(days * DAY_MS)).unwrap_or(1)
 }
 
 /// The bundle that a grant's text names.
