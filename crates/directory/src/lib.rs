@@ -5,6 +5,7 @@ mod diagnostic;
 mod load;
 pub mod model;
 mod read;
+mod schema;
 pub mod snapshot;
 mod source;
 mod validate;
@@ -16,4 +17,5 @@ pub use diagnostic::{
     render_all, to_json,
 };
 pub use load::{Grant, Input, InputKind, Loaded, load};
+pub use schema::json_schema;
 pub use source::{FileId, Location, SourceFile, Sources, Span, TooLarge};

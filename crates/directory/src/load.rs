@@ -161,3 +161,42 @@ fn hash_of(inputs: &[Input]) -> u64 {
     }
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml::{Node, Value};
+
+    const EVERYTHING: &str = include_str!("../tests/data/everything.yaml");
+
+    fn values(node: &Node<'_>, found: &mut Vec<Span>) {
+        match &node.value {
+            Value::Scalar(_) => found.push(node.span),
+            Value::List(items) => items.iter().for_each(|item| values(item, found)),
+            Value::Map(entries) => entries.iter().for_each(|entry| values(&entry.value, found)),
+            Value::Broken => {}
+        }
+    }
+
+    fn load_text(text: String) -> Result<Loaded, Refused> {
+        load(vec![Input { name: "rating.yaml".into(), bytes: text.into_bytes(), kind: InputKind::Yaml }])
+    }
+
+    /// Every value in turn becomes a list of lists, which none of them can be: it has to be refused where it stands.
+    #[test]
+    fn every_value_broken_in_turn_is_reported_at_its_place() {
+        let mut sources = Sources::new();
+        let file = sources.add("everything.yaml", EVERYTHING).unwrap();
+        let mut found = Vec::new();
+        values(&yaml::parse(&sources, file, &mut Diagnostics::new()).unwrap(), &mut found);
+        assert!(found.len() > 150, "{}", found.len());
+        for span in found {
+            let broken = format!("{}[[]]{}", &EVERYTHING[..span.start as usize], &EVERYTHING[span.end as usize..]);
+            let value = sources.text(span);
+            let line = sources.location(span).line;
+            let Err(refused) = load_text(broken) else { panic!("line {line}: {value} may be a list") };
+            let is_there = |d: &Diagnostic| d.span.is_some_and(|s| (span.start..span.start + 2).contains(&s.start));
+            assert!(refused.diagnostics.iter().any(is_there), "line {line}: {value} is not blamed:\n{refused}");
+        }
+    }
+}

@@ -150,8 +150,13 @@ impl Sources {
         let offset = file.line_starts[first] as usize;
         let end = file.line_range(last).end.max(offset);
         let text = &file.text[offset..end];
-        let start_in = (span.start as usize - offset).min(text.len());
-        let end_in = (span.end as usize - offset).clamp(start_in, text.len());
+        // Spans come from the parser's marks; one inside a character must not make showing an error fail.
+        let whole = |at: u32| {
+            let at = (at as usize).saturating_sub(offset).min(text.len());
+            (0..=at).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+        };
+        let start_in = whole(span.start);
+        let end_in = whole(span.end).max(start_in);
         (Excerpt { first_line: first + 1, text }, start_in..end_in)
     }
 }

@@ -88,3 +88,31 @@ fn the_hash_follows_the_texts_only() {
     assert_ne!(hash("a", text), hash("a", &format!("{text}\n")));
     assert_eq!(hash("a", text), 1605938226744634166, "a value that stays the same on every machine");
 }
+
+/// Bulk endpoints load in time that grows with their number only; `--nocapture` shows how long it took.
+#[test]
+fn a_hundred_thousand_endpoints_load() {
+    let mut yaml_text = String::from(
+        "format: rater/v1\n\
+         tariffs: { retail: { currency: GBP, versions: [{ from: 2026-01-01T00:00:00Z, rates: [{ service: data, price: 0.15/MB }] }] } }\n\
+         accounts:\n  northstar: { kind: operator, currency: GBP }\n",
+    );
+    let mut csv = String::from("endpoint,customer,imsi,iccid,msisdn,group,active,plan_tariff\n");
+    for customer in 0..1000 {
+        yaml_text +=
+            &format!("  c{customer}: {{ kind: customer, parent: northstar, currency: GBP, tariff: retail }}\n");
+    }
+    for endpoint in 0..100_000 {
+        let plan = if endpoint % 2 == 0 { "retail" } else { "" };
+        csv += &format!(
+            "meter-{endpoint},c{},00101{endpoint:010},8944{endpoint:015},4477{endpoint:08},,2026-01-01T00:00:00Z,{plan}\n",
+            endpoint % 1000
+        );
+    }
+    let csv = Input { name: "endpoints.csv".into(), bytes: csv.into(), kind: InputKind::EndpointCsv };
+    let started = std::time::Instant::now();
+    let loaded = loaded(vec![yaml(&yaml_text), csv]);
+    println!("loaded in {:?}", started.elapsed());
+    assert_eq!(loaded.snapshot.endpoint_count(), 100_000);
+    assert_eq!(loaded.model.accounts.len(), 1001);
+}

@@ -9,6 +9,8 @@ pub(crate) struct Shape {
     /// What it is, in messages and in the schema.
     pub(crate) name: &'static str,
     pub(crate) keys: &'static [Key],
+    /// The form of values under keys of the writer's own choosing, where such keys stand beside the known ones.
+    pub(crate) others: Option<Form>,
     /// Keys that are understood and refused, with the reason.
     pub(crate) unsupported: &'static [(&'static str, &'static str)],
 }
@@ -68,7 +70,7 @@ const fn optional(name: &'static str, form: Form, text: &'static str) -> Key {
 }
 
 const fn shape(name: &'static str, keys: &'static [Key]) -> Shape {
-    Shape { name, keys, unsupported: &[] }
+    Shape { name, keys, others: None, unsupported: &[] }
 }
 
 pub(crate) static FILE: Shape = shape(
@@ -106,6 +108,7 @@ pub(crate) static TARIFF: Shape = Shape {
         optional("codes", Form::Map(&Form::Text), "ledger and tax codes copied onto charges"),
         required("versions", Form::List(&Form::Object(&VERSION)), "ascending; each holds until the next"),
     ],
+    others: None,
     unsupported: &[("commitment", COMMITMENT)],
 };
 
@@ -125,6 +128,7 @@ pub(crate) static VERSION: Shape = Shape {
         optional("cap", Form::Money, "most that is charged per calendar month on an edge"),
         required("rates", Form::List(&Form::Object(&RATE)), "prices; the most specific one that matches applies"),
     ],
+    others: None,
     unsupported: &[("commitment", COMMITMENT)],
 };
 
@@ -162,6 +166,7 @@ pub(crate) static RATE: Shape = Shape {
         optional("free", Form::Quantity, "free units of the scope; default 0"),
         optional("connect", Form::Money, "once per session, if a unit is priced; default 0"),
     ],
+    others: None,
     unsupported: &[("volume_tiers", VOLUME), ("tier_mode", VOLUME), ("volume", VOLUME)],
 };
 
@@ -203,7 +208,12 @@ pub(crate) static ALIAS: Shape = shape(
 );
 
 /// Beside `from`, the keys are names of services.
-pub(crate) static MARKUP: Shape = shape("markup", &[required("from", Form::Time, "first moment")]);
+pub(crate) static MARKUP: Shape = Shape {
+    name: "markup",
+    keys: &[required("from", Form::Time, "first moment")],
+    others: Some(Form::Price),
+    unsupported: &[],
+};
 
 const RENEWAL: &str = "a bundle that renews is not supported yet";
 const ROLL_OVER: &str = "roll-over of allowances is not supported yet";
@@ -222,6 +232,7 @@ pub(crate) static BUNDLE: Shape = Shape {
         optional("warn_at", Form::List(&Form::Percent), "thresholds that notify once each; default 100 %"),
         required("elements", Form::List(&Form::Object(&ELEMENT)), "allowances"),
     ],
+    others: None,
     unsupported: &[("iterations", RENEWAL), ("renews_on", RENEWAL), ("roll_over", ROLL_OVER), ("rollover", ROLL_OVER)],
 };
 
@@ -274,6 +285,7 @@ pub(crate) static ACCOUNT: Shape = Shape {
         GRANTS,
         optional("changes", Form::List(&Form::Object(&ACCOUNT_CHANGE)), "what holds from a moment on"),
     ],
+    others: None,
     unsupported: &[
         ("pots", "a credit pot is not supported yet"),
         ("credit_limit", "the limit of a postpaid account is not supported yet"),
@@ -293,6 +305,7 @@ pub(crate) static ACCOUNT_CHANGE: Shape = Shape {
         optional("subscription_types", Form::OrNothing(&Form::List(&Form::Text)), "new list, or `~` for anything"),
         optional("properties", Form::Map(&Form::Text), "in place of all earlier ones"),
     ],
+    others: None,
     unsupported: &[
         ("currency", "a change of an account's currency is not possible"),
         ("mode", "a change between prepaid and postpaid is not supported yet"),
@@ -338,3 +351,40 @@ pub(crate) static ENDPOINT_CHANGE: Shape = shape(
         optional("group", Form::Name, "new group"),
     ],
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collect(shape: &'static Shape, keys: &mut Vec<(&'static str, &'static str)>) {
+        for key in shape.keys {
+            keys.push((shape.name, key.name));
+            collect_form(&key.form, keys);
+        }
+    }
+
+    fn collect_form(form: &'static Form, keys: &mut Vec<(&'static str, &'static str)>) {
+        match form {
+            Form::List(inner) | Form::Map(inner) | Form::OrNothing(inner) => collect_form(inner, keys),
+            Form::Object(shape) => collect(shape, keys),
+            Form::Either(forms) => forms.iter().for_each(|form| collect_form(form, keys)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_key_is_described_in_the_contract() {
+        let contract = include_str!("../../../../docs/reference-data.md");
+        let contract = contract.split("# Input").next().unwrap_or_default();
+        let mut keys = Vec::new();
+        collect(&FILE, &mut keys);
+        assert!(keys.len() > 80, "{}", keys.len());
+        for (shape, key) in keys {
+            let is_word = |at: usize| {
+                let edge = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '_');
+                edge(contract[..at].chars().next_back()) && edge(contract[at + key.len()..].chars().next())
+            };
+            assert!(contract.match_indices(key).any(|(at, _)| is_word(at)), "{shape}: {key} is not described");
+        }
+    }
+}

@@ -128,9 +128,9 @@ impl<'s> Seen<'s> {
         self.large.get(key).copied()
     }
 
-    fn add(&mut self, key: &Cow<'s, str>, span: Span) {
+    fn add(&mut self, key: Cow<'s, str>, span: Span) {
         if !self.large.is_empty() {
-            self.large.insert(key.clone(), span);
+            self.large.insert(key, span);
         }
     }
 }
@@ -200,8 +200,7 @@ impl<'s> Builder<'s, '_> {
 
     fn syntax(&mut self, index: usize, info: &str) {
         let start = self.places.byte(index);
-        let whole = self.base + self.text.len();
-        let end = (start as usize + 1).min(whole) as u32;
+        let end = self.places.byte(index.saturating_add(1));
         let span = Span { file: self.places.file, start, end: end.max(start) };
         let (code, message) = match info {
             // The parser looks anchors up itself; an unknown one is no better than a known one.
@@ -292,7 +291,7 @@ impl<'s> Builder<'s, '_> {
                 None => *key = Some(accept_key(node, entries, seen, self.errors)),
                 Some(key) if key.refused => {}
                 Some(Key { text, span, .. }) => {
-                    seen.add(&text, span);
+                    seen.add(text.clone(), span);
                     entries.push(Entry { key: text, key_span: span, value: node });
                 }
             },
