@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use directory::{Input, InputKind, Loaded, load};
-use rating::Timestamp;
+use rating::rate::PricingSpec;
+use rating::{Plmn, RateChoice, Timestamp, UsageRecord};
 
 fn yaml(text: &str) -> Input {
     Input { name: "rating.yaml".into(), bytes: text.into(), kind: InputKind::Yaml }
@@ -78,6 +79,93 @@ fn every_key_is_accepted() {
     assert!(moments.is_sorted());
     assert_eq!(moments[0], Timestamp::EPOCH);
     assert_eq!(Some(moments[4]), Timestamp::parse("2026-03-01T00:00:00Z"), "a plan's grants begin with the plan");
+}
+
+fn record(endpoint: &str, service: &str, at: &str) -> UsageRecord {
+    UsageRecord {
+        id: "r".into(),
+        source: "file".into(),
+        service: service.into(),
+        quantity: 1,
+        unit: rating::unit_of_service(service),
+        event_time: Timestamp::parse(at).unwrap(),
+        imsi: None,
+        iccid: None,
+        msisdn: None,
+        endpoint_id: Some(endpoint.into()),
+        account_id: None,
+        network: Plmn::parse("234-15"),
+        destination: None,
+        direction: None,
+        apn: None,
+        rat: None,
+        session_id: None,
+        rating_group: None,
+        sponsor: None,
+        subscription_type: None,
+    }
+}
+
+/// `payer tariff zone price` of every level, lowest first.
+fn levels(loaded: &Loaded, usage: &UsageRecord) -> Vec<String> {
+    let lineage = loaded.snapshot.lineage_for(usage).unwrap();
+    lineage
+        .edges()
+        .map(|level| {
+            let payer = &level.edge.payer;
+            match level.rate_for(usage) {
+                RateChoice::Rate(rate) => {
+                    let pricing = match &rate.spec.pricing {
+                        PricingSpec::Unit(price) => format!("{}/{}", price.price(), price.per_units()),
+                        PricingSpec::Bands(bands) => format!("{} bands", bands.len()),
+                        PricingSpec::Tiers(tiers) => format!("{} tiers", tiers.len()),
+                        PricingSpec::Package { size, price } => format!("{price} for {size}"),
+                        PricingSpec::Blocked => "blocked".to_owned(),
+                    };
+                    format!("{payer} {} {} {pricing}", rate.tariff_id, rate.zone())
+                }
+                RateChoice::NoTariff => format!("{payer} free"),
+                RateChoice::Missing(reason) => format!("{payer} {}", reason.name()),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn what_was_written_is_what_rates() {
+    let loaded = loaded(vec![yaml(EVERYTHING)]);
+    let check = |usage: UsageRecord, expected: &[&str]| assert_eq!(levels(&loaded, &usage), expected);
+    // Before the plan of meter-1 may be used it has to be active; from then on it is level 0.
+    check(
+        record("meter-1", "voice", "2026-01-15T00:00:00Z"),
+        &["acme/meter-1 retail root 0.1/60", "acme retail root 0.1/60", "alpha no_rate"],
+    );
+    // acme has moved below beta, and pays by an alias of an alias: 0.10 a minute + 0.01 a minute from February on.
+    check(
+        record("meter-2", "voice", "2026-02-01T00:00:00Z"),
+        &["acme plus-plus root 0.11/60", "beta plus root 0.1/60", "alpha no_rate"],
+    );
+    // MB are 1024 x 1024 octets in `retail`, and 100 KB are 100,000 octets in `euro`.
+    let provisioning = UsageRecord { rating_group: Some(2), ..record("meter-2", "data", "2026-02-01T00:00:00Z") };
+    check(
+        provisioning,
+        &["acme plus-plus root 0.04/1048576", "beta plus root 0.05/1048576", "alpha euro root 0.1/100000"],
+    );
+    let packages = record("meter-2", "data", "2026-03-01T00:00:00Z");
+    check(
+        packages,
+        &["acme plus-plus uk-15 0.50 for 10485760", "beta plus uk-15 0.50 for 10485760", "alpha euro root 0.1/100000"],
+    );
+    let mobile =
+        UsageRecord { destination: Some("447700".into()), ..record("meter-2", "voice", "2026-01-15T00:00:00Z") };
+    check(mobile, &["acme retail uk-mobile 3 bands", "alpha no_rate"]);
+    // The IMSI of meter-3 is meter-4's from February on.
+    let by_imsi =
+        |at: &str| UsageRecord { endpoint_id: None, imsi: Some("001010000000003".into()), ..record("", "sms", at) };
+    let holder =
+        |at: &str| loaded.snapshot.lineage_for(&by_imsi(at)).map(|lineage| lineage.endpoint.unwrap_or("").to_owned());
+    assert_eq!(holder("2026-01-31T23:59:59Z").as_deref(), Ok("meter-3"));
+    assert_eq!(holder("2026-02-01T00:00:00Z").as_deref(), Ok("meter-4"));
 }
 
 #[test]
