@@ -83,7 +83,7 @@ impl Diagnostic {
 /// Most errors kept of one load. A file of a million wrong lines is wrong in one way; the rest is only counted.
 pub const MAX_DIAGNOSTICS: usize = 1000;
 
-/// The errors of one load, in the order of files and lines once [`sorted`](Diagnostics::sort).
+/// The errors of one load, in the order of files and lines once sorted.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
