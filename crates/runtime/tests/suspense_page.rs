@@ -1,6 +1,6 @@
 //! docs/suspense.md says what the code says: its table is written from [`SuspenseReason::ALL`].
 //!
-//! `UPDATE_DOCS=1 cargo test -p rater-runtime --test suspense_page` writes it.
+//! `RATER_UPDATE=1 cargo test -p rater-runtime --test suspense_page` writes it.
 
 use rating::SuspenseReason;
 use std::collections::BTreeSet;
@@ -39,11 +39,12 @@ fn rewritten(page: &str, tables: &str) -> String {
 fn the_page_says_what_the_code_says() {
     let written = fs::read_to_string(page()).expect("docs/suspense.md");
     let expected = rewritten(&written, &tables(SuspenseReason::ALL));
-    if std::env::var_os("UPDATE_DOCS").is_some() {
+    if std::env::var_os("RATER_UPDATE").is_some() {
+        assert!(std::env::var_os("CI").is_none(), "pages are not updated in CI");
         fs::write(page(), expected).expect("docs/suspense.md can be written");
         return;
     }
-    assert_eq!(written, expected, "docs/suspense.md is out of date; UPDATE_DOCS=1 writes it");
+    assert_eq!(written, expected, "docs/suspense.md is out of date; RATER_UPDATE=1 writes it");
 }
 
 #[test]
