@@ -3,6 +3,9 @@
 //! An id costs 16 bytes in a table that is at most 7/8 full (18 to 37 bytes an id, as the table doubles). The key is the low half
 //! of the identity hash; the value packs 40 bits of payload hash with the hour of the event. Two ids with the same key differ
 //! in payload and so land in suspense as a conflict, never in silence.
+//!
+//! Memory is bounded by moving identities out: a runtime takes them away ([`Duplicates::take_all`]), keeps them elsewhere, and from
+//! then on says with each record what it kept under its key.
 
 use hashbrown::HashMap;
 use rating::Timestamp;
@@ -33,20 +36,34 @@ pub struct Duplicates {
     added: Vec<(u64, u64)>,
 }
 
+/// The key under which an identity is remembered.
+pub fn short_key(key: u128) -> u64 {
+    key as u64
+}
+
+/// The hour of the event, counted from 1970, in a remembered value: what it is forgotten by.
+pub fn hour_of(value: u64) -> i64 {
+    (value & ((1 << HOUR_BITS) - 1)) as i64
+}
+
 impl Duplicates {
     /// Remembers identities for a number of hours behind the clock of ticks; `None` remembers all.
     pub fn new(window_hours: Option<u32>) -> Duplicates {
         Duplicates { window_hours, ..Duplicates::default() }
     }
 
-    /// Decides about one identity and remembers it if it is new.
-    pub fn admit(&mut self, key: u128, payload: u64, event_time: Timestamp) -> Admission {
+    /// Decides about one identity and remembers it if it is new. `kept` is what was taken away earlier under the same
+    /// [`short_key`].
+    pub fn admit(&mut self, key: u128, payload: u64, event_time: Timestamp, kept: Option<u64>) -> Admission {
         let hour = event_time.millis().div_euclid(HOUR_MS);
         if self.horizon_hour().is_some_and(|horizon| hour < horizon) {
             return Admission::TooLate;
         }
         let packed = (payload << HOUR_BITS) | (u64::try_from(hour).unwrap_or(0) & ((1 << HOUR_BITS) - 1));
-        let short = key as u64;
+        let short = short_key(key);
+        if let Some(kept) = kept {
+            return if kept >> HOUR_BITS == packed >> HOUR_BITS { Admission::Duplicate } else { Admission::Conflict };
+        }
         match self.seen.entry(short) {
             hashbrown::hash_map::Entry::Occupied(known) if *known.get() >> HOUR_BITS == packed >> HOUR_BITS => {
                 Admission::Duplicate
@@ -65,7 +82,7 @@ impl Duplicates {
         self.clock = Some(self.clock.map_or(instant, |clock| clock.max(instant)));
         if let Some(horizon) = self.horizon_hour().filter(|horizon| *horizon > self.swept_hour) {
             self.swept_hour = horizon;
-            self.seen.retain(|_, packed| (*packed & ((1 << HOUR_BITS) - 1)) as i64 >= horizon);
+            self.seen.retain(|_, packed| hour_of(*packed) >= horizon);
         }
     }
 
@@ -86,6 +103,11 @@ impl Duplicates {
     /// Takes what was remembered since the last call: what a commit has to write down.
     pub fn take_added(&mut self) -> Vec<(u64, u64)> {
         std::mem::take(&mut self.added)
+    }
+
+    /// Takes everything away that is remembered: (short key, value) in no particular order.
+    pub fn take_all(&mut self) -> Vec<(u64, u64)> {
+        self.seen.drain().collect()
     }
 
     /// Puts back what a commit wrote down.

@@ -1,1 +1,20 @@
-//! Wire formats and the runtimes that move batches and commit.
+//! Wire formats and the runtimes that move batches and commit. What a tariff means is not known here.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`wire`] | Avro, JSON lines and CSV, in and out |
+//! | [`engine`] | one batch through all steps, on several threads, in the order of the input |
+//! | [`state`] | account state as bytes, and the local store |
+//! | [`embedded`] | files in, files out, one commit after the other |
+//! | [`session`] | the same in memory, for scenarios and quotes |
+//! | [`explain`] | why an amount is what it is |
+//! | [`summary`] | what was charged per level, payer and payee |
+
+pub mod embedded;
+pub mod engine;
+pub mod explain;
+mod grants;
+pub mod session;
+pub mod state;
+pub mod summary;
+pub mod wire;

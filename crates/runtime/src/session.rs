@@ -2,11 +2,11 @@
 //!
 //! It moves the same batches through the same engine as [`crate::embedded`], and puts out JSON lines.
 
-use crate::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, OpenSuspense, Retry};
+use crate::engine::{BatchInput, BatchOutput, Engine, EngineError, EngineSettings, Intent, OpenSuspense, Retry};
 use crate::grants::{self, grant_lines};
 use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
 use directory::Loaded;
-use pipeline::{ControlMismatch, Entry, IntakeRules};
+use pipeline::{Entry, IntakeRules};
 use rating::{AccountId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,7 +49,7 @@ impl Session {
     ///
     /// # Errors
     /// A control total that does not balance.
-    pub fn start(loaded: &Loaded, settings: &Settings) -> Result<(Session, BatchOutput), ControlMismatch> {
+    pub fn start(loaded: &Loaded, settings: &Settings) -> Result<(Session, BatchOutput), EngineError> {
         let rules = IntakeRules {
             default_source: settings.default_source.as_str().into(),
             latest_event: settings.latest_event,
@@ -67,7 +67,7 @@ impl Session {
     ///
     /// # Errors
     /// A control total that does not balance.
-    pub fn new(loaded: &Loaded, settings: &Settings) -> Result<Session, ControlMismatch> {
+    pub fn new(loaded: &Loaded, settings: &Settings) -> Result<Session, EngineError> {
         Session::start(loaded, settings).map(|(session, _)| session)
     }
 
@@ -75,7 +75,7 @@ impl Session {
     ///
     /// # Errors
     /// A control total that does not balance.
-    pub fn feed(&mut self, input: &str, lines: &[u8]) -> Result<BatchOutput, ControlMismatch> {
+    pub fn feed(&mut self, input: &str, lines: &[u8]) -> Result<BatchOutput, EngineError> {
         let mut records = RawBatch::default();
         for (line, place) in lines.split(|byte| *byte == b'\n').zip(1..) {
             if !line.trim_ascii().is_empty() {
@@ -95,7 +95,7 @@ impl Session {
         decoder: &Decoder,
         input: &str,
         retries: &[Retry],
-    ) -> Result<BatchOutput, ControlMismatch> {
+    ) -> Result<BatchOutput, EngineError> {
         let output = self.engine.process(BatchInput { records, decoder, input, retries })?;
         for open in &output.open {
             self.open.insert(self.next_suspense, open.clone());
@@ -108,7 +108,7 @@ impl Session {
     ///
     /// # Errors
     /// A control total that does not balance.
-    pub fn recycle(&mut self) -> Result<BatchOutput, ControlMismatch> {
+    pub fn recycle(&mut self) -> Result<BatchOutput, EngineError> {
         let waiting = std::mem::take(&mut self.open);
         let mut records = RawBatch::default();
         let mut retries = Vec::with_capacity(waiting.len());
@@ -124,13 +124,13 @@ impl Session {
     ///
     /// # Errors
     /// A control total that does not balance.
-    pub fn replace_reference(&mut self, loaded: &Loaded) -> Result<BatchOutput, ControlMismatch> {
+    pub fn replace_reference(&mut self, loaded: &Loaded) -> Result<BatchOutput, EngineError> {
         let encoder = Encoder::new(OutputFormat::JsonLines, &loaded.version());
         self.engine.replace_reference(loaded.snapshot.clone(), encoder)?;
         self.grant(loaded)
     }
 
-    fn grant(&mut self, loaded: &Loaded) -> Result<BatchOutput, ControlMismatch> {
+    fn grant(&mut self, loaded: &Loaded) -> Result<BatchOutput, EngineError> {
         let new: Vec<_> = loaded.grants.iter().filter(|grant| !self.granted.contains(&grant.command_id)).collect();
         let records = grant_lines(&new, &loaded.snapshot);
         let retries = vec![Retry { intent: Intent::Admitted, attempt: 0 }; records.len()];

@@ -1,5 +1,6 @@
 //! Why a run stops.
 
+use crate::engine::EngineError;
 use crate::state::StoreError;
 use crate::wire::InputError;
 use pipeline::ControlMismatch;
@@ -30,6 +31,8 @@ pub enum RunError {
     Unfinished(Box<str>),
     /// The state store.
     Store(StoreError),
+    /// Record ids on the disk.
+    Ids(std::io::Error),
     /// Control totals do not balance; nothing of the batch was committed.
     Control(ControlMismatch),
     /// The writing thread has stopped; its own error says why.
@@ -53,6 +56,7 @@ impl fmt::Display for RunError {
             }
             RunError::Unfinished(name) => write!(f, "\"{name}\" was interrupted and has to be finished first, unchanged"),
             RunError::Store(error) => error.fmt(f),
+            RunError::Ids(error) => write!(f, "record ids: {error}"),
             RunError::Control(mismatch) => mismatch.fmt(f),
             RunError::WriterStopped => f.write_str("the writing thread has stopped"),
         }
@@ -64,6 +68,15 @@ impl std::error::Error for RunError {}
 impl From<StoreError> for RunError {
     fn from(error: StoreError) -> RunError {
         RunError::Store(error)
+    }
+}
+
+impl From<EngineError> for RunError {
+    fn from(error: EngineError) -> RunError {
+        match error {
+            EngineError::Control(mismatch) => RunError::Control(mismatch),
+            EngineError::Ids(error) => RunError::Ids(error),
+        }
     }
 }
 

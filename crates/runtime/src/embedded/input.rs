@@ -63,7 +63,7 @@ impl InputFile {
 }
 
 /// Opens an input for splitting.
-pub(super) fn open(path: &Path, format: InputFormat) -> Result<(Splitter<File>, Decoder), RunError> {
+pub(crate) fn open(path: &Path, format: InputFormat) -> Result<(Splitter<File>, Decoder), RunError> {
     let file = File::open(path).map_err(|error| RunError::File(path.to_owned(), error))?;
     Splitter::open(file, format).map_err(|error| RunError::Input(path.to_owned(), error))
 }

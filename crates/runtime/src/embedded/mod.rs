@@ -11,11 +11,12 @@ mod progress;
 
 pub use error::RunError;
 pub use input::InputFile;
+pub(crate) use input::open as open_input;
 pub use progress::{InputProgress, Progress};
 
 use crate::engine::{BatchInput, BatchOutput, Engine, EngineSettings, OpenSuspense, Retry, Intent};
 use crate::grants::grant_lines;
-use crate::state::{Commit, Store, Stored};
+use crate::state::{Commit, SealedIds, Store, Stored};
 use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
 use directory::Loaded;
 use output::{Order, Outputs};
@@ -27,12 +28,16 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 
 /// Name of the folder, within the outputs, that holds the state.
 const STATE_FOLDER: &str = ".rater";
+/// Name of the state store in it.
+const STATE_FILE: &str = "state.redb";
 /// Batches and outputs that may wait between two threads.
 const QUEUE: usize = 2;
 /// Records between two commits.
 const COMMIT_RECORDS: u64 = 65_536;
 /// A log of changes up to this size is never worth a checkpoint.
 const MIN_CHECKPOINT_BYTES: u64 = 16 << 20;
+/// Record ids kept in memory, 18 to 37 bytes each; more are moved to the disk.
+const MAX_IDS_IN_MEMORY: usize = 4 << 20;
 /// Things that wait and are tried again in one batch.
 const RECYCLE_BATCH: usize = 1024;
 
@@ -119,6 +124,21 @@ pub fn run(loaded: &Loaded, settings: &RunSettings, seen: &mut dyn FnMut(Seen<'_
     folder.report()
 }
 
+/// How far a folder has come; `None` if nothing was ever rated into it.
+///
+/// # Errors
+/// The store is in use or damaged.
+pub fn read_progress(folder: &Path) -> Result<Option<Progress>, RunError> {
+    let path = folder.join(STATE_FOLDER).join(STATE_FILE);
+    if !path.exists() {
+        return Ok(None);
+    }
+    match Store::open(&path)?.progress()? {
+        Some(bytes) => Ok(Some(Progress::read(&mut &*bytes).map_err(crate::state::StoreError::Corrupt)?)),
+        None => Ok(None),
+    }
+}
+
 /// An output folder at work.
 struct Folder {
     store: std::sync::Arc<Store>,
@@ -139,7 +159,7 @@ impl Folder {
     fn open(loaded: &Loaded, settings: &RunSettings) -> Result<Folder, RunError> {
         let state = settings.output.join(STATE_FOLDER);
         std::fs::create_dir_all(&state).map_err(|error| RunError::File(state.clone(), error))?;
-        let store = Store::open(&state.join("state.redb"))?;
+        let store = Store::open(&state.join(STATE_FILE))?;
         let mut progress = match store.progress()? {
             Some(bytes) => Progress::read(&mut &*bytes).map_err(crate::state::StoreError::Corrupt)?,
             None => Folder::first_commit(&store, settings)?,
@@ -168,6 +188,7 @@ impl Folder {
         if let Some(clock) = progress.clock {
             engine.restore_clock(clock);
         }
+        engine.use_sealed(SealedIds::open(&state, &progress.sealed_ids).map_err(RunError::Ids)?);
         engine.restore_summary(progress.summary.clone());
         Ok(Folder {
             store: store.into(),
@@ -197,6 +218,7 @@ impl Folder {
             totals: ControlTotals::default(),
             summary: crate::summary::Summary::default(),
             clock: None,
+            sealed_ids: Vec::new(),
             next_suspense: 1,
             open_suspense: 0,
             granted: Vec::new(),
@@ -396,6 +418,11 @@ impl Folder {
         let mut commit = std::mem::take(&mut self.uncommitted);
         commit.changes = self.engine.take_changes();
         commit.ids = self.engine.take_ids();
+        commit.ids_sealed = self.engine.seal_ids(MAX_IDS_IN_MEMORY)?;
+        if let Some(sealed) = self.engine.sealed() {
+            self.progress.sealed_ids = sealed.infos();
+            commit.obsolete = sealed.take_obsolete();
+        }
         self.log_bytes += commit.changes.len() as u64;
         if self.log_bytes > MIN_CHECKPOINT_BYTES.max(2 * self.checkpoint_bytes) {
             let parts = self.engine.checkpoint();

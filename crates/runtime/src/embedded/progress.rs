@@ -1,6 +1,6 @@
 //! How far an output folder has come: what a commit writes down and a start reads back.
 
-use crate::state::{Corrupt, Stored, record};
+use crate::state::{Corrupt, RunInfo, Stored, record};
 use crate::summary::{Row, RowKey, Summary};
 use pipeline::ControlTotals;
 use pipeline::totals::{LevelTotals, MoneyTotals};
@@ -26,6 +26,8 @@ pub struct Progress {
     pub summary: Summary,
     /// The clock of ticks.
     pub clock: Option<Timestamp>,
+    /// Record ids moved out of memory.
+    pub sealed_ids: Vec<RunInfo>,
     /// Number of the next thing that waits.
     pub next_suspense: u64,
     /// How many things wait.
@@ -75,6 +77,7 @@ record!(Progress {
     totals,
     summary,
     clock,
+    sealed_ids,
     next_suspense,
     open_suspense,
     granted,

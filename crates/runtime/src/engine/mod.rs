@@ -16,9 +16,12 @@ mod persist;
 mod rated;
 mod recycle;
 mod take;
+mod trace;
 
 pub use recycle::{Intent, OpenSuspense, Retry};
+pub use trace::{BundleCandidate, LegTrace, RateCandidate};
 
+use crate::state::SealedIds;
 use crate::summary::{EdgeSums, Summary};
 use crate::wire::{Decoder, Encoder, RawBatch};
 use directory::snapshot::Snapshot;
@@ -93,6 +96,32 @@ pub struct BatchInput<'b> {
     pub retries: &'b [Retry],
 }
 
+/// Why a batch cannot be processed.
+#[derive(Debug)]
+pub enum EngineError {
+    /// A control total does not balance.
+    Control(ControlMismatch),
+    /// Record ids that were moved to the disk cannot be read.
+    Ids(std::io::Error),
+}
+
+impl std::fmt::Display for EngineError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            EngineError::Control(mismatch) => mismatch.fmt(f),
+            EngineError::Ids(error) => write!(f, "record ids: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+impl From<ControlMismatch> for EngineError {
+    fn from(mismatch: ControlMismatch) -> EngineError {
+        EngineError::Control(mismatch)
+    }
+}
+
 /// Rating state and the facts it needs.
 #[derive(Debug)]
 pub struct Engine {
@@ -104,6 +133,7 @@ pub struct Engine {
     threads: usize,
     summary: Summary,
     forgotten: Timestamp,
+    sealed: Option<SealedIds>,
 }
 
 /// State of one group of owners, with the sums of what was charged on their edges since the summary was last folded.
@@ -136,16 +166,17 @@ impl Engine {
             threads: settings.threads.max(1),
             summary: Summary::default(),
             forgotten: Timestamp::EPOCH,
+            sealed: None,
         }
     }
 
     /// Takes a batch through all phases.
     ///
     /// # Errors
-    /// A control total that does not balance: the state is no longer to be trusted, nothing may be committed.
-    pub fn process(&mut self, batch: BatchInput<'_>) -> Result<BatchOutput, ControlMismatch> {
+    /// See [`EngineError`]: the state is no longer to be trusted, nothing may be committed.
+    pub fn process(&mut self, batch: BatchInput<'_>) -> Result<BatchOutput, EngineError> {
         let snapshot = self.snapshot.clone();
-        let mut stretches = take::take_in(batch, &self.rules, self.threads);
+        let mut stretches = take::take_in(batch, &self.rules, self.sealed.as_ref(), self.threads)?;
         let mut totals = ControlTotals::default();
         take::admit(&mut stretches, batch.retries, &mut self.duplicates, &mut totals);
         let guided = guided::guide_all(&stretches, batch.retries, &snapshot, self.threads);

@@ -1,7 +1,7 @@
 //! An engine's state as bytes: changes since the last commit, everything, and back.
 
-use super::{Engine, Owners, SHARDS};
-use crate::state::{Corrupt, Stored, read_text, write_text};
+use super::{Engine, EngineError, Owners, SHARDS};
+use crate::state::{Corrupt, SealedIds, Stored, read_text, write_text};
 use crate::summary::Summary;
 use crate::wire::Encoder;
 use directory::snapshot::Snapshot;
@@ -99,6 +99,28 @@ impl Engine {
             let number = |half: &[u8]| half.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
             (number(key), number(value))
         }));
+    }
+
+    /// Allows ids to be moved to the disk.
+    pub fn use_sealed(&mut self, sealed: SealedIds) {
+        self.sealed = Some(sealed);
+    }
+
+    /// Moves the record ids in memory to the disk if there are more than `limit`; returns whether it did. Those taken by
+    /// [`Engine::take_ids`] are then named by [`SealedIds::infos`] instead.
+    ///
+    /// # Errors
+    /// They cannot be written.
+    pub fn seal_ids(&mut self, limit: usize) -> Result<bool, EngineError> {
+        let Some(sealed) = self.sealed.as_mut().filter(|_| self.duplicates.len() > limit) else { return Ok(false) };
+        sealed.forget(self.duplicates.horizon().millis().div_euclid(3_600_000));
+        sealed.seal(self.duplicates.take_all()).map_err(EngineError::Ids)?;
+        Ok(true)
+    }
+
+    /// The ids on the disk.
+    pub fn sealed(&mut self) -> Option<&mut SealedIds> {
+        self.sealed.as_mut()
     }
 
     /// The clock of ticks.

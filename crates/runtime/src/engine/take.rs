@@ -1,6 +1,8 @@
 //! Decode, intake and admission.
 
-use super::{BatchInput, Intent, Retry};
+use super::{BatchInput, EngineError, Intent, Retry};
+use crate::state::SealedIds;
+use pipeline::duplicates::short_key;
 use pipeline::{
     Admission, ControlTotals, Duplicates, Fault, IntakeRules, Intaken, intake_command, intake_usage,
 };
@@ -40,21 +42,42 @@ pub(super) struct Stretch {
     /// Position of the first record in the batch.
     pub(super) first: usize,
     pub(super) taken: Vec<Taken>,
+    /// What was moved to the disk under each record's id; empty where nothing was moved.
+    kept: Vec<Option<u64>>,
     pub(super) verdicts: Vec<Verdict>,
 }
 
 /// Decodes and validates all records.
-pub(super) fn take_in(batch: BatchInput<'_>, rules: &IntakeRules, threads: usize) -> Vec<Stretch> {
+///
+/// # Errors
+/// Record ids on the disk cannot be read.
+pub(super) fn take_in(
+    batch: BatchInput<'_>,
+    rules: &IntakeRules,
+    sealed: Option<&SealedIds>,
+    threads: usize,
+) -> Result<Vec<Stretch>, EngineError> {
     let size = batch.records.len().div_ceil(threads).max(1);
     let firsts: Vec<usize> = (0..batch.records.len()).step_by(size).collect();
-    super::in_parallel(threads, firsts, |first| {
+    let sealed = sealed.filter(|sealed| !sealed.is_empty());
+    let stretches = super::in_parallel(threads, firsts, |first| {
         let last = (first + size).min(batch.records.len());
-        let taken = (first..last).map(|position| take(batch, position, rules)).collect();
-        Stretch { first, taken, verdicts: Vec::new() }
-    })
+        let taken: Vec<Taken> = (first..last).map(|position| take(batch, position, rules)).collect();
+        let kept = sealed.map(|sealed| taken.iter().map(|taken| look_up(taken, sealed)).collect());
+        Ok(Stretch { first, taken, kept: kept.transpose()?.unwrap_or_default(), verdicts: Vec::new() })
+    });
+    stretches.into_iter().collect::<Result<_, _>>().map_err(EngineError::Ids)
 }
 
-fn take(batch: BatchInput<'_>, position: usize, rules: &IntakeRules) -> Taken {
+fn look_up(taken: &Taken, sealed: &SealedIds) -> std::io::Result<Option<u64>> {
+    match taken {
+        Taken::Usage(intaken) => sealed.find(short_key(intaken.key)),
+        Taken::Command(key, _) => sealed.find(short_key(*key)),
+        Taken::Tick(_) | Taken::Fault(_) => Ok(None),
+    }
+}
+
+pub(super) fn take(batch: BatchInput<'_>, position: usize, rules: &IntakeRules) -> Taken {
     use crate::wire::Decoded;
     match batch.decoder.decode(batch.records.get(position)) {
         Ok(Decoded::Usage(raw)) => match intake_usage(&raw, rules) {
@@ -82,7 +105,8 @@ pub(super) fn admit(
         let verdicts = stretch.taken.iter_mut().zip(positions).map(|(taken, position)| {
             totals.received += 1;
             let intent = Retry::at(retries, position).intent;
-            let verdict = admit_one(taken, intent, duplicates);
+            let kept = stretch.kept.get(position - stretch.first).copied().flatten();
+            let verdict = admit_one(taken, intent, duplicates, kept);
             match (&verdict, &*taken) {
                 (Verdict::Duplicate, _) => totals.duplicates += 1,
                 (Verdict::Tick, _) => totals.ticks += 1,
@@ -97,7 +121,7 @@ pub(super) fn admit(
     }
 }
 
-fn admit_one(taken: &mut Taken, intent: Intent, duplicates: &mut Duplicates) -> Verdict {
+fn admit_one(taken: &mut Taken, intent: Intent, duplicates: &mut Duplicates, kept: Option<u64>) -> Verdict {
     let (key, payload, at) = match taken {
         Taken::Fault(fault) => {
             let fault = std::mem::replace(fault, Fault::new(SuspenseReason::Undecodable, String::new()));
@@ -113,7 +137,7 @@ fn admit_one(taken: &mut Taken, intent: Intent, duplicates: &mut Duplicates) -> 
     if intent.is_admitted() {
         return Verdict::Pass(duplicates.horizon());
     }
-    match duplicates.admit(key, payload, at) {
+    match duplicates.admit(key, payload, at, kept) {
         Admission::New => Verdict::Pass(duplicates.horizon()),
         Admission::Duplicate => Verdict::Duplicate,
         Admission::Conflict => Verdict::Waits(Fault::new(

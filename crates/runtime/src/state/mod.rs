@@ -4,8 +4,10 @@
 //! were added and what waits. Changes are appended as a log; when the log outgrows the state, a checkpoint replaces it.
 
 mod codec;
+mod sealed;
 mod store;
 
 pub(crate) use codec::record;
 pub use codec::{Corrupt, Stored, read_text, write_text};
+pub use sealed::{RunInfo, SealedIds};
 pub use store::{Commit, Store, StoreError};

@@ -5,7 +5,7 @@ use crate::engine::OpenSuspense;
 use rating::SuspenseReason;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Version of everything in the store; another one is refused.
@@ -75,10 +75,14 @@ pub struct Commit {
     pub checkpoint: Option<Vec<Vec<u8>>>,
     /// Added record ids.
     pub ids: Vec<u8>,
+    /// All record ids written so far have been sealed: the log of them starts afresh.
+    pub ids_sealed: bool,
     /// What waits from now on, by its number.
     pub open: Vec<(u64, OpenSuspense)>,
     /// What no longer waits.
     pub resolved: Vec<u64>,
+    /// Files that this commit no longer names; removed after it.
+    pub obsolete: Vec<PathBuf>,
 }
 
 /// The store of one output folder.
@@ -143,7 +147,9 @@ impl Store {
             } else if !commit.changes.is_empty() {
                 changes.insert(number, &*commit.changes)?;
             }
-            if !commit.ids.is_empty() {
+            if commit.ids_sealed {
+                transaction.open_table(IDS)?.retain(|_, _| false)?;
+            } else if !commit.ids.is_empty() {
                 transaction.open_table(IDS)?.insert(number, &*commit.ids)?;
             }
             if !commit.open.is_empty() || !commit.resolved.is_empty() {
@@ -157,6 +163,10 @@ impl Store {
             }
         }
         transaction.commit()?;
+        for path in &commit.obsolete {
+            // A file that stays behind takes space and does no harm.
+            let _ = std::fs::remove_file(path);
+        }
         self.next_commit.store(number + 1, Ordering::Relaxed);
         Ok(())
     }

@@ -1,0 +1,164 @@
+//! Records in: cutting a file into raw records ([`split`]) and decoding one of them ([`json`], [`csv`], [`avro`]).
+//!
+//! Cutting is done by one thread and looks only for boundaries; decoding may be done by many. What cannot be decoded is a fault of the record,
+//! with its bytes kept; what makes the rest of a file unreadable is an [`InputError`].
+
+mod avro;
+mod csv;
+mod json;
+mod split;
+
+pub use csv::CsvMapping;
+pub use split::{RawBatch, Splitter};
+
+use crate::state::Corrupt;
+use pipeline::{Fault, RawCommand, RawUsage};
+use rating::{SuspenseReason, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Largest raw record, in bytes. What is longer is kept up to here and cannot be decoded.
+pub const MAX_RECORD_BYTES: usize = 1 << 20;
+
+/// Form of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputFormat {
+    /// One JSON object per line: usage, commands and ticks.
+    JsonLines,
+    /// A header and one usage record per row.
+    Csv(CsvMapping),
+    /// An Avro container file of usage records, commands or ticks.
+    Avro,
+}
+
+/// One thing decoded.
+#[derive(Debug)]
+pub enum Decoded<'a> {
+    /// A usage record.
+    Usage(RawUsage<'a>),
+    /// An account command.
+    Command(RawCommand<'a>),
+    /// It is at least this late.
+    Tick(Timestamp),
+}
+
+/// Decodes the raw records of one input.
+#[derive(Clone, Debug)]
+pub struct Decoder(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    Json,
+    Csv(csv::Columns),
+    Avro(avro::Plan),
+}
+
+/// What a decoder is made from, as kept with the progress of an input.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "form", rename_all = "snake_case")]
+enum Description {
+    JsonLines,
+    Csv { mapping: CsvMapping, header: Vec<String> },
+    Avro { schema: String },
+}
+
+impl Decoder {
+    /// For JSON lines.
+    pub fn json_lines() -> Decoder {
+        Decoder(Form::Json)
+    }
+
+    /// Decodes a record.
+    ///
+    /// # Errors
+    /// `undecodable`, with the place in the record and the reason.
+    pub fn decode<'a>(&self, record: &'a [u8]) -> Result<Decoded<'a>, Fault> {
+        if record.len() >= MAX_RECORD_BYTES {
+            return Err(undecodable(format!("is longer than {MAX_RECORD_BYTES} bytes")));
+        }
+        match &self.0 {
+            Form::Json => json::decode(record),
+            Form::Csv(columns) => columns.decode(record),
+            Form::Avro(plan) => plan.decode(record),
+        }
+    }
+
+    /// Media type of the raw records.
+    pub fn content_type(&self) -> &'static str {
+        match &self.0 {
+            Form::Json => "application/json",
+            Form::Csv(_) => "text/csv",
+            Form::Avro(_) => "application/avro",
+        }
+    }
+
+    /// The form of the input it was made for.
+    pub fn input_format(&self) -> InputFormat {
+        match &self.0 {
+            Form::Json => InputFormat::JsonLines,
+            Form::Csv(columns) => InputFormat::Csv(columns.mapping().clone()),
+            Form::Avro(_) => InputFormat::Avro,
+        }
+    }
+
+    /// All that is needed to make it again.
+    pub fn describe(&self) -> Vec<u8> {
+        let description = match &self.0 {
+            Form::Json => Description::JsonLines,
+            Form::Csv(columns) => {
+                Description::Csv { mapping: columns.mapping().clone(), header: columns.header().to_vec() }
+            }
+            Form::Avro(plan) => Description::Avro { schema: plan.schema().to_owned() },
+        };
+        // Plain structures of texts always have a JSON form.
+        serde_json::to_vec(&description).unwrap_or_default()
+    }
+
+    /// The inverse of [`Decoder::describe`].
+    ///
+    /// # Errors
+    /// Bytes that are not a description.
+    pub fn from_description(bytes: &[u8]) -> Result<Decoder, Corrupt> {
+        let corrupt = || Corrupt { what: "the description of an input", left: bytes.len() };
+        let form = match serde_json::from_slice(bytes).map_err(|_| corrupt())? {
+            Description::JsonLines => Form::Json,
+            Description::Csv { mapping, header } => {
+                Form::Csv(csv::Columns::new(mapping, header).map_err(|_| corrupt())?)
+            }
+            Description::Avro { schema } => Form::Avro(avro::Plan::new(&schema).map_err(|_| corrupt())?),
+        };
+        Ok(Decoder(form))
+    }
+}
+
+fn undecodable(detail: impl Into<String>) -> Fault {
+    Fault::new(SuspenseReason::Undecodable, detail)
+}
+
+/// Why the rest of an input cannot be read.
+#[derive(Debug)]
+pub enum InputError {
+    /// The file.
+    Read(std::io::Error),
+    /// The header of a CSV file.
+    Header(String),
+    /// An Avro container: where, and what.
+    Container {
+        /// Byte of the file.
+        at: u64,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InputError::Read(error) => error.fmt(f),
+            InputError::Header(what) => write!(f, "header: {what}"),
+            InputError::Container { at, what } => write!(f, "byte {at}: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for InputError {}

@@ -1,0 +1,156 @@
+//! Messages as Avro: the binary encoding of a datum, and container files with the same bytes every time.
+
+use super::sink::{Item, Pairs, Sink};
+use crate::wire::schema::Message;
+use rating::{Amount, Timestamp};
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hash;
+
+/// Writes the fields of one datum.
+pub(super) struct Avro<'o> {
+    out: &'o mut Vec<u8>,
+}
+
+/// Position of the value's branch in the union with null, zigzag.
+const PRESENT: u8 = 2;
+const ABSENT: u8 = 0;
+
+impl<'o> Avro<'o> {
+    pub(super) fn new(out: &'o mut Vec<u8>) -> Avro<'o> {
+        Avro { out }
+    }
+
+    fn raw(&mut self, value: &[u8]) {
+        long(value.len() as i64, self.out);
+        self.out.extend_from_slice(value);
+    }
+
+    fn decimal(&mut self, value: Amount) {
+        let unscaled = value.unscaled();
+        // Fewest bytes of two's complement that keep the sign.
+        let significant = if unscaled < 0 { unscaled.leading_ones() } else { unscaled.leading_zeros() };
+        let length = ((129 - significant) as usize).div_ceil(8);
+        let bytes = unscaled.to_be_bytes();
+        self.raw(&bytes[bytes.len() - length..]);
+    }
+}
+
+/// Zigzag and base 128.
+fn long(value: i64, out: &mut Vec<u8>) {
+    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+impl Sink for Avro<'_> {
+    fn text(&mut self, _name: &'static str, value: &str) {
+        self.raw(value.as_bytes());
+    }
+
+    fn optional_text(&mut self, _name: &'static str, value: Option<&str>) {
+        match value {
+            Some(value) => {
+                self.out.push(PRESENT);
+                self.raw(value.as_bytes());
+            }
+            None => self.out.push(ABSENT),
+        }
+    }
+
+    fn integer(&mut self, _name: &'static str, value: i64) {
+        long(value, self.out);
+    }
+
+    fn optional_integer(&mut self, _name: &'static str, value: Option<i64>) {
+        match value {
+            Some(value) => {
+                self.out.push(PRESENT);
+                long(value, self.out);
+            }
+            None => self.out.push(ABSENT),
+        }
+    }
+
+    fn amount(&mut self, _name: &'static str, value: Amount) {
+        self.decimal(value);
+    }
+
+    fn optional_amount(&mut self, _name: &'static str, value: Option<Amount>) {
+        match value {
+            Some(value) => {
+                self.out.push(PRESENT);
+                self.decimal(value);
+            }
+            None => self.out.push(ABSENT),
+        }
+    }
+
+    fn time(&mut self, _name: &'static str, value: Timestamp) {
+        long(value.millis(), self.out);
+    }
+
+    fn optional_time(&mut self, name: &'static str, value: Option<Timestamp>) {
+        self.optional_integer(name, value.map(Timestamp::millis));
+    }
+
+    fn pairs(&mut self, _name: &'static str, value: Pairs<'_>) {
+        if !value.is_empty() {
+            long(value.len() as i64, self.out);
+            for (name, value) in value {
+                self.raw(name.as_bytes());
+                self.raw(value.as_bytes());
+            }
+        }
+        self.out.push(0);
+    }
+
+    fn bytes(&mut self, _name: &'static str, value: &[u8]) {
+        self.raw(value);
+    }
+
+    fn no_bytes(&mut self, _name: &'static str) {
+        self.out.push(ABSENT);
+    }
+
+    fn list<T: Item>(&mut self, _name: &'static str, items: &[T]) {
+        if !items.is_empty() {
+            long(items.len() as i64, self.out);
+            for item in items {
+                item.write(self);
+            }
+        }
+        self.out.push(0);
+    }
+}
+
+/// The marker between blocks: a function of the message, so that files do not differ from run to run.
+fn sync_marker(message: Message) -> [u8; 16] {
+    let mut hasher = SipHasher13::new();
+    message.schema().hash(&mut hasher);
+    hasher.finish128().as_u128().to_le_bytes()
+}
+
+/// The header of a container file.
+pub(super) fn header(message: Message) -> Vec<u8> {
+    let mut out = b"Obj\x01".to_vec();
+    let mut avro = Avro::new(&mut out);
+    long(2, avro.out);
+    avro.raw(b"avro.codec");
+    avro.raw(b"null");
+    avro.raw(b"avro.schema");
+    avro.raw(message.schema().as_bytes());
+    avro.out.push(0);
+    out.extend_from_slice(&sync_marker(message));
+    out
+}
+
+/// Appends a block of messages to a container file.
+pub fn write_block(message: Message, count: u64, messages: &[u8], out: &mut Vec<u8>) {
+    long(i64::try_from(count).unwrap_or(i64::MAX), out);
+    long(messages.len() as i64, out);
+    out.extend_from_slice(messages);
+    out.extend_from_slice(&sync_marker(message));
+}

@@ -1,0 +1,149 @@
+//! Messages as CSV rows (RFC 4180, line feeds): one column per field of the schema, in its order.
+
+use super::json;
+use super::sink::{Item, Pairs, Sink};
+use super::text;
+use crate::wire::schema::Message;
+use rating::{Amount, Timestamp};
+
+/// Writes the fields of one row.
+pub(super) struct Row<'o> {
+    out: &'o mut Vec<u8>,
+    is_first: bool,
+    scratch: Vec<u8>,
+}
+
+/// Appends one row.
+pub(super) fn row(out: &mut Vec<u8>, write: impl FnOnce(&mut Row<'_>)) {
+    write(&mut Row { out, is_first: true, scratch: Vec::new() });
+    out.push(b'\n');
+}
+
+/// The header: names of the fields. Bytes that are not UTF-8 have a column of their own.
+pub(super) fn header(message: Message) -> Vec<u8> {
+    let mut names = message.field_names();
+    if let Some(at) = names.iter().position(|name| name == "original") {
+        names.insert(at + 1, "original_base64".to_owned());
+    }
+    let mut header = names.join(",").into_bytes();
+    header.push(b'\n');
+    header
+}
+
+impl Row<'_> {
+    fn separate(&mut self) {
+        if !self.is_first {
+            self.out.push(b',');
+        }
+        self.is_first = false;
+    }
+
+    fn cell(&mut self, value: &[u8]) {
+        self.separate();
+        if value.iter().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+            self.out.push(b'"');
+            for byte in value {
+                if *byte == b'"' {
+                    self.out.push(b'"');
+                }
+                self.out.push(*byte);
+            }
+            self.out.push(b'"');
+        } else {
+            self.out.extend_from_slice(value);
+        }
+    }
+
+    /// A cell made in the scratch buffer, because it may have to be quoted.
+    fn made(&mut self, make: impl FnOnce(&mut Vec<u8>)) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        make(&mut scratch);
+        self.cell(&scratch);
+        self.scratch = scratch;
+    }
+}
+
+impl Sink for Row<'_> {
+    fn text(&mut self, _name: &'static str, value: &str) {
+        self.cell(value.as_bytes());
+    }
+
+    fn optional_text(&mut self, _name: &'static str, value: Option<&str>) {
+        self.cell(value.unwrap_or_default().as_bytes());
+    }
+
+    fn integer(&mut self, _name: &'static str, value: i64) {
+        self.separate();
+        text::signed(value, self.out);
+    }
+
+    fn optional_integer(&mut self, name: &'static str, value: Option<i64>) {
+        match value {
+            Some(value) => self.integer(name, value),
+            None => self.separate(),
+        }
+    }
+
+    fn amount(&mut self, _name: &'static str, value: Amount) {
+        self.separate();
+        text::amount(value, self.out);
+    }
+
+    fn optional_amount(&mut self, name: &'static str, value: Option<Amount>) {
+        match value {
+            Some(value) => self.amount(name, value),
+            None => self.separate(),
+        }
+    }
+
+    fn time(&mut self, _name: &'static str, value: Timestamp) {
+        self.separate();
+        text::time(value, self.out);
+    }
+
+    fn optional_time(&mut self, name: &'static str, value: Option<Timestamp>) {
+        match value {
+            Some(value) => self.time(name, value),
+            None => self.separate(),
+        }
+    }
+
+    fn pairs(&mut self, _name: &'static str, value: Pairs<'_>) {
+        self.made(|out| {
+            if !value.is_empty() {
+                json::pairs(out, value);
+            }
+        });
+    }
+
+    fn bytes(&mut self, _name: &'static str, value: &[u8]) {
+        match std::str::from_utf8(value) {
+            Ok(_) => {
+                self.cell(value);
+                self.separate();
+            }
+            Err(_) => {
+                self.separate();
+                self.made(|out| json::base64(value, out));
+            }
+        }
+    }
+
+    fn no_bytes(&mut self, _name: &'static str) {
+        self.separate();
+    }
+
+    fn list<T: Item>(&mut self, _name: &'static str, items: &[T]) {
+        self.made(|out| {
+            out.push(b'[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                json::object(out, |sink| item.write(sink));
+            }
+            out.push(b']');
+        });
+    }
+}

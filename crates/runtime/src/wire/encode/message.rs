@@ -1,0 +1,302 @@
+//! The fields of each message, in the order of its schema (`schemas/*.avsc`): the one place where core values get their wire names.
+
+use super::sink::{Item, Sink};
+use super::text::ShortText;
+use rating::charge::{CommandDelta, Delta, DeltaKind, FeeOf, NotificationKind, SegmentSource};
+use rating::{Amount, Charge, Notification, Segment, SuspenseReason, Timestamp, UnitPrice};
+use rust_decimal::Decimal;
+
+/// A record or leg that waits, as told to the outside.
+#[derive(Clone, Copy, Debug)]
+pub struct SuspenseRecord<'a> {
+    /// Identity of the record, where it could be read.
+    pub key: Option<u128>,
+    /// Stable code.
+    pub reason: SuspenseReason,
+    /// What exactly, for a person.
+    pub detail: &'a str,
+    /// `intake`, `guide` or `rate`.
+    pub stage: &'static str,
+    /// The level, if only that one waits.
+    pub level: Option<u8>,
+    /// Id of the record or command, where it could be read.
+    pub usage_id: Option<&'a str>,
+    /// Event time, where it could be read.
+    pub event_time: Option<Timestamp>,
+    /// The original bytes.
+    pub original: &'a [u8],
+    /// Their form.
+    pub content_type: &'static str,
+    /// The input.
+    pub file: &'a str,
+    /// Line, or number of the record.
+    pub place: u64,
+    /// How often it was tried before.
+    pub attempt: u32,
+}
+
+fn integer(value: u64) -> i64 {
+    // Quantities are below 2^63, sequences never get there.
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn charge_id(charge: &Charge<'_>) -> ShortText {
+    let id = ShortText::default().hex(charge.id.base).push("-").number(charge.id.level.into()).push("-");
+    id.number(charge.id.revision.into())
+}
+
+fn delta_id(account: &str, delta: &Delta) -> ShortText {
+    ShortText::default().push(account).push(":").number(delta.sequence)
+}
+
+pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, sink: &mut S) {
+    let edge = charge.edge;
+    let is_numbered = charge.usage.is_some() || edge.level <= 1;
+    sink.text("charge_id", charge_id(charge).as_str());
+    sink.integer("revision", charge.id.revision.into());
+    sink.text("kind", if charge.usage.is_some() { "usage" } else { "bundle_fee" });
+    sink.optional_text("reverses", None);
+    sink.optional_text("usage_id", charge.usage.map(|usage| &*usage.id));
+    sink.optional_text("usage_source", charge.usage.map(|usage| &*usage.source));
+    sink.optional_integer("level", is_numbered.then_some(edge.level.into()));
+    sink.text("payer_id", edge.payer.as_str());
+    sink.text("payer_kind", edge.payer_kind.name());
+    sink.text("payee_id", edge.payee.as_str());
+    sink.optional_text("endpoint_id", charge.endpoint);
+    sink.text("service", charge.usage.map_or("bundle_fee", |usage| &*usage.service));
+    sink.time("event_time", charge.event_time);
+    sink.integer("quantity", integer(charge.quantity));
+    sink.text("unit", charge.unit.name());
+    sink.amount("amount", charge.amount);
+    sink.text("currency", edge.currency.as_str());
+    sink.text("reason", charge.reason.name());
+    match &charge.fee_of {
+        Some(of) => sink.list("segments", &[FeeSegment { of, fee: charge.amount }]),
+        None => sink.list("segments", &charge.segments),
+    }
+    sink.pairs("codes", charge.rate.map_or(&[], |rate| &rate.codes));
+    sink.optional_text("directory_version", Some(directory_version));
+    sink.pairs("properties", &edge.properties);
+    let id = charge.delta.as_ref().map(|delta| delta_id(edge.payer.as_str(), delta));
+    sink.optional_text("delta_id", id.as_ref().map(ShortText::as_str));
+    sink.optional_integer("delta_sequence", charge.delta.map(|delta| integer(delta.sequence)));
+    sink.optional_amount("balance_after", charge.delta.map(|delta| delta.balance_after));
+    sink.optional_amount("waived", Some(charge.waived).filter(|waived| !waived.is_zero()));
+}
+
+impl Item for Segment<'_> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        let price = match &self.source {
+            SegmentSource::Tariff { unit_price, .. } => shown_price(unit_price),
+            SegmentSource::Allowance(_)
+            | SegmentSource::Free(_)
+            | SegmentSource::Connect(_)
+            | SegmentSource::Flat(_)
+            | SegmentSource::Cap(_)
+            | SegmentSource::NoTariff => None,
+        };
+        let draw = match &self.source {
+            SegmentSource::Allowance(draw) => Some(draw),
+            SegmentSource::Tariff { .. }
+            | SegmentSource::Free(_)
+            | SegmentSource::Connect(_)
+            | SegmentSource::Flat(_)
+            | SegmentSource::Cap(_)
+            | SegmentSource::NoTariff => None,
+        };
+        let rate = self.source.rate();
+        sink.text("source", self.source.name());
+        sink.integer("quantity", integer(self.quantity));
+        sink.integer("billable_quantity", integer(self.billable));
+        sink.optional_amount("unit_price", price.map(|(price, _)| price));
+        sink.optional_integer("per_units", price.map(|(_, per_units)| integer(per_units)));
+        sink.amount("amount", self.amount.shown().unwrap_or(Amount::ZERO));
+        sink.optional_text("tariff_id", rate.map(|rate| &*rate.tariff_id));
+        sink.optional_time("tariff_version", rate.map(|rate| rate.version_from));
+        sink.optional_text("zone", rate.map(|rate| &**rate.spec.applies.zone.name()));
+        let allowance =
+            draw.map(|draw| ShortText::default().push(&draw.instance).push(":").number(draw.element.into()));
+        sink.optional_text("allowance_id", allowance.as_ref().map(ShortText::as_str));
+        sink.optional_text("bundle_id", draw.map(|draw| &*draw.bundle));
+        sink.optional_integer("allowance_before", draw.and_then(|draw| draw.before).map(integer));
+        sink.optional_integer("allowance_after", draw.and_then(|draw| draw.after).map(integer));
+    }
+}
+
+/// A unit price at the ten places of the wire; a price with more is shown for more units, so that it stays exact.
+fn shown_price(price: &UnitPrice) -> Option<(Amount, u64)> {
+    let (mut value, mut per_units) = (price.price(), price.per_units());
+    loop {
+        if let Some(amount) = Amount::from_decimal(value) {
+            return Some((amount, per_units));
+        }
+        value = value.checked_mul(Decimal::TEN)?;
+        per_units = per_units.checked_mul(10)?;
+    }
+}
+
+/// The one segment of a bundle's fee.
+struct FeeSegment<'f> {
+    of: &'f FeeOf,
+    fee: Amount,
+}
+
+impl Item for FeeSegment<'_> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.text("source", "bundle_fee");
+        sink.integer("quantity", 0);
+        sink.integer("billable_quantity", 0);
+        sink.optional_amount("unit_price", None);
+        sink.optional_integer("per_units", None);
+        sink.amount("amount", self.fee);
+        sink.optional_text("tariff_id", None);
+        sink.optional_time("tariff_version", None);
+        sink.optional_text("zone", None);
+        sink.optional_text("allowance_id", Some(&self.of.instance));
+        sink.optional_text("bundle_id", Some(&self.of.bundle));
+        sink.optional_integer("allowance_before", None);
+        sink.optional_integer("allowance_after", None);
+    }
+}
+
+pub(super) fn charge_delta<S: Sink>(charge: &Charge<'_>, posted: Delta, sink: &mut S) {
+    let account = charge.edge.payer.as_str();
+    let cause = Cause { charge_id: Some(charge_id(charge)), command: None, effective_time: charge.event_time };
+    delta(account, charge.edge.currency.as_str(), &posted, DeltaKind::Charge, &cause, sink);
+}
+
+pub(super) fn command_delta<S: Sink>(posted: &CommandDelta<'_>, sink: &mut S) {
+    let edge = posted.edge;
+    let command = Some(posted.command);
+    let cause = Cause { charge_id: None, command, effective_time: posted.command.effective_time };
+    delta(edge.payer.as_str(), edge.currency.as_str(), &posted.delta, posted.kind, &cause, sink);
+}
+
+struct Cause<'c> {
+    charge_id: Option<ShortText>,
+    command: Option<&'c rating::Command>,
+    effective_time: Timestamp,
+}
+
+fn delta<S: Sink>(account: &str, currency: &str, delta: &Delta, kind: DeltaKind, cause: &Cause<'_>, sink: &mut S) {
+    sink.text("delta_id", delta_id(account, delta).as_str());
+    sink.text("account_id", account);
+    sink.integer("sequence", integer(delta.sequence));
+    sink.text("kind", kind.name());
+    sink.amount("amount", delta.amount);
+    sink.text("currency", currency);
+    sink.amount("balance_after", delta.balance_after);
+    sink.amount("reserved_after", Amount::ZERO);
+    sink.optional_text("pot_id", None);
+    sink.optional_text("charge_id", cause.charge_id.as_ref().map(ShortText::as_str));
+    sink.optional_text("command_id", cause.command.map(|command| &*command.id));
+    sink.optional_text("reverses", None);
+    sink.optional_text("actor", cause.command.map(|command| &*command.issued_by));
+    sink.optional_text("reason", cause.command.and_then(|command| command.note.as_deref()));
+    sink.optional_text("reference", None);
+    sink.time("effective_time", cause.effective_time);
+}
+
+pub(super) fn suspense<S: Sink>(record: &SuspenseRecord<'_>, sink: &mut S) {
+    let id = match record.key {
+        Some(key) => ShortText::default().hex(key),
+        None => ShortText::default().push(record.file).push(":").number(record.place),
+    };
+    let id = match record.level {
+        Some(level) => id.push("-").number(level.into()),
+        None => id.push("-record"),
+    };
+    sink.text("suspense_id", id.push("-").number(record.attempt.into()).as_str());
+    sink.text("reason", record.reason.name());
+    sink.text("detail", record.detail);
+    sink.text("stage", record.stage);
+    sink.optional_integer("level", record.level.map(i64::from));
+    sink.optional_text("usage_id", record.usage_id);
+    sink.optional_time("event_time", record.event_time);
+    sink.bytes("original", record.original);
+    sink.no_bytes("original_key");
+    sink.text("content_type", record.content_type);
+    sink.optional_text("topic", None);
+    sink.optional_integer("partition", None);
+    sink.optional_integer("offset", None);
+    sink.optional_text("file", Some(record.file));
+    sink.optional_integer("line", Some(integer(record.place)));
+    sink.integer("attempt", record.attempt.into());
+}
+
+pub(super) fn notification<S: Sink>(notification: &Notification<'_>, sink: &mut S) {
+    let told = Told::of(&notification.kind);
+    let id = ShortText::default().hex(notification.cause_key).push("-").push(notification.kind.name());
+    let id = match &told.allowance_id {
+        Some(allowance) => id.push("-").push(allowance.as_str()),
+        None => id,
+    };
+    let id = match told.percent {
+        Some(percent) => id.push("-").number(percent.into()),
+        None => id,
+    };
+    // One record may exhaust several accounts, so the account is part of the identifier.
+    let id = id.push("-").push(notification.account.as_str());
+    sink.text("notification_id", id.as_str());
+    sink.text("kind", notification.kind.name());
+    sink.text("account_id", notification.account.as_str());
+    sink.optional_text("endpoint_id", notification.endpoint);
+    sink.optional_text("bundle_id", told.bundle);
+    sink.optional_text("allowance_id", told.allowance_id.as_ref().map(ShortText::as_str));
+    sink.optional_integer("threshold_percent", told.percent.map(i64::from));
+    sink.optional_integer("remaining", told.remaining.map(|(remaining, _)| integer(remaining)));
+    sink.optional_text("unit", told.remaining.map(|(_, unit)| unit));
+    sink.optional_amount("balance", told.balance.map(|(balance, _)| balance));
+    sink.optional_text("currency", told.balance.as_ref().map(|(_, currency)| currency.as_str()));
+    sink.optional_time("period_start", told.period_start);
+    sink.optional_text("tariff_id", told.tariff);
+    sink.optional_text("reason", told.reason);
+    sink.time("event_time", notification.event_time);
+    sink.optional_text("caused_by", Some(notification.caused_by));
+}
+
+/// What a notification says, by field.
+#[derive(Default)]
+struct Told<'n> {
+    bundle: Option<&'n str>,
+    allowance_id: Option<ShortText>,
+    percent: Option<u8>,
+    remaining: Option<(u64, &'static str)>,
+    balance: Option<(Amount, rating::Currency)>,
+    period_start: Option<Timestamp>,
+    tariff: Option<&'n str>,
+    reason: Option<&'static str>,
+}
+
+impl<'n> Told<'n> {
+    fn of(kind: &'n NotificationKind) -> Told<'n> {
+        match kind {
+            NotificationKind::AllowanceThreshold {
+                bundle,
+                instance,
+                element,
+                percent,
+                remaining,
+                unit,
+                period_start,
+            } => Told {
+                bundle: Some(bundle),
+                allowance_id: Some(ShortText::default().push(instance).push(":").number((*element).into())),
+                percent: Some(*percent),
+                remaining: Some((*remaining, unit.name())),
+                period_start: Some(*period_start),
+                ..Told::default()
+            },
+            NotificationKind::BalanceExhausted { balance, currency } => {
+                Told { balance: Some((*balance, *currency)), ..Told::default() }
+            }
+            NotificationKind::CapReached { tariff } => Told { tariff: Some(tariff), ..Told::default() },
+            NotificationKind::ActivationFailed { bundle, instance } => Told {
+                bundle: Some(bundle),
+                allowance_id: Some(ShortText::default().push(instance)),
+                ..Told::default()
+            },
+            NotificationKind::CommandRefused { reason } => Told { reason: Some(reason), ..Told::default() },
+        }
+    }
+}
