@@ -75,7 +75,12 @@ impl<E: Into<RunError>> From<E> for ExplainError {
 ///
 /// # Errors
 /// See [`ExplainError`].
-pub fn explain(loaded: &Loaded, folder: &Path, settings: &Settings, id: &str) -> Result<Vec<Explanation>, ExplainError> {
+pub fn explain(
+    loaded: &Loaded,
+    folder: &Path,
+    settings: &Settings,
+    id: &str,
+) -> Result<Vec<Explanation>, ExplainError> {
     let progress = read_progress(folder)?.ok_or(ExplainError::NothingRated)?;
     let mut session = Session::new(loaded, settings)?;
     let mut search = Search { id, is_other_reference: progress.reference_hash != loaded.hash, found: Vec::new() };
@@ -86,7 +91,8 @@ pub fn explain(loaded: &Loaded, folder: &Path, settings: &Settings, id: &str) ->
         let mut left = usize::try_from(input.records).unwrap_or(usize::MAX);
         while left > 0 {
             batch.clear();
-            let has_more = splitter.fill(&mut batch, BATCH_RECORDS.min(left)).map_err(|error| input_error(input, error))?;
+            let has_more =
+                splitter.fill(&mut batch, BATCH_RECORDS.min(left)).map_err(|error| input_error(input, error))?;
             left -= batch.len().min(left);
             search.rate(&mut session, &batch, &decoder, &input.name)?;
             if !has_more {

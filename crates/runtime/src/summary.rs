@@ -3,11 +3,11 @@
 //! Endpoints of one customer share a row; their number is counted from the state. Quantities of different units and amounts of
 //! different currencies are never added.
 
+use hashbrown::HashMap;
 use pipeline::ControlMismatch;
 use rating::charge::{Charge, SegmentSource};
 use rating::{Amount, Currency, Unit};
 use std::collections::BTreeMap;
-use hashbrown::HashMap;
 
 /// Identifies a row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

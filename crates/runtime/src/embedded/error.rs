@@ -45,7 +45,11 @@ impl fmt::Display for RunError {
             RunError::File(path, error) => write!(f, "{}: {error}", path.display()),
             RunError::Input(path, error) => write!(f, "{}: {error}", path.display()),
             RunError::UnknownFormat(path) => {
-                write!(f, "{}: the form cannot be told from the name; .jsonl, .ndjson, .csv and .avro can", path.display())
+                write!(
+                    f,
+                    "{}: the form cannot be told from the name; .jsonl, .ndjson, .csv and .avro can",
+                    path.display()
+                )
             }
             RunError::OutputExists(path) => {
                 write!(f, "{}: exists already and was not written by a run into this folder", path.display())
@@ -54,7 +58,9 @@ impl fmt::Display for RunError {
             RunError::OtherFormat { folder, format } => {
                 write!(f, "{}: was begun with the output form {format}", folder.display())
             }
-            RunError::Unfinished(name) => write!(f, "\"{name}\" was interrupted and has to be finished first, unchanged"),
+            RunError::Unfinished(name) => {
+                write!(f, "\"{name}\" was interrupted and has to be finished first, unchanged")
+            }
             RunError::Store(error) => error.fmt(f),
             RunError::Ids(error) => write!(f, "record ids: {error}"),
             RunError::Control(mismatch) => mismatch.fmt(f),

@@ -14,7 +14,7 @@ pub use input::InputFile;
 pub(crate) use input::open as open_input;
 pub use progress::{InputProgress, Progress};
 
-use crate::engine::{BatchInput, BatchOutput, Engine, EngineSettings, OpenSuspense, Retry, Intent};
+use crate::engine::{BatchInput, Engine, EngineSettings, Intent, OpenSuspense, Retry};
 use crate::grants::grant_lines;
 use crate::state::{Commit, SealedIds, Store, Stored};
 use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};

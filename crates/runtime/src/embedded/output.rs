@@ -107,7 +107,8 @@ impl OutputFile {
         progress: OutputProgress,
     ) -> Result<OutputFile, RunError> {
         let failed = |error| RunError::File(path.clone(), error);
-        let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
+        let mut file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if length < progress.bytes {
             return Err(RunError::OutputTouched(path));

@@ -50,7 +50,7 @@ pub(super) fn rate_all<'a>(
     work.sort_unstable_by_key(|(size, group, _)| (std::cmp::Reverse(*size), *group));
     let rated = in_parallel(threads, work, |(size, group, owners)| {
         let tasks = guided.iter().zip(&firsts).flat_map(|(stretch, first)| {
-            stretch.tasks[group].iter().map(|task| Task { position: first + task.position, work: task.work })
+            stretch.tasks[group].iter().map(move |task| Task { position: first + task.position, work: task.work })
         });
         rate_owners(tasks, size, owners, encoder)
     });

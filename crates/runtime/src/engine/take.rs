@@ -3,9 +3,7 @@
 use super::{BatchInput, EngineError, Intent, Retry};
 use crate::state::SealedIds;
 use pipeline::duplicates::short_key;
-use pipeline::{
-    Admission, ControlTotals, Duplicates, Fault, IntakeRules, Intaken, intake_command, intake_usage,
-};
+use pipeline::{Admission, ControlTotals, Duplicates, Fault, IntakeRules, Intaken, intake_command, intake_usage};
 use rating::{Command, SuspenseReason, Timestamp};
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash, Hasher};

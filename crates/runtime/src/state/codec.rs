@@ -282,7 +282,12 @@ as_other!(Month as i64, |month| month.0.into(), |months| i32::try_from(months).o
 as_other!(AccountId as Box<str>, |id| id.as_str().into(), |name| Some(AccountId::new(&name)), "an account");
 as_other!(Currency as Box<str>, |code| code.as_str().into(), |code| Currency::parse(&code), "a currency");
 as_other!(Unit as Box<str>, |unit| unit.name().into(), |name| Unit::parse(&name), "a unit");
-as_other!(NetworkPattern as Box<str>, |network| network.to_string().into(), |text| NetworkPattern::parse(&text), "a network");
+as_other!(
+    NetworkPattern as Box<str>,
+    |network| network.to_string().into(),
+    |text| NetworkPattern::parse(&text),
+    "a network"
+);
 as_other!(Exact as (i128, i128), |exact| exact.parts(), |parts| Exact::new(parts.0, parts.1), "an exact amount");
 
 /// An enumeration without fields, as a small number.

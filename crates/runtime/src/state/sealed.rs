@@ -4,6 +4,7 @@
 //! stands: per run an index of bucket starts is kept in memory, and a look-up reads one bucket. Runs of similar size are merged, so that
 //! there are few; a run whose every event lies behind the window is dropped.
 
+use super::codec::{Corrupt, Stored, record};
 use pipeline::duplicates::hour_of;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -27,7 +28,7 @@ pub struct RunInfo {
     pub last_hour: i64,
 }
 
-super::record!(RunInfo { number, entries, last_hour });
+record!(RunInfo { number, entries, last_hour });
 
 #[derive(Debug)]
 struct Run {
@@ -115,7 +116,8 @@ impl SealedIds {
 
     /// Lets go of runs whose every event is before an hour.
     pub fn forget(&mut self, before_hour: i64) {
-        let (kept, gone) = std::mem::take(&mut self.runs).into_iter().partition(|run| run.info.last_hour >= before_hour);
+        let (kept, gone) =
+            std::mem::take(&mut self.runs).into_iter().partition(|run| run.info.last_hour >= before_hour);
         self.runs = kept;
         self.obsolete.extend(gone.into_iter().map(|run: Run| run.path));
     }

@@ -240,7 +240,9 @@ fn read<'a>(shape: &Shape, rest: &mut &'a [u8]) -> Option<Read<'a>> {
         Shape::Bytes => bytes(rest).map(|_| Read::Other("bytes"))?,
         Shape::Fixed(size) => take(rest, *size).map(|_| Read::Other("bytes"))?,
         Shape::Text => Read::Text(std::str::from_utf8(bytes(rest)?).ok()?.into()),
-        Shape::Decimal(scale) => decimal(bytes(rest)?, *scale).map_or(Read::Other("an amount out of range"), Read::Text),
+        Shape::Decimal(scale) => {
+            decimal(bytes(rest)?, *scale).map_or(Read::Other("an amount out of range"), Read::Text)
+        }
         Shape::Enum(symbols) => Read::Text(symbols.get(usize::try_from(long(rest)?).ok()?)?.clone().into()),
         Shape::Union(branches) => {
             let branch = usize::try_from(long(rest)?).ok()?;
@@ -299,7 +301,7 @@ pub(super) fn bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// The blocks of an array or a map.
-pub(super) fn items_of(rest: &mut &[u8], mut item: impl FnMut(&mut &[u8]) -> Option<()>) -> Option<()> {
+pub(super) fn items_of<'a>(rest: &mut &'a [u8], mut item: impl FnMut(&mut &'a [u8]) -> Option<()>) -> Option<()> {
     loop {
         let mut count = long(rest)?;
         if count == 0 {

@@ -185,7 +185,11 @@ impl Columns {
                 CellSource::Sum(ats) => sum(ats.iter().filter_map(|at| cells.get(*at))),
                 CellSource::Joined(ats) => {
                     let parts: Vec<&str> = ats.iter().filter_map(|at| cells.get(*at)).map(|cell| &**cell).collect();
-                    if parts.iter().all(|part| part.is_empty()) { RawValue::Absent } else { text(Some(parts.join("-").into())) }
+                    if parts.iter().all(|part| part.is_empty()) {
+                        RawValue::Absent
+                    } else {
+                        text(Some(parts.join("-").into()))
+                    }
                 }
                 CellSource::Mcc(at) => text(cells.get(*at).map(|cell| cell.chars().take(3).collect::<String>().into())),
                 CellSource::Mnc(at) => text(cells.get(*at).map(|cell| cell.chars().skip(3).collect::<String>().into())),
@@ -216,7 +220,8 @@ where
     }
     let mut total = 0_i64;
     for cell in cells {
-        let Some(sum) = cell.parse::<i64>().ok().filter(|part| *part >= 0).and_then(|part| total.checked_add(part)) else {
+        let Some(sum) = cell.parse::<i64>().ok().filter(|part| *part >= 0).and_then(|part| total.checked_add(part))
+        else {
             // Shown in the fault that intake makes of it.
             return RawValue::Other(Cow::Owned(cell.clone().into_owned()));
         };

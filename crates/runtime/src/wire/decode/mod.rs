@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Largest raw record, in bytes. What is longer is kept up to here and cannot be decoded.
-pub const MAX_RECORD_BYTES: usize = 1 << 20;
+const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// Form of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -294,7 +294,8 @@ fn line_count(record: &[u8]) -> u64 {
 
 impl Container {
     fn open<R: Read>(source: &mut Source<R>) -> Result<Container, InputError> {
-        let broken = |source: &Source<R>, what: &str| InputError::Container { at: source.consumed, what: what.to_owned() };
+        let broken =
+            |source: &Source<R>, what: &str| InputError::Container { at: source.consumed, what: what.to_owned() };
         // The header is small; it is looked for in ever larger pieces of the input.
         let mut wanted = 4096;
         loop {

@@ -155,7 +155,8 @@ mod tests {
 
     #[test]
     fn amounts_read_as_decimals_do() {
-        for unscaled in [0, 1, -1, 10, 10_i128.pow(10), 3_170_000_000 * 10, -(10_i128.pow(28)) + 1, 10_i128.pow(28) - 1] {
+        for unscaled in [0, 1, -1, 10, 10_i128.pow(10), 3_170_000_000 * 10, -(10_i128.pow(28)) + 1, 10_i128.pow(28) - 1]
+        {
             let value = Amount::from_unscaled(unscaled).unwrap();
             assert_eq!(shown(|out| amount(value, out)), value.to_decimal().to_string());
         }
