@@ -32,8 +32,10 @@ const STATE_FOLDER: &str = ".rater";
 const STATE_FILE: &str = "state.redb";
 /// Batches and outputs that may wait between two threads.
 const QUEUE: usize = 2;
-/// Records between two commits.
-const COMMIT_RECORDS: u64 = 65_536;
+/// Records between two commits, unless said otherwise: a few tenths of a second.
+pub const DEFAULT_COMMIT_RECORDS: u64 = 65_536;
+/// Records to a batch, unless said otherwise: large enough that threads are seldom waited for, small enough for the caches.
+pub const DEFAULT_BATCH_RECORDS: usize = 8192;
 /// A log of changes up to this size is never worth a checkpoint.
 const MIN_CHECKPOINT_BYTES: u64 = 16 << 20;
 /// Record ids kept in memory, 18 to 37 bytes each; more are moved to the disk.
@@ -56,6 +58,8 @@ pub struct RunSettings {
     pub threads: usize,
     /// Records to a batch, at least 1.
     pub batch_records: usize,
+    /// Records between two commits, at least 1.
+    pub commit_records: u64,
     /// What time it is: future events are measured against it.
     pub now: Timestamp,
     /// How far ahead of `now` an event may lie, in milliseconds.
@@ -153,6 +157,7 @@ struct Folder {
     uncommitted_records: u64,
     log_bytes: u64,
     checkpoint_bytes: u64,
+    commit_records: u64,
 }
 
 impl Folder {
@@ -203,6 +208,7 @@ impl Folder {
             uncommitted_records: 0,
             log_bytes: 0,
             checkpoint_bytes: stored_bytes,
+            commit_records: settings.commit_records,
         })
     }
 
@@ -410,7 +416,7 @@ impl Folder {
 
     fn commit_if_due(&mut self, records: u64, orders: &SyncSender<Order>) -> Result<(), RunError> {
         self.uncommitted_records += records;
-        if self.uncommitted_records >= COMMIT_RECORDS { self.commit(orders) } else { Ok(()) }
+        if self.uncommitted_records >= self.commit_records { self.commit(orders) } else { Ok(()) }
     }
 
     fn commit(&mut self, orders: &SyncSender<Order>) -> Result<(), RunError> {
