@@ -135,7 +135,7 @@ pub(super) fn merge(
     for part in guided.iter().map(|stretch| &stretch.totals).chain(rated.iter().map(|owners| &owners.totals)) {
         totals.add(part)?;
     }
-    let streams: Vec<fn(&RatedOwners, Ends) -> (&Encoded, usize)> =
+    let streams: Vec<Stream> =
         vec![|owners, ends| (&owners.charges, ends.charges), |owners, ends| (&owners.deltas, ends.deltas)];
     let mut merged = in_parallel(threads, streams, |stream| in_order(&found, &rated, stream)).into_iter();
     let mut output = BatchOutput {
@@ -154,11 +154,10 @@ pub(super) fn merge(
     Ok(output)
 }
 
-fn in_order(
-    found: &[Found],
-    rated: &[RatedOwners],
-    stream: impl Fn(&RatedOwners, Ends) -> (&Encoded, usize),
-) -> Encoded {
+/// Picks one kind of messages of a group of owners, and how many of them an end counts.
+type Stream = fn(&RatedOwners, Ends) -> (&Encoded, usize);
+
+fn in_order(found: &[Found], rated: &[RatedOwners], stream: Stream) -> Encoded {
     let (bytes, count) = rated.iter().fold((0, 0), |(bytes, count), owners| {
         let (encoded, _) = stream(owners, Ends::default());
         (bytes + encoded.bytes.len(), count + encoded.ends.len())

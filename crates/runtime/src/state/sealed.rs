@@ -193,9 +193,12 @@ fn split(entry: &[u8; ENTRY_BYTES]) -> (u64, u64) {
     (number(key), number(value))
 }
 
+/// A run being read, and its next entry.
+type Source = (Option<(u64, u64)>, BufReader<File>);
+
 /// Runs merged in order of the key; no key stands in two runs.
 struct Merge {
-    sources: Vec<(Option<(u64, u64)>, BufReader<File>)>,
+    sources: Vec<Source>,
 }
 
 impl Merge {

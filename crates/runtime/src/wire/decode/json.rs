@@ -44,7 +44,7 @@ fn decode_other(line: &[u8]) -> Result<Option<Decoded<'_>>, Fault> {
     if !fields.contains_key("command_id") {
         return Ok(None);
     }
-    let get = |name: &str| fields.get(name).and_then(|value| text(value));
+    let get = |name: &str| fields.get(name).and_then(text);
     let unsupported = ["expires_at", "reverses", "session_id"].into_iter().filter(|name| get(name).is_some());
     Ok(Some(Decoded::Command(RawCommand {
         command_id: get("command_id"),

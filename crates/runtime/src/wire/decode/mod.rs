@@ -33,6 +33,10 @@ pub enum InputFormat {
 
 /// One thing decoded.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are usage records, and a box for each would cost an allocation"
+)]
 pub enum Decoded<'a> {
     /// A usage record.
     Usage(RawUsage<'a>),
