@@ -151,17 +151,14 @@ impl RateShard {
         }
     }
 
-    /// Visits what changed since the last call, in order of account and member, and forgets that it changed.
+    /// Visits what changed since the last call, each account and member once, and forgets that it changed.
     pub fn take_changes(&mut self, mut visit: impl FnMut(Change<'_>)) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        dirty.sort_unstable();
+        let dirty = std::mem::take(&mut self.dirty);
         for id in &dirty {
             let Some(entry) = self.entries.get_mut(id) else { continue };
             entry.is_dirty = false;
             visit(Change::Account(id, &entry.account));
-            let mut members: Vec<_> = entry.members.iter_mut().filter(|(_, member)| member.is_dirty).collect();
-            members.sort_unstable_by_key(|(endpoint, _)| *endpoint);
-            for (endpoint, member) in members {
+            for (endpoint, member) in entry.members.iter_mut().filter(|(_, member)| member.is_dirty) {
                 member.is_dirty = false;
                 visit(Change::Member(id, endpoint, &member.value));
             }

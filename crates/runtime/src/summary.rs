@@ -60,15 +60,20 @@ pub struct Summary {
     pub rows: BTreeMap<RowKey, Row>,
 }
 
-/// Sums on the edges of one snapshot, found by the edge's address: cheap enough for every charge.
+/// Sums on the edges of one snapshot, found by an address in it: cheap enough for every charge.
 #[derive(Debug, Default)]
 pub(crate) struct EdgeSums {
+    /// By the edge; for the edges of endpoints, which share a row, by the name of their payee.
     sums: HashMap<(usize, Unit), (RowKey, Row)>,
 }
 
 impl EdgeSums {
     pub(crate) fn add(&mut self, charge: &Charge<'_>) -> Result<(), ControlMismatch> {
-        let address = std::ptr::from_ref(charge.edge) as usize;
+        let edge = charge.edge;
+        let address = match edge.level {
+            0 => edge.payee.as_str().as_ptr() as usize,
+            _ => std::ptr::from_ref(edge) as usize,
+        };
         let covered = charge.segments.iter().map(|segment| match segment.source {
             SegmentSource::Allowance(_) => u128::from(segment.quantity),
             SegmentSource::Tariff { .. }
@@ -80,7 +85,6 @@ impl EdgeSums {
         });
         let row = Row { charges: 1, used: charge.quantity.into(), covered: covered.sum(), charged: charge.amount };
         let known = self.sums.entry((address, charge.unit)).or_insert_with(|| {
-            let edge = charge.edge;
             let payer = if edge.level == 0 { String::new() } else { edge.payer.as_str().to_owned() };
             let payee = edge.payee.as_str().to_owned();
             (RowKey { level: edge.level, payer, payee, currency: edge.currency, unit: charge.unit }, Row::default())

@@ -14,7 +14,7 @@ pub use input::InputFile;
 pub(crate) use input::open as open_input;
 pub use progress::{InputProgress, Progress};
 
-use crate::engine::{BatchInput, Engine, EngineSettings, Intent, OpenSuspense, Retry};
+use crate::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, OpenSuspense, Retry};
 use crate::grants::grant_lines;
 use crate::state::{Commit, SealedIds, Store, Stored};
 use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
@@ -24,7 +24,7 @@ use pipeline::{ControlTotals, IntakeRules};
 use rating::{SuspenseReason, Timestamp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Name of the folder, within the outputs, that holds the state.
 const STATE_FOLDER: &str = ".rater";
@@ -115,9 +115,11 @@ pub fn run(loaded: &Loaded, settings: &RunSettings, seen: &mut dyn FnMut(Seen<'_
     let store = folder.store.clone();
     std::thread::scope(|scope| {
         let (orders, received) = sync_channel(QUEUE);
-        let writer = scope.spawn(move || outputs.run(&store, &received));
-        let done = folder.run(loaded, settings, &orders, seen);
-        drop(orders);
+        let (written, returned) = sync_channel(QUEUE + 1);
+        let writer = scope.spawn(move || outputs.run(&store, &received, &written));
+        let writing = Writing { orders, returned };
+        let done = folder.run(loaded, settings, &writing, seen);
+        drop(writing);
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         match (done, written) {
             // A writer that failed is why its orders could not be delivered.
@@ -140,6 +142,18 @@ pub fn read_progress(folder: &Path) -> Result<Option<Progress>, RunError> {
     match Store::open(&path)?.progress()? {
         Some(bytes) => Ok(Some(Progress::read(&mut &*bytes).map_err(crate::state::StoreError::Corrupt)?)),
         None => Ok(None),
+    }
+}
+
+/// The way to the writing thread and back.
+struct Writing {
+    orders: SyncSender<Order>,
+    returned: Receiver<Box<BatchOutput>>,
+}
+
+impl Writing {
+    fn send(&self, order: Order) -> Result<(), RunError> {
+        self.orders.send(order).map_err(|_| RunError::WriterStopped)
     }
 }
 
@@ -239,20 +253,20 @@ impl Folder {
         &mut self,
         loaded: &Loaded,
         settings: &RunSettings,
-        orders: &SyncSender<Order>,
+        writing: &Writing,
         seen: &mut dyn FnMut(Seen<'_>),
     ) -> Result<(), RunError> {
         let inputs = self.plan(settings)?;
         self.progress.reference_hash = loaded.hash;
-        self.grant(loaded, orders)?;
+        self.grant(loaded, writing)?;
         if settings.recycle {
-            self.recycle(orders)?;
+            self.recycle(writing)?;
         }
         for (at, input) in inputs {
-            self.rate(at, input, settings, orders, seen)?;
+            self.rate(at, input, settings, writing, seen)?;
         }
-        send(orders, Order::Close)?;
-        self.commit(orders)
+        writing.send(Order::Close)?;
+        self.commit(writing)
     }
 
     /// Which inputs are left, and their places in the progress. An interrupted input has to be among them.
@@ -297,7 +311,7 @@ impl Folder {
         at: usize,
         input: &InputFile,
         settings: &RunSettings,
-        orders: &SyncSender<Order>,
+        writing: &Writing,
         seen: &mut dyn FnMut(Seen<'_>),
     ) -> Result<(), RunError> {
         let (splitter, decoder) = input::open(&input.path, input.format()?)?;
@@ -312,13 +326,13 @@ impl Folder {
                 scope.spawn(move || input::split(path, splitter, begun_ref, batch_records, &batches, &returned));
             let mut outcome = Ok(());
             for batch in &received {
-                outcome = self.batch(&batch, &decoder, &begun.name, &[], orders).map(|_| ());
+                outcome = self.batch(&batch, &decoder, &begun.name, &[], writing).map(|_| ());
                 bytes += batch.byte_count() as u64;
                 if let Some(progress) = self.progress.inputs.get_mut(at) {
                     progress.records += batch.len() as u64;
                     seen(Seen { input: &begun.name, size: begun.size, bytes, records: progress.records });
                 }
-                outcome = outcome.and_then(|()| self.commit_if_due(batch.len() as u64, orders));
+                outcome = outcome.and_then(|()| self.commit_if_due(batch.len() as u64, writing));
                 // A full channel means that enough buffers are on their way already.
                 let _ = used.try_send(batch);
                 if outcome.is_err() {
@@ -328,7 +342,7 @@ impl Folder {
             drop(received);
             let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             // What was read before a broken place is rated and committed.
-            let committed = if outcome.is_ok() && read.is_err() { self.commit(orders) } else { Ok(()) };
+            let committed = if outcome.is_ok() && read.is_err() { self.commit(writing) } else { Ok(()) };
             outcome.and(committed).and(read)
         })?;
         if let Some(progress) = self.progress.inputs.get_mut(at) {
@@ -344,8 +358,11 @@ impl Folder {
         decoder: &Decoder,
         input: &str,
         retries: &[Retry],
-        orders: &SyncSender<Order>,
+        writing: &Writing,
     ) -> Result<Vec<usize>, RunError> {
+        while let Ok(output) = writing.returned.try_recv() {
+            self.engine.reuse(*output);
+        }
         let mut output = self.engine.process(BatchInput { records, decoder, input, retries })?;
         self.run.add(&output.totals)?;
         self.progress.totals.add(&output.totals)?;
@@ -359,24 +376,24 @@ impl Folder {
             self.progress.open_suspense += 1;
         }
         let resolved = std::mem::take(&mut output.resolved);
-        send(orders, Order::Append(Box::new(output)))?;
+        writing.send(Order::Append(Box::new(output)))?;
         Ok(resolved)
     }
 
     /// Carries out grants of the reference data that were not carried out yet.
-    fn grant(&mut self, loaded: &Loaded, orders: &SyncSender<Order>) -> Result<(), RunError> {
+    fn grant(&mut self, loaded: &Loaded, writing: &Writing) -> Result<(), RunError> {
         let known: std::collections::BTreeSet<&str> = self.progress.granted.iter().map(|id| &**id).collect();
         let new: Vec<_> = loaded.grants.iter().filter(|grant| !known.contains(&*grant.command_id)).collect();
         let granted = new.iter().map(|grant| Box::from(&*grant.command_id)).collect::<Vec<Box<str>>>();
         let records = grant_lines(&new, &loaded.snapshot);
         let retries = vec![Retry { intent: Intent::Admitted, attempt: 0 }; records.len()];
-        self.batch(&records, &Decoder::json_lines(), crate::grants::INPUT, &retries, orders)?;
+        self.batch(&records, &Decoder::json_lines(), crate::grants::INPUT, &retries, writing)?;
         self.progress.granted.extend(granted);
         Ok(())
     }
 
     /// Tries everything again that waits at the start.
-    fn recycle(&mut self, orders: &SyncSender<Order>) -> Result<(), RunError> {
+    fn recycle(&mut self, writing: &Writing) -> Result<(), RunError> {
         let end = self.progress.next_suspense;
         let mut next = 0;
         loop {
@@ -385,13 +402,13 @@ impl Folder {
             let Some((last, _)) = waiting.last() else { return Ok(()) };
             next = last + 1;
             for group in waiting.chunk_by(|(_, a), (_, b)| a.input == b.input) {
-                self.recycle_group(group, orders)?;
+                self.recycle_group(group, writing)?;
             }
-            self.commit_if_due(waiting.len() as u64, orders)?;
+            self.commit_if_due(waiting.len() as u64, writing)?;
         }
     }
 
-    fn recycle_group(&mut self, group: &[(u64, OpenSuspense)], orders: &SyncSender<Order>) -> Result<(), RunError> {
+    fn recycle_group(&mut self, group: &[(u64, OpenSuspense)], writing: &Writing) -> Result<(), RunError> {
         let Some((_, first)) = group.first() else { return Ok(()) };
         let known = self.progress.inputs.iter().find(|input| *input.name == *first.input);
         let decoder = match known {
@@ -405,7 +422,7 @@ impl Folder {
             retries.push(Retry { intent: Intent::of(open.reason, open.level), attempt: open.attempt + 1 });
         }
         let name = first.input.clone();
-        let resolved = self.batch(&records, &decoder, &name, &retries, orders)?;
+        let resolved = self.batch(&records, &decoder, &name, &retries, writing)?;
         // What still waits has a new number, with one attempt more.
         self.uncommitted.resolved.extend(group.iter().map(|(number, _)| *number));
         self.progress.open_suspense = self.progress.open_suspense.saturating_sub(group.len() as u64);
@@ -414,12 +431,12 @@ impl Folder {
         Ok(())
     }
 
-    fn commit_if_due(&mut self, records: u64, orders: &SyncSender<Order>) -> Result<(), RunError> {
+    fn commit_if_due(&mut self, records: u64, writing: &Writing) -> Result<(), RunError> {
         self.uncommitted_records += records;
-        if self.uncommitted_records >= self.commit_records { self.commit(orders) } else { Ok(()) }
+        if self.uncommitted_records >= self.commit_records { self.commit(writing) } else { Ok(()) }
     }
 
-    fn commit(&mut self, orders: &SyncSender<Order>) -> Result<(), RunError> {
+    fn commit(&mut self, writing: &Writing) -> Result<(), RunError> {
         self.uncommitted_records = 0;
         let mut commit = std::mem::take(&mut self.uncommitted);
         commit.changes = self.engine.take_changes();
@@ -438,7 +455,7 @@ impl Folder {
         }
         self.progress.clock = self.engine.clock();
         self.progress.summary = self.engine.summary()?.clone();
-        send(orders, Order::Commit(Box::new(commit), Box::new(self.progress.clone())))
+        writing.send(Order::Commit(Box::new(commit), Box::new(self.progress.clone())))
     }
 
     fn report(self) -> Result<Report, RunError> {
@@ -458,10 +475,6 @@ impl Folder {
             endpoint_accounts,
         })
     }
-}
-
-fn send(orders: &SyncSender<Order>, order: Order) -> Result<(), RunError> {
-    orders.send(order).map_err(|_| RunError::WriterStopped)
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -7,10 +7,11 @@ use super::RunError;
 use super::progress::{OutputProgress, Progress};
 use crate::engine::{BatchOutput, Encoded};
 use crate::state::{Commit, Store, Stored};
-use crate::wire::{Message, OutputFormat};
+use crate::wire::{Message, OutputFormat, block_frame};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender};
 
 /// Messages to a block of a container: fixed, so that the bytes do not depend on batches.
 const BLOCK_MESSAGES: u64 = 1000;
@@ -43,7 +44,6 @@ struct OutputFile {
     message: Message,
     file: File,
     progress: OutputProgress,
-    buffer: Vec<u8>,
     is_synced: bool,
 }
 
@@ -63,11 +63,20 @@ impl Outputs {
         paths.find(|path| path.exists()).map_or(Ok(()), |path| Err(RunError::OutputExists(path)))
     }
 
-    /// Follows orders until there are no more.
-    pub(super) fn run(mut self, store: &Store, orders: &std::sync::mpsc::Receiver<Order>) -> Result<(), RunError> {
+    /// Follows orders until there are no more. Outputs go back when they are written, so that their buffers are used again.
+    pub(super) fn run(
+        mut self,
+        store: &Store,
+        orders: &Receiver<Order>,
+        written: &SyncSender<Box<BatchOutput>>,
+    ) -> Result<(), RunError> {
         for order in orders {
             match order {
-                Order::Append(output) => self.append(&output)?,
+                Order::Append(output) => {
+                    self.append(&output)?;
+                    // If nobody takes it back, it is simply let go.
+                    let _ = written.try_send(output);
+                }
                 Order::Commit(commit, progress) => self.commit(store, *commit, *progress)?,
                 Order::Close => self.files.iter_mut().try_for_each(OutputFile::close_block)?,
             }
@@ -115,7 +124,7 @@ impl OutputFile {
         }
         file.set_len(progress.bytes).map_err(failed)?;
         file.seek(SeekFrom::Start(progress.bytes)).map_err(failed)?;
-        let mut output = OutputFile { path, message, file, progress, buffer: Vec::new(), is_synced: false };
+        let mut output = OutputFile { path, message, file, progress, is_synced: false };
         if output.progress.bytes == 0 {
             let header = format.header(message);
             output.write(&header)?;
@@ -137,16 +146,21 @@ impl OutputFile {
         let mut start = 0;
         let mut messages = encoded.ends.as_slice();
         while !messages.is_empty() {
-            let room = BLOCK_MESSAGES.saturating_sub(self.progress.pending_messages).max(1);
-            let taken = usize::try_from(room).unwrap_or(1).min(messages.len());
-            let (now, later) = messages.split_at(taken);
+            let room = usize::try_from(BLOCK_MESSAGES - self.progress.pending_messages).unwrap_or(1);
+            let (now, later) = messages.split_at(room.min(messages.len()));
             let end = now.last().copied().unwrap_or(start);
-            self.progress.pending.extend_from_slice(encoded.bytes.get(start..end).unwrap_or_default());
-            self.progress.pending_messages += taken as u64;
-            (start, messages) = (end, later);
-            if self.progress.pending_messages >= BLOCK_MESSAGES {
-                self.close_block()?;
+            let bytes = encoded.bytes.get(start..end).unwrap_or_default();
+            if now.len() as u64 == BLOCK_MESSAGES {
+                // A whole block at once, the usual case: its bytes are not copied.
+                self.write_block(BLOCK_MESSAGES, bytes)?;
+            } else {
+                self.progress.pending.extend_from_slice(bytes);
+                self.progress.pending_messages += now.len() as u64;
+                if self.progress.pending_messages == BLOCK_MESSAGES {
+                    self.close_block()?;
+                }
             }
+            (start, messages) = (end, later);
         }
         Ok(())
     }
@@ -155,15 +169,17 @@ impl OutputFile {
         if self.progress.pending_messages == 0 {
             return Ok(());
         }
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        crate::wire::write_block(self.message, self.progress.pending_messages, &self.progress.pending, &mut buffer);
-        self.progress.messages += self.progress.pending_messages;
-        self.progress.pending.clear();
-        self.progress.pending_messages = 0;
-        let written = self.write(&buffer);
-        self.buffer = buffer;
-        written
+        let pending = std::mem::take(&mut self.progress.pending);
+        let count = std::mem::take(&mut self.progress.pending_messages);
+        self.write_block(count, &pending)
+    }
+
+    fn write_block(&mut self, count: u64, bytes: &[u8]) -> Result<(), RunError> {
+        let (head, tail) = block_frame(self.message, count, bytes.len());
+        self.progress.messages += count;
+        self.write(&head)?;
+        self.write(bytes)?;
+        self.write(&tail)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), RunError> {

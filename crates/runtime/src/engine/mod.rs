@@ -32,6 +32,9 @@ use std::sync::Arc;
 /// Into how many owners' groups state is cut: enough to spread work over threads, whatever their number.
 pub const SHARDS: usize = 64;
 
+/// Buffers kept for outputs to come.
+const MAX_SPARE: usize = 8;
+
 /// Encoded messages of one kind, in order.
 #[derive(Debug, Default)]
 pub struct Encoded {
@@ -42,6 +45,11 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
     fn close(&mut self) {
         self.ends.push(self.bytes.len());
     }
@@ -134,6 +142,8 @@ pub struct Engine {
     summary: Summary,
     forgotten: Timestamp,
     sealed: Option<SealedIds>,
+    /// Buffers of outputs that were written.
+    spare: Vec<Encoded>,
 }
 
 /// State of one group of owners, with the sums of what was charged on their edges since the summary was last folded.
@@ -141,6 +151,8 @@ pub struct Engine {
 struct Owners {
     shard: RateShard,
     sums: EdgeSums,
+    /// What came of the present batch; kept for its buffers.
+    rated: rated::RatedOwners,
 }
 
 /// How an engine runs.
@@ -167,6 +179,17 @@ impl Engine {
             summary: Summary::default(),
             forgotten: Timestamp::EPOCH,
             sealed: None,
+            spare: Vec::new(),
+        }
+    }
+
+    /// Takes back the buffers of an output that is no longer needed: fresh memory for every batch would cost as much as writing to it.
+    pub fn reuse(&mut self, output: BatchOutput) {
+        for mut encoded in [output.charges, output.deltas] {
+            if self.spare.len() < MAX_SPARE {
+                encoded.clear();
+                self.spare.push(encoded);
+            }
         }
     }
 
@@ -180,8 +203,10 @@ impl Engine {
         let mut totals = ControlTotals::default();
         take::admit(&mut stretches, batch.retries, &mut self.duplicates, &mut totals);
         let guided = guided::guide_all(&stretches, batch.retries, &snapshot, self.threads);
-        let rated = rated::rate_all(&guided, &mut self.owners, &self.encoder, self.threads)?;
-        let output = rated::merge(batch, &stretches, &guided, rated, &self.encoder, totals, self.threads)?;
+        rated::rate_all(&guided, &mut self.owners, &self.encoder, self.threads)?;
+        let buffers = [self.spare.pop().unwrap_or_default(), self.spare.pop().unwrap_or_default()];
+        let merged = rated::Merged { batch, stretches: &stretches, guided: &guided, owners: &self.owners };
+        let output = merged.in_order(&self.encoder, totals, buffers, self.threads)?;
         output.totals.check()?;
         let horizon = self.duplicates.horizon();
         if horizon > self.forgotten {

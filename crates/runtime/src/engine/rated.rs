@@ -21,6 +21,18 @@ pub(super) struct RatedOwners {
     totals: ControlTotals,
 }
 
+impl RatedOwners {
+    /// Empty, with its buffers kept.
+    fn clear(&mut self) {
+        self.tasks.clear();
+        self.ends.clear();
+        self.charges.clear();
+        self.deltas.clear();
+        self.notifications.clear();
+        self.totals = ControlTotals::default();
+    }
+}
+
 /// Counts of messages up to and with a task.
 #[derive(Clone, Copy, Debug, Default)]
 struct Ends {
@@ -38,8 +50,11 @@ pub(super) fn rate_all<'a>(
     owners: &mut [Owners],
     encoder: &Encoder,
     threads: usize,
-) -> Result<Vec<RatedOwners>, ControlMismatch> {
+) -> Result<(), ControlMismatch> {
     let firsts: Vec<u32> = first_tasks(guided);
+    for owners in owners.iter_mut() {
+        owners.rated.clear();
+    }
     let mut work: Vec<(usize, usize, &mut Owners)> = owners
         .iter_mut()
         .enumerate()
@@ -48,13 +63,13 @@ pub(super) fn rate_all<'a>(
         .collect();
     // The largest first, so that no thread is left with it at the end.
     work.sort_unstable_by_key(|(size, group, _)| (std::cmp::Reverse(*size), *group));
-    let rated = in_parallel(threads, work, |(size, group, owners)| {
+    let done = in_parallel(threads, work, |(size, group, owners)| {
         let tasks = guided.iter().zip(&firsts).flat_map(|(stretch, first)| {
             stretch.tasks[group].iter().map(move |task| Task { position: first + task.position, work: task.work })
         });
         rate_owners(tasks, size, owners, encoder)
     });
-    rated.into_iter().collect()
+    done.into_iter().collect()
 }
 
 /// Number of the first task of each stretch within the batch.
@@ -72,11 +87,9 @@ fn rate_owners<'a>(
     size: usize,
     owners: &mut Owners,
     encoder: &Encoder,
-) -> Result<RatedOwners, ControlMismatch> {
-    let mut rated = RatedOwners::default();
-    rated.tasks.reserve(size);
-    rated.ends.reserve(size);
-    let mut outputs = Outputs::default();
+) -> Result<(), ControlMismatch> {
+    let rated = &mut owners.rated;
+    let mut outputs = Outputs { charges: Vec::with_capacity(size), ..Outputs::default() };
     owners.shard.execute(tasks, &mut outputs, &mut rated.tasks);
     rated.totals.rated(&rated.tasks);
     rated.totals.charged(&outputs.charges)?;
@@ -107,77 +120,94 @@ fn rate_owners<'a>(
             notifications: rated.notifications.ends.len(),
         });
     }
-    Ok(rated)
+    Ok(())
 }
 
 /// Where a task's outcome is found: the group's place in the list, and the task's place in the group.
 type Found = (u16, u32);
 
-/// Puts everything into the order of the input.
-pub(super) fn merge(
-    batch: BatchInput<'_>,
-    stretches: &[Stretch],
-    guided: &[GuidedStretch<'_>],
-    rated: Vec<RatedOwners>,
-    encoder: &Encoder,
-    mut totals: ControlTotals,
-    threads: usize,
-) -> Result<BatchOutput, ControlMismatch> {
-    let task_count: u32 = guided.iter().map(|stretch| stretch.task_count).sum();
-    let mut found: Vec<Found> = vec![(0, 0); task_count as usize];
-    for (group, owners) in (0_u16..).zip(&rated) {
-        for (at, task) in (0_u32..).zip(&owners.tasks) {
-            if let Some(slot) = found.get_mut(task.position as usize) {
-                *slot = (group, at);
-            }
-        }
-    }
-    for part in guided.iter().map(|stretch| &stretch.totals).chain(rated.iter().map(|owners| &owners.totals)) {
-        totals.add(part)?;
-    }
-    let streams: Vec<Stream> =
-        vec![|owners, ends| (&owners.charges, ends.charges), |owners, ends| (&owners.deltas, ends.deltas)];
-    let mut merged = in_parallel(threads, streams, |stream| in_order(&found, &rated, stream)).into_iter();
-    let mut output = BatchOutput {
-        charges: merged.next().unwrap_or_default(),
-        deltas: merged.next().unwrap_or_default(),
-        ..BatchOutput::default()
-    };
-    let mut rest = Rest { batch, encoder, found: &found, rated: &rated, next_task: 0, output: &mut output };
-    for (stretch, guided) in stretches.iter().zip(guided) {
-        let records = stretch.taken.iter().zip(&stretch.verdicts).zip(&guided.outcomes);
-        for (position, ((taken, verdict), outcome)) in (stretch.first..).zip(records) {
-            rest.record(position, taken, verdict, *outcome);
-        }
-    }
-    output.totals = totals;
-    Ok(output)
+/// A batch whose every task is rated.
+pub(super) struct Merged<'m, 'b> {
+    pub(super) batch: BatchInput<'b>,
+    pub(super) stretches: &'m [Stretch],
+    pub(super) guided: &'m [GuidedStretch<'m>],
+    pub(super) owners: &'m [Owners],
 }
 
-/// Picks one kind of messages of a group of owners, and how many of them an end counts.
 type Stream = fn(&RatedOwners, Ends) -> (&Encoded, usize);
 
-fn in_order(found: &[Found], rated: &[RatedOwners], stream: Stream) -> Encoded {
-    let (bytes, count) = rated.iter().fold((0, 0), |(bytes, count), owners| {
-        let (encoded, _) = stream(owners, Ends::default());
-        (bytes + encoded.bytes.len(), count + encoded.ends.len())
-    });
-    let mut all = Encoded { bytes: Vec::with_capacity(bytes), ends: Vec::with_capacity(count) };
-    for (group, at) in found {
-        let Some(owners) = rated.get(usize::from(*group)) else { continue };
-        let (ends, before) = ends_of(owners, *at);
-        let ((encoded, to), (_, from)) = (stream(owners, ends), stream(owners, before));
-        if from < to {
-            all.append(encoded, from, to);
+impl Merged<'_, '_> {
+    /// Puts everything into the order of the input.
+    pub(super) fn in_order(
+        &self,
+        encoder: &Encoder,
+        mut totals: ControlTotals,
+        buffers: [Encoded; 2],
+        threads: usize,
+    ) -> Result<BatchOutput, ControlMismatch> {
+        let guided = self.guided.iter().map(|stretch| &stretch.totals);
+        for part in guided.chain(self.owners.iter().map(|owners| &owners.rated.totals)) {
+            totals.add(part)?;
         }
+        let found = self.find_tasks();
+        let streams: [Stream; 2] =
+            [|rated, ends| (&rated.charges, ends.charges), |rated, ends| (&rated.deltas, ends.deltas)];
+        let streams = streams.into_iter().zip(buffers).collect();
+        let mut merged =
+            in_parallel(threads, streams, |(stream, buffer)| self.stream(&found, stream, buffer)).into_iter();
+        let mut output = BatchOutput {
+            charges: merged.next().unwrap_or_default(),
+            deltas: merged.next().unwrap_or_default(),
+            ..BatchOutput::default()
+        };
+        let mut rest =
+            Rest { batch: self.batch, encoder, found: &found, owners: self.owners, next_task: 0, output: &mut output };
+        for (stretch, guided) in self.stretches.iter().zip(self.guided) {
+            let records = stretch.taken.iter().zip(&stretch.verdicts).zip(&guided.outcomes);
+            for (position, ((taken, verdict), outcome)) in (stretch.first..).zip(records) {
+                rest.record(position, taken, verdict, *outcome);
+            }
+        }
+        output.totals = totals;
+        Ok(output)
     }
-    all
+
+    /// Where each task's outcome is, by the task's number.
+    fn find_tasks(&self) -> Vec<Found> {
+        let task_count: u32 = self.guided.iter().map(|stretch| stretch.task_count).sum();
+        let mut found: Vec<Found> = vec![(0, 0); task_count as usize];
+        for (group, owners) in (0_u16..).zip(self.owners) {
+            for (at, task) in (0_u32..).zip(&owners.rated.tasks) {
+                if let Some(slot) = found.get_mut(task.position as usize) {
+                    *slot = (group, at);
+                }
+            }
+        }
+        found
+    }
+
+    fn stream(&self, found: &[Found], stream: Stream, mut all: Encoded) -> Encoded {
+        for owners in self.owners {
+            let (encoded, _) = stream(&owners.rated, Ends::default());
+            all.bytes.reserve(encoded.bytes.len());
+            all.ends.reserve(encoded.ends.len());
+        }
+        for (group, at) in found {
+            let Some(Owners { rated, .. }) = self.owners.get(usize::from(*group)) else { continue };
+            let (ends, before) = ends_of(rated, *at);
+            let ((encoded, to), (_, from)) = (stream(rated, ends), stream(rated, before));
+            if from < to {
+                all.append(encoded, from, to);
+            }
+        }
+        all
+    }
 }
 
-fn ends_of(owners: &RatedOwners, at: u32) -> (Ends, Ends) {
+fn ends_of(rated: &RatedOwners, at: u32) -> (Ends, Ends) {
     let at = at as usize;
-    let before = at.checked_sub(1).and_then(|before| owners.ends.get(before)).copied().unwrap_or_default();
-    (owners.ends.get(at).copied().unwrap_or(before), before)
+    let before = at.checked_sub(1).and_then(|before| rated.ends.get(before)).copied().unwrap_or_default();
+    (rated.ends.get(at).copied().unwrap_or(before), before)
 }
 
 /// What is rare: notifications, suspense, refusals.
@@ -185,7 +215,7 @@ struct Rest<'m, 'b> {
     batch: BatchInput<'b>,
     encoder: &'m Encoder,
     found: &'m [Found],
-    rated: &'m [RatedOwners],
+    owners: &'m [Owners],
     next_task: usize,
     output: &'m mut BatchOutput,
 }
@@ -233,10 +263,10 @@ impl Rest<'_, '_> {
     fn task(&mut self, position: usize, taken: &Taken) {
         let Some((group, at)) = self.found.get(self.next_task).copied() else { return };
         self.next_task += 1;
-        let Some(owners) = self.rated.get(usize::from(group)) else { return };
-        let (ends, before) = ends_of(owners, at);
-        self.output.notifications.append(&owners.notifications, before.notifications, ends.notifications);
-        let Some(task) = owners.tasks.get(at as usize) else { return };
+        let Some(Owners { rated, .. }) = self.owners.get(usize::from(group)) else { return };
+        let (ends, before) = ends_of(rated, at);
+        self.output.notifications.append(&rated.notifications, before.notifications, ends.notifications);
+        let Some(task) = rated.tasks.get(at as usize) else { return };
         match task.outcome {
             RateOutcome::Suspended(reason) => {
                 self.suspend(position, taken, reason, Some(task.level), &detail(reason, taken), "rate");

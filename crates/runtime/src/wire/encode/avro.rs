@@ -147,10 +147,10 @@ pub(super) fn header(message: Message) -> Vec<u8> {
     out
 }
 
-/// Appends a block of messages to a container file.
-pub fn write_block(message: Message, count: u64, messages: &[u8], out: &mut Vec<u8>) {
-    long(i64::try_from(count).unwrap_or(i64::MAX), out);
-    long(messages.len() as i64, out);
-    out.extend_from_slice(messages);
-    out.extend_from_slice(&sync_marker(message));
+/// What stands before and behind the messages of a block in a container file.
+pub fn block_frame(message: Message, count: u64, byte_count: usize) -> (Vec<u8>, [u8; 16]) {
+    let mut head = Vec::with_capacity(20);
+    long(i64::try_from(count).unwrap_or(i64::MAX), &mut head);
+    long(i64::try_from(byte_count).unwrap_or(i64::MAX), &mut head);
+    (head, sync_marker(message))
 }

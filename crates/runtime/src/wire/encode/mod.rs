@@ -47,7 +47,7 @@ impl OutputFormat {
     }
 }
 
-pub use avro::write_block;
+pub use avro::block_frame;
 
 /// Encodes messages in one form.
 #[derive(Clone, Debug)]

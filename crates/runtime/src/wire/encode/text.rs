@@ -22,9 +22,11 @@ impl ShortText {
 
     pub(super) fn hex(mut self, value: u128) -> ShortText {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for shift in (0..32).rev() {
-            self.0.push(DIGITS[(value >> (shift * 4)) as usize & 15]);
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(value.to_be_bytes()) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
+        self.0.extend_from_slice(&text);
         self
     }
 
