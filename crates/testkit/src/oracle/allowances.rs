@@ -2,9 +2,10 @@
 //!
 //! Works on copies: the caller takes the result over only if the rest of the leg can be rated, for a leg that waits draws nothing (rule 3).
 
+use super::outcome::Draw;
 use super::rates::{Bundle, Fit, Keys};
 use super::reference::Reference;
-use super::values::Length;
+use super::values::{Length, units_of};
 use jiff::tz::TimeZone;
 use num_bigint::BigInt;
 use num_rational::BigRational;
@@ -88,10 +89,14 @@ pub(super) struct Drawer<'a> {
 pub(super) struct Drawn {
     /// Base units per instance id.
     pub(super) covered: BTreeMap<String, BigInt>,
+    /// Each draw, in order.
+    pub(super) draws: Vec<Draw>,
     /// What nothing covered.
     pub(super) rest: BigInt,
-    /// (instance id, fee) of those that became active, in order.
-    pub(super) activated: Vec<(String, BigRational)>,
+    /// The instances that became active, with their fees, in order.
+    pub(super) activated: Vec<(Instance, BigRational)>,
+    /// The instances that should have become active and could not be paid, in order.
+    pub(super) unpaid: Vec<String>,
 }
 
 /// The order of rule 15, best first.
@@ -121,27 +126,30 @@ pub(super) fn draw(mut drawer: Drawer<'_>, instances: &mut [Instance], quantity:
         };
         let instance = &mut instances[index];
         if instance.state == State::Armed {
-            if let Some(fee) = instance.template.fee.clone() {
+            if let Some(fee) = instance.template.fee.clone().filter(|fee| !fee.is_zero()) {
                 match &mut drawer.money {
                     Some(money) if *money < fee => {
+                        drawn.unpaid.push(instance.id.clone());
                         unaffordable.push(index);
                         continue;
                     }
                     Some(money) => *money -= &fee,
                     None => {}
                 }
-                drawn.activated.push((instance.id.clone(), fee));
+                drawn.activated.push((instance.clone(), fee));
             }
             instance.activate(drawer.event_time);
         }
-        let taken = match &mut instance.left[element] {
-            None => drawn.rest.clone(),
-            Some(left) => {
-                let taken = drawn.rest.clone().min(left.clone());
-                *left -= &taken;
-                taken
-            }
-        };
+        let before = instance.left[element].clone();
+        let taken = before.clone().map_or(drawn.rest.clone(), |before| before.min(drawn.rest.clone()));
+        instance.left[element] = before.as_ref().map(|before| before - &taken);
+        drawn.draws.push(Draw {
+            instance: instance.id.clone(),
+            element,
+            units: units_of(&taken),
+            before: before.as_ref().map(units_of),
+            after: instance.left[element].as_ref().map(units_of),
+        });
         drawn.rest -= &taken;
         *drawn.covered.entry(instance.id.clone()).or_default() += taken;
     }

@@ -3,14 +3,14 @@
 use super::Oracle;
 use super::allowances::{Instance, State};
 use super::guide::endpoint_account;
-use super::outcome::{Charge, CommandOutcome, CommandResult};
-use super::rates::{Bundle, Starts};
+use super::outcome::{Charge, CommandOutcome, CommandResult, News};
+use super::rates::Starts;
 use super::record::Command;
 use super::reference::Status;
-use super::values::{self, amount_text};
+use super::values::amount_text;
 use jiff::tz::TimeZone;
 use num_rational::BigRational;
-use num_traits::{Signed, Zero};
+use num_traits::Zero;
 
 /// An account that can be charged, as of a moment.
 struct Payer {
@@ -34,7 +34,7 @@ impl Oracle {
                 account: account.to_owned(),
                 issued_by: String::new(),
                 effective: grant.at,
-                amount: None,
+                amount: BigRational::zero(),
                 currency: None,
                 bundle: Some(grant.bundle.clone()),
                 endpoint: grant.endpoint.clone(),
@@ -49,6 +49,7 @@ impl Oracle {
                 plan.grants.iter().for_each(|grant| command(&account, grant));
             }
         }
+        commands.sort_by_key(|command| command.effective);
         for command in commands {
             if !self.commands.contains(&command.id) {
                 let outcome = self.apply_once(&command);
@@ -63,6 +64,7 @@ impl Oracle {
         }
         if !self.is_ancestor(&command.issued_by, &command.account, command.effective) {
             self.commands.insert(command.id.clone());
+            self.tell(&command.account, &command.id, News::CommandRefused);
             let text = format!("{:?} is no ancestor of {:?}", command.issued_by, command.account);
             return self.outcome(command, CommandResult::Refused(text), Vec::new());
         }
@@ -73,6 +75,7 @@ impl Oracle {
         self.commands.insert(command.id.clone());
         let mut fees = Vec::new();
         let applied = match command.kind.as_str() {
+            _ if self.status(&command.account, command.effective) == Status::Closed => Err("the account is closed".to_owned()),
             "top_up" | "credit" => self.add_money(command, 1),
             "debit" => self.add_money(command, -1),
             "buy_bundle" => self.buy(command, &mut fees),
@@ -83,6 +86,9 @@ impl Oracle {
             "activate" => self.set_status(command, Status::Active),
             other => Err(format!("kind {other:?}")),
         };
+        if applied.is_err() {
+            self.tell(&command.account, &command.id, News::CommandRefused);
+        }
         let result = applied.map_or_else(CommandResult::Refused, |()| CommandResult::Applied);
         self.outcome(command, result, fees)
     }
@@ -133,17 +139,17 @@ impl Oracle {
         if command.currency.as_ref().is_some_and(|currency| *currency != payer.currency) {
             return Err("another currency".to_owned());
         }
-        let amount = values::decimal(command.amount.as_deref().ok_or("no amount")?)?;
-        if !amount.is_positive() {
-            return Err("the amount is not positive".to_owned());
-        }
-        let debited = if sign < 0 { amount } else { -amount };
-        self.debit(&command.account, &debited);
+        let amount = if sign < 0 { -&command.amount } else { command.amount.clone() };
+        self.post(&command.account, &amount, &command.kind);
+        self.tell_if_exhausted(&command.account, payer.prepaid, &command.id);
         Ok(())
     }
 
     fn set_status(&mut self, command: &Command, status: Status) -> Result<(), String> {
         self.payer(&command.account, command.effective)?;
+        if self.commanded_status(&command.account, command.effective) == status {
+            return Err(format!("it is {status:?}"));
+        }
         self.statuses.push((command.account.clone(), command.effective, status));
         Ok(())
     }
@@ -154,9 +160,6 @@ impl Oracle {
         let template = self.reference.bundle(name).ok_or_else(|| format!("no bundle {name:?}"))?.clone();
         if template.currency.as_ref().is_some_and(|currency| *currency != payer.currency) {
             return Err("another currency".to_owned());
-        }
-        if self.status(&command.account, command.effective) == Status::Closed {
-            return Err("the account is closed".to_owned());
         }
         let endpoint = if template.for_one_endpoint {
             Some(command.endpoint.clone().or(payer.endpoint).ok_or("no endpoint_id")?)
@@ -180,31 +183,31 @@ impl Oracle {
             template,
         };
         if instance.template.starts == Starts::Date {
-            self.charge_fee(&command.account, &payer.payee, payer.prepaid, &instance.id, &instance.template, fees)?;
+            self.charge_fee(command, &instance, payer.prepaid, fees)?;
             instance.activate(command.effective);
         }
         self.instances.push(instance);
         Ok(())
     }
 
-    /// Charges the fee of an instance that becomes active; refused without money on a prepaid account (detail x).
+    /// Charges the fee of an instance that a command makes active; refused without money on a prepaid account (detail x).
     fn charge_fee(
         &mut self,
-        payer: &str,
-        payee: &str,
+        command: &Command,
+        instance: &Instance,
         prepaid: bool,
-        instance: &str,
-        template: &Bundle,
         fees: &mut Vec<Charge>,
     ) -> Result<(), String> {
-        let Some(fee) = &template.fee else {
+        let Some(amount) = instance.template.fee.as_ref().filter(|fee| !fee.is_zero()) else {
             return Ok(());
         };
-        let balance = self.money.get(payer).map_or_else(BigRational::zero, |money| money.balance.clone());
-        if prepaid && balance < *fee {
+        let balance = self.money.get(&instance.payer).map_or_else(BigRational::zero, |money| money.balance.clone());
+        if prepaid && balance < *amount {
+            self.tell(&instance.payer, &command.id, News::ActivationFailed(instance.id.clone()));
             return Err("not enough money".to_owned());
         }
-        fees.push(self.book_fee(payer, payee, instance, fee));
+        fees.push(self.book_fee(instance, amount, command.effective));
+        self.tell_if_exhausted(&instance.payer, prepaid, &command.id);
         Ok(())
     }
 
@@ -257,16 +260,17 @@ impl Oracle {
         if !instance.lives(command.effective) {
             return Err("it has ended".to_owned());
         }
-        if let Some((_, to)) = instance.suspensions.iter_mut().find(|(_, to)| to.is_none()) {
+        let is_open = |(from, to): &&mut (i64, Option<i64>)| *from <= command.effective && to.is_none();
+        if let Some((_, to)) = instance.suspensions.iter_mut().find(is_open) {
             *to = Some(command.effective);
             return Ok(());
         }
         match instance.state {
             State::Active { .. } => Err("it is active".to_owned()),
             State::Pending | State::Armed => {
-                let (id, payee, template) = (instance.id.clone(), instance.payee.clone(), instance.template.clone());
+                let instance = instance.clone();
                 let prepaid = self.payer(&command.account, command.effective)?.prepaid;
-                self.charge_fee(&command.account, &payee, prepaid, &id, &template, fees)?;
+                self.charge_fee(command, &instance, prepaid, fees)?;
                 self.instances[position].activate(command.effective);
                 Ok(())
             }

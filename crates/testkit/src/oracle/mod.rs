@@ -18,7 +18,10 @@ mod reference;
 mod values;
 mod yaml;
 
-pub use outcome::{Charge, ChargeKind, ChargeReason, CommandOutcome, CommandResult, Leg, Outcome, Reason, Recycled};
+pub use outcome::{
+    Charge, ChargeKind, ChargeReason, CommandOutcome, CommandResult, Delta, Draw, Leg, News, Notification, Outcome, PricedBy,
+    Reason, Recycled,
+};
 
 use allowances::Instance;
 use num_rational::BigRational;
@@ -39,13 +42,17 @@ pub struct Oracle {
     /// The sessions whose connect fee was charged.
     connected: BTreeSet<rate::SessionKey>,
     /// What was charged towards each cap.
-    capped: BTreeMap<rate::CapKey, BigRational>,
+    capped: BTreeMap<rate::CapKey, rate::Capped>,
+    /// The bundle instances whose failure to become active was told (detail x).
+    unpaid: BTreeSet<String>,
     /// Statuses that commands gave to accounts: (account, from, status), in order of arrival.
     statuses: Vec<(String, i64, Status)>,
     /// Ids of the commands that were seen.
     commands: BTreeSet<String>,
     waiting: Vec<Waiting>,
     grants: Vec<CommandOutcome>,
+    deltas: Vec<Delta>,
+    notifications: Vec<Notification>,
 }
 
 /// An account's balance and the number of its last delta.
@@ -53,11 +60,13 @@ pub struct Oracle {
 struct Money {
     balance: BigRational,
     sequence: u64,
+    /// Told, and not positive since (detail C).
+    exhausted: bool,
 }
 
 impl Default for Money {
     fn default() -> Self {
-        Self { balance: BigRational::zero(), sequence: 0 }
+        Self { balance: BigRational::zero(), sequence: 0, exhausted: false }
     }
 }
 
@@ -84,10 +93,13 @@ impl Oracle {
             counters: BTreeMap::new(),
             connected: BTreeSet::new(),
             capped: BTreeMap::new(),
+            unpaid: BTreeSet::new(),
             statuses: Vec::new(),
             commands: BTreeSet::new(),
             waiting: Vec::new(),
             grants: Vec::new(),
+            deltas: Vec::new(),
+            notifications: Vec::new(),
         };
         oracle.apply_grants();
         Ok(oracle)
@@ -108,12 +120,23 @@ impl Oracle {
         std::mem::take(&mut self.grants)
     }
 
+    /// Every change of a balance since the last call, in order.
+    pub fn take_deltas(&mut self) -> Vec<Delta> {
+        std::mem::take(&mut self.deltas)
+    }
+
+    /// What accounts were told since the last call, in order.
+    pub fn take_notifications(&mut self) -> Vec<Notification> {
+        std::mem::take(&mut self.notifications)
+    }
+
     /// Processes one line of a JSON lines file; a line feed at its end does not matter.
     pub fn feed_line(&mut self, line: &[u8]) -> Outcome {
         match record::read(line) {
             Line::Blank => Outcome::Blank,
             Line::Tick => Outcome::Tick,
             Line::Command(command) => Outcome::Command(self.command(&command)),
+            Line::Undecodable => self.suspend(Reason::Undecodable, None, None),
             Line::Invalid(identity) => self.suspend(Reason::InvalidRecord, identity, None),
             Line::Usage(record) => self.usage(*record),
         }

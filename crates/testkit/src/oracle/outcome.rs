@@ -1,5 +1,6 @@
 //! What the oracle says about one line of input, in a form that is easily compared with the product's output.
 
+use num_rational::BigRational;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -65,12 +66,22 @@ pub struct Charge {
     pub amount: String,
     /// Why this amount.
     pub reason: ChargeReason,
+    /// Of the payer's account.
+    pub currency: String,
+    /// Start of the record, or when the fee fell due, in milliseconds since 1970.
+    pub event_time: i64,
+    /// The endpoint that used the service, or that the bundle is for.
+    pub endpoint: Option<String>,
+    /// What was drawn, in order.
+    pub draws: Vec<Draw>,
     /// Base units covered, per bundle instance, fair use included.
     pub covered: BTreeMap<String, u128>,
     /// Base units that no bundle covered.
     pub uncovered: u128,
     /// Base units newly billed by the tariff: after free units, minimum and increments of the rate's scope.
     pub billable: u128,
+    /// What priced the uncovered units, if anything did.
+    pub priced_by: Option<PricedBy>,
     /// What the cap waived, without trailing zeros.
     pub waived: String,
     /// The connect fee contained in the exact amount, without trailing zeros.
@@ -79,6 +90,88 @@ pub struct Charge {
     pub balance_after: String,
     /// The number of the payer's delta; none for an amount of 0.
     pub delta_sequence: Option<u64>,
+}
+
+/// Units taken from one allowance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// The bundle instance.
+    pub instance: String,
+    /// Number of the element in its template, from 0.
+    pub element: usize,
+    /// Base units taken.
+    pub units: u128,
+    /// Base units left before; none: unlimited.
+    pub before: Option<u128>,
+    /// Base units left after; none: unlimited.
+    pub after: Option<u128>,
+}
+
+/// What of a tariff priced a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PricedBy {
+    /// The payer's tariff, an alias under its own name.
+    pub tariff: String,
+    /// The latest of the effective dates that made it, in milliseconds since 1970.
+    pub version: i64,
+    /// The zone of the rate.
+    pub zone: String,
+    /// Free units of the scope that this record took.
+    pub free: u128,
+    /// Newly billed base units by exact price of one; a package counts as its price over its size.
+    pub billed: BTreeMap<BigRational, u128>,
+    /// What this record added to the exact price of its scope, before rounding and cap: connect fee and flat parts included.
+    pub exact: BigRational,
+}
+
+/// One change of one account's balance.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Delta {
+    /// The account.
+    pub account: String,
+    /// From 1, without gaps.
+    pub sequence: u64,
+    /// `charge`, `top_up`, `debit` or `credit`.
+    pub kind: String,
+    /// Negative for a debit, without trailing zeros.
+    pub amount: String,
+    /// The balance afterwards, without trailing zeros.
+    pub balance_after: String,
+}
+
+/// Something that an account is told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Notification {
+    /// The account.
+    pub account: String,
+    /// Id of the usage record or command that caused it.
+    pub caused_by: String,
+    /// What it is told.
+    pub news: News,
+}
+
+/// What an account is told.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum News {
+    /// An allowance crossed a threshold (rule 25).
+    AllowanceThreshold {
+        /// The bundle instance.
+        instance: String,
+        /// Number of the element, from 0.
+        element: usize,
+        /// Percent used.
+        percent: u32,
+        /// Base units left.
+        remaining: u128,
+    },
+    /// A prepaid balance reached 0 or less (detail C); the balance.
+    BalanceExhausted(String),
+    /// A cap waived for the first time in its month (detail J); the tariff.
+    CapReached(String),
+    /// A bundle could not become active for lack of money (detail x); the instance.
+    ActivationFailed(String),
+    /// A command was refused.
+    CommandRefused,
 }
 
 /// What a charge is for.
@@ -123,6 +216,7 @@ impl ChargeReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the names are the stable codes that ACCEPTANCE uses")]
 pub enum Reason {
+    Undecodable,
     InvalidRecord,
     DuplicateConflict,
     UnknownEndpoint,
@@ -142,6 +236,7 @@ impl Reason {
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
+            Reason::Undecodable => "undecodable",
             Reason::InvalidRecord => "invalid_record",
             Reason::DuplicateConflict => "duplicate_conflict",
             Reason::UnknownEndpoint => "unknown_endpoint",

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Zero};
+use std::collections::BTreeMap;
 
 /// What one scope of one rate has seen so far.
 #[derive(Clone)]
@@ -52,6 +53,26 @@ pub(super) struct Use<'a> {
 pub(super) struct Added {
     pub(super) billable: BigInt,
     pub(super) connect: BigRational,
+    /// Free units of the scope that it took.
+    pub(super) free: BigInt,
+    /// Newly billed units by the exact price of one; a package counts as its price over its size.
+    pub(super) billed: BTreeMap<BigRational, BigInt>,
+    /// The exact price of what it added, connect fee included.
+    pub(super) exact: BigRational,
+}
+
+/// Prices and units, summed by price.
+#[derive(Default)]
+struct Sum {
+    units: BTreeMap<BigRational, BigInt>,
+    exact: BigRational,
+}
+
+impl Sum {
+    fn add(&mut self, units: &BigInt, price: &BigRational) {
+        self.exact += whole(units) * price;
+        *self.units.entry(price.clone()).or_default() += units;
+    }
 }
 
 impl Counter {
@@ -66,10 +87,12 @@ impl Counter {
         let uncovered_before = self.uncovered.clone();
         self.uncovered += added.uncovered;
 
+        let free = (&self.uncovered).min(&rate.free) - (&uncovered_before).min(&rate.free);
         let target = self.target(rate);
         let from = self.billed.clone();
         if target <= from {
-            return Added { billable: BigInt::zero(), connect: BigRational::zero() };
+            let nothing = BigRational::zero;
+            return Added { billable: BigInt::zero(), connect: nothing(), free, billed: BTreeMap::new(), exact: nothing() };
         }
         // The unit at position p of the scope lies this many seconds after the start of the record: the covered part is first, then the
         // free units.
@@ -79,41 +102,53 @@ impl Counter {
             added.event_time.saturating_add(second.saturating_mul(1000))
         };
 
-        let (price, mut connect) = match &rate.pricing {
-            Pricing::Blocked => (BigRational::zero(), BigRational::zero()),
-            Pricing::Unit(price) => (whole(&(&target - &from)) * price, rate.connect.clone()),
-            Pricing::Tiers(tiers) => (tiers_price(tiers, &from, &target), rate.connect.clone()),
+        let mut sum = Sum::default();
+        let mut connect = match &rate.pricing {
+            Pricing::Blocked => BigRational::zero(),
+            Pricing::Unit(price) => {
+                sum.add(&(&target - &from), price);
+                rate.connect.clone()
+            }
+            Pricing::Tiers(tiers) => {
+                add_tiers(tiers, &from, &target, &mut sum);
+                rate.connect.clone()
+            }
             Pricing::Package { size, price } => {
                 self.packages_to = self.packages_to.clone().max(from.clone());
                 let missing = (&target - &self.packages_to).max(BigInt::zero());
                 let blocks = (missing + size - BigInt::one()) / size;
                 self.packages_to += &blocks * size;
-                (whole(&blocks) * price, rate.connect.clone())
+                sum.exact += whole(&blocks) * price;
+                sum.units.insert(price / whole(size), &target - &from);
+                rate.connect.clone()
             }
             Pricing::Bands(bands) if added.runs_in_time => {
-                let mut sum = BigRational::zero();
                 let mut position = from.clone();
                 while position < target {
                     let next = ((&position / &rate.increment + BigInt::one()) * &rate.increment).min(target.clone());
                     if let Some(band) = band_at(bands, moment_of(&position), zone) {
-                        sum += whole(&(&next - &position)) * &band.price;
+                        sum.add(&(&next - &position), &band.price);
                     }
                     position = next;
                 }
                 let first = band_at(bands, moment_of(&from), zone);
-                (sum, first.map_or_else(BigRational::zero, |band| band.connect.clone()))
+                first.map_or_else(BigRational::zero, |band| band.connect.clone())
             }
             Pricing::Bands(bands) => match band_at(bands, added.event_time, zone) {
-                Some(band) => (whole(&(&target - &from)) * &band.price, band.connect.clone()),
-                None => (BigRational::zero(), BigRational::zero()),
+                Some(band) => {
+                    sum.add(&(&target - &from), &band.price);
+                    band.connect.clone()
+                }
+                None => BigRational::zero(),
             },
         };
         if !added.connect_is_due {
             connect = BigRational::zero();
         }
-        self.exact += price + &connect;
+        let exact = sum.exact + &connect;
+        self.exact += &exact;
         self.billed = target.clone();
-        Added { billable: target - from, connect }
+        Added { billable: target - from, connect, free, billed: sum.units, exact }
     }
 
     /// The units of the scope that are to be billed in all: rule 10.
@@ -129,21 +164,19 @@ impl Counter {
 }
 
 /// Graduated: each unit of `from..to` at the price of its tier, and the flat part of each tier whose first unit is among them.
-fn tiers_price(tiers: &[Tier], from: &BigInt, to: &BigInt) -> BigRational {
-    let mut sum = BigRational::zero();
+fn add_tiers(tiers: &[Tier], from: &BigInt, to: &BigInt, sum: &mut Sum) {
     let mut start = BigInt::zero();
     for tier in tiers {
         let end = tier.up_to.clone().unwrap_or_else(|| to.clone()).min(to.clone());
         let first = start.clone().max(from.clone());
         if first < end {
-            sum += whole(&(&end - &first)) * &tier.price;
+            sum.add(&(&end - &first), &tier.price);
             if first == start {
-                sum += &tier.flat;
+                sum.exact += &tier.flat;
             }
         }
         start = tier.up_to.clone().unwrap_or_else(|| to.clone());
     }
-    sum
 }
 
 /// The band that holds `moment`.

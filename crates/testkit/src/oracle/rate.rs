@@ -3,15 +3,15 @@
 use super::Oracle;
 use super::allowances::{self, Drawer, Drawn, Instance};
 use super::guide::{PayerKind, Step};
-use super::outcome::{Charge, ChargeKind, ChargeReason, Leg, Reason};
+use super::outcome::{Charge, ChargeKind, ChargeReason, Delta, Leg, News, Notification, PricedBy, Reason};
 use super::price::{Counter, Use};
 use super::rates::{Effective, Per, Pricing, Rate};
 use super::record::Record;
 use super::reference::Status;
-use super::values::{amount_text, local, round};
+use super::values::{amount_text, local, round, units_of};
 use num_bigint::BigInt;
 use num_rational::BigRational;
-use num_traits::Zero;
+use num_traits::{Signed, Zero};
 use std::collections::BTreeMap;
 
 /// (payer, payee, tariff, what the rate asks of a record, scope): rule 12.
@@ -52,6 +52,7 @@ struct Priced {
     billable: BigInt,
     waived: BigRational,
     connect: BigRational,
+    by: Option<PricedBy>,
 }
 
 impl Oracle {
@@ -64,7 +65,7 @@ impl Oracle {
     fn charge_for(&mut self, record: &Record, step: &Step, fees: &mut Vec<Charge>) -> Result<Charge, Reason> {
         self.check_payer(record, step)?;
         if record.quantity == 0 {
-            return Ok(self.book(step, ChargeReason::ZeroQuantity, &Drawn::default(), &Priced::default()));
+            return Ok(self.book(record, step, ChargeReason::ZeroQuantity, &Drawn::default(), Priced::default()));
         }
 
         // Bundles first, on copies: what waits draws nothing.
@@ -87,14 +88,24 @@ impl Oracle {
                 *instance = changed;
             }
         }
-        for (instance, fee) in &drawn.activated {
-            fees.push(self.book_fee(&step.payer, &step.payee, instance, fee));
+        for instance in &drawn.unpaid {
+            if self.unpaid.insert(instance.clone()) {
+                self.tell(&step.payer, &record.id, News::ActivationFailed(instance.clone()));
+            }
         }
+        for (instance, fee) in &drawn.activated {
+            fees.push(self.book_fee(instance, fee, record.event_time));
+        }
+        self.tell_thresholds(record, step, &drawn);
         let priced = match rated {
             Some(applicable) => self.price(record, step, &drawn, &applicable),
             None => Priced::default(),
         };
-        Ok(self.book(step, reason, &drawn, &priced))
+        let charge = self.book(record, step, reason, &drawn, priced);
+        if !fees.is_empty() || charge.delta_sequence.is_some() {
+            self.tell_if_exhausted(&step.payer, step.prepaid, &record.id);
+        }
+        Ok(charge)
     }
 
     /// Rule 7, then what of rule 9 concerns the account: in this order.
@@ -121,18 +132,21 @@ impl Oracle {
         Ok(())
     }
 
-    /// The status of `account` at `moment`: what reference data and commands said last; closed is for ever.
+    /// The status of `account` at `moment`: suspended while the reference data or a command says so.
     pub(super) fn status(&self, account: &str, moment: i64) -> Status {
-        let stated = self.reference.account(account).map(|account| account.statuses.clone()).unwrap_or_default();
-        let commanded =
-            self.statuses.iter().filter(|(name, _, _)| name == account).map(|(_, from, status)| (*from, *status));
-        let mut latest = (i64::MIN, Status::Active);
-        for (from, status) in stated.into_iter().chain(commanded) {
-            if from <= moment && from >= latest.0 && latest.1 != Status::Closed {
-                latest = (from, status);
-            }
+        let definition = self.reference.account(account);
+        let stated = definition.map_or(Status::Active, |account| latest(account.statuses.iter().copied(), moment));
+        match (stated, self.commanded_status(account, moment)) {
+            (Status::Closed, _) | (_, Status::Closed) => Status::Closed,
+            (Status::Suspended, _) | (_, Status::Suspended) => Status::Suspended,
+            (Status::Active, Status::Active) => Status::Active,
         }
-        latest.1
+    }
+
+    /// The status that commands gave to `account` as of `moment`.
+    pub(super) fn commanded_status(&self, account: &str, moment: i64) -> Status {
+        let of_account = self.statuses.iter().filter(|(name, _, _)| name == account);
+        latest(of_account.map(|(_, from, status)| (*from, *status)), moment)
     }
 
     /// The reason of the charge, and the rate that the use counts in; or why the leg waits.
@@ -233,26 +247,49 @@ impl Oracle {
 
         let mut charged = amount.clone();
         if let Some(cap) = &effective.cap {
-            let so_far = self.capped.entry((edge.0, edge.1, edge.2, month)).or_insert_with(BigRational::zero);
-            charged = charged.min((cap - &*so_far).max(BigRational::zero()));
-            *so_far += &charged;
+            let capped = self.capped.entry((edge.0, edge.1, edge.2, month)).or_default();
+            charged = charged.min((cap - &capped.charged).max(BigRational::zero()));
+            capped.charged += &charged;
+            if charged < amount && !std::mem::replace(&mut capped.told, true) {
+                self.tell(&step.payer, &record.id, News::CapReached(tariff.clone()));
+            }
         }
         let waived = &amount - &charged;
-        Priced { amount: charged, billable: added.billable, waived, connect: added.connect }
+        let by = PricedBy {
+            tariff: tariff.clone(),
+            version: effective.version.iter().copied().max().unwrap_or_default(),
+            zone: rate.matcher.zone_name().to_owned(),
+            free: units_of(&added.free),
+            billed: added.billed.iter().map(|(price, units)| (price.clone(), units_of(units))).collect(),
+            exact: added.exact,
+        };
+        Priced { amount: charged, billable: added.billable, waived, connect: added.connect, by: Some(by) }
     }
 
     /// Debits the payer and writes the charge.
-    fn book(&mut self, step: &Step, reason: ChargeReason, drawn: &Drawn, priced: &Priced) -> Charge {
-        let (balance_after, delta_sequence) = self.debit(&step.payer, &priced.amount);
+    fn book(
+        &mut self,
+        record: &Record,
+        step: &Step,
+        reason: ChargeReason,
+        drawn: &Drawn,
+        priced: Priced,
+    ) -> Charge {
+        let (balance_after, delta_sequence) = self.post(&step.payer, &-&priced.amount, "charge");
         Charge {
             kind: ChargeKind::Usage,
             payer: step.payer.clone(),
             payee: step.payee.clone(),
             amount: amount_text(&priced.amount),
             reason,
+            currency: self.currency(&step.payer),
+            event_time: record.event_time,
+            endpoint: step.endpoint.clone(),
+            draws: drawn.draws.clone(),
             covered: drawn.covered.iter().map(|(id, units)| (id.clone(), units_of(units))).collect(),
             uncovered: units_of(&drawn.rest),
             billable: units_of(&priced.billable),
+            priced_by: priced.by,
             waived: amount_text(&priced.waived),
             connect: amount_text(&priced.connect),
             balance_after,
@@ -260,18 +297,23 @@ impl Oracle {
         }
     }
 
-    /// Charges the fee of a bundle instance that became active (rule 19).
-    pub(super) fn book_fee(&mut self, payer: &str, payee: &str, instance: &str, fee: &BigRational) -> Charge {
-        let (balance_after, delta_sequence) = self.debit(payer, fee);
+    /// Charges the fee of a bundle instance that becomes active (rule 19).
+    pub(super) fn book_fee(&mut self, instance: &Instance, amount: &BigRational, moment: i64) -> Charge {
+        let (balance_after, delta_sequence) = self.post(&instance.payer, &-amount, "charge");
         Charge {
-            kind: ChargeKind::BundleFee(instance.to_owned()),
-            payer: payer.to_owned(),
-            payee: payee.to_owned(),
-            amount: amount_text(fee),
+            kind: ChargeKind::BundleFee(instance.id.clone()),
+            payer: instance.payer.clone(),
+            payee: instance.payee.clone(),
+            amount: amount_text(amount),
             reason: ChargeReason::BundleFee,
+            currency: self.currency(&instance.payer),
+            event_time: moment,
+            endpoint: instance.endpoint.clone(),
+            draws: Vec::new(),
             covered: BTreeMap::new(),
             uncovered: 0,
             billable: 0,
+            priced_by: None,
             waived: "0".to_owned(),
             connect: "0".to_owned(),
             balance_after,
@@ -279,18 +321,94 @@ impl Oracle {
         }
     }
 
-    /// Takes `amount` from `account`; an amount of 0 has no delta (detail A). Answers the balance and the delta's number.
-    pub(super) fn debit(&mut self, account: &str, amount: &BigRational) -> (String, Option<u64>) {
+    /// Changes the balance of `account`; an amount of 0 has no delta (detail A). Answers the balance and the delta's number.
+    pub(super) fn post(&mut self, account: &str, amount: &BigRational, kind: &str) -> (String, Option<u64>) {
         let money = self.money.entry(account.to_owned()).or_default();
         if amount.is_zero() {
             return (amount_text(&money.balance), None);
         }
-        money.balance -= amount;
+        money.balance += amount;
         money.sequence += 1;
-        (amount_text(&money.balance), Some(money.sequence))
+        if money.balance.is_positive() {
+            money.exhausted = false;
+        }
+        let balance_after = amount_text(&money.balance);
+        self.deltas.push(Delta {
+            account: account.to_owned(),
+            sequence: money.sequence,
+            kind: kind.to_owned(),
+            amount: amount_text(amount),
+            balance_after: balance_after.clone(),
+        });
+        (balance_after, Some(money.sequence))
+    }
+
+    /// The currency of an account: of its customer, for an endpoint's.
+    fn currency(&self, account: &str) -> String {
+        let owner = account.split_once('/').map_or(account, |(customer, _)| customer);
+        self.reference.account(owner).map(|account| account.currency.clone()).unwrap_or_default()
     }
 }
 
-fn units_of(units: &BigInt) -> u128 {
-    u128::try_from(units).unwrap_or(u128::MAX)
+/// What a cap let through in a month.
+#[derive(Default)]
+pub(super) struct Capped {
+    charged: BigRational,
+    /// Its first waiver was told (detail J).
+    told: bool,
+}
+
+/// What the latest statement up to `moment` says; of two for the same moment, the second.
+fn latest(statements: impl Iterator<Item = (i64, Status)>, moment: i64) -> Status {
+    let mut latest = (i64::MIN, Status::Active);
+    for (from, status) in statements {
+        if from <= moment && from >= latest.0 {
+            latest = (from, status);
+        }
+    }
+    latest.1
+}
+
+impl Oracle {
+    pub(super) fn tell(&mut self, account: &str, caused_by: &str, news: News) {
+        self.notifications.push(Notification {
+            account: account.to_owned(),
+            caused_by: caused_by.to_owned(),
+            news,
+        });
+    }
+
+    /// After a change of the balance: told once until it is positive again (detail C).
+    pub(super) fn tell_if_exhausted(&mut self, account: &str, prepaid: bool, caused_by: &str) {
+        let money = self.money.entry(account.to_owned()).or_default();
+        if prepaid && !money.balance.is_positive() && !std::mem::replace(&mut money.exhausted, true) {
+            let balance = amount_text(&money.balance);
+            self.tell(account, caused_by, News::BalanceExhausted(balance));
+        }
+    }
+
+    /// Rule 25: each threshold that a draw crosses; what is left only sinks, so each is crossed once.
+    fn tell_thresholds(&mut self, record: &Record, step: &Step, drawn: &Drawn) {
+        for draw in &drawn.draws {
+            let (Some(before), Some(after)) = (draw.before, draw.after) else {
+                continue;
+            };
+            let Some(instance) = self.instances.iter().find(|instance| instance.id == draw.instance) else {
+                continue;
+            };
+            let granted = instance.template.elements[draw.element].amount.as_ref().map_or(0, units_of);
+            let is_reached = |left: u128, percent: u32| (granted - left) * 100 >= granted * u128::from(percent);
+            for percent in instance.template.warn_at.clone() {
+                if is_reached(after, percent) && !is_reached(before, percent) {
+                    let news = News::AllowanceThreshold {
+                        instance: draw.instance.clone(),
+                        element: draw.element,
+                        percent,
+                        remaining: after,
+                    };
+                    self.tell(&step.payer, &record.id, news);
+                }
+            }
+        }
+    }
 }

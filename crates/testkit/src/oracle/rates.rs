@@ -47,6 +47,11 @@ impl Matcher {
         })
     }
 
+    /// The name of the zone that it asks for.
+    pub(super) fn zone_name(&self) -> &str {
+        self.zone.as_deref().unwrap_or("root")
+    }
+
     /// How specifically this matches; nothing if it does not.
     pub(super) fn fit(&self, reference: &Reference, keys: &Keys) -> Option<Fit> {
         let given = [&keys.rating_group, &keys.apn, &keys.rat, &keys.direction, &keys.sponsor];
@@ -354,6 +359,8 @@ pub(super) struct Bundle {
     pub(super) lasts: Option<Length>,
     pub(super) for_one_endpoint: bool,
     pub(super) promotional: bool,
+    /// Percent used of an allowance that its owner is told of.
+    pub(super) warn_at: Vec<u32>,
     pub(super) elements: Vec<Element>,
 }
 
@@ -391,12 +398,22 @@ pub(super) fn read_bundle(name: &str, node: &Node) -> Result<Bundle, String> {
         lasts: node.text("lasts").map(Length::read).transpose()?,
         for_one_endpoint: node.text("scope") == Some("endpoint"),
         promotional: node.text("promotional") == Some("true"),
+        warn_at: if node.get("warn_at").is_some() {
+            node.list("warn_at").iter().map(read_percent).collect::<Result<_, String>>()?
+        } else {
+            vec![100]
+        },
         elements: node
             .list("elements")
             .iter()
             .map(|element| read_element(element, units))
             .collect::<Result<_, String>>()?,
     })
+}
+
+fn read_percent(node: &Node) -> Result<u32, String> {
+    let text = node.as_text().unwrap_or_default();
+    text.trim_end_matches('%').trim().parse().map_err(|_| format!("percent {text:?}"))
 }
 
 fn read_element(node: &Node, units: Units) -> Result<Element, String> {

@@ -5,6 +5,8 @@
 use super::rates::Keys;
 use super::values;
 use jiff::Timestamp;
+use num_rational::BigRational;
+use num_traits::{Signed, Zero};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -14,7 +16,9 @@ pub(super) enum Line {
     Tick,
     Command(Command),
     Usage(Box<Record>),
-    /// Nothing that could be one of these; the identity if it could be read.
+    /// No JSON object.
+    Undecodable,
+    /// A JSON object that could not be one of these; the identity if it could be read.
     Invalid(Option<(String, String)>),
 }
 
@@ -46,7 +50,8 @@ pub(super) struct Command {
     pub(super) account: String,
     pub(super) issued_by: String,
     pub(super) effective: i64,
-    pub(super) amount: Option<String>,
+    /// 0 where none is needed.
+    pub(super) amount: BigRational,
     pub(super) currency: Option<String>,
     pub(super) bundle: Option<String>,
     pub(super) endpoint: Option<String>,
@@ -54,13 +59,13 @@ pub(super) struct Command {
 
 pub(super) fn read(bytes: &[u8]) -> Line {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return Line::Invalid(None);
+        return Line::Undecodable;
     };
     if text.trim().is_empty() {
         return Line::Blank;
     }
     let Ok(Value::Object(fields)) = serde_json::from_str::<Value>(text) else {
-        return Line::Invalid(None);
+        return Line::Undecodable;
     };
     if fields.contains_key("command_id") {
         return read_command(&fields).map_or(Line::Invalid(None), Line::Command);
@@ -168,15 +173,23 @@ fn read_usage(fields: &Map<String, Value>) -> Option<Record> {
 
 fn read_command(fields: &Map<String, Value>) -> Option<Command> {
     let text = |name: &str| given(fields, name).and_then(Value::as_str).map(str::to_owned);
+    let kind = text("kind")?;
+    let bundle = text("bundle_id");
+    let amount = match &*kind {
+        "top_up" | "credit" | "debit" => Some(values::money(&text("amount")?).ok()?.0).filter(BigRational::is_positive)?,
+        "buy_bundle" | "cancel_bundle" if bundle.is_none() => return None,
+        "buy_bundle" | "cancel_bundle" | "suspend" | "activate" => BigRational::zero(),
+        _ => return None,
+    };
     Some(Command {
         id: text("command_id")?,
-        kind: text("kind")?,
+        kind,
         account: text("account_id")?,
         issued_by: text("issued_by")?,
         effective: moment(fields.get("effective_time"))?,
-        amount: text("amount"),
+        amount,
         currency: text("currency"),
-        bundle: text("bundle_id"),
+        bundle,
         endpoint: text("endpoint_id"),
     })
 }

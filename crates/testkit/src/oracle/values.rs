@@ -51,6 +51,11 @@ pub(super) fn whole(number: &BigInt) -> BigRational {
     BigRational::from_integer(number.clone())
 }
 
+/// A count of base units as an ordinary number; nothing that is read comes near its end.
+pub(super) fn units_of(units: &BigInt) -> u128 {
+    u128::try_from(units).unwrap_or(u128::MAX)
+}
+
 /// 10 to the power of `exponent`.
 fn power_of_ten(exponent: u32) -> BigInt {
     BigInt::from(10).pow(exponent)
