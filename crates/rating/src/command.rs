@@ -183,6 +183,9 @@ fn apply<'a>(
     if command.currency.is_some_and(|currency| currency != guided.edge.currency) {
         return Err(CommandRefusal::CurrencyMismatch);
     }
+    if guided.edge.status == Status::Closed {
+        return Err(CommandRefusal::WrongState);
+    }
     match &command.kind {
         CommandKind::TopUp(amount) => book(guided, account, DeltaKind::TopUp, *amount, outputs),
         CommandKind::Credit(amount) => book(guided, account, DeltaKind::Credit, *amount, outputs),
@@ -253,7 +256,9 @@ fn buy<'a>(
     }
     let fee = template.fee.unwrap_or(Amount::ZERO);
     let after_fee = account.balance.checked_sub(fee).ok_or(CommandRefusal::BadAmount)?;
-    if edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
+    // What starts later is paid when it starts (rule 19), and may fail then (detail x).
+    let starts_now = template.starts == Starts::Date;
+    if starts_now && edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
         let (bundle, instance) = (template.id.clone(), Arc::from(&*command.id));
         tell(guided, NotificationKind::ActivationFailed { bundle, instance }, outputs);
         return Err(CommandRefusal::NoMoney);
@@ -313,7 +318,8 @@ fn activate_bundle<'a>(
         *until = Some(at);
         return Ok(());
     }
-    if !matches!(found.phase, Phase::Pending | Phase::Armed) {
+    // Bought on an edge that is no more: nothing could be drawn, and no fee is due (rule 6, detail y).
+    if !matches!(found.phase, Phase::Pending | Phase::Armed) || found.payee != guided.edge.payee {
         return Err(CommandRefusal::WrongState);
     }
     let fee = found.template.fee.unwrap_or(Amount::ZERO);
@@ -349,7 +355,8 @@ fn find<'s>(
         (None, _, _) => return Err(CommandRefusal::NoSuchInstance),
     };
     let instance = held.get_mut(position).ok_or(CommandRefusal::NoSuchInstance)?;
-    if instance.terminated_at.is_some_and(|end| end <= at) {
+    // What has ended stays as it is (rule 17).
+    if !lives(instance) {
         return Err(CommandRefusal::WrongState);
     }
     Ok(instance)
