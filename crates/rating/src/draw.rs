@@ -142,14 +142,15 @@ pub fn plan(leg: &Leg<'_>, account: &Account, member: Option<&Member>) -> Plan {
             }
         }
     }
-    candidates.sort_unstable_by(|a, b| a.order.cmp(&b.order));
+    // Descending, so that the next one is at the end.
+    candidates.sort_unstable_by(|a, b| b.order.cmp(&a.order));
     let mut wanted = leg.usage.quantity;
     let mut money = account.balance;
-    for candidate in candidates {
+    while let Some(candidate) = candidates.pop() {
         if wanted == 0 {
             break;
         }
-        if candidate.needs_activation && !plan.activations.contains(&candidate.place) {
+        if candidate.needs_activation {
             let class = candidate.order.class;
             if class == Class::FairUse || plan.failed.contains(&candidate.place) {
                 continue;
@@ -162,6 +163,16 @@ pub fn plan(leg: &Leg<'_>, account: &Account, member: Option<&Member>) -> Plan {
             }
             money = after_fee.unwrap_or(money);
             plan.activations.push(candidate.place);
+            // From its first unit on it is active, and so are its other allowances (rule 15): as if each unit were a record.
+            for other in candidates.iter_mut().filter(|other| other.place == candidate.place) {
+                other.needs_activation = false;
+                other.order.class = match other.order.class {
+                    Class::Active | Class::Armed => Class::Active,
+                    Class::FairUse => Class::FairUse,
+                };
+                other.order.effective = leg.usage.event_time;
+            }
+            candidates.sort_unstable_by(|a, b| b.order.cmp(&a.order));
         }
         let units = candidate.left.map_or(wanted, |left| left.min(wanted));
         plan.draws.push(Draw { place: candidate.place, element: candidate.order.element, units });
