@@ -10,7 +10,7 @@ use crate::calendar::{TimeZone, Timestamp};
 use crate::charge::{Segment, SegmentSource};
 use crate::leg::Leg;
 use crate::money::{Amount, Exact, UnitPrice};
-use crate::quantity::Unit;
+use crate::quantity::{MAX_QUANTITY, Unit};
 use crate::rate::{Band, Pricing, PricingSpec, Rate, Scope, Tier, WEEK_MINUTES};
 use crate::reason::SuspenseReason;
 use hashbrown::HashMap;
@@ -30,7 +30,7 @@ pub struct Priced<'a> {
     pub charged: Amount,
     /// The scope's counter afterwards, where it outlives the record.
     pub counter: Option<ScopedCounter>,
-    /// The session whose connect fee was charged here.
+    /// The session whose connect fee, perhaps none, was settled here.
     pub connected_session: Option<u128>,
 }
 
@@ -55,7 +55,8 @@ pub fn billable(rate: &Rate, uncovered: u64, covered: u64) -> Option<u64> {
         return Some(0);
     }
     let rounded = priced.checked_next_multiple_of(rate.spec.increment)?;
-    Some(rounded.max(rate.spec.minimum.saturating_sub(covered)))
+    // What no message can hold is not cut to what it can.
+    Some(rounded.max(rate.spec.minimum.saturating_sub(covered))).filter(|units| *units <= MAX_QUANTITY)
 }
 
 /// Prices `uncovered` units of a leg after `covered` units of it came from bundles.
@@ -88,7 +89,7 @@ pub fn price<'a>(
     pricer.free(span.free);
     let first_unit = leg.usage.event_time.plus_seconds(span.offset).ok_or(SuspenseReason::AmountOverflow)?;
     let band_connect = pricer.span(&span, first_unit)?;
-    let connected_session = pricer.connect(band_connect, span.billed_to > span.billed_from, &before, member)?;
+    let connected_session = pricer.connect(band_connect, span.billed_to > span.billed_from, member)?;
     let priced = before.priced.checked_add(pricer.exact).ok_or(SuspenseReason::AmountOverflow)?;
     let total = priced.round(rate.rounding).ok_or(SuspenseReason::AmountOverflow)?;
     let charged = total.checked_sub(before.charged).ok_or(SuspenseReason::AmountOverflow)?.max(Amount::ZERO);
@@ -154,12 +155,14 @@ fn counter_place(leg: &Leg<'_>, rate: &Rate) -> Option<(Scope, u128)> {
     Some((rate.spec.scope, hasher.finish128().as_u128()))
 }
 
-/// The key under which a session on an edge remembers its connect fee.
-fn connect_key(leg: &Leg<'_>) -> Option<u128> {
+/// The key under which a session on an edge remembers its connect fee; a session starts afresh with a new version (detail c).
+fn connect_key(leg: &Leg<'_>, rate: &Rate) -> Option<u128> {
     let mut hasher = SipHasher13::new();
     leg.usage.session_id.as_deref()?.hash(&mut hasher);
     leg.usage.source.hash(&mut hasher);
     leg.edge.payee.hash(&mut hasher);
+    rate.tariff_id.hash(&mut hasher);
+    rate.version_from.hash(&mut hasher);
     "connect".hash(&mut hasher);
     Some(hasher.finish128().as_u128())
 }
@@ -332,23 +335,19 @@ impl<'a> Pricer<'a, '_> {
         Err(SuspenseReason::DurationTooLong)
     }
 
-    /// Charges the connect fee once per session, if a unit was priced; returns the session to mark.
-    fn connect(
-        &mut self,
-        fee: i128,
-        is_priced: bool,
-        before: &Counter,
-        member: Option<&Member>,
-    ) -> Result<Option<u128>, SuspenseReason> {
-        if fee == 0 || !is_priced || before.connected {
+    /// Charges the connect fee of the session's first priced unit (detail h), which may be none; returns the session to mark.
+    fn connect(&mut self, fee: i128, is_priced: bool, member: Option<&Member>) -> Result<Option<u128>, SuspenseReason> {
+        if !is_priced || !self.rate.marks_session {
             return Ok(None);
         }
-        let session = connect_key(self.leg);
+        let session = connect_key(self.leg, self.rate);
         let known = session.and_then(|key| recall(self.leg, &member?.sessions, key));
         if known.is_some_and(|counter| counter.connected) {
             return Ok(None);
         }
-        self.fee(SegmentSource::Connect(self.rate), fee)?;
+        if fee > 0 {
+            self.fee(SegmentSource::Connect(self.rate), fee)?;
+        }
         Ok(session)
     }
 }

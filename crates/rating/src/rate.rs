@@ -133,6 +133,8 @@ pub struct Rate {
     /// Ledger and tax codes.
     pub codes: Arc<[(Box<str>, Box<str>)]>,
     pub(crate) key: u128,
+    /// Whether a session has to be remembered because some rate of the version has a connect fee (detail h).
+    pub(crate) marks_session: bool,
     pub(crate) denominator: i128,
     pub(crate) connect: i128,
     pub(crate) pricing: Pricing,
@@ -171,6 +173,19 @@ pub(crate) struct VersionFacts {
     pub time_zone: TimeZone,
     pub cap: Option<Amount>,
     pub codes: Arc<[(Box<str>, Box<str>)]>,
+    /// Whether any of its rates has a connect fee.
+    pub has_connect: bool,
+}
+
+impl RateSpec {
+    /// Whether a connect fee may be due.
+    pub(crate) fn has_connect(&self) -> bool {
+        match &self.pricing {
+            PricingSpec::Bands(bands) => bands.iter().any(|band| !band.connect.is_zero()),
+            PricingSpec::Unit(_) | PricingSpec::Tiers(_) | PricingSpec::Package { .. } => !self.connect.is_zero(),
+            PricingSpec::Blocked => false,
+        }
+    }
 }
 
 impl Rate {
@@ -215,6 +230,7 @@ impl Rate {
             cap: facts.cap,
             codes: facts.codes.clone(),
             key: hasher.finish128().as_u128(),
+            marks_session: facts.has_connect,
             denominator,
             connect: money(spec.connect)?,
             pricing,
@@ -225,14 +241,6 @@ impl Rate {
     /// The zone that matched.
     pub fn zone(&self) -> &Arc<str> {
         self.spec.applies.zone.name()
-    }
-
-    /// Whether a connect fee may be due.
-    pub(crate) fn may_connect(&self) -> bool {
-        match &self.pricing {
-            Pricing::Bands { bands, .. } => bands.iter().any(|band| band.connect > 0),
-            Pricing::Unit(_) | Pricing::Tiers(_) | Pricing::Package { .. } | Pricing::Blocked => self.connect > 0,
-        }
     }
 
     /// Whether use is refused.

@@ -32,7 +32,7 @@ pub fn needs_member(leg: &Leg<'_>, account: &Account) -> bool {
     }
     match leg.rate {
         RateChoice::Rate(rate) => {
-            leg.usage.session_id.is_some() && (rate.spec.scope == Scope::Session || rate.may_connect())
+            leg.usage.session_id.is_some() && (rate.spec.scope == Scope::Session || rate.marks_session)
         }
         RateChoice::NoTariff | RateChoice::Missing(_) => false,
     }
@@ -195,6 +195,7 @@ fn settle<'a>(
     mut payer: Payer<'_>,
     outputs: &mut Outputs<'a>,
 ) {
+    let last_delta = payer.account.delta_sequence;
     for place in &plan.failed {
         tell_failed_activation(leg, &mut payer, *place, outputs);
     }
@@ -236,7 +237,10 @@ fn settle<'a>(
     keep_counters(leg, &mut payer, verdict.counter, verdict.connected_session);
     charge.delta = debit(payer.account, amount);
     outputs.charges.push(charge);
-    tell_exhausted(leg, payer.account, outputs);
+    // A balance that did not change reaches nothing (detail C).
+    if payer.account.delta_sequence > last_delta {
+        tell_exhausted(leg, payer.account, outputs);
+    }
 }
 
 fn keep_counters(leg: &Leg<'_>, payer: &mut Payer<'_>, counter: Option<ScopedCounter>, connected: Option<u128>) {

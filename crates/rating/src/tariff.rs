@@ -141,6 +141,7 @@ impl Tariff {
                 time_zone: spec.time_zone.clone(),
                 cap: version.cap,
                 codes: spec.codes.clone(),
+                has_connect: version.rates.iter().any(RateSpec::has_connect),
             };
             let mut rates = Vec::with_capacity(version.rates.len());
             for (rate, written) in version.rates.iter().enumerate() {
