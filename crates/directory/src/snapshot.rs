@@ -253,7 +253,15 @@ impl Snapshot {
         match (found, named) {
             (Some(endpoint), named) => self.lineage_of_endpoint(endpoint, named.flatten(), at),
             (None, Some(Some(account))) if given.iter().all(Option::is_none) => {
-                Ok(Lineage { endpoint: None, own: None, above: self.lineage_of_account(account, at) })
+                let above = self.lineage_of_account(account, at);
+                // The operator pays nobody (rule 2): rated by no edge, its record would vanish.
+                if above.is_empty() {
+                    return Err(SuspenseReason::UnknownEndpoint);
+                }
+                Ok(Lineage { endpoint: None, own: None, above })
+            }
+            (None, Some(None)) if given.iter().all(Option::is_none) => {
+                self.lineage_of_endpoint_account(usage.account_id.as_deref().unwrap_or_default(), at)
             }
             (None, _) => Err(SuspenseReason::UnknownEndpoint),
         }
@@ -277,6 +285,16 @@ impl Snapshot {
         }
         let above = self.lineage_of_account(slice.customer, at);
         Ok(Lineage { endpoint: Some(&endpoint.id), own: slice.edge.as_deref(), above })
+    }
+
+    /// A record may name the account of an endpoint, and starts at the edge above it (detail o).
+    fn lineage_of_endpoint_account(&self, account: &str, at: Timestamp) -> Result<Lineage<'_>, SuspenseReason> {
+        let endpoint = account.split_once('/').and_then(|(_, endpoint)| self.endpoint_by_name.get(endpoint).copied());
+        let lineage = self.lineage_of_endpoint(endpoint.ok_or(SuspenseReason::UnknownEndpoint)?, None, at)?;
+        match lineage.own {
+            Some(own) if own.edge.payer.as_str() == account => Ok(lineage),
+            Some(_) | None => Err(SuspenseReason::UnknownEndpoint),
+        }
     }
 
     fn holder(&self, kind: IdentityKind, digits: &str, at: Timestamp) -> Option<u32> {
