@@ -3,6 +3,7 @@
 use super::{Decoded, undecodable};
 use pipeline::intake::parse_time;
 use pipeline::{Fault, Field, RawCommand, RawUsage, RawValue};
+use rating::SuspenseReason;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue as JsonText;
 use std::borrow::Cow;
@@ -38,7 +39,8 @@ fn decode_other(line: &[u8]) -> Result<Option<Decoded<'_>>, Fault> {
     let fields: BTreeMap<Cow<'_, str>, &JsonText> = serde_json::from_slice(line).map_err(|error| fault(&error))?;
     if let Some(tick) = fields.get("tick") {
         let instant = text(tick).as_deref().and_then(parse_time).filter(|at| at.is_plausible());
-        let instant = instant.ok_or_else(|| undecodable("tick: is not a time with an offset between 1970 and 2200"))?;
+        let detail = "tick: is not a time with an offset between 1970 and 2200";
+        let instant = instant.ok_or_else(|| Fault::new(SuspenseReason::InvalidRecord, detail))?;
         return Ok(Some(Decoded::Tick(instant)));
     }
     if !fields.contains_key("command_id") {
