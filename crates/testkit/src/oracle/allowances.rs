@@ -65,7 +65,7 @@ impl Instance {
     fn is_open(&self, endpoint: Option<&str>, moment: i64) -> bool {
         let in_time = match self.state {
             State::Pending => false,
-            State::Armed => self.effective <= moment && self.ended.is_none(),
+            State::Armed => self.effective <= moment,
             State::Active { from, until } => from <= moment && until.is_none_or(|until| moment < until),
         };
         let suspended = self.suspensions.iter().any(|(from, to)| *from <= moment && to.is_none_or(|to| moment < to));

@@ -18,8 +18,6 @@ struct Payer {
     currency: String,
     prepaid: bool,
     zone: TimeZone,
-    /// The endpoint of an endpoint account.
-    endpoint: Option<String>,
 }
 
 impl Oracle {
@@ -75,7 +73,9 @@ impl Oracle {
         self.commands.insert(command.id.clone());
         let mut fees = Vec::new();
         let applied = match command.kind.as_str() {
-            _ if self.status(&command.account, command.effective) == Status::Closed => Err("the account is closed".to_owned()),
+            _ if self.status(&command.account, command.effective) == Status::Closed => {
+                Err("the account is closed".to_owned())
+            }
             "top_up" | "credit" => self.add_money(command, 1),
             "debit" => self.add_money(command, -1),
             "buy_bundle" => self.buy(command, &mut fees),
@@ -114,14 +114,13 @@ impl Oracle {
         let unknown = || format!("no account {account:?}");
         if let Some((customer, endpoint)) = account.split_once('/') {
             let definition = self.reference.account(customer).ok_or_else(unknown)?;
-            let plans = &self.reference.endpoint(endpoint).ok_or_else(unknown)?.plans;
-            let (_, plan) = plans.iter().rfind(|(of, _)| of == customer).ok_or_else(unknown)?;
+            let definition_of_endpoint = self.reference.endpoint(endpoint).ok_or_else(unknown)?;
+            let plan = definition_of_endpoint.plan_of(customer, moment).ok_or_else(unknown)?;
             return Ok(Payer {
                 payee: customer.to_owned(),
                 currency: definition.currency.clone(),
                 prepaid: plan.prepaid,
-                zone: TimeZone::UTC,
-                endpoint: Some(endpoint.to_owned()),
+                zone: definition.zone.clone(),
             });
         }
         let definition = self.reference.account(account).ok_or_else(unknown)?;
@@ -130,7 +129,6 @@ impl Oracle {
             currency: definition.currency.clone(),
             prepaid: definition.prepaid,
             zone: definition.zone.clone(),
-            endpoint: None,
         })
     }
 
@@ -161,17 +159,15 @@ impl Oracle {
         if template.currency.as_ref().is_some_and(|currency| *currency != payer.currency) {
             return Err("another currency".to_owned());
         }
-        let endpoint = if template.for_one_endpoint {
-            Some(command.endpoint.clone().or(payer.endpoint).ok_or("no endpoint_id")?)
-        } else {
-            None
-        };
+        if template.for_one_endpoint != command.endpoint.is_some() {
+            return Err("an endpoint_id belongs to scope endpoint, and only there".to_owned());
+        }
         let mut instance = Instance {
             id: command.id.clone(),
             left: template.elements.iter().map(|element| element.amount.clone()).collect(),
             payer: command.account.clone(),
             payee: payer.payee.clone(),
-            endpoint,
+            endpoint: command.endpoint.clone(),
             zone: payer.zone,
             effective: command.effective,
             state: match template.starts {
@@ -214,14 +210,15 @@ impl Oracle {
     /// The position of the instance that a command names: its id, or its template when just one of that lives.
     fn instance(&self, command: &Command) -> Result<usize, String> {
         let name = command.bundle.as_deref().unwrap_or_default();
-        let of_account = |instance: &Instance| instance.payer == command.account;
+        // What belongs to an endpoint is named together with it.
+        let of_account =
+            |instance: &Instance| instance.payer == command.account && instance.endpoint == command.endpoint;
         let by_id = self.instances.iter().position(|instance| of_account(instance) && instance.id == name);
         if let Some(position) = by_id {
             return Ok(position);
         }
         let is_meant = |instance: &Instance| {
-            let endpoint_fits = command.endpoint.is_none() || command.endpoint == instance.endpoint;
-            of_account(instance) && instance.template.name == name && endpoint_fits && instance.lives(command.effective)
+            of_account(instance) && instance.template.name == name && instance.lives(command.effective)
         };
         let mut meant = self.instances.iter().enumerate().filter(|(_, instance)| is_meant(instance));
         match (meant.next(), meant.next()) {
@@ -269,8 +266,12 @@ impl Oracle {
             State::Active { .. } => Err("it is active".to_owned()),
             State::Pending | State::Armed => {
                 let instance = instance.clone();
-                let prepaid = self.payer(&command.account, command.effective)?.prepaid;
-                self.charge_fee(command, &instance, prepaid, fees)?;
+                let payer = self.payer(&command.account, command.effective)?;
+                // Bought on an edge that is no more: nothing could be drawn, and no fee is due (rule 6, detail y).
+                if payer.payee != instance.payee {
+                    return Err("the account has moved".to_owned());
+                }
+                self.charge_fee(command, &instance, payer.prepaid, fees)?;
                 self.instances[position].activate(command.effective);
                 Ok(())
             }

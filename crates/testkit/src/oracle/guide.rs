@@ -71,6 +71,9 @@ impl Oracle {
     fn account_steps(&self, account: &str, moment: i64) -> Result<Vec<Step>, Reason> {
         if let Some((customer, name)) = account.split_once('/') {
             let endpoint = self.reference.endpoint(name).ok_or(Reason::UnknownEndpoint)?;
+            if !endpoint.is_active(moment) {
+                return Err(Reason::EndpointInactive);
+            }
             let facts = endpoint.at(moment);
             let plan = facts.plan.as_ref().filter(|_| facts.customer == customer).ok_or(Reason::UnknownEndpoint)?;
             let mut steps = vec![self.endpoint_step(customer, name, plan.prepaid)];
@@ -90,8 +93,8 @@ impl Oracle {
             payee: customer.to_owned(),
             payer_kind: PayerKind::EndpointAccount,
             prepaid,
-            // An endpoint account names no zone of its own (rule 16: UTC unless the account names one).
-            zone: TimeZone::UTC,
+            // It names none: its customer's, in whose partition it lies.
+            zone: self.reference.account(customer).map_or(TimeZone::UTC, |account| account.zone.clone()),
             endpoint: Some(endpoint.to_owned()),
         }
     }

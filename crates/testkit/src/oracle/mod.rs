@@ -19,8 +19,8 @@ mod values;
 mod yaml;
 
 pub use outcome::{
-    Charge, ChargeKind, ChargeReason, CommandOutcome, CommandResult, Delta, Draw, Leg, News, Notification, Outcome, PricedBy,
-    Reason, Recycled,
+    Charge, ChargeKind, ChargeReason, CommandOutcome, CommandResult, Delta, Draw, Leg, News, Notification, Outcome,
+    PricedBy, Reason, Recycled,
 };
 
 use allowances::Instance;
@@ -50,6 +50,8 @@ pub struct Oracle {
     /// Ids of the commands that were seen.
     commands: BTreeSet<String>,
     waiting: Vec<Waiting>,
+    /// The line that is worked on.
+    line: Vec<u8>,
     grants: Vec<CommandOutcome>,
     deltas: Vec<Delta>,
     notifications: Vec<Notification>,
@@ -72,6 +74,7 @@ impl Default for Money {
 
 /// A record or a leg in suspense.
 struct Waiting {
+    original: Vec<u8>,
     identity: Option<(String, String)>,
     /// Nothing if it could not be read, or is another record's double: recycling does not change that.
     record: Option<Record>,
@@ -97,6 +100,7 @@ impl Oracle {
             statuses: Vec::new(),
             commands: BTreeSet::new(),
             waiting: Vec::new(),
+            line: Vec::new(),
             grants: Vec::new(),
             deltas: Vec::new(),
             notifications: Vec::new(),
@@ -132,6 +136,7 @@ impl Oracle {
 
     /// Processes one line of a JSON lines file; a line feed at its end does not matter.
     pub fn feed_line(&mut self, line: &[u8]) -> Outcome {
+        self.line = line.to_vec();
         match record::read(line) {
             Line::Blank => Outcome::Blank,
             Line::Tick => Outcome::Tick,
@@ -171,7 +176,8 @@ impl Oracle {
         let mut results = Vec::new();
         for entry in waiting {
             let was = entry.reason;
-            let (identity, level) = (entry.identity.clone(), entry.level);
+            let (original, identity, level) = (entry.original.clone(), entry.identity.clone(), entry.level);
+            self.line.clone_from(&entry.original);
             let result = match (&entry.record, entry.level) {
                 (None, _) => Err(entry.reason),
                 (Some(record), None) => self.guided_legs(record).map(|steps| self.rate_legs(record, &steps)),
@@ -181,7 +187,7 @@ impl Oracle {
                 Ok(_) => {}
                 Err(reason) => self.waiting.push(Waiting { reason: *reason, ..entry }),
             }
-            results.push(Recycled { identity, was, level, result });
+            results.push(Recycled { original, identity, was, level, result });
         }
         results
     }
@@ -222,7 +228,8 @@ impl Oracle {
             let leg = self.rate_leg(record, step);
             if let Err(reason) = leg.result {
                 let identity = Some((record.source.clone(), record.id.clone()));
-                self.waiting.push(Waiting { identity, record: Some(record.clone()), level: Some(step.level), reason });
+                let (original, record, level) = (self.line.clone(), Some(record.clone()), Some(step.level));
+                self.waiting.push(Waiting { original, identity, record, level, reason });
             }
             legs.push(leg);
         }
@@ -230,7 +237,8 @@ impl Oracle {
     }
 
     fn suspend(&mut self, reason: Reason, identity: Option<(String, String)>, record: Option<Record>) -> Outcome {
-        self.waiting.push(Waiting { identity: identity.clone(), record, level: None, reason });
+        let original = self.line.clone();
+        self.waiting.push(Waiting { original, identity: identity.clone(), record, level: None, reason });
         Outcome::Suspended { reason, identity }
     }
 }

@@ -286,6 +286,8 @@ pub enum CommandResult {
 /// What recycling did with one waiting record or leg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recycled {
+    /// The line as it arrived.
+    pub original: Vec<u8>,
     /// The record's source and id, if they could be read.
     pub identity: Option<(String, String)>,
     /// Why it waited.

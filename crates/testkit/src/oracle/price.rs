@@ -92,7 +92,13 @@ impl Counter {
         let from = self.billed.clone();
         if target <= from {
             let nothing = BigRational::zero;
-            return Added { billable: BigInt::zero(), connect: nothing(), free, billed: BTreeMap::new(), exact: nothing() };
+            return Added {
+                billable: BigInt::zero(),
+                connect: nothing(),
+                free,
+                billed: BTreeMap::new(),
+                exact: nothing(),
+            };
         }
         // The unit at position p of the scope lies this many seconds after the start of the record: the covered part is first, then the
         // free units.

@@ -267,14 +267,7 @@ impl Oracle {
     }
 
     /// Debits the payer and writes the charge.
-    fn book(
-        &mut self,
-        record: &Record,
-        step: &Step,
-        reason: ChargeReason,
-        drawn: &Drawn,
-        priced: Priced,
-    ) -> Charge {
+    fn book(&mut self, record: &Record, step: &Step, reason: ChargeReason, drawn: &Drawn, priced: Priced) -> Charge {
         let (balance_after, delta_sequence) = self.post(&step.payer, &-&priced.amount, "charge");
         Charge {
             kind: ChargeKind::Usage,
@@ -371,11 +364,7 @@ fn latest(statements: impl Iterator<Item = (i64, Status)>, moment: i64) -> Statu
 
 impl Oracle {
     pub(super) fn tell(&mut self, account: &str, caused_by: &str, news: News) {
-        self.notifications.push(Notification {
-            account: account.to_owned(),
-            caused_by: caused_by.to_owned(),
-            news,
-        });
+        self.notifications.push(Notification { account: account.to_owned(), caused_by: caused_by.to_owned(), news });
     }
 
     /// After a change of the balance: told once until it is positive again (detail C).

@@ -176,7 +176,9 @@ fn read_command(fields: &Map<String, Value>) -> Option<Command> {
     let kind = text("kind")?;
     let bundle = text("bundle_id");
     let amount = match &*kind {
-        "top_up" | "credit" | "debit" => Some(values::money(&text("amount")?).ok()?.0).filter(BigRational::is_positive)?,
+        "top_up" | "credit" | "debit" => {
+            Some(values::money(&text("amount")?).ok()?.0).filter(BigRational::is_positive)?
+        }
         "buy_bundle" | "cancel_bundle" if bundle.is_none() => return None,
         "buy_bundle" | "cancel_bundle" | "suspend" | "activate" => BigRational::zero(),
         _ => return None,

@@ -183,6 +183,12 @@ impl Endpoint {
         at(&self.history, moment)
     }
 
+    /// The plan that `customer` gave it last, up to `moment`: what becomes of the SIM later leaves the account in place.
+    pub(super) fn plan_of(&self, customer: &str, moment: i64) -> Option<&Plan> {
+        let earlier = self.history.iter().filter(|(from, facts)| *from <= moment && facts.customer == customer);
+        earlier.filter_map(|(_, facts)| facts.plan.as_ref()).next_back()
+    }
+
     /// Whether it may be used at `moment` (rule 7).
     pub(super) fn is_active(&self, moment: i64) -> bool {
         let facts = self.at(moment);

@@ -248,7 +248,7 @@ fn quantity(service: &str, random: &mut Random) -> u64 {
         return 0;
     }
     match service {
-        "data" if random.chance(3) => 9_223_372_036_854_775_807 >> random.below(20),
+        "data" if random.chance(3) => (1 << 58) >> random.below(20),
         "data" if random.chance(200) => random.between(1, 100) * 10_000,
         "data" => random.heavy_tailed(200_000, 9),
         "voice" => random.heavy_tailed(60, 7),
