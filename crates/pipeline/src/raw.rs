@@ -30,6 +30,14 @@ macro_rules! fields {
             pub fn name(self) -> &'static str {
                 match self { $(Field::$variant => $name,)+ }
             }
+
+            /// The inverse of [`Field::name`].
+            pub fn parse(name: &str) -> Option<Field> {
+                match name {
+                    $($name => Some(Field::$variant),)+
+                    _ => None,
+                }
+            }
         }
     };
 }
@@ -62,13 +70,6 @@ fields! {
     ClosingCause = "closing_cause";
     RatingGroup = "rating_group";
     Sponsor = "sponsor";
-}
-
-impl Field {
-    /// The inverse of [`Field::name`].
-    pub fn parse(name: &str) -> Option<Field> {
-        Field::ALL.iter().copied().find(|field| field.name() == name)
-    }
 }
 
 /// How many fields there are.
