@@ -1,2 +1,40 @@
-//! The command line.
-fn main() {}
+//! The command line: reads arguments, calls the libraries, shows what they answer.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`args`] | options and their defaults |
+//! | [`commands`] | one module per command |
+//! | [`console`] | what goes to stdout and stderr, and in which form |
+//! | [`exit`] | exit codes |
+//! | [`present`] | tables, money, quantities |
+//! | [`reference`] | which files are the reference data |
+//! | [`settings`] | options as the libraries take them |
+//!
+//! Deliberately decides nothing: what a tariff, a record or a total means is known to the libraries.
+
+mod args;
+mod commands;
+mod console;
+mod exit;
+mod present;
+mod reference;
+mod settings;
+
+use clap::{CommandFactory, FromArgMatches};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = args::Arguments::command().get_matches();
+    let arguments = match args::Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    let mut console = console::Console::new(&arguments.globals);
+    match commands::run(&arguments.command, &matches, &mut console) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            console.failure(&failure);
+            failure.code()
+        }
+    }
+}

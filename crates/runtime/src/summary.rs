@@ -60,6 +60,35 @@ pub struct Summary {
     pub rows: BTreeMap<RowKey, Row>,
 }
 
+impl Summary {
+    /// What payers earn on rows: what their own payers pay them for the same use, less what they pay for it. Only where both are in one
+    /// currency. Endpoints and accounts that resell nothing have no margin, nor do fees, which are no use. An account that paid several payees on one
+    /// level has one margin, in the first of its rows.
+    pub fn margins(&self) -> BTreeMap<&RowKey, Amount> {
+        type Account<'s> = (u8, &'s str, Unit);
+        let mut income: HashMap<Account<'_>, (Currency, Option<Amount>)> = HashMap::new();
+        let mut paid: BTreeMap<Account<'_>, (&RowKey, Option<Amount>)> = BTreeMap::new();
+        for (key, row) in self.rows.iter().filter(|(_, row)| row.used > 0) {
+            let account = (key.level.saturating_add(1), &*key.payee, key.unit);
+            let known = income.entry(account).or_insert((key.currency, Some(Amount::ZERO)));
+            let is_same = known.0 == key.currency;
+            known.1 = known.1.filter(|_| is_same).and_then(|sum| sum.checked_add(row.charged));
+            if key.level > 0 {
+                let known = paid.entry((key.level, &*key.payer, key.unit)).or_insert((key, Some(Amount::ZERO)));
+                let is_same = known.0.currency == key.currency;
+                known.1 = known.1.filter(|_| is_same).and_then(|sum| sum.checked_add(row.charged));
+            }
+        }
+        let margin = |(account, (key, paid)): (Account<'_>, (_, Option<Amount>))| {
+            let (currency, earned) = income.get(&account)?;
+            let key: &RowKey = key;
+            (*currency == key.currency).then_some(())?;
+            Some((key, earned.as_ref()?.checked_sub(paid?)?))
+        };
+        paid.into_iter().filter_map(margin).collect()
+    }
+}
+
 /// Sums on the edges of one snapshot, found by an address in it: cheap enough for every charge.
 #[derive(Debug, Default)]
 pub(crate) struct EdgeSums {
@@ -98,5 +127,54 @@ impl EdgeSums {
             summary.rows.entry(key).or_default().add(&row)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(rows: &[(u8, &str, &str, &str, i128)]) -> Summary {
+        let rows = rows.iter().map(|(level, payer, payee, currency, charged)| {
+            let currency = Currency::parse(currency).unwrap();
+            let key = RowKey {
+                level: *level,
+                payer: (*payer).to_owned(),
+                payee: (*payee).to_owned(),
+                currency,
+                unit: Unit::Octets,
+            };
+            (key, Row { charges: 1, used: 1, covered: 0, charged: Amount::from_unscaled(*charged).unwrap() })
+        });
+        Summary { rows: rows.collect() }
+    }
+
+    fn margins(rows: &[(u8, &str, &str, &str, i128)]) -> Vec<(u8, String, i128)> {
+        let summary = summary(rows);
+        summary.margins().iter().map(|(key, margin)| (key.level, key.payer.clone(), margin.unscaled())).collect()
+    }
+
+    #[test]
+    fn a_margin_is_what_comes_in_less_what_goes_out_on_the_next_level() {
+        let rows = [
+            (0, "", "acme", "GBP", 160),
+            (1, "acme", "beta", "GBP", 45),
+            (1, "direct", "beta", "GBP", 5),
+            (2, "beta", "alpha", "GBP", 80),
+        ];
+        assert_eq!(margins(&rows), [(1, "acme".to_owned(), 115), (2, "beta".to_owned(), -30)]);
+    }
+
+    #[test]
+    fn amounts_of_two_currencies_have_no_margin() {
+        let rows = [(1, "a", "beta", "EUR", 9), (1, "b", "beta", "GBP", 5), (2, "beta", "top", "GBP", 3)];
+        assert_eq!(margins(&rows), []);
+        assert_eq!(margins(&[(1, "a", "beta", "EUR", 9), (2, "beta", "top", "GBP", 3)]), []);
+    }
+
+    #[test]
+    fn an_account_that_moved_has_one_margin() {
+        let rows = [(1, "a", "beta", "GBP", 9), (2, "beta", "new", "GBP", 3), (2, "beta", "old", "GBP", 4)];
+        assert_eq!(margins(&rows), [(2, "beta".to_owned(), 2)]);
     }
 }

@@ -14,7 +14,7 @@ pub use input::InputFile;
 pub(crate) use input::open as open_input;
 pub use progress::{InputProgress, Progress};
 
-use crate::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, OpenSuspense, Retry};
+use crate::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, MAX_DETAILS, OpenSuspense, Retry};
 use crate::grants::grant_lines;
 use crate::state::{Commit, SealedIds, Store, Stored};
 use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
@@ -82,11 +82,20 @@ pub struct Report {
     /// What was suspended in this run, by reason.
     pub suspended: BTreeMap<SuspenseReason, u64>,
     /// The first things suspended in this run.
-    pub examples: Vec<OpenSuspense>,
+    pub examples: Vec<Example>,
     /// How many things were tried again, and how many of them no longer wait.
     pub recycled: (u64, u64),
     /// How many endpoint accounts each customer has: rows of level 0 stand for them.
     pub endpoint_accounts: BTreeMap<String, u64>,
+}
+
+/// Something that was suspended, to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Example {
+    /// What waits.
+    pub open: OpenSuspense,
+    /// What exactly is wrong.
+    pub detail: String,
 }
 
 /// Where a run stands: for a progress bar.
@@ -103,7 +112,7 @@ pub struct Seen<'s> {
 }
 
 /// Most examples of suspended things in a [`Report`].
-const MAX_EXAMPLES: usize = 5;
+const MAX_EXAMPLES: usize = MAX_DETAILS;
 
 /// Rates inputs into a folder.
 ///
@@ -165,7 +174,7 @@ struct Folder {
     run: ControlTotals,
     skipped: Vec<String>,
     suspended: BTreeMap<SuspenseReason, u64>,
-    examples: Vec<OpenSuspense>,
+    examples: Vec<Example>,
     recycled: (u64, u64),
     uncommitted: Commit,
     uncommitted_records: u64,
@@ -366,10 +375,13 @@ impl Folder {
         let mut output = self.engine.process(BatchInput { records, decoder, input, retries })?;
         self.run.add(&output.totals)?;
         self.progress.totals.add(&output.totals)?;
+        let mut details = std::mem::take(&mut output.details).into_iter();
         for open in std::mem::take(&mut output.open) {
             *self.suspended.entry(open.reason).or_default() += 1;
-            if self.examples.len() < MAX_EXAMPLES {
-                self.examples.push(open.clone());
+            if self.examples.len() < MAX_EXAMPLES
+                && let Some(detail) = details.next()
+            {
+                self.examples.push(Example { open: open.clone(), detail });
             }
             self.uncommitted.open.push((self.progress.next_suspense, open));
             self.progress.next_suspense += 1;

@@ -34,6 +34,8 @@ pub const SHARDS: usize = 64;
 
 /// Buffers kept for outputs to come.
 const MAX_SPARE: usize = 8;
+/// Most details kept of a batch: they are for examples; all of them stand in suspense.
+pub const MAX_DETAILS: usize = 5;
 
 /// Encoded messages of one kind, in order.
 #[derive(Debug, Default)]
@@ -85,6 +87,8 @@ pub struct BatchOutput {
     pub suspense: Encoded,
     /// The same, as needed to recycle them.
     pub open: Vec<OpenSuspense>,
+    /// What exactly is wrong with the first things that wait, in words.
+    pub details: Vec<String>,
     /// For a batch of recycled things: the positions that no longer wait.
     pub resolved: Vec<usize>,
     /// The proof.

@@ -2,7 +2,7 @@
 
 use super::guided::{GuidedStretch, Outcome};
 use super::take::{Stretch, Taken, Verdict};
-use super::{BatchInput, BatchOutput, Encoded, OpenSuspense, Owners, Retry, in_parallel};
+use super::{BatchInput, BatchOutput, Encoded, MAX_DETAILS, OpenSuspense, Owners, Retry, in_parallel};
 use crate::wire::{Encoder, SuspenseRecord};
 use pipeline::{ControlMismatch, ControlTotals, RateOutcome, RatedTask, Task};
 use rating::charge::{Notification, NotificationKind};
@@ -308,6 +308,9 @@ impl Rest<'_, '_> {
         };
         self.encoder.suspense(&record, &mut self.output.suspense.bytes);
         self.output.suspense.close();
+        if self.output.details.len() < MAX_DETAILS {
+            self.output.details.push(detail.to_owned());
+        }
         self.output.open.push(OpenSuspense {
             reason,
             level,

@@ -1,0 +1,200 @@
+//! Options. Defaults and environment variables stand here and nowhere else; `rater config show` reads them from here.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Rate usage records on every edge of an account hierarchy.
+#[derive(Debug, Parser)]
+#[command(name = "rater", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 fine, 1 findings, 2 usage, data or configuration, 3 surroundings unreachable, \
+                        70 control totals broken.")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// For every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// One JSON object on stdout instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
+    /// Colours; NO_COLOR is honoured by `auto`
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+}
+
+/// When to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a runnable example: rating.yaml, usage.csv, tests/
+    Init(InitArgs),
+    /// Validate reference data as a whole
+    Check(CheckArgs),
+    /// Rate files into a folder
+    Rate(RateArgs),
+}
+
+/// `rater init`.
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Folder to write into; created if need be
+    #[arg(default_value = ".")]
+    pub(crate) folder: PathBuf,
+}
+
+/// `rater check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Reference data: YAML, and CSV of endpoints [default: rating.yaml]
+    pub(crate) files: Vec<PathBuf>,
+    /// Explain the code of an error, such as R103
+    #[arg(long, value_name = "CODE", conflicts_with = "files")]
+    pub(crate) explain: Option<String>,
+}
+
+/// `rater rate`.
+#[derive(Debug, Args)]
+pub(crate) struct RateArgs {
+    /// Usage, commands and ticks: .jsonl, .ndjson, .csv or .avro
+    #[arg(required_unless_present = "recycle")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) options: RateOptions,
+    /// Try again what waits in the folder, before the files
+    #[arg(long)]
+    pub(crate) recycle: bool,
+    /// Rate into a temporary folder and leave nothing behind
+    #[arg(long, conflicts_with = "recycle")]
+    pub(crate) dry_run: bool,
+}
+
+/// Where the reference data is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reference data")]
+pub(crate) struct ReferenceArgs {
+    /// Reference data; may be repeated [default: rating.yaml beside the first file, else in the current folder]
+    #[arg(short, long, env = "RATER_REFERENCE", value_name = "FILE")]
+    pub(crate) reference: Vec<PathBuf>,
+    /// Endpoints as CSV; may be repeated
+    #[arg(long, env = "RATER_ENDPOINTS", value_name = "FILE")]
+    pub(crate) endpoints: Vec<PathBuf>,
+}
+
+/// The settings of `rater rate`: what `rater config show` lists.
+#[derive(Debug, Args)]
+pub(crate) struct RateOptions {
+    #[command(flatten)]
+    pub(crate) reference: ReferenceArgs,
+    #[command(flatten)]
+    pub(crate) input: InputOptions,
+    #[command(flatten)]
+    pub(crate) output: OutputOptions,
+    #[command(flatten)]
+    pub(crate) run: RunOptions,
+}
+
+/// How files are read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Input")]
+pub(crate) struct InputOptions {
+    /// Form of the files [default: by the ending of each name]
+    #[arg(long, env = "RATER_INPUT_FORMAT", value_enum, value_name = "FORM")]
+    pub(crate) input_format: Option<Form>,
+    /// Names of CSV columns
+    #[arg(long, env = "RATER_PRESET", value_enum, default_value_t = Preset::Plain)]
+    pub(crate) preset: Preset,
+    /// Take a field from another CSV column; may be repeated
+    #[arg(long, env = "RATER_MAP", value_name = "FIELD=COLUMN", value_parser = parse_map)]
+    pub(crate) map: Vec<(String, String)>,
+    /// Source of records that name none
+    #[arg(long, env = "RATER_SOURCE", default_value = "file", value_name = "NAME")]
+    pub(crate) source: String,
+}
+
+/// How results are written.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub(crate) struct OutputOptions {
+    /// Folder of outputs and state
+    #[arg(short, long, env = "RATER_OUTPUT", default_value = "out", value_name = "FOLDER")]
+    pub(crate) output: PathBuf,
+    /// Form of the outputs
+    #[arg(short, long, env = "RATER_FORMAT", value_enum, default_value_t = Form::Jsonl, value_name = "FORM")]
+    pub(crate) format: Form,
+    /// End with code 1 if anything waits in the folder afterwards
+    #[arg(long, env = "RATER_FAIL_ON_SUSPENSE")]
+    pub(crate) fail_on_suspense: bool,
+}
+
+/// How it is rated.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Run")]
+pub(crate) struct RunOptions {
+    /// Threads that rate [default: as many as the machine runs at once]
+    #[arg(long, env = "RATER_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Records to a batch
+    #[arg(long, env = "RATER_BATCH_RECORDS", default_value_t = runtime::embedded::DEFAULT_BATCH_RECORDS as u32, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch_records: u32,
+    /// Records between two commits
+    #[arg(long, env = "RATER_COMMIT_RECORDS", default_value_t = runtime::embedded::DEFAULT_COMMIT_RECORDS, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) commit_records: u64,
+    /// What time it is, RFC 3339 [default: the clock of the machine]
+    #[arg(long, env = "RATER_NOW", value_name = "TIME")]
+    pub(crate) now: Option<String>,
+    /// How far ahead of now an event may lie
+    #[arg(long, env = "RATER_FUTURE_TOLERANCE", default_value = "1 h", value_name = "LENGTH")]
+    pub(crate) future_tolerance: String,
+    /// How long record ids are remembered behind the latest tick, in whole hours; `forever` has no end
+    #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "forever", value_name = "LENGTH")]
+    pub(crate) duplicate_window: String,
+}
+
+/// Forms of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Form {
+    /// JSON lines.
+    Jsonl,
+    /// Rows with a header.
+    Csv,
+    /// Avro containers.
+    Avro,
+}
+
+/// Names of CSV columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Preset {
+    /// Named like the fields of schemas/usage-record.avsc.
+    Plain,
+    /// Packet gateway records of 3GPP TS 32.298.
+    #[value(name = "3gpp-pgw")]
+    Pgw,
+}
+
+fn parse_map(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((field, column)) if !field.is_empty() && !column.is_empty() => Ok((field.to_owned(), column.to_owned())),
+        Some(_) | None => Err("write FIELD=COLUMN, such as imsi=servedIMSI".to_owned()),
+    }
+}

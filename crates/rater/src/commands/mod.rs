@@ -1,0 +1,22 @@
+//! One module per command.
+
+mod check;
+mod init;
+mod rate;
+
+use crate::args::Command;
+use crate::console::Console;
+use crate::exit::Failure;
+use clap::ArgMatches;
+
+/// Runs a command.
+///
+/// # Errors
+/// Why it does not end with 0.
+pub(crate) fn run(command: &Command, _matches: &ArgMatches, console: &mut Console) -> Result<(), Failure> {
+    match command {
+        Command::Init(args) => init::run(args, console),
+        Command::Check(args) => check::run(args, console),
+        Command::Rate(args) => rate::run(args, console),
+    }
+}

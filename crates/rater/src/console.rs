@@ -1,0 +1,168 @@
+//! Data to stdout, talk to stderr; colours only where a terminal shows them.
+//!
+//! A reader that closes the pipe is not an error: what is left to say is dropped and the command ends as it would have.
+
+use crate::args::{Color, Globals};
+use crate::exit::Failure;
+use directory::{Style, render_all, to_json};
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+
+/// Where a command writes.
+#[derive(Debug)]
+pub(crate) struct Console {
+    /// One JSON object instead of text.
+    pub(crate) json: bool,
+    /// More to say than usual.
+    pub(crate) verbose: bool,
+    quiet: bool,
+    stdout_paint: Paint,
+    stderr_paint: Paint,
+}
+
+/// Puts colours around text, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Paint {
+    /// Text as it is.
+    Plain,
+    /// Escape codes of a terminal.
+    Coloured,
+}
+
+impl Paint {
+    fn wrap(self, code: &str, text: &str) -> String {
+        match self {
+            Paint::Plain => text.to_owned(),
+            Paint::Coloured => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+        }
+    }
+
+    /// For headings.
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    /// For what matters less.
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    /// For losses and errors.
+    pub(crate) fn bad(self, text: &str) -> String {
+        self.wrap("31", text)
+    }
+
+    /// For what is proved.
+    pub(crate) fn good(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    /// For what waits.
+    pub(crate) fn warn(self, text: &str) -> String {
+        self.wrap("33", text)
+    }
+
+    fn for_stream(color: Color, is_terminal: bool) -> Paint {
+        let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        match color {
+            Color::Always => Paint::Coloured,
+            Color::Auto if is_terminal && !is_refused && !is_dumb => Paint::Coloured,
+            Color::Auto | Color::Never => Paint::Plain,
+        }
+    }
+}
+
+impl Console {
+    /// As the global options say.
+    pub(crate) fn new(globals: &Globals) -> Console {
+        Console {
+            json: globals.json,
+            verbose: globals.verbose,
+            quiet: globals.quiet,
+            stdout_paint: Paint::for_stream(globals.color, std::io::stdout().is_terminal()),
+            stderr_paint: Paint::for_stream(globals.color, std::io::stderr().is_terminal()),
+        }
+    }
+
+    /// Colours of what is printed.
+    pub(crate) fn paint(&self) -> Paint {
+        self.stdout_paint
+    }
+
+    /// Colours of what is said.
+    pub(crate) fn talk_paint(&self) -> Paint {
+        self.stderr_paint
+    }
+
+    /// Whether progress may be shown.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.quiet && !self.json && std::io::stderr().is_terminal()
+    }
+
+    /// Writes data, as it is.
+    ///
+    /// # Errors
+    /// Stdout cannot be written; a closed pipe is no error.
+    pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
+        let mut stdout = std::io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Failure::Surroundings(format!("stdout: {error}")))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Writes a JSON value and a line break.
+    ///
+    /// # Errors
+    /// As [`Console::print`].
+    pub(crate) fn print_json(&mut self, value: &Value) -> Result<(), Failure> {
+        self.print(&format!("{value:#}\n"))
+    }
+
+    /// Says something that is not data. Nobody listening is fine.
+    pub(crate) fn say(&self, text: &str) {
+        if !self.quiet && !self.json {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
+    /// Shows why a command does not end with 0: on stderr, or as an object on stdout with `--json`.
+    pub(crate) fn failure(&mut self, failure: &Failure) {
+        if self.json {
+            let object = match failure {
+                Failure::Findings => return,
+                Failure::Reference(refused) => {
+                    let errors = refused.diagnostics.iter().map(|error| to_json(&refused.sources, error));
+                    json!({ "kind": failure.kind(), "count": refused.diagnostics.count(), "errors": errors.collect::<Vec<_>>() })
+                }
+                Failure::Data(text) | Failure::Surroundings(text) | Failure::Control(text) => {
+                    json!({ "kind": failure.kind(), "message": text })
+                }
+            };
+            // There is no better place to complain about stdout.
+            let _ = self.print_json(&json!({ "error": object }));
+            return;
+        }
+        let text = match failure {
+            Failure::Findings => return,
+            Failure::Reference(refused) => {
+                let style = match self.stderr_paint {
+                    Paint::Plain => Style::Plain,
+                    Paint::Coloured => Style::Coloured,
+                };
+                render_all(&refused.sources, &refused.diagnostics, style)
+            }
+            Failure::Data(text) | Failure::Surroundings(text) => {
+                format!("{} {text}\n", self.stderr_paint.bad("error:"))
+            }
+            Failure::Control(text) => format!(
+                "{} {text}\nnothing of the batch was committed; this is a defect of rater, please report it\n",
+                self.stderr_paint.bad("error:")
+            ),
+        };
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+}

@@ -1,0 +1,88 @@
+//! How a command ends.
+//!
+//! | code | meaning |
+//! | --- | --- |
+//! | 0 | fine |
+//! | 1 | findings: the command worked and found something that it was to find |
+//! | 2 | usage, data or configuration |
+//! | 3 | surroundings unreachable: outputs, stores |
+//! | 70 | control totals broken: a defect of the program, nothing of the batch was committed |
+
+use directory::Refused;
+use runtime::embedded::{RunError, RunSettings};
+use runtime::engine::EngineError;
+use runtime::state::StoreError;
+use std::process::ExitCode;
+
+/// Why a command does not end with 0.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something was found, and has been said already.
+    Findings,
+    /// Usage, data or configuration.
+    Data(String),
+    /// Reference data with errors.
+    Reference(Box<Refused>),
+    /// Surroundings.
+    Surroundings(String),
+    /// Control totals.
+    Control(String),
+}
+
+impl Failure {
+    /// The exit code.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Failure::Findings => 1,
+            Failure::Data(_) | Failure::Reference(_) => 2,
+            Failure::Surroundings(_) => 3,
+            Failure::Control(_) => 70,
+        })
+    }
+
+    /// A stable word for tools.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Failure::Findings => "findings",
+            Failure::Data(_) => "data",
+            Failure::Reference(_) => "reference",
+            Failure::Surroundings(_) => "surroundings",
+            Failure::Control(_) => "control_totals",
+        }
+    }
+
+    /// From a run: an input that cannot be read is a matter of usage, an output that cannot be written one of surroundings.
+    pub(crate) fn of_run(error: RunError, settings: &RunSettings) -> Failure {
+        let is_input = |path| settings.inputs.iter().any(|input| &input.path == path);
+        match &error {
+            RunError::File(path, _) if is_input(path) => Failure::Data(error.to_string()),
+            _ => Failure::from(error),
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Failure {
+        let text = error.to_string();
+        match error {
+            RunError::Input(..)
+            | RunError::UnknownFormat(_)
+            | RunError::OutputExists(_)
+            | RunError::OutputTouched(_)
+            | RunError::OtherFormat { .. }
+            | RunError::Unfinished(_)
+            | RunError::Store(StoreError::Format(_)) => Failure::Data(text),
+            RunError::File(..)
+            | RunError::Store(StoreError::Database(_) | StoreError::Corrupt(_) | StoreError::InUse)
+            | RunError::Ids(_)
+            | RunError::WriterStopped => Failure::Surroundings(text),
+            RunError::Control(_) => Failure::Control(text),
+        }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Failure {
+        Failure::from(RunError::from(error))
+    }
+}

@@ -1,0 +1,10 @@
+//! How facts look: exact amounts, readable quantities, aligned tables.
+
+pub(crate) mod edges;
+mod money;
+mod quantity;
+mod table;
+pub(crate) mod totals;
+
+pub(crate) use money::money;
+pub(crate) use quantity::quantity;

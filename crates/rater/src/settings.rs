@@ -1,0 +1,116 @@
+//! Options as the runtime takes them.
+
+use crate::args::{Form, InputOptions, Preset, RateArgs, RateOptions};
+use crate::exit::Failure;
+use jiff::SpanRelativeTo;
+use rating::Timestamp;
+use runtime::embedded::{InputFile, RunSettings};
+use runtime::session;
+use runtime::wire::{CsvMapping, InputFormat, OutputFormat};
+use std::path::{Path, PathBuf};
+
+/// Settings of a run into a folder.
+///
+/// # Errors
+/// A time or a length that is none.
+pub(crate) fn run_settings(args: &RateArgs, output: PathBuf) -> Result<RunSettings, Failure> {
+    let options = &args.options;
+    Ok(RunSettings {
+        inputs: args.files.iter().map(|path| input_file(path, &options.input)).collect(),
+        recycle: args.recycle,
+        output,
+        format: match options.output.format {
+            Form::Jsonl => OutputFormat::JsonLines,
+            Form::Csv => OutputFormat::Csv,
+            Form::Avro => OutputFormat::Avro,
+        },
+        threads: threads(options),
+        batch_records: options.run.batch_records as usize,
+        commit_records: options.run.commit_records,
+        now: now(options)?,
+        future_tolerance_ms: milliseconds("--future-tolerance", &options.run.future_tolerance)?,
+        duplicate_window_h: duplicate_window_h(options)?,
+        default_source: options.input.source.clone(),
+    })
+}
+
+/// Settings of a run in memory that repeats what a folder was rated with.
+///
+/// # Errors
+/// As [`run_settings`].
+pub(crate) fn session_settings(options: &RateOptions) -> Result<session::Settings, Failure> {
+    Ok(session::Settings {
+        default_source: options.input.source.clone(),
+        duplicate_window_h: duplicate_window_h(options)?,
+        threads: threads(options),
+        ..session::Settings::default()
+    })
+}
+
+fn threads(options: &RateOptions) -> usize {
+    let machine = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    options.run.threads.map_or_else(machine, usize::from)
+}
+
+fn input_file(path: &Path, options: &InputOptions) -> InputFile {
+    let is_csv = path.extension().is_some_and(|ending| ending == "csv");
+    let format = match options.input_format {
+        Some(Form::Jsonl) => Some(InputFormat::JsonLines),
+        Some(Form::Avro) => Some(InputFormat::Avro),
+        Some(Form::Csv) => Some(InputFormat::Csv(mapping(options))),
+        None if is_csv => Some(InputFormat::Csv(mapping(options))),
+        None => None,
+    };
+    InputFile { path: path.to_owned(), format }
+}
+
+fn mapping(options: &InputOptions) -> CsvMapping {
+    let mut mapping = match options.preset {
+        Preset::Plain => CsvMapping::plain(),
+        Preset::Pgw => CsvMapping::pgw(),
+    };
+    for (field, column) in &options.map {
+        mapping.set_column(field, column);
+    }
+    mapping
+}
+
+fn now(options: &RateOptions) -> Result<Timestamp, Failure> {
+    match &options.run.now {
+        Some(text) => time("--now", text),
+        None => Ok(machine_now()),
+    }
+}
+
+/// The clock of the machine.
+pub(crate) fn machine_now() -> Timestamp {
+    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+/// A time given to an option.
+///
+/// # Errors
+/// Anything but RFC 3339 with an offset and at most milliseconds.
+pub(crate) fn time(option: &str, text: &str) -> Result<Timestamp, Failure> {
+    Timestamp::parse(text)
+        .ok_or_else(|| Failure::Data(format!("{option}: \"{text}\" is not a time such as 2026-01-01T00:00:00Z")))
+}
+
+fn duplicate_window_h(options: &RateOptions) -> Result<Option<u32>, Failure> {
+    const OPTION: &str = "--duplicate-window";
+    let text = &options.run.duplicate_window;
+    if text == "forever" {
+        return Ok(None);
+    }
+    let length = milliseconds(OPTION, text)?;
+    let hours = (length > 0 && length % 3_600_000 == 0).then(|| u32::try_from(length / 3_600_000).ok()).flatten();
+    hours.map(Some).ok_or_else(|| Failure::Data(format!("{OPTION}: \"{text}\" is not a number of whole hours")))
+}
+
+fn milliseconds(option: &str, text: &str) -> Result<i64, Failure> {
+    let wrong = || Failure::Data(format!("{option}: \"{text}\" is not a length such as 5 min, 48 h or 32 days"));
+    let span: jiff::Span = text.parse().map_err(|_| wrong())?;
+    // Lengths of options are not calendar lengths: a day is 24 hours, months are refused.
+    let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    i64::try_from(length.as_millis()).ok().filter(|length| *length >= 0).ok_or_else(wrong)
+}
