@@ -6,6 +6,7 @@
 //! | [`engine`] | one batch through all steps, on several threads, in the order of the input |
 //! | [`state`] | account state as bytes, and the local store |
 //! | [`embedded`] | files in, files out, one commit after the other |
+//! | [`scenario`] | golden tables in Markdown |
 //! | [`session`] | the same in memory, for scenarios and quotes |
 //! | [`explain`] | why an amount is what it is |
 //! | [`summary`] | what was charged per level, payer and payee |
@@ -14,6 +15,7 @@ pub mod embedded;
 pub mod engine;
 pub mod explain;
 mod grants;
+pub mod scenario;
 pub mod session;
 pub mod state;
 pub mod summary;
