@@ -193,7 +193,7 @@ impl Exact {
 
     /// The value at an amount's full scale, for showing a segment; `None` out of range.
     pub fn shown(self) -> Option<Amount> {
-        self.round(Rounding { scale: AMOUNT_SCALE, mode: RoundingMode::HalfEven })
+        self.round(Rounding { scale: AMOUNT_SCALE, mode: RoundingMode::HalfUp })
     }
 }
 
