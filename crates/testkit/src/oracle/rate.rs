@@ -203,13 +203,14 @@ impl Oracle {
         let Applicable { tariff, effective, rate } = applicable;
         let (month, _, _) = local(record.event_time, &step.zone);
         let edge = (step.payer.clone(), step.payee.clone(), tariff.to_owned());
-        let session_key = record
-            .session_id
+        // A gateway numbers its sessions, and those of one endpoint, for itself.
+        let session = record.session_id.as_ref().map(|id| format!("{}/{:?}/{id}", record.source, step.endpoint));
+        let session_key = session
             .clone()
             .map(|session| (edge.0.clone(), edge.1.clone(), edge.2.clone(), effective.version.clone(), session));
-        let scope = match (rate.per, &record.session_id) {
+        let scope = match (rate.per, session) {
             (Per::Record, _) | (Per::Session, None) => None,
-            (Per::Session, Some(id)) => Some(Scope::Session { id: id.clone(), version: effective.version.clone() }),
+            (Per::Session, Some(id)) => Some(Scope::Session { id, version: effective.version.clone() }),
             (Per::Month, _) => Some(Scope::Month(month.0, month.1)),
         };
         let counter_key =

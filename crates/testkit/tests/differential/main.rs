@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use testkit::generator::traffic::{self, Step};
 
 const RECORDS_PER_SEED: u64 = 1000;
-const RECORDS: u64 = 20_000;
+const RECORDS: u64 = 100_000;
 const THREADS: usize = 2;
 
 /// Reference data and what happens after it is loaded.

@@ -70,6 +70,10 @@ impl Writer {
         } else if random.chance(300) {
             record.session_id = format!("c{}-{}", self.next_id, endpoint.name);
         }
+        if random.chance(30) {
+            // Gateways and devices count their sessions for themselves.
+            record.session_id = format!("s{}", random.below(5));
+        }
         let partials = if record.session_id.is_empty() { 1 } else { random.between(1, 5) };
         for sequence in 1..=partials {
             record.id = self.id();
@@ -165,6 +169,13 @@ impl Writer {
         self.arrive(at, record);
         if random.chance(30) {
             self.arrive(at + i64::try_from(random.heavy_tailed(60_000, 12)).unwrap_or(0), record);
+            if random.chance(300) {
+                self.say_the_time_otherwise(record);
+            }
+        }
+        if random.chance(6) {
+            // Ids are unique per source only.
+            self.arrive(at + 2, &UsageRecord { source: "pgw-2".to_owned(), ..record.clone() });
         }
         if random.chance(8) {
             let mut other = record.clone();
@@ -174,6 +185,15 @@ impl Writer {
                 _ => other.apn = "other.example",
             }
             self.arrive(at + 1 + i64::try_from(random.heavy_tailed(60_000, 12)).unwrap_or(0), &other);
+        }
+    }
+
+    /// The last copy has its event time in milliseconds, which changes nothing.
+    fn say_the_time_otherwise(&mut self, record: &UsageRecord) {
+        if let Some(copy) = self.arrivals.last_mut() {
+            let text = format!("\"{}\"", time_text(record.event_time_ms));
+            let line = String::from_utf8_lossy(&copy.line).replace(&text, &record.event_time_ms.to_string());
+            copy.line = line.into_bytes();
         }
     }
 
