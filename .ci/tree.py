@@ -20,6 +20,8 @@ UNSAFE = re.compile(r"\bunsafe\b")
 NO_FLOATS = ("crates/rating/src/", "crates/pipeline/src/")
 ORACLE = "crates/testkit/src/oracle/"
 PRODUCT = re.compile(r"\b(?:rating|directory|pipeline|runtime)::")
+DEPENDENCY_PAGE = "docs/adr/0002-dependencies.md"
+OURS = {"rating", "directory", "pipeline", "runtime", "testkit"}
 LINK = re.compile(r"!?\[[^\]\n]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 
 
@@ -110,6 +112,34 @@ def check(path, text):
         yield 1, "does not take over the lints of the workspace"
 
 
+def dependencies(manifests):
+    """Names of all direct dependencies that are not crates of ours."""
+    found = set()
+    for path in manifests:
+        section = ""
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("["):
+                    section = line.strip(" []\n").split(".")
+                    continue
+                entry = re.match(r"([A-Za-z0-9_-]+)(?:\.workspace)?\s*=", line)
+                if section and section[-1].endswith("dependencies") and entry and "path = " not in line:
+                    found.add(entry.group(1))
+    return found - OURS
+
+
+def check_dependencies(manifests):
+    """The table of DEPENDENCY_PAGE names each direct dependency, and no other."""
+    with open(DEPENDENCY_PAGE, encoding="utf-8") as file:
+        rows = [line.split("|")[1] for line in file if line.startswith("| ") and not line.startswith(("| crate", "| ---"))]
+    told = {name for row in rows for name in re.findall(r"[a-z][a-z0-9_-]*[a-z0-9]", re.sub(r"pinned to|[\d.]+(?= |,|$)", "", row))}
+    used = dependencies(manifests)
+    for name in sorted(used - told):
+        yield f"the dependency {name} has no line"
+    for name in sorted(told - used):
+        yield f"{name} is no dependency"
+
+
 def main():
     findings = count = 0
     for path in files():
@@ -122,6 +152,10 @@ def main():
         for number, finding in check(path.replace(os.sep, "/"), text):
             findings += 1
             print(f"{path}:{number}: {finding}")
+    manifests = [path for path in files() if os.path.basename(path) == "Cargo.toml"]
+    for finding in check_dependencies(manifests):
+        findings += 1
+        print(f"{DEPENDENCY_PAGE}:1: {finding}")
     print(f"{count} files, {findings} findings")
     sys.exit(1 if findings else 0)
 
