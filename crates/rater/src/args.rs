@@ -53,6 +53,15 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Rate files into a folder
     Rate(RateArgs),
+    /// Explain a rated record, level by level, or the code of an error
+    Explain(ExplainArgs),
+    /// Price hypothetical usage; nothing is changed
+    Quote(QuoteArgs),
+    /// Look at the settings of `rate`
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
 }
 
 /// `rater init`.
@@ -89,6 +98,99 @@ pub(crate) struct RateArgs {
     pub(crate) dry_run: bool,
 }
 
+/// `rater explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Id of a usage record or command, or a code such as R103
+    pub(crate) id: String,
+    /// Only this level: 0 endpoint to customer, 1 customer to its parent, and so on up
+    #[arg(long, value_name = "N")]
+    pub(crate) level: Option<u8>,
+    /// Folder that the record was rated into
+    #[arg(short, long, env = "RATER_OUTPUT", default_value = "out", value_name = "FOLDER")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) reference: ReferenceArgs,
+    #[command(flatten)]
+    pub(crate) records: RecordOptions,
+}
+
+/// `rater quote`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("who").required(true).multiple(true).args(["endpoint", "imsi", "iccid", "msisdn", "account"])))]
+pub(crate) struct QuoteArgs {
+    /// Name of the endpoint
+    #[arg(long, value_name = "NAME")]
+    pub(crate) endpoint: Option<String>,
+    /// Its IMSI
+    #[arg(long, value_name = "DIGITS")]
+    pub(crate) imsi: Option<String>,
+    /// Its ICCID
+    #[arg(long, value_name = "DIGITS")]
+    pub(crate) iccid: Option<String>,
+    /// Its phone number
+    #[arg(long, value_name = "DIGITS")]
+    pub(crate) msisdn: Option<String>,
+    /// Name of the account, for use that no endpoint makes
+    #[arg(long, value_name = "NAME")]
+    pub(crate) account: Option<String>,
+    /// data, voice, sms or any other service
+    #[arg(long, default_value = "data", value_name = "NAME")]
+    pub(crate) service: String,
+    /// How much, such as "4 MB" (1 MB = 1000 KB), "90 s", 1500
+    #[arg(long)]
+    pub(crate) quantity: String,
+    /// Event time, RFC 3339 [default: the clock of the machine]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) at: Option<String>,
+    /// Network it is used on, such as 234-15
+    #[arg(long, value_name = "MCC-MNC")]
+    pub(crate) network: Option<String>,
+    /// Called number
+    #[arg(long, value_name = "DIGITS")]
+    pub(crate) destination: Option<String>,
+    /// up, down, mo, mt
+    #[arg(long)]
+    pub(crate) direction: Option<String>,
+    /// Access point name
+    #[arg(long)]
+    pub(crate) apn: Option<String>,
+    /// Radio access type
+    #[arg(long)]
+    pub(crate) rat: Option<String>,
+    /// Rating group
+    #[arg(long, value_name = "N")]
+    pub(crate) rating_group: Option<i64>,
+    /// Sponsor operator
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sponsor: Option<String>,
+    /// Subscription type
+    #[arg(long, value_name = "NAME")]
+    pub(crate) subscription_type: Option<String>,
+    /// Only this level
+    #[arg(long, value_name = "N")]
+    pub(crate) level: Option<u8>,
+    #[command(flatten)]
+    pub(crate) reference: ReferenceArgs,
+}
+
+/// `rater config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show every setting of `rate`, its value and where it comes from
+    Show(Box<RateOptions>),
+    /// Print the page docs/configuration.md
+    Page,
+}
+
+/// `rater completions`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
 /// Where the reference data is.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reference data")]
@@ -111,6 +213,8 @@ pub(crate) struct RateOptions {
     #[command(flatten)]
     pub(crate) output: OutputOptions,
     #[command(flatten)]
+    pub(crate) records: RecordOptions,
+    #[command(flatten)]
     pub(crate) run: RunOptions,
 }
 
@@ -127,9 +231,6 @@ pub(crate) struct InputOptions {
     /// Take a field from another CSV column; may be repeated
     #[arg(long, env = "RATER_MAP", value_name = "FIELD=COLUMN", value_parser = parse_map)]
     pub(crate) map: Vec<(String, String)>,
-    /// Source of records that name none
-    #[arg(long, env = "RATER_SOURCE", default_value = "file", value_name = "NAME")]
-    pub(crate) source: String,
 }
 
 /// How results are written.
@@ -163,6 +264,15 @@ pub(crate) struct RunOptions {
     /// What time it is, RFC 3339 [default: the clock of the machine]
     #[arg(long, env = "RATER_NOW", value_name = "TIME")]
     pub(crate) now: Option<String>,
+}
+
+/// What a record is measured against.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Records")]
+pub(crate) struct RecordOptions {
+    /// Source of records that name none
+    #[arg(long, env = "RATER_SOURCE", default_value = "file", value_name = "NAME")]
+    pub(crate) source: String,
     /// How far ahead of now an event may lie
     #[arg(long, env = "RATER_FUTURE_TOLERANCE", default_value = "1 h", value_name = "LENGTH")]
     pub(crate) future_tolerance: String,

@@ -13,8 +13,7 @@ use std::io::{IsTerminal, Write};
 pub(crate) struct Console {
     /// One JSON object instead of text.
     pub(crate) json: bool,
-    /// More to say than usual.
-    pub(crate) verbose: bool,
+    verbose: bool,
     quiet: bool,
     stdout_paint: Paint,
     stderr_paint: Paint,
@@ -126,6 +125,13 @@ impl Console {
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet && !self.json {
             let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
+    /// Says something that few want to know: only with `--verbose`.
+    pub(crate) fn say_more(&self, text: &str) {
+        if self.verbose {
+            self.say(text);
         }
     }
 

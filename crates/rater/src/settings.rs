@@ -1,6 +1,6 @@
 //! Options as the runtime takes them.
 
-use crate::args::{Form, InputOptions, Preset, RateArgs, RateOptions};
+use crate::args::{Form, InputOptions, Preset, RateArgs, RecordOptions, RunOptions};
 use crate::exit::Failure;
 use jiff::SpanRelativeTo;
 use rating::Timestamp;
@@ -24,32 +24,37 @@ pub(crate) fn run_settings(args: &RateArgs, output: PathBuf) -> Result<RunSettin
             Form::Csv => OutputFormat::Csv,
             Form::Avro => OutputFormat::Avro,
         },
-        threads: threads(options),
+        threads: threads(&options.run),
         batch_records: options.run.batch_records as usize,
         commit_records: options.run.commit_records,
-        now: now(options)?,
-        future_tolerance_ms: milliseconds("--future-tolerance", &options.run.future_tolerance)?,
-        duplicate_window_h: duplicate_window_h(options)?,
-        default_source: options.input.source.clone(),
+        now: now(&options.run)?,
+        future_tolerance_ms: future_tolerance_ms(&options.records)?,
+        duplicate_window_h: duplicate_window_h(&options.records)?,
+        default_source: options.records.source.clone(),
     })
 }
 
-/// Settings of a run in memory that repeats what a folder was rated with.
+/// Settings of a run in memory that repeats what a folder was rated with, when it was `now`.
 ///
 /// # Errors
 /// As [`run_settings`].
-pub(crate) fn session_settings(options: &RateOptions) -> Result<session::Settings, Failure> {
+pub(crate) fn session_settings(options: &RecordOptions, now: Timestamp) -> Result<session::Settings, Failure> {
+    let latest = now.millis().saturating_add(future_tolerance_ms(options)?);
     Ok(session::Settings {
-        default_source: options.input.source.clone(),
+        latest_event: Timestamp::from_millis(latest),
+        default_source: options.source.clone(),
         duplicate_window_h: duplicate_window_h(options)?,
-        threads: threads(options),
-        ..session::Settings::default()
+        threads: machine_threads(),
     })
 }
 
-fn threads(options: &RateOptions) -> usize {
-    let machine = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    options.run.threads.map_or_else(machine, usize::from)
+fn threads(options: &RunOptions) -> usize {
+    options.threads.map_or_else(machine_threads, usize::from)
+}
+
+/// As many threads as the machine runs at once.
+pub(crate) fn machine_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn input_file(path: &Path, options: &InputOptions) -> InputFile {
@@ -75,8 +80,8 @@ fn mapping(options: &InputOptions) -> CsvMapping {
     mapping
 }
 
-fn now(options: &RateOptions) -> Result<Timestamp, Failure> {
-    match &options.run.now {
+fn now(options: &RunOptions) -> Result<Timestamp, Failure> {
+    match &options.now {
         Some(text) => time("--now", text),
         None => Ok(machine_now()),
     }
@@ -96,9 +101,13 @@ pub(crate) fn time(option: &str, text: &str) -> Result<Timestamp, Failure> {
         .ok_or_else(|| Failure::Data(format!("{option}: \"{text}\" is not a time such as 2026-01-01T00:00:00Z")))
 }
 
-fn duplicate_window_h(options: &RateOptions) -> Result<Option<u32>, Failure> {
+fn future_tolerance_ms(options: &RecordOptions) -> Result<i64, Failure> {
+    milliseconds("--future-tolerance", &options.future_tolerance)
+}
+
+fn duplicate_window_h(options: &RecordOptions) -> Result<Option<u32>, Failure> {
     const OPTION: &str = "--duplicate-window";
-    let text = &options.run.duplicate_window;
+    let text = &options.duplicate_window;
     if text == "forever" {
         return Ok(None);
     }

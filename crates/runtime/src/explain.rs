@@ -103,6 +103,19 @@ pub fn explain(
     Ok(search.found)
 }
 
+/// What a record that nobody sent would be charged, as the first one after the grants of the reference data. `line` is a usage record as JSON.
+///
+/// # Errors
+/// A control total that does not balance.
+pub fn quote(loaded: &Loaded, settings: &Settings, line: &[u8]) -> Result<Option<Explanation>, ExplainError> {
+    let mut session = Session::new(loaded, settings)?;
+    let mut search = Search { id: "", is_other_reference: false, found: Vec::new() };
+    let mut record = RawBatch::default();
+    record.push(line, 1);
+    search.explain(&mut session, &record, &Decoder::json_lines(), "quote")?;
+    Ok(search.found.pop())
+}
+
 fn last_input_with(progress: &Progress, id: &str) -> Result<Option<usize>, ExplainError> {
     let mut last = None;
     for (at, input) in progress.inputs.iter().enumerate() {

@@ -10,7 +10,7 @@ mod quantity;
 mod week;
 
 pub use digits::Digits;
-pub use quantity::UnitSystem;
+pub use quantity::{UnitSystem, base_units};
 pub use week::{DaySet, MINUTES_PER_DAY};
 
 pub(crate) use calendar::{parse_length, parse_time, parse_zone};

@@ -103,6 +103,19 @@ impl WrittenQuantity {
     }
 }
 
+/// A quantity that a person gives outside of reference data: base units and, unless it is a bare integer, their unit.
+///
+/// # Errors
+/// What is wrong, in words that begin with the text or the quantity.
+pub fn base_units(text: &str, system: UnitSystem) -> Result<(i64, Option<Unit>), String> {
+    let written = parse_quantity(text);
+    let units = written.and_then(|written| Ok((written.base_units(system)?, written.unit())));
+    units.map_err(|error| match error.help {
+        Some(help) => format!("{}; {help}", error.reason),
+        None => error.reason,
+    })
+}
+
 /// A price as written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WrittenPrice {

@@ -1,7 +1,11 @@
 //! One module per command.
 
 mod check;
+mod completions;
+mod config;
+mod explain;
 mod init;
+mod quote;
 mod rate;
 
 use crate::args::Command;
@@ -13,10 +17,14 @@ use clap::ArgMatches;
 ///
 /// # Errors
 /// Why it does not end with 0.
-pub(crate) fn run(command: &Command, _matches: &ArgMatches, console: &mut Console) -> Result<(), Failure> {
+pub(crate) fn run(command: &Command, matches: &ArgMatches, console: &mut Console) -> Result<(), Failure> {
     match command {
         Command::Init(args) => init::run(args, console),
         Command::Check(args) => check::run(args, console),
         Command::Rate(args) => rate::run(args, console),
+        Command::Explain(args) => explain::run(args, console),
+        Command::Quote(args) => quote::run(args, console),
+        Command::Config(args) => config::run(args, matches, console),
+        Command::Completions(args) => completions::run(args, console),
     }
 }

@@ -21,6 +21,13 @@ pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure>
     let scratch = if args.dry_run { Some(scratch_folder()?) } else { None };
     let output = scratch.as_ref().map_or(&*options.output.output, tempfile::TempDir::path);
     let settings = settings::run_settings(args, output.to_owned())?;
+    console.say_more(&format!(
+        "reference {}, {} threads, batches of {}, a commit every {} records",
+        loaded.version(),
+        settings.threads,
+        settings.batch_records,
+        settings.commit_records
+    ));
     let report = rate(&loaded, &settings, console)?;
     if console.json {
         console.print_json(&to_json(&report, &loaded, args))?;
@@ -45,7 +52,10 @@ fn rate(loaded: &Loaded, settings: &RunSettings, console: &Console) -> Result<Re
             show(&mut bar, seen);
         }
     });
-    finish(bar.take());
+    if bar.is_some() {
+        finish(bar.take());
+        console.say("");
+    }
     report.map_err(|error| Failure::of_run(error, settings))
 }
 
@@ -70,14 +80,7 @@ fn finish(bar: Option<(String, ProgressBar)>) {
     if let Some((_, bar)) = bar {
         bar.set_position(bar.length().unwrap_or(0));
         bar.abandon();
-        eprintln_quietly();
     }
-}
-
-/// An empty line between progress and table; nobody listening is fine.
-fn eprintln_quietly() {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr());
 }
 
 fn records(count: u64) -> String {

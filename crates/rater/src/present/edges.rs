@@ -59,15 +59,15 @@ fn add_level(
             units(row.used),
             units(row.covered),
             units(row.used.saturating_sub(row.covered)),
-            money(key.currency, row.charged.to_decimal()),
-            margin.map_or(NOTHING.to_owned(), |margin| money(key.currency, margin.to_decimal())),
+            money(key.currency.as_str(), row.charged.to_decimal()),
+            margin.map_or(NOTHING.to_owned(), |margin| money(key.currency.as_str(), margin.to_decimal())),
         ];
         table.row(cells, remark);
     }
     let hidden: Vec<_> = rows.iter().filter(|(key, _)| !shown.contains(key)).collect();
     let Some((key, _)) = hidden.first() else { return };
     let charged = hidden.iter().try_fold(Amount::ZERO, |sum, (_, row)| sum.checked_add(row.charged));
-    let charged = charged.map_or(String::new(), |sum| format!(", {}", money(key.currency, sum.to_decimal())));
+    let charged = charged.map_or(String::new(), |sum| format!(", {}", money(key.currency.as_str(), sum.to_decimal())));
     let losses = hidden.iter().filter(|(key, _)| margins.get(key).is_some_and(|margin| is_loss(*margin))).count();
     let losses = if losses == 0 { String::new() } else { format!(", {losses} of them below cost") };
     table.text(format!("{:>5}  … {} more{charged}{losses}", key.level, hidden.len()));

@@ -1,6 +1,7 @@
 //! How facts look: exact amounts, readable quantities, aligned tables.
 
 pub(crate) mod edges;
+pub(crate) mod explanation;
 mod money;
 mod quantity;
 mod table;
@@ -8,3 +9,4 @@ pub(crate) mod totals;
 
 pub(crate) use money::money;
 pub(crate) use quantity::quantity;
+pub(crate) use table::{Align, Table};

@@ -1,6 +1,8 @@
 //! Quantities for people: rounded to one decimal place where the unit is scaled. Exact figures are in the outputs and in `--json`.
 
+use super::money::decimal;
 use rating::Unit;
+use rust_decimal::Decimal;
 
 /// `8.0 MB`, `3 min 20 s`, `2 messages`.
 pub(crate) fn quantity(unit: Unit, quantity: u128) -> String {
@@ -11,6 +13,44 @@ pub(crate) fn quantity(unit: Unit, quantity: u128) -> String {
         Unit::Units => counted(quantity, "unit"),
     }
 }
+
+/// The same without rounding: `4.123456 MB`.
+pub(crate) fn exact(unit: Unit, quantity: u64) -> String {
+    match unit {
+        Unit::Octets => {
+            let (word, size) = OCTETS.iter().rev().find(|(_, size)| *size <= quantity).copied().unwrap_or(("B", 1));
+            format!("{} {word}", decimal(Decimal::from(quantity) / Decimal::from(size), 0))
+        }
+        Unit::Seconds | Unit::Messages | Unit::Units => self::quantity(unit, quantity.into()),
+    }
+}
+
+/// What a unit price is for: `MB`, `100 KB`, `min`, `message`.
+pub(crate) fn per(unit: Unit, units: u64) -> String {
+    let words: &[(&str, u64)] = match unit {
+        Unit::Octets => &OCTETS,
+        Unit::Seconds => &[("s", 1), ("min", 60), ("h", 3600)],
+        Unit::Messages => &[("message", 1)],
+        Unit::Units => &[("unit", 1)],
+    };
+    let binary: &[(&str, u64)] = match unit {
+        Unit::Octets => &[("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)],
+        Unit::Seconds | Unit::Messages | Unit::Units => &[],
+    };
+    let whole = words.iter().chain(binary).find(|(_, size)| *size == units);
+    whole.map_or_else(|| exact(unit, units), |(word, _)| (*word).to_owned())
+}
+
+/// Powers of 1000, up to where 64 bits end.
+const OCTETS: [(&str, u64); 7] = [
+    ("B", 1),
+    ("KB", 1_000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("TB", 1_000_000_000_000),
+    ("PB", 1_000_000_000_000_000),
+    ("EB", 1_000_000_000_000_000_000),
+];
 
 fn counted(quantity: u128, word: &str) -> String {
     if quantity == 1 { format!("1 {word}") } else { format!("{quantity} {word}s") }
@@ -69,5 +109,14 @@ mod tests {
             assert_eq!(quantity(unit, value), expected);
         }
         assert_eq!(quantity(Unit::Octets, u128::from(u64::MAX)), "18.4 EB");
+        let exact = [(4_000_000, "4 MB"), (4_123_456, "4.123456 MB"), (0, "0 B"), (1001, "1.001 KB")];
+        for (value, expected) in exact {
+            assert_eq!(super::exact(Unit::Octets, value), expected);
+        }
+        let per = [(1_000_000, "MB"), (100_000, "100 KB"), (1 << 20, "MiB")];
+        for (units, expected) in per {
+            assert_eq!(super::per(Unit::Octets, units), expected);
+        }
+        assert_eq!(super::per(Unit::Seconds, 60), "min");
     }
 }

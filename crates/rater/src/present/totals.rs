@@ -29,7 +29,7 @@ pub(crate) fn line(totals: &ControlTotals, granted: u64, paint: Paint) -> String
         line.push_str(&format!("   {} legs = {charged} charged + {legs} suspended {tick}", charged + legs));
     }
     for (currency, money_totals) in &totals.money {
-        let charges = money(*currency, money_totals.charges.to_decimal());
+        let charges = money(currency.as_str(), money_totals.charges.to_decimal());
         line.push_str(&format!("   charges = deltas = {charges} {tick}"));
     }
     line

@@ -16,6 +16,8 @@ pub struct LegTrace {
     pub payer: String,
     /// Who charges.
     pub payee: String,
+    /// Network of the use, if it is known.
+    pub network: Option<String>,
     /// Bundles of the payer, in no particular order.
     pub bundles: Vec<BundleCandidate>,
     /// The tariff and the start of its version in force; `None` without a tariff or without a version.
@@ -75,6 +77,7 @@ impl Engine {
             level: leg.edge.level,
             payer: leg.edge.payer.to_string(),
             payee: leg.edge.payee.to_string(),
+            network: leg.usage.network.map(|network| network.to_string()),
             bundles: self.bundles(leg),
             tariff: version.map(|(tariff, version)| (tariff.id().to_string(), version.from())),
             rates: rates.collect(),
