@@ -12,6 +12,9 @@ use std::hash::{Hash, Hasher};
 /// Longest text accepted in a field, in bytes.
 pub const MAX_TEXT_BYTES: usize = 256;
 
+/// Longest note of a command, in bytes. It may hold line breaks.
+pub const MAX_NOTE_BYTES: usize = 1024;
+
 /// What intake measures records against.
 #[derive(Clone, Debug)]
 pub struct IntakeRules {
@@ -62,9 +65,13 @@ pub fn intake_usage(raw: &RawUsage<'_>, rules: &IntakeRules) -> Result<Intaken, 
     let event_time = reader.event_time();
     let network = reader.network();
     let rating_group = reader.integer(Field::RatingGroup);
+    // Carried, not rated by: nothing is let through unread.
     for field in [Field::QuantityUp, Field::QuantityDown, Field::Sequence, Field::ClosingCause] {
         reader.integer(field);
     }
+    reader.text(Field::Imei);
+    reader.flag(Field::Final);
+    let end_time = reader.time(Field::EndTime);
     let record = UsageRecord {
         id,
         source,
@@ -100,7 +107,7 @@ pub fn intake_usage(raw: &RawUsage<'_>, rules: &IntakeRules) -> Result<Intaken, 
         let detail = format!("event_time {} is after {}", record.event_time, rules.latest_event);
         return Err(Fault::new(SuspenseReason::FutureEvent, detail));
     }
-    Ok(Intaken { key: record_key(&record.source, &record.id), payload: payload_hash(raw, &record), record })
+    Ok(Intaken { key: record_key(&record.source, &record.id), payload: payload_hash(raw, &record, end_time), record })
 }
 
 /// The identity of a record, as in CloudEvents: a hash of (source, id).
@@ -112,13 +119,15 @@ pub fn record_key(source: &str, id: &str) -> u128 {
 }
 
 /// Everything but the identity, normalised: so that the same record in another format is the same payload.
-fn payload_hash(raw: &RawUsage<'_>, record: &UsageRecord) -> u64 {
+fn payload_hash(raw: &RawUsage<'_>, record: &UsageRecord, end_time: Option<Timestamp>) -> u64 {
     let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x7261_7465_7270_6179, 0x6c6f_6164_6861_7368);
     record.service.hash(&mut hasher);
     record.quantity.hash(&mut hasher);
     record.unit.hash(&mut hasher);
     record.event_time.hash(&mut hasher);
-    let normalised = [Field::Id, Field::Source, Field::Service, Field::Quantity, Field::Unit, Field::EventTime];
+    end_time.hash(&mut hasher);
+    let normalised =
+        [Field::Id, Field::Source, Field::Service, Field::Quantity, Field::Unit, Field::EventTime, Field::EndTime];
     for field in Field::ALL {
         match raw.get(*field) {
             _ if normalised.contains(field) => {}
@@ -234,22 +243,37 @@ impl Reader<'_, '_> {
     }
 
     fn event_time(&mut self) -> Timestamp {
-        let parsed = match self.raw.get(Field::EventTime) {
-            RawValue::Absent => {
+        let before = self.faults.len();
+        self.time(Field::EventTime).unwrap_or_else(|| {
+            if self.faults.len() == before {
                 self.field_fault(Field::EventTime, "is missing");
-                return Timestamp::EPOCH;
             }
+            Timestamp::EPOCH
+        })
+    }
+
+    fn time(&mut self, field: Field) -> Option<Timestamp> {
+        let parsed = match self.raw.get(field) {
+            RawValue::Absent => return None,
             RawValue::Integer(millis) => Some(Timestamp::from_millis(*millis)),
             RawValue::Text(text) => parse_time(text),
             RawValue::Other(_) => None,
         };
-        parsed.filter(|at| at.is_plausible()).unwrap_or_else(|| {
-            self.field_fault(
-                Field::EventTime,
-                "is not a time with an offset between 1970 and 2200, to the millisecond",
-            );
-            Timestamp::EPOCH
-        })
+        let plausible = parsed.filter(|at| at.is_plausible());
+        if plausible.is_none() {
+            self.field_fault(field, "is not a time with an offset between 1970 and 2200, to the millisecond");
+        }
+        plausible
+    }
+
+    fn flag(&mut self, field: Field) {
+        match self.raw.get(field) {
+            RawValue::Absent => {}
+            RawValue::Text(text) if matches!(&**text, "true" | "false") => {}
+            RawValue::Text(_) | RawValue::Integer(_) | RawValue::Other(_) => {
+                self.field_fault(field, "is neither true nor false");
+            }
+        }
     }
 
     fn network(&mut self) -> Option<Plmn> {
@@ -317,11 +341,19 @@ fn parse_plain_utc(text: &[u8]) -> Option<Timestamp> {
 /// `invalid_record` naming every faulty field.
 pub fn intake_command(raw: &RawCommand<'_>) -> Result<(u128, Command), Fault> {
     let mut faults: Vec<String> = raw.unsupported.iter().map(|name| format!("{name}: not supported yet")).collect();
+    for (name, value) in [("bundle_id", &raw.bundle_id), ("endpoint_id", &raw.endpoint_id)] {
+        if value.as_deref().is_some_and(|text| !is_name(text)) {
+            faults.push(format!("{name}: {NOT_A_NAME}"));
+        }
+    }
+    if raw.note.as_deref().is_some_and(|note| note.len() > MAX_NOTE_BYTES) {
+        faults.push(format!("note: is longer than {MAX_NOTE_BYTES} bytes"));
+    }
     let mut required = |name: &str, value: &Option<std::borrow::Cow<'_, str>>| -> Box<str> {
         match value.as_deref() {
-            Some(text) if !text.is_empty() && text.len() <= MAX_TEXT_BYTES => Box::from(text),
+            Some(text) if is_name(text) => Box::from(text),
             Some(_) => {
-                faults.push(format!("{name}: is empty or longer than 256 bytes"));
+                faults.push(format!("{name}: {NOT_A_NAME}"));
                 Box::default()
             }
             None => {
@@ -352,18 +384,28 @@ pub fn intake_command(raw: &RawCommand<'_>) -> Result<(u128, Command), Fault> {
     match kind {
         Some(kind) if faults.is_empty() => {
             let note = raw.note.as_deref().map(Box::from);
-            let key = record_key("command", &id);
+            // No source of usage can have this name: it holds a control character.
+            let key = record_key("\u{1}command", &id);
             Ok((key, Command { id, kind, account_id, issued_by, effective_time, currency, note }))
         }
         Some(_) | None => Err(Fault::new(SuspenseReason::InvalidRecord, faults.join("; "))),
     }
 }
 
+/// What is wrong with a text that is not a name.
+const NOT_A_NAME: &str = "is empty, longer than 256 bytes or holds control characters";
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control)
+}
+
 fn command_kind(kind: &str, raw: &RawCommand<'_>, faults: &mut Vec<String>) -> Option<CommandKind> {
     let endpoint = || raw.endpoint_id.as_deref().map(Box::from);
     let bundle = || raw.bundle_id.as_deref().map(|name| BundleRef { name: Box::from(name), endpoint: endpoint() });
     let mut amount = || {
-        let parsed = raw.amount.as_deref().and_then(|text| rust_decimal::Decimal::from_str_exact(text).ok());
+        // The library would take underscores between digits.
+        let plain = raw.amount.as_deref().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));
+        let parsed = plain.and_then(|text| rust_decimal::Decimal::from_str_exact(text).ok());
         let amount = parsed.and_then(Amount::from_decimal).filter(|amount| amount.is_positive());
         if amount.is_none() {
             faults.push("amount: a positive decimal with at most 10 places is needed".to_owned());

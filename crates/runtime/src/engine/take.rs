@@ -86,6 +86,11 @@ pub(super) fn take(batch: BatchInput<'_>, position: usize, rules: &IntakeRules) 
             Ok((key, command)) => Taken::Command(key, Box::new(command)),
             Err(fault) => Taken::Fault(fault),
         },
+        // The clock never goes back: a tick from the future would make everything after it too late.
+        Ok(Decoded::Tick(instant)) if instant > rules.latest_event => {
+            let detail = format!("tick {instant} is after {}", rules.latest_event);
+            Taken::Fault(Fault::new(SuspenseReason::FutureEvent, detail))
+        }
         Ok(Decoded::Tick(instant)) => Taken::Tick(instant),
         Err(fault) => Taken::Fault(fault),
     }

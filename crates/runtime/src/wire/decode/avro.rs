@@ -1,11 +1,11 @@
 //! Avro records: a plan made once from the writer's schema says for each field what becomes of it, so that a record is read in one pass
 //! and its texts are borrowed. The Avro library parses schemas; what it decodes is the reference in the tests.
 
-use super::{Decoded, undecodable};
+use super::{Decoded, has_twins, undecodable};
 use apache_avro::Schema;
 use apache_avro::schema::{InnerDecimalSchema, RecordSchema, UuidSchema};
 use pipeline::{Fault, Field, RawCommand, RawUsage, RawValue};
-use rating::{Amount, Timestamp};
+use rating::{Amount, SuspenseReason, Timestamp};
 use std::borrow::Cow;
 
 /// How records of one writer's schema are read.
@@ -37,8 +37,10 @@ enum Shape {
     Null,
     Boolean,
     Long,
-    /// Microseconds since 1970, read as milliseconds.
-    Micros,
+    /// An instant in a finer unit, of which this many are a millisecond.
+    Instant(i64),
+    /// An integer that means something that no field takes, such as a day.
+    Odd(&'static str),
     Float,
     Double,
     Bytes,
@@ -60,6 +62,7 @@ enum Read<'a> {
     Text(Cow<'a, str>),
     /// A value that no field takes.
     Other(&'static str),
+    /// Names and texts; empty ones are absent.
     Map(Vec<(Cow<'a, str>, Cow<'a, str>)>),
 }
 
@@ -118,6 +121,9 @@ impl Plan {
                     match (field.usage, value) {
                         (Some(known), value) => usage.set(known, raw(value)),
                         (None, Read::Map(attributes)) if field.name == "attributes" => usage.attributes = attributes,
+                        (None, Read::Other(what)) if field.name == "attributes" => {
+                            return Err(invalid(format!("attributes: is {what}")));
+                        }
                         (None, _) => {}
                     }
                 }
@@ -126,37 +132,45 @@ impl Plan {
             Kind::Command => {
                 let mut command = RawCommand::default();
                 for field in &self.fields {
-                    set_command(&mut command, &field.name, text(values(field)?));
+                    let value = values(field)?;
+                    set_command(&mut command, &field.name, value)
+                        .map_err(|what| invalid(format!("{}: is {what}", field.name)))?;
                 }
                 Ok(Decoded::Command(command))
             }
             Kind::Tick => {
                 let mut instant = None;
                 for field in &self.fields {
-                    if let Read::Long(millis) = values(field)?
+                    let value = values(field)?;
+                    if let Read::Long(millis) = value
                         && field.name == "time"
                     {
                         instant = Some(Timestamp::from_millis(millis)).filter(|at| at.is_plausible());
                     }
                 }
-                instant.map(Decoded::Tick).ok_or_else(|| undecodable("time: is not a time between 1970 and 2200"))
+                instant.map(Decoded::Tick).ok_or_else(|| invalid("time: is not a time between 1970 and 2200"))
             }
         }
     }
+}
+
+/// It could be decoded, a field is wrong.
+fn invalid(detail: impl Into<String>) -> Fault {
+    Fault::new(SuspenseReason::InvalidRecord, detail)
 }
 
 fn shape(schema: &Schema) -> Result<Shape, String> {
     Ok(match schema {
         Schema::Null => Shape::Null,
         Schema::Boolean => Shape::Boolean,
-        Schema::Int
-        | Schema::Long
-        | Schema::Date
-        | Schema::TimeMillis
-        | Schema::TimeMicros
-        | Schema::TimestampMillis
-        | Schema::LocalTimestampMillis => Shape::Long,
-        Schema::TimestampMicros => Shape::Micros,
+        Schema::Int | Schema::Long | Schema::TimestampMillis => Shape::Long,
+        Schema::TimestampMicros => Shape::Instant(1000),
+        Schema::TimestampNanos => Shape::Instant(1_000_000),
+        Schema::Date => Shape::Odd("a date"),
+        Schema::TimeMillis | Schema::TimeMicros => Shape::Odd("a time of day"),
+        Schema::LocalTimestampMillis | Schema::LocalTimestampMicros | Schema::LocalTimestampNanos => {
+            Shape::Odd("a time without a zone")
+        }
         Schema::Float => Shape::Float,
         Schema::Double => Shape::Double,
         Schema::Bytes | Schema::BigDecimal | Schema::Uuid(UuidSchema::Bytes) => Shape::Bytes,
@@ -175,9 +189,6 @@ fn shape(schema: &Schema) -> Result<Shape, String> {
         Schema::Record(RecordSchema { fields, .. }) => {
             Shape::Record(fields.iter().map(|field| shape(&field.schema)).collect::<Result<_, _>>()?)
         }
-        Schema::TimestampNanos | Schema::LocalTimestampMicros | Schema::LocalTimestampNanos => {
-            return Err("schema: times in microseconds without a zone, or in nanoseconds, are not supported".to_owned());
-        }
         Schema::Ref { name } => return Err(format!("schema: the type {name} is used twice, which is not supported")),
     })
 }
@@ -193,32 +204,44 @@ fn raw(value: Read<'_>) -> RawValue<'_> {
     }
 }
 
-fn text(value: Read<'_>) -> Option<Cow<'_, str>> {
+/// A value's text, if it has one; else what it is.
+fn text(value: Read<'_>) -> Result<Option<Cow<'_, str>>, &'static str> {
     match value {
-        Read::Null | Read::Map(_) => None,
-        Read::Long(value) => Some(value.to_string().into()),
-        Read::Text(value) => Some(value),
-        Read::Other(what) => Some(what.into()),
+        Read::Null => Ok(None),
+        Read::Long(value) => Ok(Some(value.to_string().into())),
+        Read::Text(value) => Ok(Some(value)),
+        Read::Other(what) => Err(what),
+        Read::Map(_) => Err("a map"),
     }
 }
 
-fn set_command<'a>(command: &mut RawCommand<'a>, name: &str, value: Option<Cow<'a, str>>) {
-    match name {
-        "command_id" => command.command_id = value,
-        "kind" => command.kind = value,
-        "account_id" => command.account_id = value,
-        "issued_by" => command.issued_by = value,
-        "effective_time" => command.effective_time = value,
-        "amount" => command.amount = value,
-        "currency" => command.currency = value,
-        "bundle_id" => command.bundle_id = value,
-        "endpoint_id" => command.endpoint_id = value,
-        "note" => command.note = value,
-        "expires_at" if value.is_some() => command.unsupported.push("expires_at"),
-        "reverses" if value.is_some() => command.unsupported.push("reverses"),
-        "session_id" if value.is_some() => command.unsupported.push("session_id"),
-        _ => {}
+fn set_command<'a>(command: &mut RawCommand<'a>, name: &str, value: Read<'a>) -> Result<(), &'static str> {
+    let unsupported = match name {
+        "expires_at" => "expires_at",
+        "reverses" => "reverses",
+        "session_id" => "session_id",
+        _ => {
+            let field = match name {
+                "command_id" => &mut command.command_id,
+                "kind" => &mut command.kind,
+                "account_id" => &mut command.account_id,
+                "issued_by" => &mut command.issued_by,
+                "effective_time" => &mut command.effective_time,
+                "amount" => &mut command.amount,
+                "currency" => &mut command.currency,
+                "bundle_id" => &mut command.bundle_id,
+                "endpoint_id" => &mut command.endpoint_id,
+                "note" => &mut command.note,
+                _ => return Ok(()),
+            };
+            *field = text(value)?;
+            return Ok(());
+        }
+    };
+    if !matches!(value, Read::Null) {
+        command.unsupported.push(unsupported);
     }
+    Ok(())
 }
 
 /// Reads a value from the front; `None` if the bytes are not such a value.
@@ -231,10 +254,11 @@ fn read<'a>(shape: &Shape, rest: &mut &'a [u8]) -> Option<Read<'a>> {
             _ => return None,
         },
         Shape::Long => Read::Long(long(rest)?),
-        Shape::Micros => match long(rest)? {
-            micros if micros % 1000 == 0 => Read::Long(micros / 1000),
-            _ => Read::Other("a time with microseconds"),
+        Shape::Instant(per_milli) => match long(rest)? {
+            units if units % per_milli == 0 => Read::Long(units / per_milli),
+            _ => Read::Other("a time finer than milliseconds"),
         },
+        Shape::Odd(what) => long(rest).map(|_| Read::Other(what))?,
         Shape::Float => take(rest, 4).map(|_| Read::Other("a fraction"))?,
         Shape::Double => take(rest, 8).map(|_| Read::Other("a fraction"))?,
         Shape::Bytes => bytes(rest).map(|_| Read::Other("bytes"))?,
@@ -260,14 +284,20 @@ fn read<'a>(shape: &Shape, rest: &mut &'a [u8]) -> Option<Read<'a>> {
         }
         Shape::Map(values) => {
             let mut entries = Vec::new();
+            let mut odd = None;
             items_of(rest, |rest| {
                 let name = std::str::from_utf8(bytes(rest)?).ok()?;
-                if let Some(value) = text(read(values, rest)?) {
-                    entries.push((name.into(), value));
+                match text(read(values, rest)?) {
+                    Ok(Some(value)) if !value.is_empty() => entries.push((name.into(), value)),
+                    Ok(_) => {}
+                    Err(_) => odd = Some(Read::Other("a map of something else than texts")),
                 }
                 Some(())
             })?;
-            Read::Map(entries)
+            if has_twins(&entries) {
+                odd = Some(Read::Other("a map in which a name stands twice"));
+            }
+            odd.unwrap_or(Read::Map(entries))
         }
     })
 }

@@ -4,6 +4,10 @@ use super::{Decoded, undecodable};
 use pipeline::{Fault, Field, RawUsage, RawValue};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use std::collections::HashSet;
+
+/// Columns given twice that are named at most.
+const MAX_HEADER_FAULTS: usize = 10;
 
 /// Where fields come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +83,18 @@ impl CsvMapping {
         }
     }
 
+    /// The delimiter as it stands in a file.
+    ///
+    /// # Errors
+    /// Why it cannot be one, in words.
+    pub(super) fn delimiter_byte(&self) -> Result<u8, String> {
+        match u8::try_from(self.delimiter) {
+            Ok(b'"' | b'\n' | b'\r') => Err("the delimiter is a quotation mark or a line break".to_owned()),
+            Ok(byte) if byte.is_ascii() => Ok(byte),
+            Ok(_) | Err(_) => Err("the delimiter is not an ASCII character".to_owned()),
+        }
+    }
+
     /// Takes a field from a column instead.
     pub fn set_column(&mut self, field: &str, column: &str) {
         self.fields.retain(|(known, _)| known != field);
@@ -112,12 +128,7 @@ impl Columns {
     /// # Errors
     /// What is missing or given twice, in words.
     pub(super) fn new(mapping: CsvMapping, header: Vec<String>) -> Result<Columns, String> {
-        let mut faults = Vec::new();
-        for (at, name) in header.iter().enumerate() {
-            if header.iter().take(at).any(|earlier| earlier == name) {
-                faults.push(format!("column \"{name}\" is given twice"));
-            }
-        }
+        let mut faults = twins(&header);
         let find = |name: &str| header.iter().position(|column| column == name);
         let mut need = |name: &str| {
             find(name).unwrap_or_else(|| {
@@ -149,9 +160,7 @@ impl Columns {
             fields.push((field, source));
         }
         faults.extend(unknown);
-        if !mapping.delimiter.is_ascii() {
-            faults.push("the delimiter is not an ASCII character".to_owned());
-        }
+        faults.extend(mapping.delimiter_byte().err());
         if !faults.is_empty() {
             return Err(faults.join("; "));
         }
@@ -204,6 +213,13 @@ impl Columns {
         }
         Ok(Decoded::Usage(usage))
     }
+}
+
+/// What to say about columns that stand twice.
+fn twins(header: &[String]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let twins = header.iter().filter(|name| !seen.insert(name.as_str()));
+    twins.take(MAX_HEADER_FAULTS).map(|name| format!("column \"{name}\" is given twice")).collect()
 }
 
 fn text(value: Option<Cow<'_, str>>) -> RawValue<'_> {

@@ -1,6 +1,6 @@
 //! JSON lines: usage records are read straight into their fields; commands and ticks, which are rare, through their exact texts.
 
-use super::{Decoded, undecodable};
+use super::{Decoded, has_twins, undecodable};
 use pipeline::intake::parse_time;
 use pipeline::{Fault, Field, RawCommand, RawUsage, RawValue};
 use rating::SuspenseReason;
@@ -34,11 +34,11 @@ fn may_be_other(line: &[u8]) -> bool {
     memchr::memmem::find(line, b"\"command_id\"").is_some() || memchr::memmem::find(line, b"\"tick\"").is_some()
 }
 
-/// A command or a tick; `None` for anything else.
+/// A command or a tick; `None` for anything else. Null is absent, as everywhere.
 fn decode_other(line: &[u8]) -> Result<Option<Decoded<'_>>, Fault> {
-    let fields: BTreeMap<Cow<'_, str>, &JsonText> = serde_json::from_slice(line).map_err(|error| fault(&error))?;
+    let Texts(fields) = serde_json::from_slice(line).map_err(|error| fault(&error))?;
     if let Some(tick) = fields.get("tick") {
-        let instant = text(tick).as_deref().and_then(parse_time).filter(|at| at.is_plausible());
+        let instant = text(tick).ok().and_then(|tick| parse_time(&tick)).filter(|at| at.is_plausible());
         let detail = "tick: is not a time with an offset between 1970 and 2200";
         let instant = instant.ok_or_else(|| Fault::new(SuspenseReason::InvalidRecord, detail))?;
         return Ok(Some(Decoded::Tick(instant)));
@@ -46,30 +46,65 @@ fn decode_other(line: &[u8]) -> Result<Option<Decoded<'_>>, Fault> {
     if !fields.contains_key("command_id") {
         return Ok(None);
     }
-    let get = |name: &str| fields.get(name).and_then(text);
-    let unsupported = ["expires_at", "reverses", "session_id"].into_iter().filter(|name| get(name).is_some());
+    let get = |name: &str| match fields.get(name) {
+        Some(value) => {
+            let value = text(value).map_err(|what| format!("{name}: {what}"));
+            value.map(Some).map_err(|what| Fault::new(SuspenseReason::InvalidRecord, what))
+        }
+        None => Ok(None),
+    };
+    let unsupported = ["expires_at", "reverses", "session_id"].into_iter().filter(|name| fields.contains_key(*name));
     Ok(Some(Decoded::Command(RawCommand {
-        command_id: get("command_id"),
-        kind: get("kind"),
-        account_id: get("account_id"),
-        issued_by: get("issued_by"),
-        effective_time: get("effective_time"),
-        amount: get("amount"),
-        currency: get("currency"),
-        bundle_id: get("bundle_id"),
-        endpoint_id: get("endpoint_id"),
-        note: get("note"),
+        command_id: get("command_id")?,
+        kind: get("kind")?,
+        account_id: get("account_id")?,
+        issued_by: get("issued_by")?,
+        effective_time: get("effective_time")?,
+        amount: get("amount")?,
+        currency: get("currency")?,
+        bundle_id: get("bundle_id")?,
+        endpoint_id: get("endpoint_id")?,
+        note: get("note")?,
         unsupported: unsupported.collect(),
     })))
 }
 
-/// A value's text: of a string its contents, of a number its digits; `None` for null.
-fn text<'a>(value: &&'a JsonText) -> Option<Cow<'a, str>> {
+/// A value's text: of a string its contents, of a number its digits.
+fn text<'a>(value: &&'a JsonText) -> Result<Cow<'a, str>, &'static str> {
     let written = value.get();
     match written.as_bytes().first() {
-        Some(b'"') => serde_json::from_str(written).ok(),
-        Some(b'n') => None,
-        Some(_) | None => Some(Cow::Borrowed(written)),
+        // The exact text has not been looked into yet: an escape may be half of a character.
+        Some(b'"') => serde_json::from_str(written).map_err(|_| "is not text in Unicode"),
+        Some(b'-' | b'0'..=b'9') => Ok(Cow::Borrowed(written)),
+        Some(_) | None => Err("is neither text nor a number"),
+    }
+}
+
+/// Exact texts by name, without those that are null.
+struct Texts<'a>(BTreeMap<String, &'a JsonText>);
+
+impl<'de> Deserialize<'de> for Texts<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextsVisitor;
+        impl<'de> Visitor<'de> for TextsVisitor {
+            type Value = Texts<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Texts<'de>, A::Error> {
+                let mut fields: BTreeMap<String, &JsonText> = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry::<String, &JsonText>()? {
+                    if fields.insert(name, value).is_some() {
+                        return Err(de::Error::custom("a field is given twice"));
+                    }
+                }
+                fields.retain(|_, value| value.get() != "null");
+                Ok(Texts(fields))
+            }
+        }
+        deserializer.deserialize_map(TextsVisitor)
     }
 }
 
@@ -171,6 +206,9 @@ impl<'de> Deserialize<'de> for Attributes<'de> {
                         RawValue::Absent => {}
                         RawValue::Other(_) => return Err(de::Error::custom("an attribute is not a text")),
                     }
+                }
+                if has_twins(&attributes) {
+                    return Err(de::Error::custom("an attribute is given twice"));
                 }
                 Ok(Attributes(attributes))
             }

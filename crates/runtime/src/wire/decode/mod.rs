@@ -15,6 +15,7 @@ use crate::state::Corrupt;
 use pipeline::{Fault, RawCommand, RawUsage};
 use rating::{SuspenseReason, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// Largest raw record, in bytes. What is longer is kept up to here and cannot be decoded.
@@ -133,6 +134,13 @@ impl Decoder {
         };
         Ok(Decoder(form))
     }
+}
+
+/// Whether a name stands twice.
+fn has_twins(attributes: &[(Cow<'_, str>, Cow<'_, str>)]) -> bool {
+    let mut names: Vec<&str> = attributes.iter().map(|(name, _)| &**name).collect();
+    names.sort_unstable();
+    names.windows(2).any(|pair| pair[0] == pair[1])
 }
 
 fn undecodable(detail: impl Into<String>) -> Fault {

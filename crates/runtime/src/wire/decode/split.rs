@@ -11,6 +11,8 @@ const READ_BYTES: usize = 1 << 18;
 const MAX_BATCH_BYTES: usize = 8 << 20;
 /// Largest block of a container.
 const MAX_BLOCK_BYTES: usize = 256 << 20;
+/// Largest header of a container: a schema and little else.
+const MAX_HEADER_BYTES: usize = 4 << 20;
 
 /// Raw records of one batch, in one buffer.
 #[derive(Debug, Default)]
@@ -73,8 +75,8 @@ pub struct Splitter<R> {
 #[derive(Debug)]
 enum SplitForm {
     Lines,
-    /// Lines, but line breaks between quotation marks belong to a cell.
-    Rows,
+    /// Lines, but line breaks between quotation marks belong to a cell. With the delimiter of cells.
+    Rows(u8),
     Container(Container),
 }
 
@@ -84,6 +86,8 @@ struct Container {
     codec: Codec,
     sync: [u8; 16],
     block: Vec<u8>,
+    /// Where the block begins in the input.
+    block_at: u64,
     /// Start of the next record in the block, and how many are left.
     next: usize,
     left: u64,
@@ -106,15 +110,20 @@ impl<R: Read> Splitter<R> {
         let (form, decoder, place) = match format {
             InputFormat::JsonLines => (SplitForm::Lines, Form::Json, 0),
             InputFormat::Csv(mapping) => {
-                let end = source.line_end(true)?.unwrap_or(source.ahead().len());
-                let header = std::str::from_utf8(trim_line(source.ahead().get(..end).unwrap_or_default()))
-                    .map_err(|error| InputError::Header(error.to_string()))?;
+                let delimiter = mapping.delimiter_byte().map_err(InputError::Header)?;
+                let end = source.row_or_line_end(delimiter)?.unwrap_or(source.ahead().len());
+                let row = source.ahead().get(..end).unwrap_or_default();
+                if row.len() > MAX_RECORD_BYTES {
+                    return Err(InputError::Header(format!("is longer than {MAX_RECORD_BYTES} bytes")));
+                }
+                let header =
+                    std::str::from_utf8(trim_line(row)).map_err(|error| InputError::Header(error.to_string()))?;
                 let names = cells(header, mapping.delimiter).map_err(|fault| InputError::Header(fault.detail))?;
                 let names = names.into_iter().map(|name| name.trim().to_owned()).collect();
-                let lines = line_count(source.ahead().get(..end).unwrap_or_default());
+                let lines = line_count(row);
                 source.consume(end);
                 let columns = Columns::new(mapping, names).map_err(InputError::Header)?;
-                (SplitForm::Rows, Form::Csv(columns), lines)
+                (SplitForm::Rows(delimiter), Form::Csv(columns), lines)
             }
             InputFormat::Avro => {
                 let container = Container::open(&mut source)?;
@@ -132,8 +141,8 @@ impl<R: Read> Splitter<R> {
     pub fn fill(&mut self, batch: &mut RawBatch, max_records: usize) -> Result<bool, InputError> {
         while batch.len() < max_records && batch.byte_count() < MAX_BATCH_BYTES {
             let has_more = match &mut self.form {
-                SplitForm::Lines => self.source.push_line(false, &mut self.place, batch)?,
-                SplitForm::Rows => self.source.push_line(true, &mut self.place, batch)?,
+                SplitForm::Lines => self.source.push_line(None, &mut self.place, batch)?,
+                SplitForm::Rows(delimiter) => self.source.push_line(Some(*delimiter), &mut self.place, batch)?,
                 SplitForm::Container(container) => container.push_record(&mut self.source, &mut self.place, batch)?,
             };
             if !has_more {
@@ -209,22 +218,11 @@ impl<R: Read> Source<R> {
     }
 
     /// The end of the line ahead, its line break included; `None` if the input ends without one, or the line is too long.
-    fn line_end(&mut self, has_quotes: bool) -> Result<Option<usize>, InputError> {
+    fn line_end(&mut self) -> Result<Option<usize>, InputError> {
         let mut scanned = 0;
-        let mut is_quoted = false;
         loop {
             let ahead = self.ahead();
-            if has_quotes {
-                while let Some(found) = memchr::memchr2(b'\n', b'"', ahead.get(scanned..).unwrap_or_default()) {
-                    let at = scanned + found;
-                    scanned = at + 1;
-                    if ahead.get(at) == Some(&b'"') {
-                        is_quoted = !is_quoted;
-                    } else if !is_quoted {
-                        return Ok(Some(at + 1));
-                    }
-                }
-            } else if let Some(found) = memchr::memchr(b'\n', ahead.get(scanned..).unwrap_or_default()) {
+            if let Some(found) = memchr::memchr(b'\n', ahead.get(scanned..).unwrap_or_default()) {
                 return Ok(Some(scanned + found + 1));
             }
             scanned = ahead.len();
@@ -234,19 +232,62 @@ impl<R: Read> Source<R> {
         }
     }
 
-    /// Appends a line; `false` at the end of the input.
-    fn push_line(&mut self, has_quotes: bool, place: &mut u64, batch: &mut RawBatch) -> Result<bool, InputError> {
+    /// The end of the row ahead (RFC 4180), its line break included. `None` if the input ends without one, the row is too long, or
+    /// a quotation mark is astray: then the line is broken, and the lines behind it are rows of their own.
+    fn row_end(&mut self, delimiter: u8) -> Result<Option<usize>, InputError> {
+        let mut scanned = 0;
+        let mut is_quoted = false;
         loop {
-            let end = match self.line_end(has_quotes)? {
-                Some(end) => end,
-                None if self.ahead().is_empty() => return Ok(false),
-                // A quotation mark that is never closed must not swallow the lines behind it.
-                None if has_quotes => match memchr::memchr(b'\n', self.ahead()) {
-                    Some(at) => at + 1,
-                    None => self.ahead().len(),
-                },
-                None => self.ahead().len(),
+            while let Some(found) = memchr::memchr2(b'\n', b'"', self.ahead().get(scanned..).unwrap_or_default()) {
+                let at = scanned + found;
+                scanned = at + 1;
+                let is_mark = self.ahead().get(at) == Some(&b'"');
+                match (is_mark, is_quoted) {
+                    (false, true) => {}
+                    (false, false) => return Ok(Some(at + 1)),
+                    // A mark opens at the start of a cell; within one it is a character.
+                    (true, false) => {
+                        let before = at.checked_sub(1).and_then(|before| self.ahead().get(before));
+                        is_quoted = before.is_none_or(|before| *before == delimiter);
+                    }
+                    (true, true) => {
+                        self.need(at + 3)?;
+                        match self.ahead().get(at + 1..).unwrap_or_default() {
+                            [b'"', ..] => scanned = at + 2,
+                            [] | [b'\n', ..] | [b'\r'] | [b'\r', b'\n', ..] => is_quoted = false,
+                            [next, ..] if *next == delimiter => is_quoted = false,
+                            [..] => return Ok(None),
+                        }
+                    }
+                }
+            }
+            scanned = self.ahead().len();
+            if scanned > MAX_RECORD_BYTES || !self.more()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// As [`Source::row_end`], but the end of the line where the row has none: a quotation mark that is never closed must not
+    /// swallow the lines behind it.
+    fn row_or_line_end(&mut self, delimiter: u8) -> Result<Option<usize>, InputError> {
+        match self.row_end(delimiter)? {
+            Some(end) => Ok(Some(end)),
+            None => self.line_end(),
+        }
+    }
+
+    /// Appends a line, or with a delimiter a row; `false` at the end of the input.
+    fn push_line(&mut self, delimiter: Option<u8>, place: &mut u64, batch: &mut RawBatch) -> Result<bool, InputError> {
+        loop {
+            let end = match delimiter {
+                Some(delimiter) => self.row_or_line_end(delimiter)?,
+                None => self.line_end()?,
             };
+            if end.is_none() && self.ahead().is_empty() {
+                return Ok(false);
+            }
+            let end = end.unwrap_or(self.ahead().len());
             let line = self.ahead().get(..end).unwrap_or_default();
             let is_cut = !line.ends_with(b"\n");
             let record = trim_line(line);
@@ -317,9 +358,9 @@ impl Container {
                     }
                 };
                 source.consume(length);
-                return Ok(Container { plan, codec, sync, block: Vec::new(), next: 0, left: 0 });
+                return Ok(Container { plan, codec, sync, block: Vec::new(), block_at: 0, next: 0, left: 0 });
             }
-            if is_all || wanted > MAX_BLOCK_BYTES {
+            if is_all || wanted >= MAX_HEADER_BYTES {
                 return Err(broken(source, "the header of the container is broken"));
             }
             wanted *= 4;
@@ -346,16 +387,16 @@ impl Container {
                 batch.push(rest.get(..length.min(MAX_RECORD_BYTES)).unwrap_or_default(), *place);
                 self.next += length;
                 if self.left == 0 && self.next != self.block.len() {
-                    return Err(self.broken(source, "bytes follow the last record of a block"));
+                    return Err(self.broken("bytes follow the last record of a block"));
                 }
                 Ok(true)
             }
-            None => Err(self.broken(source, &format!("record {place} is not what the schema says"))),
+            None => Err(self.broken(&format!("record {place} is not what the schema says"))),
         }
     }
 
-    fn broken<R>(&self, source: &Source<R>, what: &str) -> InputError {
-        InputError::Container { at: source.consumed, what: format!("{what} (the block before this byte)") }
+    fn broken(&self, what: &str) -> InputError {
+        InputError::Container { at: self.block_at, what: format!("{what} (in the block that begins here)") }
     }
 
     /// Reads the next block; `false` at the end of the input.
@@ -389,7 +430,7 @@ impl Container {
                     .map_err(|error| broken(&format!("a block cannot be decompressed: {error}")))?;
             }
         }
-        (self.next, self.left) = (0, count);
+        (self.block_at, self.next, self.left) = (at, 0, count);
         if count == 0 && !self.block.is_empty() {
             return Err(broken("a block without records is not empty"));
         }
