@@ -7,7 +7,7 @@
 //! | [`console`] | what goes to stdout and stderr, and in which form |
 //! | [`exit`] | exit codes |
 //! | [`present`] | tables, money, quantities |
-//! | [`reference`] | which files are the reference data |
+//! | [`mod@reference`] | which files are the reference data |
 //! | [`settings`] | options as the libraries take them |
 //!
 //! Deliberately decides nothing: what a tariff, a record or a total means is known to the libraries.
