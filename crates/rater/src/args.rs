@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Explain(ExplainArgs),
     /// Price hypothetical usage; nothing is changed
     Quote(QuoteArgs),
+    /// Run the tables of tariff authors: scenarios in Markdown
+    Test(TestArgs),
     /// Look at the settings of `rate`
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -172,6 +174,23 @@ pub(crate) struct QuoteArgs {
     pub(crate) level: Option<u8>,
     #[command(flatten)]
     pub(crate) reference: ReferenceArgs,
+}
+
+/// `rater test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Scenario files, or folders of them
+    #[arg(default_value = "tests")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Rewrite tables of expectations that differ; refused where CI is set
+    #[arg(long)]
+    pub(crate) update: bool,
+    /// Write results as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Name rates, aliases and bundle elements that no scenario uses
+    #[arg(long)]
+    pub(crate) coverage: bool,
 }
 
 /// `rater config`.

@@ -7,9 +7,10 @@ use serde_json::json;
 use std::path::Path;
 
 /// The example of the repository, file by file.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("rating.yaml", include_str!("../../../../examples/first/rating.yaml")),
     ("usage.csv", include_str!("../../../../examples/first/usage.csv")),
+    ("tests/first.md", include_str!("../../../../examples/first/tests/first.md")),
     (".gitignore", "/out/\n"),
 ];
 

@@ -7,6 +7,7 @@ mod explain;
 mod init;
 mod quote;
 mod rate;
+mod test;
 
 use crate::args::Command;
 use crate::console::Console;
@@ -24,6 +25,7 @@ pub(crate) fn run(command: &Command, matches: &ArgMatches, console: &mut Console
         Command::Rate(args) => rate::run(args, console),
         Command::Explain(args) => explain::run(args, console),
         Command::Quote(args) => quote::run(args, console),
+        Command::Test(args) => test::run(args, console),
         Command::Config(args) => config::run(args, matches, console),
         Command::Completions(args) => completions::run(args, console),
     }

@@ -138,6 +138,9 @@ fn hints(report: &Report, args: &RateArgs, console: &Console) {
         if report.progress.open_suspense > 0 {
             hints.push(format!("rater rate --recycle{folder}"));
         }
+        if Path::new("tests").is_dir() {
+            hints.push("rater test".to_owned());
+        }
     }
     if !hints.is_empty() {
         console.say(&format!("{}      {}", console.talk_paint().dim("next"), hints.join(" · ")));

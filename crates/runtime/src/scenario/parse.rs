@@ -40,6 +40,8 @@ pub enum Step {
     Reference {
         /// Line of the fence.
         line: usize,
+        /// The file that holds it, as named at the fence; none if it stands in the block.
+        file: Option<String>,
         /// The document, behind as many empty lines as put its own lines where they stand in the file.
         yaml: String,
     },
@@ -103,6 +105,29 @@ pub fn parse(name: &str, text: &str) -> Result<ScenarioFile, ScenarioErrors> {
         Ok(ScenarioFile { name: name.to_owned(), text: text.to_owned(), scenarios })
     } else {
         Err(ScenarioErrors { name: name.to_owned(), errors })
+    }
+}
+
+impl ScenarioFile {
+    /// Fills in reference data that stands in files of its own, by names as written in the scenarios. How they are read is the caller's business.
+    ///
+    /// # Errors
+    /// Every file that cannot be read, at the block that names it.
+    pub fn read_references(
+        &mut self,
+        mut read: impl FnMut(&str) -> Result<String, String>,
+    ) -> Result<(), ScenarioErrors> {
+        let mut faults = Faults::default();
+        for step in self.scenarios.iter_mut().flat_map(|scenario| &mut scenario.steps) {
+            if let Step::Reference { line, file: Some(file), yaml } = step {
+                match read(file) {
+                    Ok(text) => *yaml = text,
+                    Err(error) => faults.add(*line, 1, format!("{file}: {error}")),
+                }
+            }
+        }
+        let errors = faults.into_sorted();
+        if errors.is_empty() { Ok(()) } else { Err(ScenarioErrors { name: self.name.clone(), errors }) }
     }
 }
 
@@ -194,11 +219,21 @@ impl Reader<'_> {
         match words.as_slice() {
             ["yaml", "reference"] => {
                 let yaml = "\n".repeat(fence.line) + &fence.text;
-                self.step(fence.line, Step::Reference { line: fence.line, yaml });
+                self.step(fence.line, Step::Reference { line: fence.line, file: None, yaml });
+            }
+            ["yaml", "reference", file] => {
+                if !fence.text.trim().is_empty() {
+                    self.faults.add(fence.line, 1, "a block that names a file is empty");
+                }
+                let file = Some((*file).to_owned());
+                self.step(fence.line, Step::Reference { line: fence.line, file, yaml: String::new() });
             }
             ["jsonl", "input"] => self.step(fence.line, Step::Input(raw_lines(fence.line + 1, &fence.text))),
             ["yaml" | "jsonl", _, ..] => {
-                let message = format!("\"{}\" means nothing; write `yaml reference` or `jsonl input`", fence.info);
+                let message = format!(
+                    "\"{}\" means nothing; write `yaml reference`, `yaml reference FILE` or `jsonl input`",
+                    fence.info
+                );
                 self.faults.add(fence.line, 4, message);
             }
             _ => {}

@@ -113,7 +113,7 @@ impl<'s> Player<'s> {
 
     fn step(&mut self, step: &'s Step) -> Result<(), Stopped> {
         match step {
-            Step::Reference { line, yaml } => self.reference(*line, yaml),
+            Step::Reference { line, file, yaml } => self.reference(*line, file.as_deref().unwrap_or(self.name), yaml),
             Step::Input(lines) => self.input(lines),
             Step::Recycle { line } => self.recycle(*line),
             Step::Expect(expectation) => {
@@ -129,12 +129,12 @@ impl<'s> Player<'s> {
         }
     }
 
-    fn reference(&mut self, line: usize, yaml: &str) -> Result<(), Stopped> {
-        let loaded = load_reference(self.name, yaml).map_err(|errors| {
+    fn reference(&mut self, line: usize, name: &str, yaml: &str) -> Result<(), Stopped> {
+        let loaded = load_reference(name, yaml).map_err(|errors| {
             let rows = errors.lines().map(str::to_owned).collect();
             Stopped(Finding { line, title: "the reference data is refused".to_owned(), rows })
         })?;
-        self.coverage.add(Coverage::of(self.name, yaml, &loaded.model));
+        self.coverage.add(Coverage::of(name, yaml, &loaded.model));
         let output = match self.session.take() {
             None => {
                 let started = Session::start(&loaded, &self.scenario.settings);
