@@ -1,7 +1,7 @@
 //! The product against the oracle on generated traffic, to the last digit.
 //!
 //! Every seed is a reference of its own. A failure is shrunk and printed with its seed. `RATER_DIFFERENTIAL_SEED=7` replays one seed,
-//! `RATER_DIFFERENTIAL_RECORDS=100000` sets how many records are compared in all.
+//! `RATER_DIFFERENTIAL_RECORDS=1000` sets how many records are compared in all, and `RATER_DIFFERENTIAL_SHRINK=0` leaves a failure as it is.
 
 mod facts;
 mod oracle_side;
@@ -12,7 +12,7 @@ use facts::Facts;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::Signed;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use testkit::generator::traffic::{self, Step};
 
 const RECORDS_PER_SEED: u64 = 1000;
@@ -38,12 +38,16 @@ fn product_and_oracle_agree() {
     };
     let next = AtomicU64::new(0);
     let charges = AtomicU64::new(0);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).expect("small"))
                 {
-                    charges.fetch_add(check(*seed), Ordering::Relaxed);
+                    charges.fetch_add(check(*seed, &stop), Ordering::Relaxed);
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
                 }
             });
         }
@@ -56,7 +60,7 @@ fn product_and_oracle_agree() {
 }
 
 /// The number of charges of `seed`.
-fn check(seed: u64) -> u64 {
+fn check(seed: u64, stop: &AtomicBool) -> u64 {
     let traffic = traffic::generate(seed, RECORDS_PER_SEED);
     let case = Case { reference: traffic.reference, steps: traffic.steps };
     match compare(&case) {
@@ -64,7 +68,11 @@ fn check(seed: u64) -> u64 {
             println!("seed {seed}: {charges} charges");
             charges
         }
-        Err(_) => {
+        Err(differences) => {
+            stop.store(true, Ordering::Relaxed);
+            if std::env::var("RATER_DIFFERENTIAL_SHRINK").is_ok_and(|text| text == "0") {
+                panic!("RATER_DIFFERENTIAL_SEED={seed}\n{differences}");
+            }
             println!("seed {seed} differs; shrinking");
             let small = shrink::shrink(case, |case| compare(case).is_err());
             let differences = compare(&small).err().unwrap_or_else(|| "it does not fail every time".to_owned());

@@ -1,7 +1,7 @@
 //! The lines of the stream in order of arrival: usage, what is wrong with it, commands and ticks.
 
 use super::world::{Endpoint, World};
-use super::{SPAN_MS, START_MS, commands, moment};
+use super::{Edition, SPAN_MS, START_MS, commands, moment};
 use crate::generator::random::Random;
 use crate::generator::record::{UsageRecord, time_text};
 
@@ -29,7 +29,13 @@ pub(super) struct Arrival {
 }
 
 pub(super) fn in_order_of_arrival(world: &World, records: u64, random: &mut Random) -> Vec<Vec<u8>> {
-    let mut writer = Writer { arrivals: Vec::new(), next_id: 0 };
+    let mut arrivals = Vec::new();
+    commands::add(world, records / 15 + 5, &mut arrivals, random);
+    let mut moments = times_in(&world.yaml(Edition::First));
+    for command in &arrivals {
+        moments.extend(times_in(&String::from_utf8_lossy(&command.line)));
+    }
+    let mut writer = Writer { arrivals, next_id: 0, moments };
     while writer.next_id < records {
         match random.below(1000) {
             0..900 => writer.session(world, random),
@@ -44,7 +50,6 @@ pub(super) fn in_order_of_arrival(world: &World, records: u64, random: &mut Rand
     {
         arrivals.push(Arrival { at, line: format!("{{\"tick\":\"{}\"}}", time_text(at)).into_bytes() });
     }
-    commands::add(world, records / 15 + 5, &mut arrivals, random);
     arrivals.sort_by_key(|arrival| arrival.at);
     arrivals.into_iter().map(|arrival| arrival.line).collect()
 }
@@ -52,6 +57,8 @@ pub(super) fn in_order_of_arrival(world: &World, records: u64, random: &mut Rand
 struct Writer {
     arrivals: Vec<Arrival>,
     next_id: u64,
+    /// When something changes.
+    moments: Vec<i64>,
 }
 
 impl Writer {
@@ -64,6 +71,11 @@ impl Writer {
     fn session(&mut self, world: &World, random: &mut Random) {
         let endpoint = random.pick(&world.endpoints);
         let mut record = base(random);
+        if random.chance(80) {
+            // Rules begin and end at moments: just then, or a millisecond before.
+            let moment = *random.pick(&self.moments) + some_length(random);
+            record.event_time_ms = moment - i64::from(random.chance(300));
+        }
         if record.service == "data" {
             record.session_id =
                 if random.chance(850) { format!("s{}-{}", self.next_id, endpoint.name) } else { String::new() };
@@ -82,6 +94,12 @@ impl Writer {
             record.sequence = (partials > 1).then_some(sequence);
             record.last = partials > 1 && sequence == partials;
             self.send(&record, random);
+            if random.chance(30) {
+                // What this one started may end just then.
+                let event_time_ms = record.event_time_ms + some_length(random);
+                let echo = UsageRecord { id: self.id(), event_time_ms, ..record.clone() };
+                self.send(&echo, random);
+            }
             record.event_time_ms += i64::try_from(random.heavy_tailed(10 * 60_000, 8)).unwrap_or(0);
             if random.chance(50) {
                 (record.mcc, record.mnc) = *random.pick(&NETWORKS);
@@ -204,6 +222,18 @@ impl Writer {
         line.pop();
         self.arrivals.push(Arrival { at, line });
     }
+}
+
+/// The times that a text names.
+fn times_in(text: &str) -> Vec<i64> {
+    let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || "-:.".contains(letter)));
+    words.filter_map(|word| word.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_millisecond).collect()
+}
+
+/// Nothing, or as long as bundles last, where clocks do not change.
+fn some_length(random: &mut Random) -> i64 {
+    let hours = *random.pick(&[0, 0, 0, 0, 36, 240, 14 * 24, 28 * 24, 30 * 24]);
+    hours * 3_600_000
 }
 
 /// Everything but id, identity and quantity.
