@@ -3,7 +3,7 @@
 use super::sink::{Item, Sink};
 use super::text::ShortText;
 use rating::charge::{CommandDelta, Delta, DeltaKind, FeeOf, NotificationKind, SegmentSource};
-use rating::{Amount, Charge, Notification, Segment, SuspenseReason, Timestamp, UnitPrice};
+use rating::{AccountKind, Amount, Charge, Notification, Segment, SuspenseReason, Timestamp, UnitPrice};
 use rust_decimal::Decimal;
 
 /// A record or leg that waits, as told to the outside.
@@ -51,7 +51,12 @@ fn delta_id(account: &str, delta: &Delta) -> ShortText {
 
 pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, sink: &mut S) {
     let edge = charge.edge;
-    let is_numbered = charge.usage.is_some() || edge.level <= 1;
+    // How far a reseller's edge is from the bottom depends on who uses it: its fees have no level (detail L).
+    let is_numbered = charge.usage.is_some()
+        || match edge.payer_kind {
+            AccountKind::Endpoint | AccountKind::Customer => true,
+            AccountKind::Operator | AccountKind::Reseller => false,
+        };
     sink.text("charge_id", charge_id(charge).as_str());
     sink.integer("revision", charge.id.revision.into());
     sink.text("kind", if charge.usage.is_some() { "usage" } else { "bundle_fee" });
