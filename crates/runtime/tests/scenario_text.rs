@@ -279,3 +279,62 @@ fn no_text_makes_it_panic() {
     }
     assert!(parsed > 100, "only {parsed} mutations were scenarios");
 }
+
+/// The page about scenarios.
+fn page() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/scenarios.md");
+    std::fs::read_to_string(path).expect("docs/scenarios.md")
+}
+
+#[test]
+fn the_example_of_the_page_passes_and_is_covered() {
+    let page = page();
+    let (_, rest) = page.split_once("````markdown\n").expect("the example begins");
+    let (example, _) = rest.split_once("````").expect("the example ends");
+    let report = run(&parse("docs/scenarios.md", example).unwrap_or_else(|errors| panic!("{errors}")));
+    assert!(report.has_passed(), "{report}");
+    assert_eq!(report.coverage.to_string(), "3 of 3 rates, aliases and elements used\n");
+}
+
+#[test]
+fn the_page_shows_a_failure_as_it_is() {
+    let page = page();
+    let (_, rest) = page.split_once("````markdown\n").expect("the example begins");
+    let (example, _) = rest.split_once("````").expect("the example ends");
+    let wrong = example.replace("|   0.20 | rated  |       0 |     1 MB |", "|   0.19 | rated  |       0 |     1 MB |");
+    let report = run(&parse("tests/roaming.md", &wrong).unwrap_or_else(|errors| panic!("{errors}"))).to_string();
+    assert!(page.contains(&report), "{report}");
+}
+
+#[test]
+fn the_page_names_every_section_and_column() {
+    let page = page();
+    let told = |text: &str| parse("x.md", text).expect_err("an error").to_string();
+    let listed = |errors: &str, after: &str| -> Vec<String> {
+        let line = errors.lines().find(|line| line.contains(after)).expect("a list");
+        let (_, list) = line.split_once(after).expect("a list");
+        list.split(", ").map(str::to_owned).collect()
+    };
+    for section in listed(&told("# X\n## Nothing\n"), "sections are ") {
+        assert!(page.contains(&format!("`## {section}`")), "{section}");
+        let errors = told(&format!("# X\n## {section}\n| nothing |\n| --- |\n"));
+        if errors.contains("columns are ") {
+            let columns = listed(&errors, "columns are ").join(", ");
+            assert!(page.contains(&format!("| {columns} |")), "{section}: {columns}");
+        }
+    }
+}
+
+#[test]
+fn equal_names_in_different_scenarios_are_covered_apart() {
+    let second =
+        STORY.replace("# A meter", "# Another").replace("| r1 | data    |     3 MB", "| r1 | sms     |        1");
+    let second = second.replace("| r1    |    0.2 |", "| r1    |      0 |");
+    let report = run(&parse("story.md", &format!("{STORY}\n{second}")).expect("scenarios"));
+    assert!(report.has_passed(), "{report}");
+    assert!(
+        report.coverage.to_string().starts_with("5 of 12 rates, aliases and elements used\n"),
+        "{}",
+        report.coverage
+    );
+}

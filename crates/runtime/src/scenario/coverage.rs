@@ -49,11 +49,14 @@ pub struct Place {
     pub uses: u64,
 }
 
+/// Tells equal names apart: the file of the reference data or, where it stands in a scenario, that scenario.
+pub type Scope = String;
+
 /// What there is, and how often it was used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Coverage {
     /// By item.
-    pub items: BTreeMap<Item, Place>,
+    pub items: BTreeMap<(Scope, Item), Place>,
     masters: BTreeMap<String, String>,
 }
 
@@ -65,7 +68,7 @@ pub(super) struct Used {
 
 impl Coverage {
     /// Everything of one document of reference data, unused. `text` is the document, for line numbers.
-    pub fn of(file: &str, text: &str, model: &Model) -> Coverage {
+    pub fn of(scope: &str, file: &str, text: &str, model: &Model) -> Coverage {
         let mut coverage = Coverage::default();
         let line = |start: u32| {
             let before = text.as_bytes().get(..start as usize).unwrap_or_default();
@@ -73,7 +76,7 @@ impl Coverage {
         };
         let mut add = |item: Item, start: u32, label: String| {
             let place = Place { file: file.to_owned(), line: line(start), label, uses: 0 };
-            coverage.items.insert(item, place);
+            coverage.items.insert((scope.to_owned(), item), place);
         };
         for tariff in model.tariffs.items() {
             let name = tariff.name.to_string();
@@ -128,7 +131,7 @@ impl Coverage {
     }
 
     /// Counts what charges and suspended legs used.
-    pub(super) fn mark(&mut self, used: &Used, charges: &[Value], suspense: &[Value]) {
+    pub(super) fn mark(&mut self, scope: &str, used: &Used, charges: &[Value], suspense: &[Value]) {
         let mut seen = BTreeSet::new();
         for charge in charges {
             let leg = leg_of(charge);
@@ -148,7 +151,7 @@ impl Coverage {
                 }
             }
             for item in std::mem::take(&mut seen) {
-                self.count(&item);
+                self.count(scope, item);
             }
         }
         for waiting in suspense {
@@ -158,13 +161,13 @@ impl Coverage {
                 continue;
             };
             for item in self.aliases_of(tariff).into_iter().chain([item.clone()]) {
-                self.count(&item);
+                self.count(scope, item);
             }
         }
     }
 
-    fn count(&mut self, item: &Item) {
-        if let Some(place) = self.items.get_mut(item) {
+    fn count(&mut self, scope: &str, item: Item) {
+        if let Some(place) = self.items.get_mut(&(scope.to_owned(), item)) {
             place.uses += 1;
         }
     }

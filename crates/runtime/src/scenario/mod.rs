@@ -30,7 +30,7 @@ mod section;
 mod value;
 
 pub use compare::Finding;
-pub use coverage::{Coverage, Item, Place};
+pub use coverage::{Coverage, Item, Place, Scope};
 pub use error::{ScenarioError, ScenarioErrors};
 pub use input::InputLine;
 pub use parse::{Expectation, Scenario, ScenarioFile, Step, parse};

@@ -79,6 +79,8 @@ struct Player<'s> {
     edits: Vec<Edit>,
     comparisons: usize,
     coverage: Coverage,
+    /// Of the reference data in force.
+    scope: String,
     used: Used,
 }
 
@@ -97,6 +99,7 @@ impl<'s> Player<'s> {
             edits: Vec::new(),
             comparisons: 0,
             coverage: Coverage::default(),
+            scope: String::new(),
             used: Used::default(),
         }
     }
@@ -113,7 +116,7 @@ impl<'s> Player<'s> {
 
     fn step(&mut self, step: &'s Step) -> Result<(), Stopped> {
         match step {
-            Step::Reference { line, file, yaml } => self.reference(*line, file.as_deref().unwrap_or(self.name), yaml),
+            Step::Reference { line, file, yaml } => self.reference(*line, file.as_deref(), yaml),
             Step::Input(lines) => self.input(lines),
             Step::Recycle { line } => self.recycle(*line),
             Step::Expect(expectation) => {
@@ -129,12 +132,17 @@ impl<'s> Player<'s> {
         }
     }
 
-    fn reference(&mut self, line: usize, name: &str, yaml: &str) -> Result<(), Stopped> {
+    fn reference(&mut self, line: usize, file: Option<&str>, yaml: &str) -> Result<(), Stopped> {
+        let name = file.unwrap_or(self.name);
         let loaded = load_reference(name, yaml).map_err(|errors| {
             let rows = errors.lines().map(str::to_owned).collect();
             Stopped(Finding { line, title: "the reference data is refused".to_owned(), rows })
         })?;
-        self.coverage.add(Coverage::of(name, yaml, &loaded.model));
+        self.scope = match file {
+            Some(file) => file.to_owned(),
+            None => format!("{}:{}", self.name, self.scenario.line),
+        };
+        self.coverage.add(Coverage::of(&self.scope, name, yaml, &loaded.model));
         let output = match self.session.take() {
             None => {
                 let started = Session::start(&loaded, &self.scenario.settings);
@@ -189,7 +197,7 @@ impl<'s> Player<'s> {
                 *self.happened.moved.entry(account.to_owned()).or_default() += 1;
             }
         }
-        self.coverage.mark(&self.used, &charges, &suspense);
+        self.coverage.mark(&self.scope, &self.used, &charges, &suspense);
         self.happened.charges.extend(charges);
         self.happened.suspense.extend(suspense);
         self.happened.deltas.extend(deltas);
