@@ -6,6 +6,7 @@ use crate::args::{Color, Globals};
 use crate::exit::Failure;
 use directory::{Style, render_all, to_json};
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::io::{IsTerminal, Write};
 
 /// Where a command writes.
@@ -61,15 +62,27 @@ impl Paint {
         self.wrap("33", text)
     }
 
-    fn for_stream(color: Color, is_terminal: bool) -> Paint {
-        let is_refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        match color {
-            Color::Always => Paint::Coloured,
-            Color::Auto if is_terminal && !is_refused && !is_dumb => Paint::Coloured,
-            Color::Auto | Color::Never => Paint::Plain,
+    fn for_stream(color: Color, stream: &impl IsTerminal) -> Paint {
+        let no_color = std::env::var_os("NO_COLOR").unwrap_or_default();
+        let term = std::env::var_os("TERM").unwrap_or_default();
+        let surface = if stream.is_terminal() { Surface::Terminal } else { Surface::Other };
+        Paint::choose(color, surface, &no_color, &term)
+    }
+
+    fn choose(color: Color, surface: Surface, no_color: &OsStr, term: &OsStr) -> Paint {
+        match (color, surface) {
+            (Color::Always, _) => Paint::Coloured,
+            (Color::Auto, Surface::Terminal) if no_color.is_empty() && term != "dumb" => Paint::Coloured,
+            (Color::Auto | Color::Never, _) => Paint::Plain,
         }
     }
+}
+
+/// What a stream leads to.
+#[derive(Clone, Copy)]
+enum Surface {
+    Terminal,
+    Other,
 }
 
 impl Console {
@@ -79,8 +92,8 @@ impl Console {
             json: globals.json,
             verbose: globals.verbose,
             quiet: globals.quiet,
-            stdout_paint: Paint::for_stream(globals.color, std::io::stdout().is_terminal()),
-            stderr_paint: Paint::for_stream(globals.color, std::io::stderr().is_terminal()),
+            stdout_paint: Paint::for_stream(globals.color, &std::io::stdout()),
+            stderr_paint: Paint::for_stream(globals.color, &std::io::stderr()),
         }
     }
 
@@ -170,5 +183,27 @@ impl Console {
             ),
         };
         let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_that_want_them() {
+        use Color::{Always, Auto, Never};
+        use Surface::{Other, Terminal};
+        let cases = [
+            (Auto, Terminal, "", "xterm", Paint::Coloured),
+            (Auto, Terminal, "1", "xterm", Paint::Plain),
+            (Auto, Terminal, "", "dumb", Paint::Plain),
+            (Auto, Other, "", "xterm", Paint::Plain),
+            (Always, Other, "1", "dumb", Paint::Coloured),
+            (Never, Terminal, "", "xterm", Paint::Plain),
+        ];
+        for (color, surface, no_color, term, expected) in cases {
+            assert_eq!(Paint::choose(color, surface, OsStr::new(no_color), OsStr::new(term)), expected);
+        }
     }
 }

@@ -32,12 +32,16 @@ pub(crate) enum Failure {
 impl Failure {
     /// The exit code.
     pub(crate) fn code(&self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.number())
+    }
+
+    fn number(&self) -> u8 {
+        match self {
             Failure::Findings => 1,
             Failure::Data(_) | Failure::Reference(_) => 2,
             Failure::Surroundings(_) => 3,
             Failure::Control(_) => 70,
-        })
+        }
     }
 
     /// A stable word for tools.
@@ -84,5 +88,21 @@ impl From<RunError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Failure {
         Failure::from(RunError::from(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pipeline::ControlMismatch;
+
+    /// What no test can provoke from outside.
+    #[test]
+    fn broken_totals_and_stores_have_codes_of_their_own() {
+        let mismatch = || ControlMismatch { check: "records", detail: "3 received, 2 outcomes".to_owned() };
+        assert_eq!(Failure::from(RunError::Control(mismatch())).number(), 70);
+        assert_eq!(Failure::from(EngineError::Control(mismatch())).number(), 70);
+        assert_eq!(Failure::from(RunError::Store(StoreError::InUse)).number(), 3);
+        assert_eq!(Failure::from(RunError::Store(StoreError::Format(9))).number(), 2);
     }
 }

@@ -101,7 +101,7 @@ fn text(report: &Report, console: &Console) -> String {
         text.push_str(&edges::tables(summary, &report.endpoint_accounts, paint));
         text.push('\n');
     }
-    text.push_str(&totals::line(&report.progress.totals, report.progress.granted.len() as u64, paint));
+    text.push_str(&totals::line(&report.progress, paint));
     text.push('\n');
     let (again, resolved) = report.recycled;
     if again > 0 {

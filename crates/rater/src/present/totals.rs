@@ -4,13 +4,20 @@ use super::edges::number;
 use super::money;
 use crate::console::Paint;
 use pipeline::ControlTotals;
+use runtime::embedded::Progress;
 use serde_json::{Value, json};
 
-/// `5 in = 3 rated + 1 duplicate + 1 suspended ✓   charges = deltas = £3.17 ✓`. Commands that reference data gave are left out: they came from no
-/// input.
-pub(crate) fn line(totals: &ControlTotals, granted: u64, paint: Paint) -> String {
-    let commands = totals.commands.saturating_sub(granted);
+/// `5 in = 3 rated + 1 duplicate + 1 suspended ✓   charges = deltas = £3.17 ✓` of a folder. Commands that reference data gave are left out,
+/// because they came from no input; what waited and was tried again counts again.
+pub(crate) fn line(progress: &Progress, paint: Paint) -> String {
+    let totals = &progress.totals;
+    let commands = totals.commands.saturating_sub(progress.granted.len() as u64);
     let received = totals.received.saturating_sub(totals.commands - commands);
+    let read: u64 = progress.inputs.iter().map(|input| input.records).sum();
+    let again = match received.saturating_sub(read) {
+        0 => String::new(),
+        again => format!(" ({again} again)"),
+    };
     let mut parts = vec![format!("{} rated", totals.guided)];
     let mut part = |count: u64, one: &str, many: &str| match count {
         0 => {}
@@ -22,7 +29,7 @@ pub(crate) fn line(totals: &ControlTotals, granted: u64, paint: Paint) -> String
     part(commands, "command", "commands");
     part(totals.ticks, "tick", "ticks");
     let tick = tick(totals, paint);
-    let mut line = format!("{received} in = {} {tick}", parts.join(" + "));
+    let mut line = format!("{received} in{again} = {} {tick}", parts.join(" + "));
     let legs: u64 = totals.levels.values().map(|level| level.suspended).sum();
     if legs > 0 {
         let charged: u64 = totals.levels.values().map(|level| level.charged).sum();
