@@ -18,7 +18,7 @@ pub mod totals;
 
 pub use duplicates::{Admission, Duplicates};
 pub use guide::{Guided, guide};
-pub use intake::{Fault, IntakeRules, Intaken, intake_command, intake_usage};
+pub use intake::{Fault, IntakeRules, Intaken, MAX_TEXT_BYTES, intake_command, intake_usage};
 pub use rate::{Entry, RateOutcome, RateShard, RatedTask, Task, Work};
 pub use raw::{Field, RawCommand, RawUsage, RawValue};
 pub use totals::{ControlMismatch, ControlTotals};

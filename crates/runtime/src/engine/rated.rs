@@ -3,8 +3,8 @@
 use super::guided::{GuidedStretch, Outcome};
 use super::take::{Stretch, Taken, Verdict};
 use super::{BatchInput, BatchOutput, Encoded, MAX_DETAILS, OpenSuspense, Owners, Retry, in_parallel};
-use crate::wire::{Encoder, SuspenseRecord};
-use pipeline::{ControlMismatch, ControlTotals, RateOutcome, RatedTask, Task};
+use crate::wire::{Decoded, Encoder, SuspenseRecord};
+use pipeline::{ControlMismatch, ControlTotals, Field, RateOutcome, RatedTask, RawValue, Task};
 use rating::charge::{Notification, NotificationKind};
 use rating::{AccountId, Outputs, SuspenseReason, Timestamp};
 
@@ -287,10 +287,14 @@ impl Rest<'_, '_> {
         let place = self.batch.records.place(position);
         let attempt = Retry::at(self.batch.retries, position).attempt;
         let original = self.batch.records.get(position);
+        let readable_id = match taken {
+            Taken::Fault(_) => id_of(&self.batch, position),
+            Taken::Usage(_) | Taken::Command(..) | Taken::Tick(_) => None,
+        };
         let (key, id, event_time): (Option<u128>, Option<&str>, Option<Timestamp>) = match taken {
             Taken::Usage(intaken) => (Some(intaken.key), Some(&intaken.record.id), Some(intaken.record.event_time)),
             Taken::Command(key, command) => (Some(*key), Some(&command.id), Some(command.effective_time)),
-            Taken::Tick(_) | Taken::Fault(_) => (None, None, None),
+            Taken::Tick(_) | Taken::Fault(_) => (None, readable_id.as_deref(), None),
         };
         let record = SuspenseRecord {
             key,
@@ -320,6 +324,21 @@ impl Rest<'_, '_> {
             original: original.to_vec(),
         });
     }
+}
+
+/// The id of a record or command that intake refused, if it can be read all the same: it is decoded again, which is rare.
+fn id_of(batch: &BatchInput<'_>, position: usize) -> Option<String> {
+    let id = match batch.decoder.decode(batch.records.get(position)).ok()? {
+        Decoded::Usage(raw) => match raw.get(Field::Id) {
+            RawValue::Text(text) => text.to_string(),
+            RawValue::Integer(integer) => integer.to_string(),
+            RawValue::Absent | RawValue::Other(_) => return None,
+        },
+        Decoded::Command(raw) => raw.command_id?.into_owned(),
+        Decoded::Tick(_) => return None,
+    };
+    let is_plain = id.len() <= pipeline::MAX_TEXT_BYTES && !id.chars().any(char::is_control);
+    is_plain.then_some(id)
 }
 
 /// What exactly is not known, for the reasons that guide and rate find.
