@@ -55,7 +55,7 @@ pub(super) fn charge(charge: &Value, column: &str) -> String {
     let sum = |field: &str, sources: &[&str]| {
         let counted =
             segments(charge).filter(|segment| sources.is_empty() || sources.contains(&text(segment, "source")));
-        counted.filter_map(|segment| integer(segment, field)).sum::<i64>()
+        counted.filter_map(|segment| integer(segment, field)).fold(0, i64::saturating_add)
     };
     let part = |source: &str| {
         let amounts = segments(charge).filter(|segment| text(segment, "source") == source);

@@ -70,10 +70,8 @@ impl Coverage {
     /// Everything of one document of reference data, unused. `text` is the document, for line numbers.
     pub fn of(scope: &str, file: &str, text: &str, model: &Model) -> Coverage {
         let mut coverage = Coverage::default();
-        let line = |start: u32| {
-            let before = text.as_bytes().get(..start as usize).unwrap_or_default();
-            before.iter().filter(|byte| **byte == b'\n').count() + 1
-        };
+        let breaks: Vec<usize> = memchr::memchr_iter(b'\n', text.as_bytes()).collect();
+        let line = |start: u32| breaks.partition_point(|at| *at < start as usize) + 1;
         let mut add = |item: Item, start: u32, label: String| {
             let place = Place { file: file.to_owned(), line: line(start), label, uses: 0 };
             coverage.items.insert((scope.to_owned(), item), place);
