@@ -314,7 +314,8 @@ fn activate_bundle<'a>(
     let at = guided.command.effective_time;
     let balance = account.balance;
     let found = find(account, member.as_deref_mut(), of, at)?;
-    if let Some((_, until @ None)) = found.suspensions.iter_mut().find(|(from, _)| *from <= at) {
+    // The one that is still open: earlier ones have ended.
+    if let Some((_, until)) = found.suspensions.iter_mut().find(|(from, until)| *from <= at && until.is_none()) {
         *until = Some(at);
         return Ok(());
     }
