@@ -3,12 +3,15 @@
 use super::tariffs::CURRENCIES;
 use super::{Edition, push_field};
 use crate::generator::random::Random;
+use jiff::{Span, ToSpan};
 use std::fmt::Write as _;
 
 pub(super) struct Bundle {
     pub(super) name: String,
     pub(super) currency: &'static str,
     pub(super) for_one_endpoint: bool,
+    /// How long it lasts, if it ends and starts at a date.
+    pub(super) lasts: Option<Span>,
     /// A grant must say when it starts.
     pub(super) needs_date: bool,
     head: String,
@@ -46,7 +49,7 @@ fn bundle(name: String, currency: &'static str, random: &mut Random) -> Bundle {
         _ => writeln!(head, "    price: {} {currency}", random.pick(&["5.00", "0.50", "12.3456", "1.00"])),
     };
     let starts = *random.pick(&["date", "first_use", "first_use", "activation"]);
-    let lasts = *random.pick(&["", "1 month", "30 days", "36 hours", "2 weeks", "10 days", "1 year"]);
+    let lasts = *random.pick(&["", "", "", "1 month", "30 days", "36 hours", "2 weeks", "10 days", "1 year"]);
     let for_one_endpoint = random.chance(350);
     let mut line = |key: &str, value: &str| {
         let _ = writeln!(head, "    {key}: {value}");
@@ -70,16 +73,32 @@ fn bundle(name: String, currency: &'static str, random: &mut Random) -> Bundle {
         2 => line("warn_at", "[25 %, 50 %, 75 %, 90 %, 100 %]"),
         _ => {}
     }
-    let first: Vec<String> = (0..random.between(1, 4)).map(|_| element(random)).collect();
-    let second = if random.chance(300) { vec![element(random)] } else { first.clone() };
+    // Most of its elements compete for the same use.
+    let service = random.below(10);
+    let first: Vec<String> = (0..random.between(1, 5)).map(|_| element(service, random)).collect();
+    let second = if random.chance(300) { vec![element(service, random)] } else { first.clone() };
     let needs_date = starts == "date" && !lasts.is_empty();
-    Bundle { name, currency, for_one_endpoint, needs_date, head, elements: [first, second] }
+    let lasts = needs_date.then(|| span(lasts));
+    Bundle { lasts, name, currency, for_one_endpoint, needs_date, head, elements: [first, second] }
 }
 
-fn element(random: &mut Random) -> String {
-    let (service, amounts): (&str, &[&str]) = match random.below(10) {
-        0..6 => ("data", &["1 MB", "5 MB", "20 MB", "1 GB", "2.5 MB", "100 KB"]),
-        6..8 => ("voice", &["5 min", "100 s", "10 h"]),
+/// A length such as `2 weeks`.
+fn span(text: &str) -> Span {
+    let (count, unit) = text.split_once(' ').unwrap_or((text, ""));
+    let count: i64 = count.parse().unwrap_or(0);
+    match unit.trim_end_matches('s') {
+        "hour" => count.hours(),
+        "day" => count.days(),
+        "week" => count.weeks(),
+        "month" => count.months(),
+        _ => count.years(),
+    }
+}
+
+fn element(usual: u64, random: &mut Random) -> String {
+    let (service, amounts): (&str, &[&str]) = match if random.chance(800) { usual } else { random.below(10) } {
+        0..5 => ("data", &["1 MB", "5 MB", "20 MB", "1 GB", "2.5 MB", "100 KB"]),
+        5..8 => ("voice", &["5 min", "100 s", "10 h"]),
         8 => ("sms", &["10 messages", "100 messages"]),
         _ => ("sensor-event", &["20 units", "100"]),
     };
@@ -90,7 +109,7 @@ fn element(random: &mut Random) -> String {
     };
     maybe(random, 500, "priority", &["1", "2", "3"]);
     match service {
-        "voice" | "sms" => maybe(random, 400, "zone", &["uk", "uk-mobile", "calls-44", "calls-1-33"]),
+        "voice" | "sms" => maybe(random, 600, "zone", &["uk", "uk-mobile", "calls-44", "calls-1-33"]),
         _ => maybe(random, 400, "zone", &["uk", "uk", "uk-net15", "preferred", "fr", "mixture"]),
     }
     maybe(random, 80, "rating_group", &["1", "2"]);

@@ -35,7 +35,7 @@ pub(super) fn in_order_of_arrival(world: &World, records: u64, random: &mut Rand
     for command in &arrivals {
         moments.extend(times_in(&String::from_utf8_lossy(&command.line)));
     }
-    let mut writer = Writer { arrivals, next_id: 0, moments };
+    let mut writer = Writer { arrivals, next_id: 0, moments, ends: world.ends() };
     while writer.next_id < records {
         match random.below(1000) {
             0..900 => writer.session(world, random),
@@ -59,6 +59,8 @@ struct Writer {
     next_id: u64,
     /// When something changes.
     moments: Vec<i64>,
+    /// When the bundles of an endpoint end.
+    ends: Vec<(usize, i64)>,
 }
 
 impl Writer {
@@ -69,12 +71,17 @@ impl Writer {
 
     /// Some partial records of one session, or a call, or messages.
     fn session(&mut self, world: &World, random: &mut Random) {
-        let endpoint = random.pick(&world.endpoints);
+        let mut endpoint = random.pick(&world.endpoints);
         let mut record = base(random);
         if random.chance(80) {
             // Rules begin and end at moments: just then, or a millisecond before.
             let moment = *random.pick(&self.moments) + some_length(random);
             record.event_time_ms = moment - i64::from(random.chance(300));
+        }
+        if !self.ends.is_empty() && random.chance(40) {
+            let (position, end) = *random.pick(&self.ends);
+            endpoint = &world.endpoints[position];
+            record.event_time_ms = end - i64::from(random.chance(300));
         }
         if record.service == "data" {
             record.session_id =
@@ -91,6 +98,9 @@ impl Writer {
             record.id = self.id();
             name_endpoint(&mut record, endpoint, random);
             record.quantity = quantity(record.service, random);
+            if record.service == "voice" && sequence == 1 && random.chance(300) {
+                record.event_time_ms = just_before_a_band(record.event_time_ms, record.quantity, random);
+            }
             record.sequence = (partials > 1).then_some(sequence);
             record.last = partials > 1 && sequence == partials;
             self.send(&record, random);
@@ -228,6 +238,13 @@ impl Writer {
 fn times_in(text: &str) -> Vec<i64> {
     let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || "-:.".contains(letter)));
     words.filter_map(|word| word.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_millisecond).collect()
+}
+
+/// On the same day, so that a call of `duration_s` is still going on when a band begins in one of the zones of tariffs.
+fn just_before_a_band(moment: i64, duration_s: u64, random: &mut Random) -> i64 {
+    let hour = *random.pick(&[0, 4, 5, 7, 8, 12, 13, 17, 18, 22, 23]);
+    let before = i64::try_from(random.below(duration_s.min(7200) + 1)).unwrap_or(0);
+    moment - moment.rem_euclid(DAY_MS) + hour * 3_600_000 - before * 1000
 }
 
 /// Nothing, or as long as bundles last, where clocks do not change.

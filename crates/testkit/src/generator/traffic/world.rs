@@ -5,6 +5,7 @@ use super::tariffs::{CURRENCIES, Tariff, ZONES, random_tariffs};
 use super::{DAY_MS, Edition, START_MS, moment, push_field};
 use crate::generator::random::Random;
 use crate::generator::record::time_text;
+use jiff::{Timestamp, tz::TimeZone};
 use std::fmt::Write as _;
 
 const ZONES_OF_TIME: [&str; 4] = ["UTC", "Europe/London", "America/New_York", "Asia/Kolkata"];
@@ -310,6 +311,25 @@ impl World {
             changes.push(text + " }");
         }
         changes
+    }
+
+    /// Endpoints and the moments at which a bundle that was granted to an account above them ends, in UTC.
+    pub(super) fn ends(&self) -> Vec<(usize, i64)> {
+        let mut ends = Vec::new();
+        for (position, account) in self.accounts.iter().enumerate() {
+            for grant in account.rest[0].split("{ bundle: ").skip(1) {
+                let mut words = grant.split([',', ' ']).filter(|word| !word.is_empty());
+                let (name, at) = (words.next().unwrap_or_default(), words.nth(1).unwrap_or_default());
+                let lasts = self.bundles.iter().find(|bundle| bundle.name == name).and_then(|bundle| bundle.lasts);
+                let (Some(lasts), Ok(at)) = (lasts, at.parse::<Timestamp>()) else {
+                    continue;
+                };
+                let end = at.to_zoned(TimeZone::UTC).saturating_add(lasts).timestamp().as_millisecond();
+                let below = |endpoint: &usize| self.is_below(self.endpoints[*endpoint].customer, position);
+                ends.extend((0..self.endpoints.len()).filter(below).map(|endpoint| (endpoint, end)));
+            }
+        }
+        ends
     }
 
     pub(super) fn yaml(&self, edition: Edition) -> String {
