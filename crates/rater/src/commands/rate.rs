@@ -9,7 +9,7 @@ use directory::Loaded;
 use indicatif::{ProgressBar, ProgressStyle};
 use runtime::embedded::{self, Report, RunSettings, Seen};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Rates, then shows the table of the folder.
 ///
@@ -17,7 +17,7 @@ use std::path::Path;
 /// What stopped the run; everything up to its last commit stands.
 pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure> {
     let options = &args.options;
-    let loaded = reference::load(&options.reference, args.files.first().map(|file| &**file))?;
+    let loaded = reference::load(&options.reference, first_input(args)?.as_deref())?;
     let scratch = if args.dry_run { Some(scratch_folder()?) } else { None };
     let output = scratch.as_ref().map_or(&*options.output.output, tempfile::TempDir::path);
     let settings = settings::run_settings(args, output.to_owned())?;
@@ -41,6 +41,15 @@ pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure>
     Ok(())
 }
 
+/// The input beside which reference data is looked for: the first one named, or the first one ever rated into the folder.
+fn first_input(args: &RateArgs) -> Result<Option<PathBuf>, Failure> {
+    if let Some(file) = args.files.first() {
+        return Ok(Some(file.clone()));
+    }
+    let progress = embedded::read_progress(&args.options.output.output)?;
+    Ok(progress.and_then(|progress| progress.inputs.first().map(|input| PathBuf::from(&*input.path))))
+}
+
 fn scratch_folder() -> Result<tempfile::TempDir, Failure> {
     tempfile::tempdir().map_err(|error| Failure::Surroundings(format!("temporary folder: {error}")))
 }
@@ -54,7 +63,8 @@ fn rate(loaded: &Loaded, settings: &RunSettings, console: &Console) -> Result<Re
     });
     if bar.is_some() {
         finish(bar.take());
-        console.say("");
+        // One break ends the line of the bar, one sets the table apart.
+        console.say("\n");
     }
     report.map_err(|error| Failure::of_run(error, settings))
 }

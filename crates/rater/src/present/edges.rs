@@ -56,7 +56,8 @@ fn add_level(
         let cells = vec![
             key.level.to_string(),
             format!("{} -> {}", payer(key, endpoint_accounts), key.payee),
-            units(row.used),
+            // Nothing used and yet charged: fees of bundles.
+            if row.used == 0 && row.charged.is_positive() { "fees".to_owned() } else { units(row.used) },
             units(row.covered),
             units(row.used.saturating_sub(row.covered)),
             money(key.currency.as_str(), row.charged.to_decimal()),

@@ -8,9 +8,12 @@ use runtime::engine::{BundleCandidate, LegTrace, RateCandidate};
 use runtime::explain::Explanation;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// Most rejected candidates named in a line.
 const MAX_REJECTED: usize = 4;
+/// Most lines about bundles that were not drawn from.
+const MAX_BUNDLES: usize = 8;
 
 /// What stands above an explanation.
 #[derive(Clone, Copy, Debug)]
@@ -147,12 +150,22 @@ fn bundle_lines(candidates: &[BundleCandidate], charge: Option<&Value>, told: &[
         };
         push(format!("{}: {left}{notified}", text_of(segment, "bundle_id")));
     }
+    // A pool may hold many instances of one bundle, turned down for one reason.
+    let mut others: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for candidate in candidates {
         let id = format!("{}:{}", candidate.instance, candidate.element);
         let is_drawn = drawn().any(|segment| text_of(segment, "allowance_id") == id);
         if !is_drawn {
-            push(format!("{}: {}", candidate.bundle, candidate.rejected.unwrap_or("not needed")));
+            *others.entry((&candidate.bundle, candidate.rejected.unwrap_or("not needed"))).or_default() += 1;
         }
+    }
+    let more = others.len().saturating_sub(MAX_BUNDLES);
+    for ((bundle, reason), count) in others.into_iter().take(MAX_BUNDLES) {
+        let count = if count == 1 { String::new() } else { format!(" ({count} elements)") };
+        push(format!("{bundle}: {reason}{count}"));
+    }
+    if more > 0 {
+        push(format!("… {more} more"));
     }
 }
 
