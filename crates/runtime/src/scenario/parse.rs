@@ -197,7 +197,9 @@ impl Reader<'_> {
             let missing = match open.section {
                 Section::Tick => "a time is missing under this heading",
                 Section::Expect(Subject::Duplicates) => "a number is missing under this heading",
-                _ => "a table is missing under this heading",
+                Section::Settings | Section::Usage | Section::Commands | Section::Recycle | Section::Expect(_) => {
+                    "a table is missing under this heading"
+                }
             };
             self.faults.add(open.line, 1, missing);
         }
