@@ -103,7 +103,7 @@ fn compare(folder: &Path, format: &str, random: &mut Random) {
     let duration = began.elapsed();
     let expected_state = state(folder, &whole, format);
     let expected = outputs(&folder.join(&whole));
-    assert!(expected.values().all(|bytes| !bytes.is_empty()), "an output is empty");
+    assert!(expected.get(&format!("charges.{format}")).is_some_and(|bytes| !bytes.is_empty()), "there are no charges");
 
     let wanted = number("RATER_KILL_COUNT", 20);
     let (mut kills, mut mid_way, mut starts, mut folders) = (0, 0, 0, 0);

@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Version of everything in the store; another one is refused.
 const FORMAT: u32 = 1;
 
+/// Pages of the database kept in memory.
+const CACHE_BYTES: usize = 64 << 20;
+
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Changed accounts by commit, since the checkpoint.
 const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes");
@@ -98,7 +101,28 @@ impl Store {
     /// # Errors
     /// In use, damaged, of another version, or not writable.
     pub fn open(path: &Path) -> Result<Store, StoreError> {
-        let database = Database::builder().set_cache_size(64 << 20).create(path)?;
+        if !path.exists() {
+            Store::make(path)?;
+        }
+        let database = Database::builder().set_cache_size(CACHE_BYTES).open(path)?;
+        let next_commit = AtomicU64::new(Store::prepare(&database)?);
+        Ok(Store { database, next_commit })
+    }
+
+    /// Makes a store beside its place and moves it there: a file half made by a process that was killed could never be opened.
+    fn make(path: &Path) -> Result<(), StoreError> {
+        let beside = path.with_extension("new");
+        match std::fs::remove_file(&beside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(redb::Error::Io(error).into()),
+            Ok(()) | Err(_) => {}
+        }
+        Store::prepare(&Database::create(&beside)?)?;
+        std::fs::rename(&beside, path).map_err(redb::Error::Io)?;
+        Ok(())
+    }
+
+    /// Makes the tables where they are missing, and checks the version; returns the number of the next commit.
+    fn prepare(database: &Database) -> Result<u64, StoreError> {
         let transaction = database.begin_write()?;
         let next_commit = {
             let mut meta = transaction.open_table(META)?;
@@ -124,7 +148,7 @@ impl Store {
             last_change.max(last_ids) + 1
         };
         transaction.commit()?;
-        Ok(Store { database, next_commit: AtomicU64::new(next_commit) })
+        Ok(next_commit)
     }
 
     /// Commits; afterwards it is on the disk.
