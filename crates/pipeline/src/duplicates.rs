@@ -32,6 +32,8 @@ pub struct Duplicates {
     seen: HashMap<u64, u64>,
     window_hours: Option<u32>,
     clock: Option<Timestamp>,
+    /// Hours before this one were forgotten under an earlier, narrower window.
+    forgotten_hour: Option<i64>,
     swept_hour: i64,
     added: Vec<(u64, u64)>,
 }
@@ -61,6 +63,8 @@ impl Duplicates {
         }
         let packed = (payload << HOUR_BITS) | (u64::try_from(hour).unwrap_or(0) & ((1 << HOUR_BITS) - 1));
         let short = short_key(key);
+        // What memory would have forgotten by now is not remembered elsewhere either.
+        let kept = kept.filter(|kept| self.horizon_hour().is_none_or(|horizon| hour_of(*kept) >= horizon));
         if let Some(kept) = kept {
             return if kept >> HOUR_BITS == packed >> HOUR_BITS { Admission::Duplicate } else { Admission::Conflict };
         }
@@ -97,7 +101,14 @@ impl Duplicates {
     }
 
     fn horizon_hour(&self) -> Option<i64> {
-        Some(self.clock?.millis().div_euclid(HOUR_MS) - i64::from(self.window_hours?))
+        let hour = |clock: Timestamp, window: u32| clock.millis().div_euclid(HOUR_MS) - i64::from(window);
+        let of_window = self.clock.zip(self.window_hours).map(|(clock, window)| hour(clock, window));
+        of_window.max(self.forgotten_hour)
+    }
+
+    /// Says what had been forgotten when the state was written down: a window that has become wider since does not bring it back.
+    pub fn restore_horizon(&mut self, horizon: Timestamp) {
+        self.forgotten_hour = Some(horizon.millis().div_euclid(HOUR_MS)).filter(|hour| *hour > 0);
     }
 
     /// Takes what was remembered since the last call: what a commit has to write down.

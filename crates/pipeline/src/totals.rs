@@ -2,7 +2,7 @@
 
 use crate::rate::{RateOutcome, RatedTask};
 use rating::charge::Charge;
-use rating::{Amount, Currency};
+use rating::{Currency, Sum};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -48,9 +48,9 @@ pub struct LevelTotals {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MoneyTotals {
     /// Sum of charges.
-    pub charges: Amount,
+    pub charges: Sum,
     /// Sum of deltas that carry a charge id (negative).
-    pub deltas: Amount,
+    pub deltas: Sum,
     /// Charges that are not 0.
     pub charged: u64,
     /// Deltas that carry a charge id.
@@ -180,7 +180,7 @@ impl ControlTotals {
             }
         }
         for (currency, money) in &self.money {
-            if money.charges != money.deltas.negated() || money.charged != money.posted {
+            if !money.charges.cancels(money.deltas) || money.charged != money.posted {
                 let detail = format!("{currency}: charges {}, deltas {}", money.charges, money.deltas);
                 return Err(ControlMismatch { check: "charges_deltas", detail });
             }

@@ -73,6 +73,7 @@ impl From<RunError> for Failure {
             | RunError::UnknownFormat(_)
             | RunError::OutputExists(_)
             | RunError::OutputTouched(_)
+            | RunError::OutputMissing(_)
             | RunError::OtherFormat { .. }
             | RunError::Unfinished(_)
             | RunError::Store(StoreError::Format(_)) => Failure::Data(text),

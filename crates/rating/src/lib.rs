@@ -34,7 +34,7 @@ pub use command::{Command, CommandKind, CommandRefusal, apply_command};
 pub use id::{AccountId, AccountKind, Currency};
 pub use leg::{Edge, Leg, Mode, RateChoice, Status};
 pub use matching::{KeyFilter, Specificity, UsageMatch};
-pub use money::{Amount, Exact, Rounding, RoundingMode, UnitPrice};
+pub use money::{Amount, Exact, Rounding, RoundingMode, Sum, UnitPrice};
 pub use quantity::{Unit, unit_of_service};
 pub use rate::{Rate, RateSpec};
 pub use rate_leg::{needs_member, rate_leg};

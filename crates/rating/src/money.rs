@@ -81,6 +81,88 @@ impl fmt::Debug for Amount {
     }
 }
 
+/// A sum of amounts: wider than an amount, so that what is added up for control never stands in the way of what is added.
+/// Exact to 10 decimal places; more than ten billion of the largest amounts fit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Sum(i128);
+
+impl Sum {
+    /// No money.
+    pub const ZERO: Sum = Sum(0);
+
+    /// From ten-billionths of the currency.
+    pub fn from_unscaled(unscaled: i128) -> Sum {
+        Sum(unscaled)
+    }
+
+    /// The number of ten-billionths of the currency.
+    pub fn unscaled(self) -> i128 {
+        self.0
+    }
+
+    /// Sum; `None` out of range.
+    pub fn checked_add(self, other: impl Into<Sum>) -> Option<Sum> {
+        self.0.checked_add(other.into().0).map(Sum)
+    }
+
+    /// Difference; `None` out of range.
+    pub fn checked_sub(self, other: impl Into<Sum>) -> Option<Sum> {
+        self.0.checked_sub(other.into().0).map(Sum)
+    }
+
+    /// Whether the two add up to nothing.
+    pub fn cancels(self, other: Sum) -> bool {
+        self.0.checked_add(other.0) == Some(0)
+    }
+
+    /// Whether this is exactly nothing.
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether more than nothing.
+    pub fn is_positive(self) -> bool {
+        self.0 > 0
+    }
+
+    /// The sum as a decimal without trailing zeros. Beyond the largest amounts a decimal has no room for all places: then as many
+    /// as it holds; [`fmt::Display`] writes them all.
+    pub fn to_decimal(self) -> Decimal {
+        let (mut unscaled, mut scale) = (self.0, AMOUNT_SCALE);
+        loop {
+            match Decimal::try_from_i128_with_scale(unscaled, scale) {
+                Ok(value) => return value.normalize(),
+                Err(_) if scale == 0 => return Decimal::ZERO,
+                Err(_) => (unscaled, scale) = (unscaled / 10, scale - 1),
+            }
+        }
+    }
+}
+
+impl From<Amount> for Sum {
+    fn from(amount: Amount) -> Sum {
+        Sum(amount.0)
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let one = 10_u128.pow(AMOUNT_SCALE);
+        let magnitude = self.0.unsigned_abs();
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let fraction = format!("{:010}", magnitude % one);
+        let fraction = fraction.trim_end_matches('0');
+        let point = if fraction.is_empty() { "" } else { "." };
+        write!(f, "{sign}{}{point}{fraction}", magnitude / one)
+    }
+}
+
+impl fmt::Debug for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// How the one rounding of a charge is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RoundingMode {

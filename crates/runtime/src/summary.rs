@@ -6,7 +6,7 @@
 use hashbrown::HashMap;
 use pipeline::ControlMismatch;
 use rating::charge::{Charge, SegmentSource};
-use rating::{Amount, Currency, Unit};
+use rating::{Currency, Sum, Unit};
 use std::collections::BTreeMap;
 
 /// Identifies a row.
@@ -34,7 +34,7 @@ pub struct Row {
     /// Units covered by bundles.
     pub covered: u128,
     /// Amount charged.
-    pub charged: Amount,
+    pub charged: Sum,
 }
 
 impl Row {
@@ -64,22 +64,22 @@ impl Summary {
     /// What payers earn on rows: what their own payers pay them for the same use, less what they pay for it. Only where both are in one
     /// currency. Endpoints and accounts that resell nothing have no margin, nor do fees, which are no use. An account that paid several payees on one
     /// level has one margin, in the first of its rows.
-    pub fn margins(&self) -> BTreeMap<&RowKey, Amount> {
+    pub fn margins(&self) -> BTreeMap<&RowKey, Sum> {
         type Account<'s> = (u8, &'s str, Unit);
-        let mut income: HashMap<Account<'_>, (Currency, Option<Amount>)> = HashMap::new();
-        let mut paid: BTreeMap<Account<'_>, (&RowKey, Option<Amount>)> = BTreeMap::new();
+        let mut income: HashMap<Account<'_>, (Currency, Option<Sum>)> = HashMap::new();
+        let mut paid: BTreeMap<Account<'_>, (&RowKey, Option<Sum>)> = BTreeMap::new();
         for (key, row) in self.rows.iter().filter(|(_, row)| row.used > 0) {
             let account = (key.level.saturating_add(1), &*key.payee, key.unit);
-            let known = income.entry(account).or_insert((key.currency, Some(Amount::ZERO)));
+            let known = income.entry(account).or_insert((key.currency, Some(Sum::ZERO)));
             let is_same = known.0 == key.currency;
             known.1 = known.1.filter(|_| is_same).and_then(|sum| sum.checked_add(row.charged));
             if key.level > 0 {
-                let known = paid.entry((key.level, &*key.payer, key.unit)).or_insert((key, Some(Amount::ZERO)));
+                let known = paid.entry((key.level, &*key.payer, key.unit)).or_insert((key, Some(Sum::ZERO)));
                 let is_same = known.0.currency == key.currency;
                 known.1 = known.1.filter(|_| is_same).and_then(|sum| sum.checked_add(row.charged));
             }
         }
-        let margin = |(account, (key, paid)): (Account<'_>, (_, Option<Amount>))| {
+        let margin = |(account, (key, paid)): (Account<'_>, (_, Option<Sum>))| {
             let (currency, earned) = income.get(&account)?;
             let key: &RowKey = key;
             (*currency == key.currency).then_some(())?;
@@ -112,7 +112,8 @@ impl EdgeSums {
             | SegmentSource::Cap(_)
             | SegmentSource::NoTariff => 0,
         });
-        let row = Row { charges: 1, used: charge.quantity.into(), covered: covered.sum(), charged: charge.amount };
+        let row =
+            Row { charges: 1, used: charge.quantity.into(), covered: covered.sum(), charged: charge.amount.into() };
         let known = self.sums.entry((address, charge.unit)).or_insert_with(|| {
             let payer = if edge.level == 0 { String::new() } else { edge.payer.as_str().to_owned() };
             let payee = edge.payee.as_str().to_owned();
@@ -144,7 +145,7 @@ mod tests {
                 currency,
                 unit: Unit::Octets,
             };
-            (key, Row { charges: 1, used: 1, covered: 0, charged: Amount::from_unscaled(*charged).unwrap() })
+            (key, Row { charges: 1, used: 1, covered: 0, charged: Sum::from_unscaled(*charged) })
         });
         Summary { rows: rows.collect() }
     }

@@ -3,7 +3,7 @@
 use super::table::{Align, Table};
 use super::{money, quantity};
 use crate::console::Paint;
-use rating::{Amount, Currency};
+use rating::{Currency, Sum};
 use runtime::summary::{Row, RowKey, Summary};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -41,7 +41,7 @@ pub(crate) fn tables(summary: &Summary, endpoint_accounts: &BTreeMap<String, u64
 fn add_level(
     table: &mut Table,
     rows: &[(&RowKey, &Row)],
-    margins: &BTreeMap<&RowKey, Amount>,
+    margins: &BTreeMap<&RowKey, Sum>,
     endpoint_accounts: &BTreeMap<String, u64>,
 ) {
     let shown: BTreeSet<&RowKey> = {
@@ -67,14 +67,14 @@ fn add_level(
     }
     let hidden: Vec<_> = rows.iter().filter(|(key, _)| !shown.contains(key)).collect();
     let Some((key, _)) = hidden.first() else { return };
-    let charged = hidden.iter().try_fold(Amount::ZERO, |sum, (_, row)| sum.checked_add(row.charged));
+    let charged = hidden.iter().try_fold(Sum::ZERO, |sum, (_, row)| sum.checked_add(row.charged));
     let charged = charged.map_or(String::new(), |sum| format!(", {}", money(key.currency.as_str(), sum.to_decimal())));
     let losses = hidden.iter().filter(|(key, _)| margins.get(key).is_some_and(|margin| is_loss(*margin))).count();
     let losses = if losses == 0 { String::new() } else { format!(", {losses} of them below cost") };
     table.text(format!("{:>5}  … {} more{charged}{losses}", key.level, hidden.len()));
 }
 
-fn is_loss(margin: Amount) -> bool {
+fn is_loss(margin: Sum) -> bool {
     !margin.is_zero() && !margin.is_positive()
 }
 

@@ -20,6 +20,8 @@ pub enum RunError {
     OutputExists(PathBuf),
     /// An output is shorter than what was committed.
     OutputTouched(PathBuf),
+    /// An output to which something was committed is gone.
+    OutputMissing(PathBuf),
     /// The folder was begun with another output form.
     OtherFormat {
         /// The folder.
@@ -55,6 +57,9 @@ impl fmt::Display for RunError {
                 write!(f, "{}: exists already and was not written by a run into this folder", path.display())
             }
             RunError::OutputTouched(path) => write!(f, "{}: is shorter than what was committed", path.display()),
+            RunError::OutputMissing(path) => {
+                write!(f, "{}: is missing; put it back, or rate into another folder", path.display())
+            }
             RunError::OtherFormat { folder, format } => {
                 write!(f, "{}: was begun with the output form {format}", folder.display())
             }

@@ -84,13 +84,14 @@ pub(super) fn split(
         let mut batch = used.try_recv().unwrap_or_default();
         batch.clear();
         let limit = if to_skip > 0 { to_skip.min(batch_records) } else { batch_records };
-        let has_more = splitter.fill(&mut batch, limit).map_err(failed)?;
+        let filled = splitter.fill(&mut batch, limit);
         if to_skip > 0 {
             to_skip -= batch.len().min(to_skip);
         } else if !batch.is_empty() && batches.send(batch).is_err() {
             return Ok(());
         }
-        if !has_more {
+        // What was cut before a broken place has been handed on.
+        if !filled.map_err(failed)? {
             return Ok(());
         }
     }

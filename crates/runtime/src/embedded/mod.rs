@@ -36,10 +36,6 @@ const QUEUE: usize = 2;
 pub const DEFAULT_COMMIT_RECORDS: u64 = 65_536;
 /// Records to a batch, unless said otherwise: large enough that threads are seldom waited for, small enough for the caches.
 pub const DEFAULT_BATCH_RECORDS: usize = 8192;
-/// A log of changes up to this size is never worth a checkpoint.
-const MIN_CHECKPOINT_BYTES: u64 = 16 << 20;
-/// Record ids kept in memory, 18 to 37 bytes each; more are moved to the disk.
-const MAX_IDS_IN_MEMORY: usize = 4 << 20;
 /// Things that wait and are tried again in one batch.
 const RECYCLE_BATCH: usize = 1024;
 
@@ -68,6 +64,22 @@ pub struct RunSettings {
     pub duplicate_window_h: Option<u32>,
     /// Source of records that name none.
     pub default_source: String,
+}
+
+/// How much a run keeps before it moves it elsewhere. Outputs do not depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Record ids kept in memory, 18 to 37 bytes each; more are moved to files of their own.
+    pub ids_in_memory: usize,
+    /// A log of changed accounts up to this size, in bytes, is never worth a checkpoint.
+    pub log_bytes: u64,
+}
+
+impl Default for Limits {
+    /// Four million ids, 16 MiB.
+    fn default() -> Limits {
+        Limits { ids_in_memory: 4 << 20, log_bytes: 16 << 20 }
+    }
 }
 
 /// What a run did.
@@ -119,7 +131,20 @@ const MAX_EXAMPLES: usize = MAX_DETAILS;
 /// # Errors
 /// See [`RunError`]; everything up to the last commit stands, and the next run goes on from there.
 pub fn run(loaded: &Loaded, settings: &RunSettings, seen: &mut dyn FnMut(Seen<'_>)) -> Result<Report, RunError> {
-    let mut folder = Folder::open(loaded, settings)?;
+    run_within(loaded, settings, Limits::default(), seen)
+}
+
+/// As [`run`], with other limits.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_within(
+    loaded: &Loaded,
+    settings: &RunSettings,
+    limits: Limits,
+    seen: &mut dyn FnMut(Seen<'_>),
+) -> Result<Report, RunError> {
+    let mut folder = Folder::open(loaded, settings, limits)?;
     let outputs = Outputs::open(&settings.output, settings.format, &folder.progress.outputs)?;
     let store = folder.store.clone();
     std::thread::scope(|scope| {
@@ -180,11 +205,17 @@ struct Folder {
     uncommitted_records: u64,
     log_bytes: u64,
     checkpoint_bytes: u64,
+    /// Record ids in the log of the store.
+    logged_ids: u64,
     commit_records: u64,
+    limits: Limits,
+    /// Fingerprints of the inputs, in their order.
+    given: Vec<(u64, u128)>,
 }
 
 impl Folder {
-    fn open(loaded: &Loaded, settings: &RunSettings) -> Result<Folder, RunError> {
+    fn open(loaded: &Loaded, settings: &RunSettings, limits: Limits) -> Result<Folder, RunError> {
+        let given = settings.inputs.iter().map(InputFile::fingerprint).collect::<Result<Vec<_>, _>>()?;
         let state = settings.output.join(STATE_FOLDER);
         std::fs::create_dir_all(&state).map_err(|error| RunError::File(state.clone(), error))?;
         let store = Store::open(&state.join(STATE_FILE))?;
@@ -195,7 +226,9 @@ impl Folder {
         if *progress.output_format != *settings.format.extension() {
             return Err(RunError::OtherFormat { folder: settings.output.clone(), format: progress.output_format });
         }
-        if progress.inputs.iter().all(|input| input.done) {
+        // An input that was planned but never begun leaves no trace, unless it is here to be begun now.
+        progress.inputs.retain(|known| known.is_begun() || known.done || given.contains(&(known.size, known.hash)));
+        if progress.inputs.iter().all(|input| input.done || input.broken) {
             progress.job_now = settings.now;
         }
         let latest = progress.job_now.millis().saturating_add(settings.future_tolerance_ms);
@@ -207,14 +240,14 @@ impl Folder {
             EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
         let encoder = Encoder::new(settings.format, &loaded.version());
         let mut engine = Engine::new(loaded.snapshot.clone(), encoder, engine_settings);
-        let mut stored_bytes = 0;
-        store.visit_accounts(|part| {
-            stored_bytes += part.len() as u64;
-            engine.restore_accounts(part)
+        let (checkpoint_bytes, log_bytes) = store.visit_accounts(|part| engine.restore_accounts(part))?;
+        let mut logged_ids = 0;
+        store.visit_ids(|ids| {
+            logged_ids += ids.len() as u64 / 16;
+            engine.restore_ids(ids);
         })?;
-        store.visit_ids(|ids| engine.restore_ids(ids))?;
         if let Some(clock) = progress.clock {
-            engine.restore_clock(clock);
+            engine.restore_clock(clock, progress.horizon);
         }
         engine.use_sealed(SealedIds::open(&state, &progress.sealed_ids).map_err(RunError::Ids)?);
         engine.restore_summary(progress.summary.clone());
@@ -229,9 +262,12 @@ impl Folder {
             recycled: (0, 0),
             uncommitted: Commit::default(),
             uncommitted_records: 0,
-            log_bytes: 0,
-            checkpoint_bytes: stored_bytes,
+            log_bytes,
+            checkpoint_bytes,
+            logged_ids,
             commit_records: settings.commit_records,
+            limits,
+            given,
         })
     }
 
@@ -247,6 +283,7 @@ impl Folder {
             totals: ControlTotals::default(),
             summary: crate::summary::Summary::default(),
             clock: None,
+            horizon: Timestamp::EPOCH,
             sealed_ids: Vec::new(),
             next_suspense: 1,
             open_suspense: 0,
@@ -281,31 +318,43 @@ impl Folder {
     /// Which inputs are left, and their places in the progress. An interrupted input has to be among them.
     fn plan<'s>(&mut self, settings: &'s RunSettings) -> Result<Vec<(usize, &'s InputFile)>, RunError> {
         let mut left = Vec::new();
-        for input in &settings.inputs {
-            let (size, hash) = input.fingerprint()?;
+        for (input, (size, hash)) in settings.inputs.iter().zip(self.given.clone()) {
             let known = self.progress.inputs.iter().position(|known| known.size == size && known.hash == hash);
             match known {
                 Some(at) if self.progress.inputs.get(at).is_some_and(|known| known.done) => {
                     self.skipped.push(input.name());
                 }
-                Some(at) => left.push((at, input)),
-                None => {
+                Some(at) if self.progress.inputs.get(at).is_some_and(InputProgress::is_begun) => left.push((at, input)),
+                Some(_) | None => {
                     let (_, decoder) = input::open(&input.path, input.format()?)?;
-                    self.progress.inputs.push(InputProgress {
-                        name: input.name().into(),
+                    let mut planned = InputProgress {
+                        name: Box::default(),
                         path: absolute(&input.path).display().to_string().into(),
                         size,
                         hash,
                         decoder: decoder.describe(),
                         records: 0,
                         done: false,
-                    });
-                    left.push((self.progress.inputs.len() - 1, input));
+                        broken: false,
+                    };
+                    let at = known.unwrap_or(self.progress.inputs.len());
+                    planned.name = self.free_name(&input.name(), at);
+                    match self.progress.inputs.get_mut(at) {
+                        Some(known) => *known = planned,
+                        None => self.progress.inputs.push(planned),
+                    }
+                    left.push((at, input));
                 }
             }
         }
         left.dedup_by_key(|(at, _)| *at);
-        let begun = self.progress.inputs.iter().enumerate().find(|(_, known)| known.records > 0 && !known.done);
+        let mut unfinished = self
+            .progress
+            .inputs
+            .iter()
+            .enumerate()
+            .filter(|(_, known)| known.is_begun() && !known.done && !known.broken);
+        let begun = unfinished.next();
         if let Some((at, known)) = begun
             && left.first().is_none_or(|(first, _)| *first != at)
             && !(settings.inputs.is_empty() && settings.recycle)
@@ -313,6 +362,18 @@ impl Folder {
             return Err(RunError::Unfinished(known.name.clone()));
         }
         Ok(left)
+    }
+
+    /// A name that no other input has: what waits finds its input, and so the form of its bytes, by it, also when a file of the same
+    /// name had other contents before.
+    fn free_name(&self, name: &str, at: usize) -> Box<str> {
+        let is_taken = |name: &str| {
+            let others = self.progress.inputs.iter().enumerate().filter(|(other, _)| *other != at);
+            others.into_iter().any(|(_, known)| &*known.name == name) || name == crate::grants::INPUT
+        };
+        let numbered = (2..).map(|number: u32| format!("{name}#{number}"));
+        let mut names = std::iter::once(name.to_owned()).chain(numbered);
+        names.find(|name| !is_taken(name)).unwrap_or_default().into()
     }
 
     fn rate(
@@ -323,8 +384,10 @@ impl Folder {
         writing: &Writing,
         seen: &mut dyn FnMut(Seen<'_>),
     ) -> Result<(), RunError> {
-        let (splitter, decoder) = input::open(&input.path, input.format()?)?;
         let Some(begun) = self.progress.inputs.get(at).cloned() else { return Ok(()) };
+        // What was begun in one form is finished in it.
+        let form = Decoder::from_description(&begun.decoder).map_err(crate::state::StoreError::Corrupt)?.input_format();
+        let (splitter, decoder) = input::open(&input.path, form)?;
         let mut bytes = 0;
         std::thread::scope(|scope| {
             let (batches, received) = sync_channel::<RawBatch>(QUEUE);
@@ -350,6 +413,9 @@ impl Folder {
             }
             drop(received);
             let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            if let (Err(RunError::Input(_, error)), Some(progress)) = (&read, self.progress.inputs.get_mut(at)) {
+                progress.broken = error.is_lasting();
+            }
             // What was read before a broken place is rated and committed.
             let committed = if outcome.is_ok() && read.is_err() { self.commit(writing) } else { Ok(()) };
             outcome.and(committed).and(read)
@@ -453,19 +519,24 @@ impl Folder {
         let mut commit = std::mem::take(&mut self.uncommitted);
         commit.changes = self.engine.take_changes();
         commit.ids = self.engine.take_ids();
-        commit.ids_sealed = self.engine.seal_ids(MAX_IDS_IN_MEMORY)?;
+        self.logged_ids += commit.ids.len() as u64 / 16;
+        commit.ids_sealed = self.engine.seal_ids(self.limits.ids_in_memory, self.logged_ids)?;
+        if commit.ids_sealed {
+            self.logged_ids = 0;
+        }
         if let Some(sealed) = self.engine.sealed() {
             self.progress.sealed_ids = sealed.infos();
             commit.obsolete = sealed.take_obsolete();
         }
         self.log_bytes += commit.changes.len() as u64;
-        if self.log_bytes > MIN_CHECKPOINT_BYTES.max(2 * self.checkpoint_bytes) {
+        if self.log_bytes > self.limits.log_bytes.max(2 * self.checkpoint_bytes) {
             let parts = self.engine.checkpoint();
             self.checkpoint_bytes = parts.iter().map(|part| part.len() as u64).sum();
             self.log_bytes = 0;
             commit.checkpoint = Some(parts);
         }
         self.progress.clock = self.engine.clock();
+        self.progress.horizon = self.engine.horizon();
         self.progress.summary = self.engine.summary()?.clone();
         writing.send(Order::Commit(Box::new(commit), Box::new(self.progress.clone())))
     }

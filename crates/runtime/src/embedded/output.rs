@@ -116,6 +116,9 @@ impl OutputFile {
         progress: OutputProgress,
     ) -> Result<OutputFile, RunError> {
         let failed = |error| RunError::File(path.clone(), error);
+        if progress.bytes > 0 && !path.exists() {
+            return Err(RunError::OutputMissing(path));
+        }
         let mut file =
             OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
@@ -146,7 +149,8 @@ impl OutputFile {
         let mut start = 0;
         let mut messages = encoded.ends.as_slice();
         while !messages.is_empty() {
-            let room = usize::try_from(BLOCK_MESSAGES - self.progress.pending_messages).unwrap_or(1);
+            let room = BLOCK_MESSAGES.saturating_sub(self.progress.pending_messages).max(1);
+            let room = usize::try_from(room).unwrap_or(1);
             let (now, later) = messages.split_at(room.min(messages.len()));
             let end = now.last().copied().unwrap_or(start);
             let bytes = encoded.bytes.get(start..end).unwrap_or_default();

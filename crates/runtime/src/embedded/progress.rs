@@ -26,6 +26,8 @@ pub struct Progress {
     pub summary: Summary,
     /// The clock of ticks.
     pub clock: Option<Timestamp>,
+    /// The first instant from which on record ids and sessions are remembered.
+    pub horizon: Timestamp,
     /// Record ids moved out of memory.
     pub sealed_ids: Vec<RunInfo>,
     /// Number of the next thing that waits.
@@ -53,6 +55,15 @@ pub struct InputProgress {
     pub records: u64,
     /// Whether that is all.
     pub done: bool,
+    /// Whether the rest cannot be read, whatever is tried: other inputs need not wait for it.
+    pub broken: bool,
+}
+
+impl InputProgress {
+    /// Whether anything of it was taken in.
+    pub fn is_begun(&self) -> bool {
+        self.records > 0
+    }
 }
 
 /// How long an output is.
@@ -77,12 +88,13 @@ record!(Progress {
     totals,
     summary,
     clock,
+    horizon,
     sealed_ids,
     next_suspense,
     open_suspense,
     granted,
 });
-record!(InputProgress { name, path, size, hash, decoder, records, done });
+record!(InputProgress { name, path, size, hash, decoder, records, done, broken });
 record!(OutputProgress { bytes, messages, pending, pending_messages });
 record!(ControlTotals { received, guided, duplicates, suspended, commands, ticks, levels, money });
 record!(LevelTotals { legs, units, charged, charged_units, suspended, suspended_units });

@@ -106,13 +106,15 @@ impl Engine {
         self.sealed = Some(sealed);
     }
 
-    /// Moves the record ids in memory to the disk if there are more than `limit`; returns whether it did. Those taken by
+    /// Moves the record ids in memory to the disk if there are more than `limit`, or if the log of them has `logged` entries, which is
+    /// more: what the window has forgotten leaves memory, but not the log. Returns whether it did. Those taken by
     /// [`Engine::take_ids`] are then named by [`SealedIds::infos`] instead.
     ///
     /// # Errors
     /// They cannot be written.
-    pub fn seal_ids(&mut self, limit: usize) -> Result<bool, EngineError> {
-        let Some(sealed) = self.sealed.as_mut().filter(|_| self.duplicates.len() > limit) else { return Ok(false) };
+    pub fn seal_ids(&mut self, limit: usize, logged: u64) -> Result<bool, EngineError> {
+        let is_due = self.duplicates.len() > limit || logged > limit as u64;
+        let Some(sealed) = self.sealed.as_mut().filter(|_| is_due) else { return Ok(false) };
         sealed.forget(self.duplicates.horizon().millis().div_euclid(3_600_000));
         sealed.seal(self.duplicates.take_all()).map_err(EngineError::Ids)?;
         Ok(true)
@@ -128,8 +130,14 @@ impl Engine {
         self.duplicates.clock()
     }
 
-    /// Puts back the clock of ticks, after everything else.
-    pub fn restore_clock(&mut self, clock: Timestamp) {
+    /// The first instant from which on ids and sessions are remembered.
+    pub fn horizon(&self) -> Timestamp {
+        self.duplicates.horizon()
+    }
+
+    /// Puts back the clock of ticks and [`Engine::horizon`], after everything else.
+    pub fn restore_clock(&mut self, clock: Timestamp, horizon: Timestamp) {
+        self.duplicates.restore_horizon(horizon);
         self.duplicates.tick(clock);
         self.forgotten = self.duplicates.horizon();
         for owners in &mut self.owners {

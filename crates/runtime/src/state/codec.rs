@@ -8,7 +8,7 @@ use rating::account::{CapCounter, Counter};
 use rating::bundle::{Allowance, ElementClass, Phase};
 use rating::{
     Account, AccountId, Amount, BundleScope, BundleTemplate, Currency, Element, Exact, Instance, KeyFilter, Length,
-    Member, Month, NetworkPattern, Starts, Status, Timestamp, Unit, UsageMatch, Zone,
+    Member, Month, NetworkPattern, Starts, Status, Sum, Timestamp, Unit, UsageMatch, Zone,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -278,6 +278,7 @@ macro_rules! as_other {
 
 as_other!(Timestamp as i64, |at| at.millis(), |millis| Some(Timestamp::from_millis(millis)), "an instant");
 as_other!(Amount as i128, |amount| amount.unscaled(), |unscaled| Amount::from_unscaled(unscaled), "an amount");
+as_other!(Sum as i128, |sum| sum.unscaled(), |unscaled| Some(Sum::from_unscaled(unscaled)), "a sum");
 as_other!(Month as i64, |month| month.0.into(), |months| i32::try_from(months).ok().map(Month), "a month");
 as_other!(AccountId as Box<str>, |id| id.as_str().into(), |name| Some(AccountId::new(&name)), "an account");
 as_other!(Currency as Box<str>, |code| code.as_str().into(), |code| Currency::parse(&code), "a currency");

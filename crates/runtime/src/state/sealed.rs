@@ -6,7 +6,9 @@
 
 use super::codec::{Corrupt, Stored, record};
 use pipeline::duplicates::hour_of;
+use siphasher::sip::SipHasher13;
 use std::fs::File;
+use std::hash::Hasher;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -26,9 +28,11 @@ pub struct RunInfo {
     pub entries: u64,
     /// The latest hour of an event in it.
     pub last_hour: i64,
+    /// Hash of its contents.
+    pub hash: u64,
 }
 
-record!(RunInfo { number, entries, last_hour });
+record!(RunInfo { number, entries, last_hour, hash });
 
 #[derive(Debug)]
 struct Run {
@@ -76,12 +80,14 @@ impl SealedIds {
     /// A run cannot be read.
     pub fn find(&self, key: u64) -> io::Result<Option<u64>> {
         let mut buffer = Vec::new();
+        let mut latest: Option<u64> = None;
         for run in &self.runs {
+            // A key may stand in two runs: once forgotten by the window and once remembered anew.
             if let Some(value) = run.find(key, &mut buffer)? {
-                return Ok(Some(value));
+                latest = Some(latest.map_or(value, |known| later(known, value)));
             }
         }
-        Ok(None)
+        Ok(latest)
     }
 
     /// Whether nothing is kept.
@@ -94,6 +100,9 @@ impl SealedIds {
     /// # Errors
     /// A file cannot be written.
     pub fn seal(&mut self, mut entries: Vec<(u64, u64)>) -> io::Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
         entries.sort_unstable();
         let run = self.write(entries.into_iter().map(Ok))?;
         self.runs.push(run);
@@ -139,36 +148,48 @@ impl SealedIds {
     fn write(&mut self, entries: impl Iterator<Item = io::Result<(u64, u64)>>) -> io::Result<Run> {
         let number = self.next_number;
         self.next_number += 1;
-        let mut info = RunInfo { number, entries: 0, last_hour: 0 };
+        let mut info = RunInfo { number, entries: 0, last_hour: 0, hash: 0 };
+        let mut hasher = SipHasher13::new();
         let mut file = BufWriter::with_capacity(1 << 20, File::create(self.path(number))?);
         for entry in entries {
             let (key, value) = entry?;
             file.write_all(&key.to_le_bytes())?;
             file.write_all(&value.to_le_bytes())?;
+            hasher.write_u64(key);
+            hasher.write_u64(value);
             info.entries += 1;
             info.last_hour = info.last_hour.max(hour_of(value));
         }
         file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
+        info.hash = hasher.finish();
         self.index(info)
     }
 
     fn index(&self, info: RunInfo) -> io::Result<Run> {
         let path = self.path(info.number);
         let file = File::open(&path)?;
-        if file.metadata()?.len() != info.entries * ENTRY_BYTES as u64 || info.entries > u64::from(u32::MAX) {
-            return Err(io::Error::other(format!("{}: is not what was committed", path.display())));
+        let foreign = || io::Error::other(format!("{}: is not what was committed", path.display()));
+        let size = info.entries.checked_mul(ENTRY_BYTES as u64).filter(|_| info.entries <= u64::from(u32::MAX));
+        if Some(file.metadata()?.len()) != size {
+            return Err(foreign());
         }
         let buckets = (info.entries / BUCKET_ENTRIES).max(1).next_power_of_two();
         let shift = 64 - buckets.trailing_zeros();
         let mut starts = Vec::with_capacity(buckets as usize + 1);
         let mut reader = BufReader::with_capacity(1 << 18, &file);
         let mut at = 0;
-        while let Some((key, _)) = next_entry(&mut reader)? {
+        let mut hasher = SipHasher13::new();
+        while let Some((key, value)) = next_entry(&mut reader)? {
+            hasher.write_u64(key);
+            hasher.write_u64(value);
             let bucket = key.checked_shr(shift).unwrap_or(0);
             while starts.len() as u64 <= bucket {
                 starts.push(at);
             }
             at += 1;
+        }
+        if hasher.finish() != info.hash {
+            return Err(foreign());
         }
         starts.resize(buckets as usize + 1, at);
         Ok(Run { info, path, file, shift, starts })
@@ -196,7 +217,12 @@ fn split(entry: &[u8; ENTRY_BYTES]) -> (u64, u64) {
 /// A run being read, and its next entry.
 type Source = (Option<(u64, u64)>, BufReader<File>);
 
-/// Runs merged in order of the key; no key stands in two runs.
+/// The one of two values under a key whose event is later.
+fn later(one: u64, other: u64) -> u64 {
+    if hour_of(other) > hour_of(one) { other } else { one }
+}
+
+/// Runs merged in order of the key. Of a key that stands in two runs the later event is kept.
 struct Merge {
     sources: Vec<Source>,
 }
@@ -225,13 +251,17 @@ impl Iterator for Merge {
     type Item = io::Result<(u64, u64)>;
 
     fn next(&mut self) -> Option<io::Result<(u64, u64)>> {
-        let smallest = self.sources.iter_mut().filter(|(head, _)| head.is_some()).min_by_key(|(head, _)| *head)?;
-        let head = smallest.0?;
-        match next_entry(&mut smallest.1) {
-            Ok(next) => smallest.0 = next,
-            Err(error) => return Some(Err(error)),
+        let (key, mut value) = self.sources.iter().filter_map(|(head, _)| *head).min()?;
+        for (head, reader) in &mut self.sources {
+            while let Some((_, twin)) = head.filter(|(twin, _)| *twin == key) {
+                value = later(value, twin);
+                match next_entry(reader) {
+                    Ok(next) => *head = next,
+                    Err(error) => return Some(Err(error)),
+                }
+            }
         }
-        Some(Ok(head))
+        Some(Ok((key, value)))
     }
 }
 
@@ -276,6 +306,36 @@ mod tests {
         sealed.forget(21);
         assert!(sealed.is_empty());
         assert_eq!(sealed.take_obsolete().len(), 1);
+    }
+
+    #[test]
+    fn of_a_key_that_came_back_the_later_event_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sealed = SealedIds::open(folder.path(), &[]).unwrap();
+        for hour in [1, 9, 2, 3] {
+            sealed.seal(vec![(7, hour), (mixed(hour), hour)]).unwrap();
+            assert_eq!(sealed.find(7).unwrap(), Some(if hour == 1 { 1 } else { 9 }));
+        }
+        assert_eq!(sealed.runs.len(), 1, "merged");
+        assert_eq!(sealed.infos().iter().map(|info| info.entries).sum::<u64>(), 5);
+    }
+
+    #[test]
+    fn a_run_that_was_changed_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sealed = SealedIds::open(folder.path(), &[]).unwrap();
+        sealed.seal(vec![(1, 10), (2, 20)]).unwrap();
+        let infos = sealed.infos();
+        let path = folder.path().join("ids-0");
+        let whole = std::fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 0x40;
+            std::fs::write(&path, changed).unwrap();
+            assert!(SealedIds::open(folder.path(), &infos).is_err(), "byte {at}");
+        }
+        std::fs::write(&path, whole).unwrap();
+        assert!(SealedIds::open(folder.path(), &infos).is_ok());
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Store {
         if !path.exists() {
             Store::make(path)?;
         }
-        let database = Database::builder().set_cache_size(CACHE_BYTES).open(path)?;
+        let database = open_whole(path)?;
         let next_commit = AtomicU64::new(Store::prepare(&database)?);
         Ok(Store { database, next_commit })
     }
@@ -205,18 +205,25 @@ impl Store {
         Ok(meta.get("progress")?.map(|progress| progress.value().to_vec()))
     }
 
-    /// Visits the accounts of the checkpoint and then the changes since, in order.
+    /// Visits the accounts of the checkpoint and then the changes since, in order; returns how many bytes each of the two has.
     ///
     /// # Errors
     /// The database could not read, or what the visitor found.
-    pub fn visit_accounts(&self, mut visit: impl FnMut(&[u8]) -> Result<(), Corrupt>) -> Result<(), StoreError> {
+    pub fn visit_accounts(
+        &self,
+        mut visit: impl FnMut(&[u8]) -> Result<(), Corrupt>,
+    ) -> Result<(u64, u64), StoreError> {
         let transaction = self.database.begin_read()?;
-        for table in [CHECKPOINT, CHANGES] {
+        let mut bytes_of = |table: TableDefinition<'static, u64, &'static [u8]>| {
+            let mut bytes = 0;
             for entry in transaction.open_table(table)?.iter()? {
-                visit(entry?.1.value())?;
+                let (_, part) = entry?;
+                bytes += part.value().len() as u64;
+                visit(part.value())?;
             }
-        }
-        Ok(())
+            Ok::<u64, StoreError>(bytes)
+        };
+        Ok((bytes_of(CHECKPOINT)?, bytes_of(CHANGES)?))
     }
 
     /// Visits the record ids.
@@ -245,6 +252,21 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+/// Opens a database that is there and checks every page that is in use: the database itself trusts what was closed in good order, and would
+/// hand out values that were changed since.
+fn open_whole(path: &Path) -> Result<Database, StoreError> {
+    let open = || {
+        let mut database = Database::builder().set_cache_size(CACHE_BYTES).open(path)?;
+        // What could be repaired stands as of an earlier commit, like after a crash.
+        database.check_integrity()?;
+        Ok(database)
+    };
+    // Some pages are looked into before they are checked, and the database gives up on a foreign one by a panic.
+    std::panic::catch_unwind(open).unwrap_or_else(|_| {
+        Err(StoreError::Database(redb::Error::Corrupted("a page is not what was written".to_owned())))
+    })
 }
 
 fn encode_open(open: &OpenSuspense) -> Vec<u8> {

@@ -163,6 +163,16 @@ pub enum InputError {
     },
 }
 
+impl InputError {
+    /// Whether reading it again would end the same way.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            InputError::Read(_) => false,
+            InputError::Header(_) | InputError::Container { .. } => true,
+        }
+    }
+}
+
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
