@@ -97,7 +97,7 @@ fn span(text: &str) -> Span {
 
 fn element(usual: u64, random: &mut Random) -> String {
     let (service, amounts): (&str, &[&str]) = match if random.chance(800) { usual } else { random.below(10) } {
-        0..5 => ("data", &["1 MB", "5 MB", "20 MB", "1 GB", "2.5 MB", "100 KB"]),
+        0..5 => ("data", &["100 KB", "250 KB", "100 KB", "1 MB", "5 MB", "20 MB", "1 GB", "2.5 MB"]),
         5..8 => ("voice", &["5 min", "100 s", "10 h"]),
         8 => ("sms", &["10 messages", "100 messages"]),
         _ => ("sensor-event", &["20 units", "100"]),

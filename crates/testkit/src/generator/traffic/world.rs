@@ -141,7 +141,7 @@ impl World {
             self.endpoints.iter().filter(|endpoint| self.is_below(endpoint.customer, account)).collect();
         let mut grants = Vec::new();
         for bundle in self.bundles.iter().filter(|bundle| bundle.currency == currency) {
-            if !random.chance(220) || (bundle.for_one_endpoint && (!may_be_for_endpoints || below.is_empty())) {
+            if !random.chance(350) || (bundle.for_one_endpoint && (!may_be_for_endpoints || below.is_empty())) {
                 continue;
             }
             let mut text = format!("{{ bundle: {}", bundle.name);
