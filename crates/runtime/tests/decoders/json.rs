@@ -162,7 +162,8 @@ fn what_is_not_an_object_cannot_be_decoded() {
         ],
     );
     let decoder = Decoder::json_lines();
-    assert!(outcome(&decoder, b"{\"id\":\"\xff\"}").starts_with("undecodable: column"), "not UTF-8");
+    assert_eq!(outcome(&decoder, b"{\"id\":\"\xff\"}"), "undecodable: byte 8: is not UTF-8");
+    assert_eq!(outcome(&decoder, b"{\"unknown\":\"\xc3\"}"), "undecodable: byte 13: is not UTF-8");
     assert!(outcome(&decoder, b"{\"id\":\"r\"\0}").starts_with("undecodable: column"), "a zero byte");
 }
 

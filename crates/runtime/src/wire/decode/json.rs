@@ -10,14 +10,16 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Decodes one line.
+/// Decodes one line. All of it is UTF-8, also what no field takes.
 pub(super) fn decode(line: &[u8]) -> Result<Decoded<'_>, Fault> {
-    if may_be_other(line)
+    let line = std::str::from_utf8(line)
+        .map_err(|error| undecodable(format!("byte {}: is not UTF-8", error.valid_up_to() + 1)))?;
+    if may_be_other(line.as_bytes())
         && let Some(other) = decode_other(line)?
     {
         return Ok(other);
     }
-    let mut reader = serde_json::Deserializer::from_slice(line);
+    let mut reader = serde_json::Deserializer::from_str(line);
     let usage = Usage::deserialize(&mut reader).and_then(|usage| reader.end().map(|()| usage));
     usage.map(|usage| Decoded::Usage(usage.0)).map_err(|error| fault(&error))
 }
@@ -35,8 +37,8 @@ fn may_be_other(line: &[u8]) -> bool {
 }
 
 /// A command or a tick; `None` for anything else. Null is absent, as everywhere.
-fn decode_other(line: &[u8]) -> Result<Option<Decoded<'_>>, Fault> {
-    let Texts(fields) = serde_json::from_slice(line).map_err(|error| fault(&error))?;
+fn decode_other(line: &str) -> Result<Option<Decoded<'_>>, Fault> {
+    let Texts(fields) = serde_json::from_str(line).map_err(|error| fault(&error))?;
     if let Some(tick) = fields.get("tick") {
         let instant = text(tick).ok().and_then(|tick| parse_time(&tick)).filter(|at| at.is_plausible());
         let detail = "tick: is not a time with an offset between 1970 and 2200";
