@@ -154,6 +154,22 @@ fn delimiters() {
     }
 }
 
+/// A column that somebody named is there, or the file is refused: a rate may hang on it.
+#[test]
+fn fields_from_other_columns() {
+    let mut mapping = CsvMapping::plain();
+    mapping.set_column("rating_group", "RG");
+    let text = "id,service,quantity,event_time,imsi,rating_group,RG\nr1,data,5,0,001,1,2\n";
+    let cut = cut(InputFormat::Csv(mapping.clone()), text.as_bytes()).expect("a header");
+    assert_eq!(field(&cut.decoder, &cut.records[0].1, Field::RatingGroup), "text 2");
+    let error = super::cut(InputFormat::Csv(mapping), text.replace("RG", "rg").as_bytes()).err();
+    assert_eq!(error.map(|error| error.to_string()), Some("header: column \"RG\" is missing".to_owned()));
+    let mut mapping = CsvMapping::plain();
+    mapping.set_column("ratinggroup", "RG");
+    let error = super::cut(InputFormat::Csv(mapping), text.as_bytes()).err();
+    assert!(error.is_some_and(|error| error.to_string().contains("\"ratinggroup\" is not a field")));
+}
+
 #[test]
 fn attributes_are_columns() {
     let text = "id,service,quantity,event_time,imsi,attributes.subscription_type,attributes.x,attributes.\n\

@@ -26,6 +26,8 @@ pub struct CsvMapping {
 pub enum FieldSource {
     /// A column, if the file has it.
     Column(String),
+    /// A column that the file must have.
+    Needed(String),
     /// Columns added up; all are needed. An empty cell counts 0, all empty are absent.
     Sum(Vec<String>),
     /// Columns joined by `-`; all are needed.
@@ -95,10 +97,10 @@ impl CsvMapping {
         }
     }
 
-    /// Takes a field from a column instead.
+    /// Takes a field from a column instead. The file must have it: whoever names a column counts on it.
     pub fn set_column(&mut self, field: &str, column: &str) {
         self.fields.retain(|(known, _)| known != field);
-        self.fields.push((field.to_owned(), FieldSource::Column(column.to_owned())));
+        self.fields.push((field.to_owned(), FieldSource::Needed(column.to_owned())));
     }
 }
 
@@ -149,7 +151,7 @@ impl Columns {
                     Some(at) => CellSource::Cell(at),
                     None => continue,
                 },
-                FieldSource::Column(column) => CellSource::Cell(need(column)),
+                FieldSource::Column(column) | FieldSource::Needed(column) => CellSource::Cell(need(column)),
                 FieldSource::Sum(columns) => CellSource::Sum(columns.iter().map(|column| need(column)).collect()),
                 FieldSource::Joined(columns) => CellSource::Joined(columns.iter().map(|column| need(column)).collect()),
                 FieldSource::Constant(value) => CellSource::Constant(value.clone()),
