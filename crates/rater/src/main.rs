@@ -23,6 +23,10 @@ mod settings;
 use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;
 
+/// A batch makes and drops some ten texts per record on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let matches = args::Arguments::command().get_matches();
     let arguments = match args::Arguments::from_arg_matches(&matches) {
