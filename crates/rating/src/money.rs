@@ -432,4 +432,22 @@ mod tests {
         let sum = minute.checked_add(&second).unwrap();
         assert_eq!((sum.price().to_string(), sum.per_units()), ("60.1".to_owned(), 60));
     }
+
+    #[test]
+    fn sums_go_on_where_amounts_end_and_show_every_digit() {
+        let largest = Amount(UNSCALED_LIMIT - 1);
+        assert_eq!(largest.checked_add(largest), None);
+        let sum = Sum::from(largest).checked_add(largest).unwrap();
+        assert_eq!(sum.to_string(), "1999999999999999999.9999999998");
+        assert!(sum.cancels(Sum::ZERO.checked_sub(largest).unwrap().checked_sub(largest).unwrap()));
+        assert!(!sum.cancels(Sum::ZERO) && !sum.cancels(sum));
+        for (unscaled, text) in [(0, "0"), (-1, "-0.0000000001"), (31_700_000_000, "3.17"), (-10_000_000_000, "-1")] {
+            let sum = Sum::from_unscaled(unscaled);
+            assert_eq!((sum.to_string(), sum.to_decimal().to_string()), (text.to_owned(), text.to_owned()));
+        }
+        assert_eq!(Sum::from_unscaled(i128::MAX).checked_add(largest), None);
+        assert_eq!(Sum::from_unscaled(i128::MIN).to_string(), "-17014118346046923173168730371.5884105728");
+        // A decimal has 29 digits: what does not fit is left out at the end, and nowhere else.
+        assert_eq!(Sum::from_unscaled(i128::MIN).to_decimal().to_string(), "-17014118346046923173168730371");
+    }
 }
