@@ -72,6 +72,8 @@ pub struct Charge {
     pub event_time: i64,
     /// The endpoint that used the service, or that the bundle is for.
     pub endpoint: Option<String>,
+    /// Custom properties of the payer's account at the event time, by name.
+    pub properties: Vec<(String, String)>,
     /// What was drawn, in order.
     pub draws: Vec<Draw>,
     /// Base units covered, per bundle instance, fair use included.
@@ -116,6 +118,8 @@ pub struct PricedBy {
     pub version: i64,
     /// The zone of the rate.
     pub zone: String,
+    /// Ledger and tax codes of the tariff, by name.
+    pub codes: Vec<(String, String)>,
     /// Free units of the scope that this record took.
     pub free: u128,
     /// Newly billed base units by exact price of one; a package counts as its price over its size.

@@ -260,6 +260,7 @@ impl Oracle {
             tariff: tariff.clone(),
             version: effective.version.iter().copied().max().unwrap_or_default(),
             zone: rate.matcher.zone_name().to_owned(),
+            codes: effective.codes.clone(),
             free: units_of(&added.free),
             billed: added.billed.iter().map(|(price, units)| (price.clone(), units_of(units))).collect(),
             exact: added.exact,
@@ -279,6 +280,7 @@ impl Oracle {
             currency: self.currency(&step.payer),
             event_time: record.event_time,
             endpoint: step.endpoint.clone(),
+            properties: self.properties(&step.payer, record.event_time),
             draws: drawn.draws.clone(),
             covered: drawn.covered.iter().map(|(id, units)| (id.clone(), units_of(units))).collect(),
             uncovered: units_of(&drawn.rest),
@@ -303,6 +305,7 @@ impl Oracle {
             currency: self.currency(&instance.payer),
             event_time: moment,
             endpoint: instance.endpoint.clone(),
+            properties: self.properties(&instance.payer, moment),
             draws: Vec::new(),
             covered: BTreeMap::new(),
             uncovered: 0,
@@ -335,6 +338,11 @@ impl Oracle {
             balance_after: balance_after.clone(),
         });
         (balance_after, Some(money.sequence))
+    }
+
+    /// An endpoint's account has none.
+    fn properties(&self, account: &str, moment: i64) -> Vec<(String, String)> {
+        self.reference.account(account).map(|account| account.at(moment).properties.clone()).unwrap_or_default()
     }
 
     /// The currency of an account: of its customer, for an endpoint's.

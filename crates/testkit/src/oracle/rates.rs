@@ -2,7 +2,7 @@
 //!
 //! Owns rules 5, 9 and 14 as far as they pick a rate; what the rate costs is in `price`.
 
-use super::reference::{Reference, ZoneFit};
+use super::reference::{Reference, ZoneFit, text_entries};
 use super::values::{self, Length, Mode, Units};
 use super::yaml::Node;
 use jiff::tz::TimeZone;
@@ -75,6 +75,7 @@ pub(super) struct Master {
     scale: u32,
     mode: Mode,
     zone: TimeZone,
+    codes: Vec<(String, String)>,
     versions: Vec<Version>,
 }
 
@@ -144,6 +145,7 @@ pub(super) struct Effective {
     pub(super) scale: u32,
     pub(super) mode: Mode,
     pub(super) zone: TimeZone,
+    pub(super) codes: Vec<(String, String)>,
     rates: Vec<Rate>,
 }
 
@@ -167,6 +169,7 @@ impl Effective {
                     scale: master.scale,
                     mode: master.mode,
                     zone: master.zone.clone(),
+                    codes: master.codes.clone(),
                     rates: version.rates.clone(),
                 }))
             }
@@ -246,6 +249,7 @@ pub(super) fn read_tariff(name: &str, node: &Node) -> Result<Tariff, String> {
         scale: scale.parse().map_err(|_| format!("scale {scale:?}"))?,
         mode: Mode::read(rounding.and_then(|rounding| rounding.text("mode")))?,
         zone: values::zone(node.text("time_zone"))?,
+        codes: text_entries(node, "codes"),
         versions: versions.collect::<Result<_, String>>()?,
     }))
 }

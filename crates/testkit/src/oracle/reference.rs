@@ -57,6 +57,7 @@ pub(super) struct AccountFacts {
     pub(super) default_customer_tariff: Option<String>,
     pub(super) sponsors: Option<Vec<String>>,
     pub(super) subscription_types: Option<Vec<String>>,
+    pub(super) properties: Vec<(String, String)>,
 }
 
 /// A bundle granted by the reference data.
@@ -229,6 +230,14 @@ fn texts(node: &Node, key: &str) -> Option<Vec<String>> {
     node.get(key).map(|list| list.items().iter().filter_map(Node::as_text).map(str::to_owned).collect())
 }
 
+/// The map of texts under `key`, by name.
+pub(super) fn text_entries(node: &Node, key: &str) -> Vec<(String, String)> {
+    let texts = node.entries(key).iter().filter_map(|(name, value)| Some((name.clone(), value.as_text()?.to_owned())));
+    let mut texts: Vec<_> = texts.collect();
+    texts.sort();
+    texts
+}
+
 fn owned(node: &Node, key: &str) -> Option<String> {
     node.text(key).map(str::to_owned)
 }
@@ -246,6 +255,7 @@ fn read_account(name: &str, node: &Node) -> Result<Account, String> {
         default_customer_tariff: None,
         sponsors: None,
         subscription_types: None,
+        properties: Vec::new(),
     };
     let mut statuses = Vec::new();
     change_account(&mut facts, node);
@@ -285,6 +295,9 @@ fn change_account(facts: &mut AccountFacts, node: &Node) {
     }
     if stated("sponsors") {
         facts.sponsors = texts(node, "sponsors");
+    }
+    if stated("properties") {
+        facts.properties = text_entries(node, "properties");
     }
     if stated("subscription_types") {
         facts.subscription_types = texts(node, "subscription_types");

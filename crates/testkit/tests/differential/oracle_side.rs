@@ -105,15 +105,18 @@ fn add_charge(original: &[u8], level: u32, charge: &Charge, facts: &mut Facts) {
     }
     facts.add(&subject, draws);
     let (mut by, mut billed, mut free, mut exact) = ("nothing".to_owned(), String::new(), 0, Default::default());
+    let mut codes = Vec::new();
     if let Some(priced) = &charge.priced_by {
         by = format!("{}@{} zone {}", priced.tariff, priced.version, priced.zone);
         for (price, units) in priced.billed.iter().filter(|(_, units)| **units > 0) {
             let _ = write!(billed, " {units} x {price}");
         }
         free = priced.free;
+        codes.clone_from(&priced.codes);
         exact = priced.exact.clone();
     }
     facts.add(&subject, format!("uncovered {} of which free {free}, priced by {by}", charge.uncovered));
     facts.add(&subject, format!("connect {} billed {}:{billed}", charge.connect, charge.billable));
+    facts.add(&subject, format!("properties {:?} codes {codes:?}", charge.properties));
     facts.add_sum(subject, exact, 0);
 }

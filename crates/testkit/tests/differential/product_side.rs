@@ -9,7 +9,7 @@ use num_traits::Zero;
 use runtime::engine::BatchOutput;
 use runtime::session::{Session, Settings};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use testkit::generator::traffic::Step;
 
@@ -23,7 +23,8 @@ pub(crate) fn facts(case: &Case) -> Result<Facts, String> {
     let (mut session, output) =
         Session::start(&load(&case.reference)?, &settings).map_err(|error| format!("{error:?}"))?;
     let mut facts = Facts::default();
-    add_output(&output, &mut facts)?;
+    let mut ids = Ids::new();
+    add_output(&output, &mut ids, &mut facts)?;
     let mut batch: Vec<u8> = Vec::new();
     let mut lines = 0;
     let mut batches = 0;
@@ -41,18 +42,18 @@ pub(crate) fn facts(case: &Case) -> Result<Facts, String> {
             lines = 0;
             let output = session.feed(&format!("batch-{batches}"), &batch).map_err(|error| format!("{error:?}"))?;
             batch.clear();
-            add_output(&output, &mut facts)?;
+            add_output(&output, &mut ids, &mut facts)?;
         }
         let output = match step {
             Step::Line(_) => continue,
             Step::Replace(reference) => session.replace_reference(&load(reference)?),
             Step::Recycle => session.recycle(),
         };
-        add_output(&output.map_err(|error| format!("{error:?}"))?, &mut facts)?;
+        add_output(&output.map_err(|error| format!("{error:?}"))?, &mut ids, &mut facts)?;
     }
     if lines > 0 {
         let output = session.feed("last batch", &batch).map_err(|error| format!("{error:?}"))?;
-        add_output(&output, &mut facts)?;
+        add_output(&output, &mut ids, &mut facts)?;
     }
     Ok(facts)
 }
@@ -62,13 +63,37 @@ fn load(reference: &str) -> Result<Loaded, String> {
     directory::load(vec![input]).map_err(|refused| refused.to_string())
 }
 
-fn add_output(output: &BatchOutput, facts: &mut Facts) -> Result<(), String> {
+/// Ids of messages, each of which may occur once.
+type Ids = BTreeSet<String>;
+
+fn add_output(output: &BatchOutput, ids: &mut Ids, facts: &mut Facts) -> Result<(), String> {
     let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).map_err(|error| error.to_string());
+    let mut check_id = |message: &Message, key: &str, facts: &mut Facts| {
+        let id = format!("{key} {}", message.text(key));
+        if !ids.insert(id.clone()) {
+            facts.add("ids that occur twice", id);
+        }
+    };
+    // What a charge says about its delta, and the delta about its charge, is the same.
+    let mut links: BTreeMap<String, i32> = BTreeMap::new();
+    let link = |message: &Message| {
+        let parts = ["delta_id", "charge_id", "balance_after", "currency"].map(|key| message.text(key));
+        parts.join(" ")
+    };
     for message in output.charges.messages() {
-        add_charge(&Message(read(message)?), facts)?;
+        let charge = Message(read(message)?);
+        check_id(&charge, "charge_id", facts);
+        if charge.maybe("delta_id").is_some() {
+            *links.entry(format!("{} {}", link(&charge), charge.text("delta_sequence"))).or_default() += 1;
+        }
+        add_charge(&charge, facts)?;
     }
     for message in output.deltas.messages() {
         let delta = Message(read(message)?);
+        check_id(&delta, "delta_id", facts);
+        if delta.maybe("charge_id").is_some() {
+            *links.entry(format!("{} {}", link(&delta), delta.text("sequence"))).or_default() -= 1;
+        }
         let text = format!(
             "delta {} {} {} balance {}",
             delta.text("sequence"),
@@ -86,6 +111,7 @@ fn add_output(output: &BatchOutput, facts: &mut Facts) -> Result<(), String> {
     }
     for message in output.notifications.messages() {
         let told = Message(read(message)?);
+        check_id(&told, "notification_id", facts);
         let kind = told.text("kind");
         let news = match &*kind {
             "allowance_threshold" => format!(
@@ -100,6 +126,9 @@ fn add_output(output: &BatchOutput, facts: &mut Facts) -> Result<(), String> {
         };
         let text = format!("told {news} by {}", told.text("caused_by"));
         facts.add(format!("account {}", told.text("account_id")), text);
+    }
+    for (link, _) in links.into_iter().filter(|(_, count)| *count != 0) {
+        facts.add("charges and deltas that do not belong together", link);
     }
     for _ in 0..output.totals.duplicates {
         facts.add("totals", "duplicate");
@@ -179,6 +208,7 @@ fn add_charge(charge: &Message, facts: &mut Facts) -> Result<(), String> {
     }
     let connect = crate::decimal_text(&connect);
     facts.add(&subject, format!("connect {connect} billed {billable}:{prices}"));
+    facts.add(&subject, format!("properties {:?} codes {:?}", charge.texts("properties"), charge.texts("codes")));
     facts.add_sum(subject, sum, u32::try_from(segments.len()).unwrap_or(u32::MAX));
     Ok(())
 }
@@ -198,6 +228,15 @@ impl Message {
 
     fn text(&self, key: &str) -> String {
         self.maybe(key).unwrap_or_else(|| format!("no {key}"))
+    }
+
+    /// The entries of a map, by name.
+    fn texts(&self, key: &str) -> Vec<(String, String)> {
+        let entries = self.0[key].as_object().into_iter().flatten();
+        let mut texts: Vec<_> =
+            entries.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect();
+        texts.sort();
+        texts
     }
 
     fn time(&self, key: &str) -> Result<i64, String> {
