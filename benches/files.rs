@@ -4,7 +4,8 @@
 //! brings them to the disk as often. Product and copier run in processes of their own, in turn, so that CPU time and peak memory are theirs.
 //!
 //! Run: `cargo bench -p rater-testkit --bench files`. Environment: `RATER_BENCH_RECORDS` (200000), `RATER_BENCH_ENDPOINTS` (100000),
-//! `RATER_BENCH_CUSTOMERS` (200), `RATER_BENCH_ROUNDS` (5), `RATER_BENCH_FORMATS` (avro,jsonl,csv), `RATER_BENCH_THREADS` (1,2).
+//! `RATER_BENCH_CUSTOMERS` (200), `RATER_BENCH_ROUNDS` (5), `RATER_BENCH_FORMATS` (avro,jsonl,csv), `RATER_BENCH_THREADS` (1,2),
+//! `RATER_BENCH_BATCH` (records to a batch; that of the product).
 
 #[path = "shared/table.rs"]
 mod table;
@@ -195,7 +196,7 @@ fn rate(folder: &Path, format: &str, threads: u64, output: &Path) {
         output: output.to_owned(),
         format: format_of(format),
         threads: usize::try_from(threads).unwrap_or(1),
-        batch_records: DEFAULT_BATCH_RECORDS,
+        batch_records: setting("BATCH", &DEFAULT_BATCH_RECORDS.to_string()).parse().expect("a number"),
         commit_records: DEFAULT_COMMIT_RECORDS,
         now: Timestamp::parse("2026-12-01T00:00:00Z").expect("a time"),
         future_tolerance_ms: 0,

@@ -29,6 +29,11 @@ impl<'a> Guided<'a> {
         })
     }
 
+    /// Who pays, in the order of the legs, without looking up rates.
+    pub fn payers(self) -> impl Iterator<Item = &'a AccountId> {
+        self.own.into_iter().chain(self.above).map(|step| &step.edge.payer)
+    }
+
     /// The levels, for counting, without looking up rates.
     pub fn levels(self) -> impl Iterator<Item = u8> {
         self.own.into_iter().chain(self.above).map(|step| step.edge.level)

@@ -75,11 +75,22 @@ pub struct Tracked<T> {
     is_dirty: bool,
 }
 
+/// How many tasks look for their accounts together.
+const AHEAD: usize = 16;
+
 /// The accounts of one shard.
 #[derive(Debug, Default)]
 pub struct RateShard {
-    entries: HashMap<AccountId, Entry>,
-    dirty: Vec<AccountId>,
+    /// Where each account stands; none is ever removed.
+    places: HashMap<AccountId, usize>,
+    slots: Vec<Slot>,
+    dirty: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    id: AccountId,
+    entry: Entry,
 }
 
 /// A part of the state that changed: what a commit has to write down.
@@ -99,63 +110,67 @@ impl RateShard {
         outputs: &mut Outputs<'a>,
         rated: &mut Vec<RatedTask>,
     ) {
-        for task in tasks {
-            let (level, quantity, outcome) = match &task.work {
-                Work::Leg(leg) => {
-                    let outcome = match self.rate(leg, outputs) {
-                        Ok(()) => RateOutcome::Charged,
-                        Err(reason) => RateOutcome::Suspended(reason),
-                    };
-                    (leg.edge.level, leg.usage.quantity, outcome)
-                }
-                Work::Command(guided) => {
-                    let outcome = match self.command(guided, outputs) {
-                        Ok(()) => RateOutcome::Applied,
-                        Err(refusal) => RateOutcome::Refused(refusal),
-                    };
-                    (guided.edge.level, 0, outcome)
-                }
-            };
-            rated.push(RatedTask {
-                position: task.position,
-                level,
-                quantity,
-                outcome,
-                charges_end: outputs.charges.len() as u32,
-                deltas_end: outputs.deltas.len() as u32,
-                notifications_end: outputs.notifications.len() as u32,
-            });
-        }
-    }
-
-    fn rate<'a>(&mut self, leg: &Leg<'a>, outputs: &mut Outputs<'a>) -> Result<(), SuspenseReason> {
-        let entry = touch(&mut self.entries, &mut self.dirty, &leg.edge.payer);
-        if needs_member(leg, &entry.account) {
-            let member = touch_member(&mut entry.members, leg.endpoint.unwrap_or(""));
-            rate_leg(leg, &mut entry.account, Some(member), outputs)
-        } else {
-            rate_leg(leg, &mut entry.account, None, outputs)
-        }
-    }
-
-    fn command<'a>(&mut self, guided: &GuidedCommand<'a>, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
-        let entry = touch(&mut self.entries, &mut self.dirty, &guided.edge.payer);
-        // An endpoint account's own bundles are pools of that account.
-        let endpoint = guided.command.kind.endpoint().filter(|_| guided.edge.level > 0);
-        match endpoint {
-            Some(endpoint) => {
-                let member = touch_member(&mut entry.members, endpoint);
-                apply_command(guided, &mut entry.account, Some(member), outputs)
+        let mut tasks = tasks.into_iter();
+        let mut group = Vec::with_capacity(AHEAD);
+        loop {
+            // With many accounts most of the time goes by waiting for memory. Look-ups that do not depend on each other wait together.
+            group.extend(tasks.by_ref().take(AHEAD).map(|task| (self.touch(task.work.payer()), task)));
+            if group.is_empty() {
+                return;
             }
-            None => apply_command(guided, &mut entry.account, None, outputs),
+            for (place, task) in group.drain(..) {
+                let Some(Slot { entry, .. }) = self.slots.get_mut(place) else { continue };
+                let (level, quantity, outcome) = match &task.work {
+                    Work::Leg(leg) => {
+                        let outcome = match rate(leg, entry, outputs) {
+                            Ok(()) => RateOutcome::Charged,
+                            Err(reason) => RateOutcome::Suspended(reason),
+                        };
+                        (leg.edge.level, leg.usage.quantity, outcome)
+                    }
+                    Work::Command(guided) => {
+                        let outcome = match command(guided, entry, outputs) {
+                            Ok(()) => RateOutcome::Applied,
+                            Err(refusal) => RateOutcome::Refused(refusal),
+                        };
+                        (guided.edge.level, 0, outcome)
+                    }
+                };
+                rated.push(RatedTask {
+                    position: task.position,
+                    level,
+                    quantity,
+                    outcome,
+                    charges_end: outputs.charges.len() as u32,
+                    deltas_end: outputs.deltas.len() as u32,
+                    notifications_end: outputs.notifications.len() as u32,
+                });
+            }
         }
+    }
+
+    /// Where an account stands, from now on among those that changed.
+    fn touch(&mut self, id: &AccountId) -> usize {
+        let place = self.place(id);
+        if let Some(Slot { entry, .. }) = self.slots.get_mut(place).filter(|slot| !slot.entry.is_dirty) {
+            entry.is_dirty = true;
+            self.dirty.push(place);
+        }
+        place
+    }
+
+    fn place(&mut self, id: &AccountId) -> usize {
+        let slots = &mut self.slots;
+        *self.places.entry_ref(id).or_insert_with(|| {
+            slots.push(Slot { id: id.clone(), entry: Entry::default() });
+            slots.len() - 1
+        })
     }
 
     /// Visits what changed since the last call, each account and member once, and forgets that it changed.
     pub fn take_changes(&mut self, mut visit: impl FnMut(Change<'_>)) {
-        let dirty = std::mem::take(&mut self.dirty);
-        for id in &dirty {
-            let Some(entry) = self.entries.get_mut(id) else { continue };
+        for place in self.dirty.drain(..) {
+            let Some(Slot { id, entry }) = self.slots.get_mut(place) else { continue };
             entry.is_dirty = false;
             visit(Change::Account(id, &entry.account));
             for (endpoint, member) in entry.members.iter_mut().filter(|(_, member)| member.is_dirty) {
@@ -167,10 +182,7 @@ impl RateShard {
 
     /// Visits the whole state, in order of account and member: for a checkpoint.
     pub fn visit_all(&self, mut visit: impl FnMut(Change<'_>)) {
-        let mut ids: Vec<_> = self.entries.keys().collect();
-        ids.sort_unstable();
-        for id in ids {
-            let Some(entry) = self.entries.get(id) else { continue };
+        for (id, entry) in self.accounts() {
             visit(Change::Account(id, &entry.account));
             let mut members: Vec<_> = entry.members.iter().collect();
             members.sort_unstable_by_key(|(endpoint, _)| *endpoint);
@@ -183,7 +195,7 @@ impl RateShard {
     /// Drops counters of sessions and months whose last event is earlier: legs from now on do not look at them any more
     /// ([`Leg::remembered_from`]), so this only frees memory.
     pub fn forget(&mut self, before: Timestamp) {
-        for entry in self.entries.values_mut() {
+        for Slot { entry, .. } in &mut self.slots {
             entry.account.counters.retain(|_, counter| counter.last_event >= before);
             for member in entry.members.values_mut() {
                 member.value.sessions.retain(|_, counter| counter.last_event >= before);
@@ -193,35 +205,65 @@ impl RateShard {
 
     /// Puts back an account that was written down.
     pub fn restore_account(&mut self, id: AccountId, account: Account) {
-        self.entries.entry(id).or_default().account = account;
+        if let Some(entry) = self.entry_mut(&id) {
+            entry.account = account;
+        }
     }
 
     /// Puts back a member that was written down.
     pub fn restore_member(&mut self, id: AccountId, endpoint: String, member: Member) {
-        let entry = self.entries.entry(id).or_default();
-        entry.members.insert(endpoint, Tracked { value: member, is_dirty: false });
+        if let Some(entry) = self.entry_mut(&id) {
+            entry.members.insert(endpoint, Tracked { value: member, is_dirty: false });
+        }
+    }
+
+    fn entry_mut(&mut self, id: &AccountId) -> Option<&mut Entry> {
+        let place = self.place(id);
+        self.slots.get_mut(place).map(|slot| &mut slot.entry)
     }
 
     /// The state of an account: for reports and explanations.
     pub fn entry(&self, id: &AccountId) -> Option<&Entry> {
-        self.entries.get(id)
+        self.slots.get(*self.places.get(id)?).map(|slot| &slot.entry)
     }
 
     /// All accounts in order.
     pub fn accounts(&self) -> Vec<(&AccountId, &Entry)> {
-        let mut all: Vec<_> = self.entries.iter().collect();
+        let mut all: Vec<_> = self.slots.iter().map(|slot| (&slot.id, &slot.entry)).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all
     }
 }
 
-fn touch<'s>(entries: &'s mut HashMap<AccountId, Entry>, dirty: &mut Vec<AccountId>, id: &AccountId) -> &'s mut Entry {
-    let entry = entries.entry_ref(id).or_default();
-    if !entry.is_dirty {
-        entry.is_dirty = true;
-        dirty.push(id.clone());
+impl<'a> Work<'a> {
+    /// The account that it is for.
+    fn payer(&self) -> &'a AccountId {
+        match self {
+            Work::Leg(leg) => &leg.edge.payer,
+            Work::Command(guided) => &guided.edge.payer,
+        }
     }
-    entry
+}
+
+fn rate<'a>(leg: &Leg<'a>, entry: &mut Entry, outputs: &mut Outputs<'a>) -> Result<(), SuspenseReason> {
+    if needs_member(leg, &entry.account) {
+        let member = touch_member(&mut entry.members, leg.endpoint.unwrap_or(""));
+        rate_leg(leg, &mut entry.account, Some(member), outputs)
+    } else {
+        rate_leg(leg, &mut entry.account, None, outputs)
+    }
+}
+
+fn command<'a>(guided: &GuidedCommand<'a>, entry: &mut Entry, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
+    // An endpoint account's own bundles are pools of that account.
+    let endpoint = guided.command.kind.endpoint().filter(|_| guided.edge.level > 0);
+    match endpoint {
+        Some(endpoint) => {
+            let member = touch_member(&mut entry.members, endpoint);
+            apply_command(guided, &mut entry.account, Some(member), outputs)
+        }
+        None => apply_command(guided, &mut entry.account, None, outputs),
+    }
 }
 
 fn touch_member<'s>(members: &'s mut HashMap<String, Tracked<Member>>, endpoint: &str) -> &'s mut Member {

@@ -4,8 +4,12 @@ use super::take::{Stretch, Taken, Verdict};
 use super::{Intent, Retry, SHARDS, in_parallel};
 use directory::snapshot::Snapshot;
 use pipeline::guide::{guide_command, shard_of};
-use pipeline::{ControlTotals, Intaken, Task, Work, guide};
-use rating::{Command, CommandRefusal, Leg, SuspenseReason, Timestamp};
+use pipeline::{ControlTotals, Guided, Intaken, Task, Work, guide};
+use rating::{Command, CommandRefusal, SuspenseReason, Timestamp};
+use smallvec::SmallVec;
+
+/// How many records look for their endpoints together.
+const AHEAD: usize = 16;
 
 /// What guide made of a record.
 #[derive(Clone, Copy, Debug)]
@@ -45,44 +49,67 @@ pub(super) fn guide_all<'a>(
             task_count: 0,
             totals: ControlTotals::default(),
         };
-        for (at, (taken, verdict)) in stretch.taken.iter().zip(&stretch.verdicts).enumerate() {
-            let intent = Retry::at(retries, stretch.first + at).intent;
-            let outcome = match (verdict, taken) {
-                (Verdict::Pass(remembered_from), Taken::Usage(intaken)) => {
-                    guided.usage(intaken, snapshot, *remembered_from, intent)
-                }
-                (Verdict::Pass(_), Taken::Command(key, command)) => guided.command(*key, command, snapshot),
-                (Verdict::Pass(_), Taken::Tick(_) | Taken::Fault(_))
-                | (Verdict::Duplicate | Verdict::Tick | Verdict::Waits(_), _) => Outcome::Done,
-            };
-            guided.outcomes.push(outcome);
+        let mut records = (stretch.first..).zip(stretch.taken.iter().zip(&stretch.verdicts));
+        let mut group = Vec::with_capacity(AHEAD);
+        loop {
+            // With many endpoints most of the time goes by waiting for memory. Look-ups that do not depend on each other wait together.
+            group.extend(records.by_ref().take(AHEAD).map(|(position, (taken, verdict))| {
+                let located = match (verdict, taken) {
+                    (Verdict::Pass(remembered_from), Taken::Usage(intaken)) => {
+                        Some(Located::of(intaken, snapshot, *remembered_from))
+                    }
+                    (Verdict::Pass(_), Taken::Command(..) | Taken::Tick(_) | Taken::Fault(_))
+                    | (Verdict::Duplicate | Verdict::Tick | Verdict::Waits(_), _) => None,
+                };
+                (position, taken, verdict, located)
+            }));
+            if group.is_empty() {
+                return guided;
+            }
+            for (position, taken, verdict, located) in group.drain(..) {
+                let outcome = match (verdict, taken, located) {
+                    (_, _, Some(located)) => guided.usage(located, Retry::at(retries, position).intent),
+                    (Verdict::Pass(_), Taken::Command(key, command), None) => guided.command(*key, command, snapshot),
+                    (Verdict::Pass(_), Taken::Usage(_) | Taken::Tick(_) | Taken::Fault(_), None)
+                    | (Verdict::Duplicate | Verdict::Tick | Verdict::Waits(_), _, None) => Outcome::Done,
+                };
+                guided.outcomes.push(outcome);
+            }
         }
-        guided
     })
 }
 
+/// A record with its lineage and the owners of its payers, or why it waits.
+struct Located<'a> {
+    guided: Result<Guided<'a>, SuspenseReason>,
+    owners: SmallVec<[usize; 8]>,
+}
+
+impl<'a> Located<'a> {
+    fn of(intaken: &'a Intaken, snapshot: &'a Snapshot, remembered_from: Timestamp) -> Located<'a> {
+        let guided = guide(intaken, snapshot, remembered_from);
+        let payers = guided.iter().flat_map(|guided| guided.payers());
+        Located { owners: payers.map(|payer| shard_of(payer, SHARDS)).collect(), guided }
+    }
+}
+
 impl<'a> GuidedStretch<'a> {
-    fn usage(
-        &mut self,
-        intaken: &'a Intaken,
-        snapshot: &'a Snapshot,
-        remembered_from: Timestamp,
-        intent: Intent,
-    ) -> Outcome {
+    fn usage(&mut self, located: Located<'a>, intent: Intent) -> Outcome {
         let only = match intent {
             Intent::Level { level, reason } => Some((level, reason)),
             Intent::Fresh | Intent::Admitted | Intent::Readmit => None,
         };
-        let legs = match guide(intaken, snapshot, remembered_from) {
-            Ok(guided) => guided.legs(),
+        let legs = match located.guided {
+            Ok(guided) => guided.legs().zip(located.owners),
             Err(reason) => {
                 self.totals.suspended += 1;
                 return Outcome::Waits(reason, only.map(|(level, _)| level));
             }
         };
         let mut count = 0;
-        for leg in legs.filter(|leg| only.is_none_or(|(level, _)| leg.edge.level == level)) {
-            self.leg(leg);
+        for (leg, owner) in legs.filter(|(leg, _)| only.is_none_or(|(level, _)| leg.edge.level == level)) {
+            self.totals.guided_leg(leg.edge.level, leg.usage.quantity);
+            self.push(owner, Work::Leg(leg));
             count += 1;
         }
         match only {
@@ -95,12 +122,6 @@ impl<'a> GuidedStretch<'a> {
                 Outcome::Tasks(count)
             }
         }
-    }
-
-    fn leg(&mut self, leg: Leg<'a>) {
-        self.totals.guided_leg(leg.edge.level, leg.usage.quantity);
-        let owner = shard_of(&leg.edge.payer, SHARDS);
-        self.push(owner, Work::Leg(leg));
     }
 
     fn command(&mut self, key: u128, command: &'a Command, snapshot: &'a Snapshot) -> Outcome {

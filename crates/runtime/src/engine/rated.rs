@@ -8,6 +8,9 @@ use pipeline::{ControlMismatch, ControlTotals, Field, RateOutcome, RatedTask, Ra
 use rating::charge::{Notification, NotificationKind};
 use rating::{AccountId, Outputs, SuspenseReason, Timestamp};
 
+/// Tasks whose charges are written out before others are made: few enough to be still in the caches.
+const WRITTEN_TOGETHER: usize = 128;
+
 /// What came of the tasks of one group of owners.
 #[derive(Debug, Default)]
 pub(super) struct RatedOwners {
@@ -88,13 +91,32 @@ fn rate_owners<'a>(
     owners: &mut Owners,
     encoder: &Encoder,
 ) -> Result<(), ControlMismatch> {
+    let mut tasks = tasks.peekable();
+    let mut outputs = Outputs { charges: Vec::with_capacity(size.min(WRITTEN_TOGETHER)), ..Outputs::default() };
+    while tasks.peek().is_some() {
+        let first = owners.rated.tasks.len();
+        owners.shard.execute(tasks.by_ref().take(WRITTEN_TOGETHER), &mut outputs, &mut owners.rated.tasks);
+        write_out(&outputs, first, owners, encoder)?;
+        outputs.charges.clear();
+        outputs.deltas.clear();
+        outputs.notifications.clear();
+    }
+    Ok(())
+}
+
+/// Encodes what the tasks from `first` on put out.
+fn write_out(
+    outputs: &Outputs<'_>,
+    first: usize,
+    owners: &mut Owners,
+    encoder: &Encoder,
+) -> Result<(), ControlMismatch> {
     let rated = &mut owners.rated;
-    let mut outputs = Outputs { charges: Vec::with_capacity(size), ..Outputs::default() };
-    owners.shard.execute(tasks, &mut outputs, &mut rated.tasks);
-    rated.totals.rated(&rated.tasks);
+    let tasks = rated.tasks.get(first..).unwrap_or_default();
+    rated.totals.rated(tasks);
     rated.totals.charged(&outputs.charges)?;
     let (mut charge, mut delta, mut notification) = (0, 0, 0);
-    for task in &rated.tasks {
+    for task in tasks {
         for charged in outputs.charges.get(charge..task.charges_end as usize).unwrap_or_default() {
             encoder.charge(charged, &mut rated.charges.bytes);
             rated.charges.close();

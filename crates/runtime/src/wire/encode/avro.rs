@@ -1,5 +1,6 @@
 //! Messages as Avro: the binary encoding of a datum, and container files with the same bytes every time.
 
+use super::part::{self, Part};
 use super::sink::{Item, Pairs, Sink};
 use crate::wire::schema::Message;
 use rating::{Amount, Timestamp};
@@ -23,6 +24,11 @@ impl<'o> Avro<'o> {
     fn raw(&mut self, value: &[u8]) {
         long(value.len() as i64, self.out);
         self.out.extend_from_slice(value);
+    }
+
+    fn parts(&mut self, parts: &[Part<'_>]) {
+        long(part::length(parts) as i64, self.out);
+        part::write(parts, self.out, |out, text| out.extend_from_slice(text.as_bytes()));
     }
 
     fn decimal(&mut self, value: Amount) {
@@ -55,6 +61,20 @@ impl Sink for Avro<'_> {
             Some(value) => {
                 self.out.push(PRESENT);
                 self.raw(value.as_bytes());
+            }
+            None => self.out.push(ABSENT),
+        }
+    }
+
+    fn joined(&mut self, _name: &'static str, parts: &[Part<'_>]) {
+        self.parts(parts);
+    }
+
+    fn optional_joined(&mut self, _name: &'static str, parts: Option<&[Part<'_>]>) {
+        match parts {
+            Some(parts) => {
+                self.out.push(PRESENT);
+                self.parts(parts);
             }
             None => self.out.push(ABSENT),
         }

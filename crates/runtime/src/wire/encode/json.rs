@@ -1,5 +1,6 @@
 //! Messages as JSON lines: amounts as text with exact digits, times in RFC 3339, absent values left out.
 
+use super::part::{self, Part};
 use super::sink::{Item, Pairs, Sink};
 use super::text;
 use rating::{Amount, Timestamp};
@@ -41,8 +42,24 @@ pub(super) fn pairs(out: &mut Vec<u8>, pairs: Pairs<'_>) {
 /// Appends a text in quotation marks.
 pub(super) fn string(out: &mut Vec<u8>, value: &str) {
     out.push(b'"');
+    escaped(out, value);
+    out.push(b'"');
+}
+
+/// Whether a byte cannot stand in a text as it is.
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+/// Appends a text as it stands between quotation marks.
+fn escaped(out: &mut Vec<u8>, value: &str) {
+    // Nearly all texts are plain, and this looks at many bytes at once.
+    if !value.bytes().fold(false, |found, byte| found | is_special(byte)) {
+        out.extend_from_slice(value.as_bytes());
+        return;
+    }
     let mut rest = value.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\') {
+    while let Some(at) = rest.iter().position(|byte| is_special(*byte)) {
         let (plain, special) = rest.split_at(at);
         out.extend_from_slice(plain);
         let Some((byte, after)) = special.split_first() else { break };
@@ -62,7 +79,6 @@ pub(super) fn string(out: &mut Vec<u8>, value: &str) {
         rest = after;
     }
     out.extend_from_slice(rest);
-    out.push(b'"');
 }
 
 impl Json<'_> {
@@ -92,6 +108,17 @@ impl Sink for Json<'_> {
     fn optional_text(&mut self, name: &'static str, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
+        }
+    }
+
+    fn joined(&mut self, name: &'static str, parts: &[Part<'_>]) {
+        self.name(name);
+        self.quoted(|out| part::write(parts, out, escaped));
+    }
+
+    fn optional_joined(&mut self, name: &'static str, parts: Option<&[Part<'_>]>) {
+        if let Some(parts) = parts {
+            self.joined(name, parts);
         }
     }
 

@@ -1,10 +1,11 @@
 //! The fields of each message, in the order of its schema (`schemas/*.avsc`): the one place where core values get their wire names.
 
+use super::part::Part;
 use super::sink::{Item, Sink};
-use super::text::ShortText;
-use rating::charge::{CommandDelta, Delta, DeltaKind, FeeOf, NotificationKind, SegmentSource};
+use rating::charge::{ChargeId, CommandDelta, Delta, DeltaKind, FeeOf, NotificationKind, SegmentSource};
 use rating::{AccountKind, Amount, Charge, Notification, Segment, SuspenseReason, Timestamp, UnitPrice};
 use rust_decimal::Decimal;
+use smallvec::SmallVec;
 
 /// A record or leg that waits, as told to the outside.
 #[derive(Clone, Copy, Debug)]
@@ -40,13 +41,17 @@ fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn charge_id(charge: &Charge<'_>) -> ShortText {
-    let id = ShortText::default().hex(charge.id.base).push("-").number(charge.id.level.into()).push("-");
-    id.number(charge.id.revision.into())
+fn charge_id(charge: &Charge<'_>) -> [Part<'static>; 5] {
+    let ChargeId { base, level, revision } = charge.id;
+    [Part::Hex(base), Part::Text("-"), Part::Number(level.into()), Part::Text("-"), Part::Number(revision.into())]
 }
 
-fn delta_id(account: &str, delta: &Delta) -> ShortText {
-    ShortText::default().push(account).push(":").number(delta.sequence)
+fn delta_id<'p>(account: &'p str, delta: &Delta) -> [Part<'p>; 3] {
+    [Part::Text(account), Part::Text(":"), Part::Number(delta.sequence)]
+}
+
+fn allowance_id(instance: &str, element: u16) -> [Part<'_>; 3] {
+    [Part::Text(instance), Part::Text(":"), Part::Number(element.into())]
 }
 
 pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, sink: &mut S) {
@@ -57,7 +62,7 @@ pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, sink
             AccountKind::Endpoint | AccountKind::Customer => true,
             AccountKind::Operator | AccountKind::Reseller => false,
         };
-    sink.text("charge_id", charge_id(charge).as_str());
+    sink.joined("charge_id", &charge_id(charge));
     sink.integer("revision", charge.id.revision.into());
     sink.text("kind", if charge.usage.is_some() { "usage" } else { "bundle_fee" });
     sink.optional_text("reverses", None);
@@ -83,7 +88,7 @@ pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, sink
     sink.optional_text("directory_version", Some(directory_version));
     sink.pairs("properties", &edge.properties);
     let id = charge.delta.as_ref().map(|delta| delta_id(edge.payer.as_str(), delta));
-    sink.optional_text("delta_id", id.as_ref().map(ShortText::as_str));
+    sink.optional_joined("delta_id", id.as_ref().map(<[Part<'_>; 3]>::as_slice));
     sink.optional_integer("delta_sequence", charge.delta.map(|delta| integer(delta.sequence)));
     sink.optional_amount("balance_after", charge.delta.map(|delta| delta.balance_after));
     sink.optional_amount("waived", Some(charge.waived).filter(|waived| !waived.is_zero()));
@@ -119,9 +124,8 @@ impl Item for Segment<'_> {
         sink.optional_text("tariff_id", rate.map(|rate| &*rate.tariff_id));
         sink.optional_time("tariff_version", rate.map(|rate| rate.version_from));
         sink.optional_text("zone", rate.map(|rate| &**rate.spec.applies.zone.name()));
-        let allowance =
-            draw.map(|draw| ShortText::default().push(&draw.instance).push(":").number(draw.element.into()));
-        sink.optional_text("allowance_id", allowance.as_ref().map(ShortText::as_str));
+        let allowance = draw.map(|draw| allowance_id(&draw.instance, draw.element));
+        sink.optional_joined("allowance_id", allowance.as_ref().map(<[Part<'_>; 3]>::as_slice));
         sink.optional_text("bundle_id", draw.map(|draw| &*draw.bundle));
         sink.optional_integer("allowance_before", draw.and_then(|draw| draw.before).map(integer));
         sink.optional_integer("allowance_after", draw.and_then(|draw| draw.after).map(integer));
@@ -178,13 +182,13 @@ pub(super) fn command_delta<S: Sink>(posted: &CommandDelta<'_>, sink: &mut S) {
 }
 
 struct Cause<'c> {
-    charge_id: Option<ShortText>,
+    charge_id: Option<[Part<'static>; 5]>,
     command: Option<&'c rating::Command>,
     effective_time: Timestamp,
 }
 
 fn delta<S: Sink>(account: &str, currency: &str, delta: &Delta, kind: DeltaKind, cause: &Cause<'_>, sink: &mut S) {
-    sink.text("delta_id", delta_id(account, delta).as_str());
+    sink.joined("delta_id", &delta_id(account, delta));
     sink.text("account_id", account);
     sink.integer("sequence", integer(delta.sequence));
     sink.text("kind", kind.name());
@@ -193,7 +197,7 @@ fn delta<S: Sink>(account: &str, currency: &str, delta: &Delta, kind: DeltaKind,
     sink.amount("balance_after", delta.balance_after);
     sink.amount("reserved_after", Amount::ZERO);
     sink.optional_text("pot_id", None);
-    sink.optional_text("charge_id", cause.charge_id.as_ref().map(ShortText::as_str));
+    sink.optional_joined("charge_id", cause.charge_id.as_ref().map(<[Part<'_>; 5]>::as_slice));
     sink.optional_text("command_id", cause.command.map(|command| &*command.id));
     sink.optional_text("reverses", None);
     sink.optional_text("actor", cause.command.map(|command| &*command.issued_by));
@@ -203,15 +207,16 @@ fn delta<S: Sink>(account: &str, currency: &str, delta: &Delta, kind: DeltaKind,
 }
 
 pub(super) fn suspense<S: Sink>(record: &SuspenseRecord<'_>, sink: &mut S) {
-    let id = match record.key {
-        Some(key) => ShortText::default().hex(key),
-        None => ShortText::default().push(record.file).push(":").number(record.place),
+    let mut id: SmallVec<[Part<'_>; 8]> = match record.key {
+        Some(key) => SmallVec::from_slice(&[Part::Hex(key), Part::Text("-")]),
+        None => {
+            let place = [Part::Text(record.file), Part::Text(":"), Part::Number(record.place), Part::Text("-")];
+            SmallVec::from_slice(&place)
+        }
     };
-    let id = match record.level {
-        Some(level) => id.push("-").number(level.into()),
-        None => id.push("-record"),
-    };
-    sink.text("suspense_id", id.push("-").number(record.attempt.into()).as_str());
+    id.push(record.level.map_or(Part::Text("record"), |level| Part::Number(level.into())));
+    id.extend([Part::Text("-"), Part::Number(record.attempt.into())]);
+    sink.joined("suspense_id", &id);
     sink.text("reason", record.reason.name());
     sink.text("detail", record.detail);
     sink.text("stage", record.stage);
@@ -231,23 +236,23 @@ pub(super) fn suspense<S: Sink>(record: &SuspenseRecord<'_>, sink: &mut S) {
 
 pub(super) fn notification<S: Sink>(notification: &Notification<'_>, sink: &mut S) {
     let told = Told::of(&notification.kind);
-    let id = ShortText::default().hex(notification.cause_key).push("-").push(notification.kind.name());
-    let id = match &told.allowance_id {
-        Some(allowance) => id.push("-").push(allowance.as_str()),
-        None => id,
-    };
-    let id = match told.percent {
-        Some(percent) => id.push("-").number(percent.into()),
-        None => id,
-    };
+    let mut id: SmallVec<[Part<'_>; 11]> = SmallVec::new();
+    id.extend([Part::Hex(notification.cause_key), Part::Text("-"), Part::Text(notification.kind.name())]);
+    if let Some(allowance) = &told.allowance_id {
+        id.push(Part::Text("-"));
+        id.extend_from_slice(allowance);
+    }
+    if let Some(percent) = told.percent {
+        id.extend([Part::Text("-"), Part::Number(percent.into())]);
+    }
     // One record may exhaust several accounts, so the account is part of the identifier.
-    let id = id.push("-").push(notification.account.as_str());
-    sink.text("notification_id", id.as_str());
+    id.extend([Part::Text("-"), Part::Text(notification.account.as_str())]);
+    sink.joined("notification_id", &id);
     sink.text("kind", notification.kind.name());
     sink.text("account_id", notification.account.as_str());
     sink.optional_text("endpoint_id", notification.endpoint);
     sink.optional_text("bundle_id", told.bundle);
-    sink.optional_text("allowance_id", told.allowance_id.as_ref().map(ShortText::as_str));
+    sink.optional_joined("allowance_id", told.allowance_id.as_deref());
     sink.optional_integer("threshold_percent", told.percent.map(i64::from));
     sink.optional_integer("remaining", told.remaining.map(|(remaining, _)| integer(remaining)));
     sink.optional_text("unit", told.remaining.map(|(_, unit)| unit));
@@ -264,7 +269,7 @@ pub(super) fn notification<S: Sink>(notification: &Notification<'_>, sink: &mut 
 #[derive(Default)]
 struct Told<'n> {
     bundle: Option<&'n str>,
-    allowance_id: Option<ShortText>,
+    allowance_id: Option<SmallVec<[Part<'n>; 3]>>,
     percent: Option<u8>,
     remaining: Option<(u64, &'static str)>,
     balance: Option<(Amount, rating::Currency)>,
@@ -286,7 +291,7 @@ impl<'n> Told<'n> {
                 period_start,
             } => Told {
                 bundle: Some(bundle),
-                allowance_id: Some(ShortText::default().push(instance).push(":").number((*element).into())),
+                allowance_id: Some(SmallVec::from_buf(allowance_id(instance, *element))),
                 percent: Some(*percent),
                 remaining: Some((*remaining, unit.name())),
                 period_start: Some(*period_start),
@@ -298,7 +303,7 @@ impl<'n> Told<'n> {
             NotificationKind::CapReached { tariff } => Told { tariff: Some(tariff), ..Told::default() },
             NotificationKind::ActivationFailed { bundle, instance } => Told {
                 bundle: Some(bundle),
-                allowance_id: Some(ShortText::default().push(instance)),
+                allowance_id: Some(SmallVec::from_slice(&[Part::Text(instance)])),
                 ..Told::default()
             },
             NotificationKind::CommandRefused { reason } => Told { reason: Some(reason), ..Told::default() },

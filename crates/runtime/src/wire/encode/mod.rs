@@ -7,6 +7,7 @@ mod avro;
 mod csv;
 mod json;
 mod message;
+mod part;
 mod sink;
 mod text;
 

@@ -1,5 +1,6 @@
 //! What a form of output can write: the kinds of fields that the schemas have.
 
+use super::part::Part;
 use rating::{Amount, Timestamp};
 
 /// Name and value pairs.
@@ -11,6 +12,10 @@ pub(super) trait Sink {
     fn text(&mut self, name: &'static str, value: &str);
     /// A text that may be absent.
     fn optional_text(&mut self, name: &'static str, value: Option<&str>);
+    /// A text made of parts.
+    fn joined(&mut self, name: &'static str, parts: &[Part<'_>]);
+    /// A text made of parts that may be absent.
+    fn optional_joined(&mut self, name: &'static str, parts: Option<&[Part<'_>]>);
     /// An integer (int and long are one on every wire).
     fn integer(&mut self, name: &'static str, value: i64);
     /// An integer that may be absent.

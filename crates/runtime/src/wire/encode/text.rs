@@ -2,38 +2,16 @@
 
 use rating::money::AMOUNT_SCALE;
 use rating::{Amount, Timestamp};
-use smallvec::SmallVec;
 use std::fmt::Write;
 
-/// A short text under construction: an identifier made of several parts.
-#[derive(Default)]
-pub(super) struct ShortText(SmallVec<[u8; 128]>);
-
-impl ShortText {
-    pub(super) fn push(mut self, text: &str) -> ShortText {
-        self.0.extend_from_slice(text.as_bytes());
-        self
+/// The hexadecimal digits of a number.
+pub(super) fn hex(value: u128) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(value.to_be_bytes()) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
     }
-
-    pub(super) fn number(mut self, value: u64) -> ShortText {
-        integer(value, |digits| self.0.extend_from_slice(digits));
-        self
-    }
-
-    pub(super) fn hex(mut self, value: u128) -> ShortText {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 32];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(value.to_be_bytes()) {
-            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
-        self.0.extend_from_slice(&text);
-        self
-    }
-
-    pub(super) fn as_str(&self) -> &str {
-        // Only whole texts were pushed.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
+    text
 }
 
 /// The decimal digits of a number.
@@ -67,9 +45,12 @@ pub(super) fn amount(value: Amount, out: &mut Vec<u8>) {
         out.push(b'-');
     }
     let magnitude = unscaled.unsigned_abs();
-    // Both fit 64 bits: amounts are below 10^18, the fraction below 10^10.
-    integer((magnitude / ONE) as u64, |digits| out.extend_from_slice(digits));
-    let mut fraction = (magnitude % ONE) as u64;
+    // Both fit 64 bits: amounts are below 10^18, the fraction below 10^10. Mostly the whole does, and then division is cheap.
+    let (whole, mut fraction) = match u64::try_from(magnitude) {
+        Ok(magnitude) => (magnitude / ONE as u64, magnitude % ONE as u64),
+        Err(_) => ((magnitude / ONE) as u64, (magnitude % ONE) as u64),
+    };
+    integer(whole, |digits| out.extend_from_slice(digits));
     if fraction > 0 {
         let mut digits = [b'0'; AMOUNT_SCALE as usize];
         for digit in digits.iter_mut().rev() {
