@@ -30,9 +30,12 @@ const TIERED: &str = "          - { service: data, increment: 1 KB, tiers: [ { u
 const PER_SESSION: &str = "          - { service: data, price: 0.10/MB, increment: 1 KB, per: session }";
 const BANDS: &str = "          - { service: voice, increment: 1 s, bands: [ { days: Mon-Fri, hours: 08:00-18:00, price: 0.10/min }, { otherwise: true, price: 0.05/min } ] }";
 
+/// A title and what prints its tables.
+type Section = (&'static str, fn(&str));
+
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let sections: [(&str, fn(&str)); 7] = [
+    let sections: [Section; 7] = [
         ("rate: one leg", one_leg),
         ("rate: number of increments", increments),
         ("rate: number of zones", zones),
