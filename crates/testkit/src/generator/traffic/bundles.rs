@@ -6,6 +6,9 @@ use crate::generator::random::Random;
 use jiff::{Span, ToSpan};
 use std::fmt::Write as _;
 
+/// What bundles cost.
+pub(super) const FEES: [&str; 4] = ["5.00", "0.50", "12.3456", "1.00"];
+
 pub(super) struct Bundle {
     pub(super) name: String,
     pub(super) currency: &'static str,
@@ -46,7 +49,7 @@ fn bundle(name: String, currency: &'static str, random: &mut Random) -> Bundle {
     let mut head = String::new();
     let _ = match random.below(2) {
         0 => writeln!(head, "    currency: {currency}"),
-        _ => writeln!(head, "    price: {} {currency}", random.pick(&["5.00", "0.50", "12.3456", "1.00"])),
+        _ => writeln!(head, "    price: {} {currency}", random.pick(&FEES)),
     };
     let starts = *random.pick(&["date", "first_use", "first_use", "activation"]);
     let lasts = *random.pick(&["", "", "", "1 month", "30 days", "36 hours", "2 weeks", "10 days", "1 year"]);

@@ -1,9 +1,9 @@
 //! Commands, right and wrong: money in and out, bundles bought and steered, accounts suspended and activated.
 
-use super::bundles::Bundle;
+use super::bundles::{Bundle, FEES};
 use super::lines::Arrival;
-use super::moment;
 use super::world::World;
+use super::{START_MS, moment};
 use crate::generator::random::Random;
 use crate::generator::record::time_text;
 use std::fmt::Write as _;
@@ -18,6 +18,16 @@ struct Sold {
 
 /// Adds about `count` commands to `arrivals`.
 pub(super) fn add(world: &World, count: u64, arrivals: &mut Vec<Arrival>, random: &mut Random) {
+    // Just the money for a bundle, before anything is used.
+    for account in 1..world.accounts.len() {
+        if random.chance(400) {
+            let mut command = Command { world, id: format!("first-{account}"), at: START_MS, random };
+            let amount = *command.random.pick(&FEES);
+            let issuer = command.issuer(account);
+            let line = command.line("top_up", &world.accounts[account].name, &issuer, &[("amount", amount)]);
+            arrivals.push(Arrival { at: START_MS, line: line.into_bytes() });
+        }
+    }
     let mut moments: Vec<i64> = (0..count).map(|_| moment(random)).collect();
     moments.sort_unstable();
     let mut sold: Vec<Sold> = Vec::new();
