@@ -167,7 +167,12 @@ fn a_store_that_was_garbled() {
             noticed += u32::from(error.is_some());
         }
         println!("{noticed} of {rounds} were noticed; the others touched nothing that is used");
-        assert!(noticed > 0);
+        let error = rated.damaged("every page", |out| {
+            change(&store(out), |bytes| {
+                bytes.iter_mut().skip(4096).filter(|byte| **byte != 0).for_each(|byte| *byte ^= 1)
+            });
+        });
+        assert!(matches!(error, Some(RunError::Store(_))), "{error:?}");
     }
 }
 
