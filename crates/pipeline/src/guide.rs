@@ -83,9 +83,26 @@ pub fn guide_command<'a>(
 /// Which of `shards` owns an account: by its owner, so that an endpoint's account stands with its customer's.
 pub fn shard_of(account: &AccountId, shards: usize) -> usize {
     // FNV-1a: stable across versions and machines, because partition numbers are written down.
+    // The name of the owner is what stands before a slash; hashing finds its end on the way.
     let hash = account
-        .owner()
+        .as_str()
         .bytes()
+        .take_while(|byte| *byte != b'/')
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
     ((hash ^ (hash >> 32)) % shards.max(1) as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_of_an_endpoint_stands_with_its_customer() {
+        for customer in ["a", "acme", "customer-17"] {
+            let owner = shard_of(&AccountId::new(customer), 1 << 16);
+            assert_eq!(shard_of(&AccountId::of_endpoint(customer, "meter-1"), 1 << 16), owner);
+        }
+        // Written down in state and partitions: these never change.
+        assert_eq!(shard_of(&AccountId::new("acme"), 1024), 396);
+    }
 }

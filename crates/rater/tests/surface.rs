@@ -192,7 +192,7 @@ fn settings_come_from_flags_then_the_environment_then_defaults() {
     };
     assert_eq!(find("commit-records"), "123 environment RATER_COMMIT_RECORDS");
     assert_eq!(find("source"), "pgw-8 flag");
-    assert_eq!(find("batch-records"), "8192 default");
+    assert_eq!(find("batch-records"), "1024 default");
     assert_eq!(find("format"), "jsonl default");
 }
 

@@ -34,8 +34,9 @@ const STATE_FILE: &str = "state.redb";
 const QUEUE: usize = 2;
 /// Records between two commits, unless said otherwise: a few tenths of a second.
 pub const DEFAULT_COMMIT_RECORDS: u64 = 65_536;
-/// Records to a batch, unless said otherwise: large enough that threads are seldom waited for, small enough for the caches.
-pub const DEFAULT_BATCH_RECORDS: usize = 8192;
+/// Records to a batch, unless said otherwise: large enough that threads are seldom waited for, small enough that what a batch puts out (up to
+/// 4 KB a record) is still in the caches when it is written. Measured: 8192 records take a third more CPU time with JSON lines out.
+pub const DEFAULT_BATCH_RECORDS: usize = 1024;
 /// Things that wait and are tried again in one batch.
 const RECYCLE_BATCH: usize = 1024;
 
