@@ -5,6 +5,7 @@ use rating::account::{Account, Member};
 use rating::charge::Outputs;
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
+use rating::rate::Scope;
 use rating::{AccountId, SuspenseReason, Timestamp, needs_member, rate_leg};
 
 /// One thing to do for one account.
@@ -192,13 +193,13 @@ impl RateShard {
         }
     }
 
-    /// Drops counters of sessions and months whose last event is earlier: legs from now on do not look at them any more
-    /// ([`Leg::remembered_from`]), so this only frees memory.
-    pub fn forget(&mut self, before: Timestamp) {
+    /// Drops counters of sessions and months that legs from now on do not look at any more ([`Leg::remembered_from`]), so this only
+    /// frees memory.
+    pub fn forget(&mut self, remembered_from: Timestamp) {
         for Slot { entry, .. } in &mut self.slots {
-            entry.account.counters.retain(|_, counter| counter.last_event >= before);
+            entry.account.counters.retain(|_, counter| counter.is_remembered(Scope::Month, remembered_from));
             for member in entry.members.values_mut() {
-                member.value.sessions.retain(|_, counter| counter.last_event >= before);
+                member.value.sessions.retain(|_, counter| counter.is_remembered(Scope::Session, remembered_from));
             }
         }
     }

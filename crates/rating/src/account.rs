@@ -8,6 +8,7 @@ use crate::calendar::{Month, Timestamp};
 use crate::charge::Delta;
 use crate::leg::{Mode, Status};
 use crate::money::{Amount, Exact};
+use crate::rate::Scope;
 use hashbrown::HashMap;
 
 /// The money and counters of one payer.
@@ -82,6 +83,21 @@ pub struct CapCounter {
     pub notified: bool,
     /// The month, for forgetting.
     pub month: Month,
+}
+
+/// No calendar month is longer, wherever clocks are put back in it.
+const LONGEST_MONTH_MS: i64 = 32 * 86_400_000;
+
+impl Counter {
+    /// Whether records whose ids are remembered may still be counted on top of this: for a session, while its last event is within the
+    /// window of record ids ([`Leg::remembered_from`](crate::Leg::remembered_from)); for a month, while any event of that month can be.
+    pub fn is_remembered(&self, scope: Scope, remembered_from: Timestamp) -> bool {
+        let reach_ms = match scope {
+            Scope::Month => LONGEST_MONTH_MS,
+            Scope::Session | Scope::Record => 0,
+        };
+        self.last_event.millis().saturating_add(reach_ms) >= remembered_from.millis()
+    }
 }
 
 impl Account {

@@ -78,6 +78,6 @@ pub struct Leg<'a> {
     pub edge: &'a Edge,
     /// The rate.
     pub rate: RateChoice<'a>,
-    /// Sessions and months whose last event is earlier are forgotten: the window of record ids behind the clock of ticks.
+    /// The window of record ids behind the clock of ticks: sessions whose last event is earlier are forgotten, and months that ended earlier.
     pub remembered_from: Timestamp,
 }

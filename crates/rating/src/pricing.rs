@@ -80,15 +80,16 @@ pub fn price<'a>(
     let place = counter_place(leg, rate);
     let before = match place {
         None => None,
-        Some((Scope::Month, key)) => recall(leg, &account.counters, key),
-        Some((Scope::Session | Scope::Record, key)) => member.and_then(|member| recall(leg, &member.sessions, key)),
+        Some((Scope::Month, key)) => recall(leg, Scope::Month, &account.counters, key),
+        Some((scope @ (Scope::Session | Scope::Record), key)) => {
+            member.and_then(|member| recall(leg, scope, &member.sessions, key))
+        }
     };
     let before = before.copied().unwrap_or_default();
     let span = Span::new(rate, &before, covered, uncovered).ok_or(SuspenseReason::AmountOverflow)?;
     let mut pricer = Pricer { rate, leg, segments: SmallVec::new(), exact: Exact::ZERO };
     pricer.free(span.free);
-    let first_unit = leg.usage.event_time.plus_seconds(span.offset).ok_or(SuspenseReason::AmountOverflow)?;
-    let band_connect = pricer.span(&span, first_unit)?;
+    let band_connect = pricer.span(&span)?;
     let connected_session = pricer.connect(band_connect, span.billed_to > span.billed_from, member)?;
     let priced = before.priced.checked_add(pricer.exact).ok_or(SuspenseReason::AmountOverflow)?;
     let total = priced.round(rate.rounding).ok_or(SuspenseReason::AmountOverflow)?;
@@ -122,8 +123,8 @@ pub(crate) fn note_covered(
     }
     let (scope, key) = counter_place(leg, rate)?;
     let before = match scope {
-        Scope::Month => recall(leg, &account.counters, key),
-        Scope::Session | Scope::Record => member.and_then(|member| recall(leg, &member.sessions, key)),
+        Scope::Month => recall(leg, scope, &account.counters, key),
+        Scope::Session | Scope::Record => member.and_then(|member| recall(leg, scope, &member.sessions, key)),
     };
     let mut counter = before.copied().unwrap_or_default();
     counter.covered = counter.covered.saturating_add(covered);
@@ -131,9 +132,9 @@ pub(crate) fn note_covered(
     Some(ScopedCounter { scope, key, counter })
 }
 
-/// A counter, unless its last event lies behind what is remembered: whether it was dropped from memory yet does not matter.
-fn recall<'s>(leg: &Leg<'_>, counters: &'s HashMap<u128, Counter>, key: u128) -> Option<&'s Counter> {
-    counters.get(&key).filter(|counter| counter.last_event >= leg.remembered_from)
+/// A counter, unless it lies behind what is remembered: whether it was dropped from memory yet does not matter.
+fn recall<'s>(leg: &Leg<'_>, scope: Scope, counters: &'s HashMap<u128, Counter>, key: u128) -> Option<&'s Counter> {
+    counters.get(&key).filter(|counter| counter.is_remembered(scope, leg.remembered_from))
 }
 
 /// Where the counter of a leg and rate lives; `None` for what counts within the record.
@@ -218,7 +219,7 @@ impl<'a> Pricer<'a, '_> {
     }
 
     /// Prices newly billed units; returns the connect fee of the band of the first of them.
-    fn span(&mut self, span: &Span, first_unit: Timestamp) -> Result<i128, SuspenseReason> {
+    fn span(&mut self, span: &Span) -> Result<i128, SuspenseReason> {
         let units = span.billed_to - span.billed_from;
         match (&self.rate.pricing, &self.rate.spec.pricing) {
             (Pricing::Unit(per_unit), PricingSpec::Unit(price)) => {
@@ -237,7 +238,7 @@ impl<'a> Pricer<'a, '_> {
                 Ok(self.rate.connect)
             }
             (Pricing::Bands { bands, week }, PricingSpec::Bands(specs)) => {
-                self.bands(bands, week, |index| specs[index].price, span, first_unit)
+                self.bands(bands, week, |index| specs[index].price, span)
             }
             (Pricing::Blocked, _) => Err(SuspenseReason::Blocked),
             (Pricing::Unit(_) | Pricing::Tiers(_) | Pricing::Package { .. } | Pricing::Bands { .. }, _) => {
@@ -304,11 +305,12 @@ impl<'a> Pricer<'a, '_> {
         week: &[(u16, u8)],
         price: impl Fn(usize) -> UnitPrice,
         span: &Span,
-        first_unit: Timestamp,
     ) -> Result<i128, SuspenseReason> {
         let zone = &self.rate.time_zone;
         let is_timed = self.rate.spec.unit == Unit::Seconds;
-        let start = if is_timed { first_unit } else { self.leg.usage.event_time };
+        let event_time = self.leg.usage.event_time;
+        let first_unit = if is_timed { event_time.plus_seconds(span.offset) } else { Some(event_time) };
+        let start = first_unit.ok_or(SuspenseReason::AmountOverflow)?;
         let (first_band, mut boundary) = band_at(zone, week, start).ok_or(SuspenseReason::AmountOverflow)?;
         let mut units = span.billed_to - span.billed_from;
         if !is_timed || units == 0 {
@@ -341,7 +343,7 @@ impl<'a> Pricer<'a, '_> {
             return Ok(None);
         }
         let session = connect_key(self.leg, self.rate);
-        let known = session.and_then(|key| recall(self.leg, &member?.sessions, key));
+        let known = session.and_then(|key| recall(self.leg, Scope::Session, &member?.sessions, key));
         if known.is_some_and(|counter| counter.connected) {
             return Ok(None);
         }
