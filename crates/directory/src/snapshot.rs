@@ -321,6 +321,26 @@ impl Snapshot {
         self.lineage_of_account(position, at).first().map(|own| &own.edge)
     }
 
+    /// Whether an endpoint is below an account (or is the account's own) at some moment from an instant on.
+    pub fn is_below(&self, endpoint: &str, account: &AccountId, from: Timestamp) -> bool {
+        let position = self.endpoint_by_name.get(endpoint);
+        let Some(endpoint) = position.and_then(|position| self.endpoints.get(*position as usize)) else { return false };
+        let ends = endpoint.slices.iter().skip(1).map(|next| next.from).chain([Timestamp::FAR_FUTURE]);
+        endpoint.slices.iter().zip(ends).filter(|(_, end)| from < *end).any(|(slice, end)| {
+            let start = slice.from.max(from);
+            let is_own = slice.edge.as_deref().is_some_and(|own| own.edge.payer == *account);
+            is_own
+                || self.lineages_between(slice.customer, start, end).flatten().any(|step| step.edge.payer == *account)
+        })
+    }
+
+    /// The lineages of an account that hold at some moment of a half-open range.
+    fn lineages_between(&self, account: u32, start: Timestamp, end: Timestamp) -> impl Iterator<Item = &[LineageEdge]> {
+        let slices = self.lineages.get(account as usize).map_or(&[][..], |slices| slices);
+        let first = slices.partition_point(|(from, _)| *from <= start).saturating_sub(1);
+        slices.iter().skip(first).take_while(move |(from, _)| *from < end).map(|(_, edges)| &**edges)
+    }
+
     /// Whether `issuer` stands above the account at an instant (rule 23); the customer of an endpoint does (detail B).
     pub fn is_ancestor(&self, issuer: &str, account: &AccountId, at: Timestamp) -> bool {
         let owner = AccountId::new(account.owner());

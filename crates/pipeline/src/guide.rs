@@ -53,7 +53,7 @@ pub fn guide<'a>(
     Ok(Guided { intaken, endpoint: lineage.endpoint, own: lineage.own, above: lineage.above, remembered_from })
 }
 
-/// Resolves a command: the edge of its account, the template of its bundle, and whether its issuer may issue it (rule 23).
+/// Resolves a command: the edge of its account, the template and endpoint of its bundle, and whether its issuer may issue it (rule 23).
 ///
 /// # Errors
 /// The refusal.
@@ -67,7 +67,15 @@ pub fn guide_command<'a>(
         return Err(CommandRefusal::NotAnAncestor);
     }
     let template = match &command.kind {
-        CommandKind::BuyBundle { bundle, .. } => Some(snapshot.bundle(bundle).ok_or(CommandRefusal::UnknownBundle)?),
+        CommandKind::BuyBundle { bundle, endpoint } => {
+            let template = snapshot.bundle(bundle).ok_or(CommandRefusal::UnknownBundle)?;
+            let is_below = |endpoint: &str| snapshot.is_below(endpoint, &command.account_id, command.effective_time);
+            // Nobody pays for what nobody could draw.
+            if endpoint.as_deref().is_some_and(|endpoint| !is_below(endpoint)) {
+                return Err(CommandRefusal::NoSuchEndpoint);
+            }
+            Some(template)
+        }
         CommandKind::TopUp(_)
         | CommandKind::Debit(_)
         | CommandKind::Credit(_)

@@ -111,6 +111,8 @@ pub enum CommandRefusal {
     UnknownBundle,
     /// No living instance of this name, or several of the template.
     NoSuchInstance,
+    /// The endpoint is below the account at no moment from the purchase on.
+    NoSuchEndpoint,
     /// The instance exists already.
     InstanceExists,
     /// Another currency than the account's (rule 8).
@@ -133,6 +135,7 @@ impl CommandRefusal {
             CommandRefusal::NotAnAncestor => "not_an_ancestor",
             CommandRefusal::UnknownBundle => "unknown_bundle",
             CommandRefusal::NoSuchInstance => "no_such_instance",
+            CommandRefusal::NoSuchEndpoint => "no_such_endpoint",
             CommandRefusal::InstanceExists => "instance_exists",
             CommandRefusal::CurrencyMismatch => "currency_mismatch",
             CommandRefusal::BadAmount => "bad_amount",
@@ -247,8 +250,7 @@ fn buy<'a>(
     if template.currency != edge.currency {
         return Err(CommandRefusal::CurrencyMismatch);
     }
-    let has_endpoint = endpoint.is_some() && member.is_some();
-    if (template.scope == BundleScope::Endpoint) != has_endpoint {
+    if (template.scope == BundleScope::Endpoint) != endpoint.is_some() {
         return Err(CommandRefusal::WrongScope);
     }
     if draw::instances(account, member.as_deref()).any(|(_, held)| *held.id == *command.id) {
@@ -286,6 +288,7 @@ fn buy<'a>(
             account.member_bundles = account.member_bundles.saturating_add(1);
             member.bundles.push(instance);
         }
+        // An endpoint account has no members: what is for its endpoint is for all of it.
         (None, _) | (Some(_), None) => account.pools.push(instance),
     }
     Ok(())

@@ -44,7 +44,11 @@ impl Oracle {
         for endpoint in &self.reference.endpoints {
             for (customer, plan) in &endpoint.plans {
                 let account = endpoint_account(customer, &endpoint.name);
-                plan.grants.iter().for_each(|grant| command(&account, grant));
+                for grant in &plan.grants {
+                    let is_own = self.reference.bundle(&grant.bundle).is_some_and(|bundle| bundle.for_one_endpoint);
+                    let own = is_own.then(|| endpoint.name.clone());
+                    command(&account, &super::reference::Grant { endpoint: own, ..grant.clone() });
+                }
             }
         }
         commands.sort_by_key(|command| command.effective);
@@ -161,6 +165,11 @@ impl Oracle {
         }
         if template.for_one_endpoint != command.endpoint.is_some() {
             return Err("an endpoint_id belongs to scope endpoint, and only there".to_owned());
+        }
+        if let Some(endpoint) = &command.endpoint
+            && !self.reference.is_ever_below(endpoint, &command.account, command.effective)
+        {
+            return Err(format!("{endpoint:?} is not below {:?}", command.account));
         }
         let mut instance = Instance {
             id: command.id.clone(),

@@ -2,6 +2,7 @@
 //!
 //! Deliberately validates next to nothing: refusing bad reference data is the product's business and has tests of its own.
 
+use super::guide::endpoint_account;
 use super::rates::{Bundle, Effective, Keys, Tariff, read_bundle, read_tariff};
 use super::values;
 use super::yaml::{self, Node};
@@ -154,6 +155,21 @@ impl Reference {
 
     pub(super) fn tariff(&self, name: &str) -> Option<&Tariff> {
         self.tariffs.iter().find(|tariff| tariff.name() == name)
+    }
+
+    /// Whether an endpoint is at or below `account`, or has it as its own, at `moment` or later: tried wherever anything changes.
+    pub(super) fn is_ever_below(&self, endpoint: &str, account: &str, moment: i64) -> bool {
+        let Some(endpoint) = self.endpoint(endpoint) else {
+            return false;
+        };
+        let of_accounts = self.accounts.iter().flat_map(|account| account.history.iter().map(|(from, _)| *from));
+        let of_endpoint = endpoint.history.iter().map(|(from, _)| *from);
+        let mut moments = of_accounts.chain(of_endpoint).filter(|from| *from > moment).chain([moment]);
+        moments.any(|moment| {
+            let EndpointFacts { customer, plan, .. } = endpoint.at(moment);
+            let is_own = plan.is_some() && endpoint_account(customer, &endpoint.name) == account;
+            is_own || customer == account || self.above(customer, moment).iter().any(|above| above == account)
+        })
     }
 
     /// The names of the accounts above `account` as of `moment`, nearest first, the operator last.
