@@ -120,6 +120,10 @@ impl SealedIds {
         let first = self.runs.len().checked_sub(MERGE_RUNS)?;
         let last = self.runs.get(first..)?;
         let smallest = last.iter().map(|run| run.info.entries).min()?;
+        // Where buckets start is kept in 32 bits.
+        if last.iter().map(|run| run.info.entries).sum::<u64>() > u64::from(u32::MAX) {
+            return None;
+        }
         last.iter().all(|run| run.info.entries < smallest.saturating_mul(MERGE_RUNS as u64)).then_some(first)
     }
 
