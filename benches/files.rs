@@ -193,6 +193,7 @@ fn rate(folder: &Path, format: &str, threads: u64, output: &Path) {
     let settings = RunSettings {
         inputs: vec![InputFile { path: folder.join("usage.jsonl"), format: None }],
         recycle: false,
+        recycle_late: false,
         output: output.to_owned(),
         format: format_of(format),
         threads: usize::try_from(threads).unwrap_or(1),

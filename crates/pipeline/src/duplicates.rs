@@ -61,6 +61,17 @@ impl Duplicates {
         if self.horizon_hour().is_some_and(|horizon| hour < horizon) {
             return Admission::TooLate;
         }
+        self.remember(key, payload, hour, kept)
+    }
+
+    /// As [`Duplicates::admit`], for what somebody says was not charged before although it is too late to tell: it is remembered as of the
+    /// beginning of the window, so that a copy of it that is too late as well is known.
+    pub fn admit_late(&mut self, key: u128, payload: u64, event_time: Timestamp, kept: Option<u64>) -> Admission {
+        let hour = event_time.millis().div_euclid(HOUR_MS);
+        self.remember(key, payload, self.horizon_hour().map_or(hour, |horizon| hour.max(horizon)), kept)
+    }
+
+    fn remember(&mut self, key: u128, payload: u64, hour: i64, kept: Option<u64>) -> Admission {
         let packed = (payload << HOUR_BITS) | (u64::try_from(hour).unwrap_or(0) & ((1 << HOUR_BITS) - 1));
         let short = short_key(key);
         // What memory would have forgotten by now is not remembered elsewhere either.

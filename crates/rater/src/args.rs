@@ -92,9 +92,12 @@ pub(crate) struct RateArgs {
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) options: RateOptions,
-    /// Try again what waits in the folder, before the files
+    /// Try again what waits in the folder, before the files; not what came too late
     #[arg(long)]
     pub(crate) recycle: bool,
+    /// Charge what came too late as well: you know that it was not charged before
+    #[arg(long, requires = "recycle")]
+    pub(crate) recycle_late: bool,
     /// Rate into a temporary folder and leave nothing behind
     #[arg(long, conflicts_with = "recycle")]
     pub(crate) dry_run: bool,

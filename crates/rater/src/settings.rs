@@ -18,6 +18,7 @@ pub(crate) fn run_settings(args: &RateArgs, output: PathBuf) -> Result<RunSettin
     Ok(RunSettings {
         inputs: args.files.iter().map(|path| input_file(path, &options.input)).collect(),
         recycle: args.recycle,
+        recycle_late: args.recycle_late,
         output,
         format: match options.output.format {
             Form::Jsonl => OutputFormat::JsonLines,

@@ -69,7 +69,7 @@ suspense_reasons! {
     /// The event time lies further ahead of the clock than the configured tolerance.
     FutureEvent = "future_event", "record", "check the clock of the network element, then recycle";
     /// The event time is older than the window in which duplicates are remembered (rule 26).
-    TooLate = "too_late", "record", "decide whether it was charged before; recycle to charge it";
+    TooLate = "too_late", "record", "decide whether it was charged before; recycle with --recycle-late to charge it";
     /// The same (source, id) came before with another payload (rule 26).
     DuplicateConflict = "duplicate_conflict", "record", "ask the producer which payload is right";
     /// No endpoint or account has this identity at the event time.

@@ -34,6 +34,7 @@ fn settings(inputs: &[&Path], output: &Path, format: OutputFormat) -> RunSetting
     RunSettings {
         inputs: inputs.iter().map(|path| InputFile { path: path.to_path_buf(), format: None }).collect(),
         recycle: false,
+        recycle_late: false,
         output: output.to_owned(),
         format,
         threads: 2,

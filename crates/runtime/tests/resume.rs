@@ -229,6 +229,26 @@ fn a_wider_window_does_not_charge_again() {
     assert_eq!(rate(&loaded, &RunSettings { duplicate_window_h: Some(1000), ..settings(&[&new], &out) }).run.guided, 1);
 }
 
+/// What came too late may have been charged before: recycling leaves it alone unless told otherwise, and then charges one of its copies.
+#[test]
+fn what_came_too_late_is_not_charged_by_accident() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let loaded = reference(folder::REFERENCE);
+    let out = folder.path().join("out");
+    let lines = [tick("2026-03-07T00:00:00Z"), usage("r1"), "\n".to_owned(), usage("r1"), "\n".to_owned()].concat();
+    let input = write(folder.path(), "usage.jsonl", lines);
+    let of = |inputs: &[&Path]| RunSettings { duplicate_window_h: Some(2), ..settings(inputs, &out) };
+    assert_eq!(rate(&loaded, &of(&[&input])).run.suspended, 2);
+    let report = rate(&loaded, &RunSettings { recycle: true, ..of(&[]) });
+    assert_eq!((report.recycled, report.progress.open_suspense), ((0, 0), 2));
+    let report = rate(&loaded, &RunSettings { recycle: true, recycle_late: true, ..of(&[]) });
+    assert_eq!((report.recycled, report.run.guided, report.run.duplicates), ((2, 2), 1, 1));
+    let again = write(folder.path(), "again.jsonl", usage("r1"));
+    assert_eq!(rate(&loaded, &of(&[&again])).run.suspended, 1);
+    let report = rate(&loaded, &RunSettings { recycle: true, recycle_late: true, ..of(&[]) });
+    assert_eq!((report.run.guided, report.run.duplicates, report.progress.open_suspense), (0, 1, 0));
+}
+
 /// Recycling that was stopped half way goes on with what still waits, and charges each leg once.
 #[test]
 fn recycling_stopped_half_way_charges_once() {

@@ -119,6 +119,7 @@ fn as_files(scenario: &Scenario, references: &[Loaded], folder: &Path) -> Messag
         let settings = RunSettings {
             inputs: input.into_iter().map(|path| InputFile { path, format: None }).collect(),
             recycle,
+            recycle_late: recycle,
             output: output.clone(),
             format: OutputFormat::JsonLines,
             threads: 2,

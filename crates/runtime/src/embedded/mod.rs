@@ -47,6 +47,8 @@ pub struct RunSettings {
     pub inputs: Vec<InputFile>,
     /// Whether what waits is tried again before the inputs.
     pub recycle: bool,
+    /// Whether that includes what came too late to tell if it was charged before.
+    pub recycle_late: bool,
     /// The folder.
     pub output: PathBuf,
     /// Form of the outputs.
@@ -307,7 +309,7 @@ impl Folder {
         self.progress.reference_hash = loaded.hash;
         self.grant(loaded, writing)?;
         if settings.recycle {
-            self.recycle(writing)?;
+            self.recycle(settings, writing)?;
         }
         for (at, input) in inputs {
             self.rate(at, input, settings, writing, seen)?;
@@ -471,8 +473,8 @@ impl Folder {
         Ok(())
     }
 
-    /// Tries everything again that waits at the start.
-    fn recycle(&mut self, writing: &Writing) -> Result<(), RunError> {
+    /// Tries again what waits at the start.
+    fn recycle(&mut self, settings: &RunSettings, writing: &Writing) -> Result<(), RunError> {
         let end = self.progress.next_suspense;
         let mut next = 0;
         loop {
@@ -480,6 +482,7 @@ impl Folder {
             waiting.retain(|(number, _)| *number < end);
             let Some((last, _)) = waiting.last() else { return Ok(()) };
             next = last + 1;
+            waiting.retain(|(_, open)| settings.recycle_late || open.reason != SuspenseReason::TooLate);
             for group in waiting.chunk_by(|(_, a), (_, b)| a.input == b.input) {
                 self.recycle_group(group, writing)?;
             }

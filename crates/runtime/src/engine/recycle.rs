@@ -11,6 +11,8 @@ pub enum Intent {
     Admitted,
     /// It waited before its id was remembered, or because of another payload under its id: it is admitted like a fresh one.
     Readmit,
+    /// It was too late to tell whether it had come before, and somebody says that it was not charged: only of its copies one is.
+    Late,
     /// One level of it waited; the others were charged.
     Level {
         /// The level.
@@ -37,14 +39,6 @@ impl Retry {
 }
 
 impl Intent {
-    /// Whether the id is remembered already.
-    pub(super) fn is_admitted(self) -> bool {
-        match self {
-            Intent::Fresh | Intent::Readmit => false,
-            Intent::Admitted | Intent::Level { .. } => true,
-        }
-    }
-
     /// What to do with something that waited for a reason.
     pub fn of(reason: SuspenseReason, level: Option<u8>) -> Intent {
         if let Some(level) = level {
@@ -55,9 +49,8 @@ impl Intent {
             | SuspenseReason::InvalidRecord
             | SuspenseReason::FutureEvent
             | SuspenseReason::DuplicateConflict => Intent::Readmit,
-            // Recycling something that came too late is the operator's word that it was not charged before.
-            SuspenseReason::TooLate
-            | SuspenseReason::UnknownEndpoint
+            SuspenseReason::TooLate => Intent::Late,
+            SuspenseReason::UnknownEndpoint
             | SuspenseReason::IdentityConflict
             | SuspenseReason::EndpointInactive
             | SuspenseReason::AccountSuspended

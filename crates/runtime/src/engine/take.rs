@@ -137,10 +137,13 @@ fn admit_one(taken: &mut Taken, intent: Intent, duplicates: &mut Duplicates, kep
         Taken::Usage(intaken) => (intaken.key, intaken.payload, intaken.record.event_time),
         Taken::Command(key, command) => (*key, command_hash(command), command.effective_time),
     };
-    if intent.is_admitted() {
-        return Verdict::Pass(duplicates.horizon());
-    }
-    match duplicates.admit(key, payload, at, kept) {
+    let admission = match intent {
+        // The id is remembered already.
+        Intent::Admitted | Intent::Level { .. } => return Verdict::Pass(duplicates.horizon()),
+        Intent::Fresh | Intent::Readmit => duplicates.admit(key, payload, at, kept),
+        Intent::Late => duplicates.admit_late(key, payload, at, kept),
+    };
+    match admission {
         Admission::New => Verdict::Pass(duplicates.horizon()),
         Admission::Duplicate => Verdict::Duplicate,
         Admission::Conflict => Verdict::Waits(Fault::new(

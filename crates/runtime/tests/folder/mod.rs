@@ -46,6 +46,7 @@ pub(crate) fn settings(inputs: &[&Path], output: &Path) -> RunSettings {
     RunSettings {
         inputs: inputs.iter().map(|path| InputFile { path: path.to_path_buf(), format: None }).collect(),
         recycle: false,
+        recycle_late: false,
         output: output.to_owned(),
         format: OutputFormat::JsonLines,
         threads: 2,

@@ -262,6 +262,7 @@ pub(crate) fn stored() -> StoredState {
     let settings = RunSettings {
         inputs: vec![InputFile { path: folder.path().join("usage.jsonl"), format: None }],
         recycle: false,
+        recycle_late: false,
         output: folder.path().join("out"),
         format: OutputFormat::Avro,
         threads: 1,
