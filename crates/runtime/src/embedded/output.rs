@@ -1,7 +1,8 @@
-//! The output files and the thread that writes and commits them.
+//! The output files, the thread that writes them, and the one that commits what was written.
 //!
 //! Files are only appended to. A commit first brings them to the disk, then writes their lengths with everything else in one transaction;
-//! a start cuts off what stands behind the committed length. Commits so happen entirely or not at all.
+//! a start cuts off what stands behind the committed length. Commits so happen entirely or not at all. The disk is waited for by a thread of
+//! its own, while the next messages are written behind those that it brings to the disk.
 
 use super::RunError;
 use super::progress::{OutputProgress, Progress};
@@ -11,10 +12,13 @@ use crate::wire::{Message, OutputFormat, block_frame};
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Messages to a block of a container: fixed, so that the bytes do not depend on batches.
 const BLOCK_MESSAGES: u64 = 1000;
+
+/// Commits that may wait for the disk, besides the one that does.
+const COMMITS_AHEAD: usize = 1;
 
 /// What the writing thread is asked to do, in order.
 #[derive(Debug)]
@@ -70,6 +74,23 @@ impl Outputs {
         orders: &Receiver<Order>,
         written: &SyncSender<Box<BatchOutput>>,
     ) -> Result<(), RunError> {
+        std::thread::scope(|scope| {
+            let (commits, due) = sync_channel::<DueCommit>(COMMITS_AHEAD);
+            let committer = scope.spawn(move || due.into_iter().try_for_each(|due| due.commit(store)));
+            let followed = self.follow(orders, written, &commits);
+            drop(commits);
+            let committed = committer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            // A commit that failed is why no more could be handed over.
+            committed.and(followed)
+        })
+    }
+
+    fn follow(
+        &mut self,
+        orders: &Receiver<Order>,
+        written: &SyncSender<Box<BatchOutput>>,
+        commits: &SyncSender<DueCommit>,
+    ) -> Result<(), RunError> {
         for order in orders {
             match order {
                 Order::Append(output) => {
@@ -77,7 +98,10 @@ impl Outputs {
                     // If nobody takes it back, it is simply let go.
                     let _ = written.try_send(output);
                 }
-                Order::Commit(commit, progress) => self.commit(store, *commit, *progress)?,
+                Order::Commit(commit, progress) => {
+                    let due = self.due_commit(*commit, *progress)?;
+                    commits.send(due).map_err(|_| RunError::WriterStopped)?;
+                }
                 Order::Close => self.files.iter_mut().try_for_each(OutputFile::close_block)?,
             }
         }
@@ -98,13 +122,29 @@ impl Outputs {
         Ok(())
     }
 
-    fn commit(&mut self, store: &Store, mut commit: Commit, mut progress: Progress) -> Result<(), RunError> {
-        for file in &mut self.files {
-            file.sync()?;
-        }
+    /// What a commit of everything written so far takes.
+    fn due_commit(&mut self, mut commit: Commit, mut progress: Progress) -> Result<DueCommit, RunError> {
         progress.outputs = self.files.iter().map(|file| file.progress.clone()).collect();
         progress.write(&mut commit.progress);
-        store.commit(&commit).map_err(RunError::Store)
+        let unsynced = self.files.iter_mut().filter_map(|file| file.take_unsynced().transpose());
+        Ok(DueCommit { files: unsynced.collect::<Result<_, _>>()?, commit })
+    }
+}
+
+/// A commit that waits for the disk.
+#[derive(Debug)]
+struct DueCommit {
+    /// Files with messages that may not be on the disk yet.
+    files: Vec<(PathBuf, File)>,
+    commit: Commit,
+}
+
+impl DueCommit {
+    fn commit(self, store: &Store) -> Result<(), RunError> {
+        for (path, file) in self.files {
+            file.sync_data().map_err(|error| RunError::File(path, error))?;
+        }
+        store.commit(&self.commit).map_err(RunError::Store)
     }
 }
 
@@ -195,11 +235,13 @@ impl OutputFile {
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), RunError> {
-        if !self.is_synced {
-            self.file.sync_data().map_err(|error| RunError::File(self.path.clone(), error))?;
-            self.is_synced = true;
+    /// The file, if something was written since the last call.
+    fn take_unsynced(&mut self) -> Result<Option<(PathBuf, File)>, RunError> {
+        if self.is_synced {
+            return Ok(None);
         }
-        Ok(())
+        self.is_synced = true;
+        let file = self.file.try_clone().map_err(|error| RunError::File(self.path.clone(), error))?;
+        Ok(Some((self.path.clone(), file)))
     }
 }
