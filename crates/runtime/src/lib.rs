@@ -7,6 +7,7 @@
 //! | [`state`] | account state as bytes, and the local store |
 //! | [`embedded`] | files in, files out, one commit after the other |
 //! | [`scenario`] | golden tables in Markdown |
+//! | [`worker`] | a stage on a partitioned log, exactly once |
 //! | [`session`] | the same in memory, for scenarios and quotes |
 //! | [`explain`] | why an amount is what it is |
 //! | [`summary`] | what was charged per level, payer and payee |
@@ -20,3 +21,4 @@ pub mod session;
 pub mod state;
 pub mod summary;
 pub mod wire;
+pub mod worker;

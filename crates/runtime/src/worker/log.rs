@@ -1,0 +1,299 @@
+//! The seam between a worker and the log below it: what a worker needs of partitions, groups and transactions, and how calls may fail.
+//!
+//! Two logs stand below: Kafka's client (`crate::kafka`), whose futures are always ready because its calls block, and the simulated
+//! log of the test kit, whose futures wait for a scheduler. So the same worker runs on one thread of its own, or a call at a time
+//! among others under a seed; and it can be killed between any two calls by dropping it.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Range;
+use std::time::Duration;
+
+/// Number of a message within its partition.
+pub type Offset = i64;
+
+/// A partition of one of the topics that a worker reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition {
+    /// Place of the topic in the list of the stage's inputs.
+    pub topic: u16,
+    /// Number of the partition.
+    pub number: u32,
+}
+
+/// Messages gathered for one transaction, in the order in which they came; within a partition that is the order of the log.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    messages: Vec<Gathered>,
+}
+
+#[derive(Debug)]
+struct Gathered {
+    partition: Partition,
+    offset: Offset,
+    key: Option<Range<usize>>,
+    value: Range<usize>,
+}
+
+/// One message of a [`Batch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incoming<'b> {
+    /// Where it came from.
+    pub partition: Partition,
+    /// Its number there.
+    pub offset: Offset,
+    /// Its key, if it has one.
+    pub key: Option<&'b [u8]>,
+    /// Its bytes; empty for a message without a value.
+    pub value: &'b [u8],
+}
+
+impl Batch {
+    /// Adds a message.
+    pub fn push(&mut self, message: Incoming<'_>) {
+        let mut keep = |part: &[u8]| {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(part);
+            start..self.bytes.len()
+        };
+        let (key, value) = (message.key.map(&mut keep), keep(message.value));
+        self.messages.push(Gathered { partition: message.partition, offset: message.offset, key, value });
+    }
+
+    /// Forgets all messages.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.messages.clear();
+    }
+
+    /// Forgets the messages of some partitions.
+    pub fn remove(&mut self, partitions: &[Partition]) {
+        self.messages.retain(|message| !partitions.contains(&message.partition));
+    }
+
+    /// Messages in it.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Bytes of all keys and values.
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The messages.
+    pub fn messages(&self) -> impl Iterator<Item = Incoming<'_>> {
+        self.messages.iter().map(|message| Incoming {
+            partition: message.partition,
+            offset: message.offset,
+            key: message.key.clone().map(|key| self.bytes.get(key).unwrap_or_default()),
+            value: self.bytes.get(message.value.clone()).unwrap_or_default(),
+        })
+    }
+}
+
+/// When a batch is full.
+#[derive(Clone, Copy, Debug)]
+pub struct GatherLimits {
+    /// This many messages.
+    pub messages: usize,
+    /// This many bytes of keys and values.
+    pub bytes: usize,
+    /// This long after the first message, or after the call if none comes.
+    pub wait: Duration,
+}
+
+/// Why a consumer stopped gathering.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A limit is reached; the batch may still be empty.
+    Gathered,
+    /// The group takes these away. The worker drops their state and its batch, then calls [`Consumer::release`].
+    Revoked(Vec<Partition>),
+    /// The group has given them to others already: as revoked, but nothing can be saved anyway.
+    Lost(Vec<Partition>),
+    /// The group gives these. The worker restores their state, then calls [`Consumer::start`].
+    Assigned(Vec<Partition>),
+}
+
+/// What the group knows of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The next offset to process.
+    pub position: Offset,
+    /// What its owner wrote beside it: the owner's transactional id.
+    pub owner: String,
+}
+
+/// A message to be sent inside a transaction.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'m> {
+    /// The topic.
+    pub topic: &'m str,
+    /// The partition; by a hash of the key where none is given.
+    pub partition: Option<u32>,
+    /// The key.
+    pub key: Option<&'m [u8]>,
+    /// The bytes; `None` deletes the key from a compacted topic.
+    pub value: Option<&'m [u8]>,
+    /// Headers.
+    pub headers: &'m [(&'static str, String)],
+}
+
+/// A call outside a transaction that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogError {
+    /// It may succeed later: broker away, time-out.
+    Unavailable(String),
+    /// It will not succeed by itself: a topic is missing, credentials are refused, offsets are out of range.
+    Refused(String),
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogError::Unavailable(what) | LogError::Refused(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for LogError {}
+
+/// A call inside a transaction that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TransactionError {
+    /// Nothing happened; the same call may be made again.
+    Retriable(String),
+    /// The transaction has to be aborted: its effects will not be seen.
+    Abortable(String),
+    /// What became of the transaction is not known, or another producer of the same id has taken over. The producer must not be used
+    /// again: a late answer of the broker could hit its next transaction.
+    Uncertain(String),
+}
+
+impl fmt::Display for TransactionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TransactionError::Retriable(what)
+            | TransactionError::Abortable(what)
+            | TransactionError::Uncertain(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for TransactionError {}
+
+/// Takes a key and a value; no value means that the key is deleted.
+pub type Visit<'v> = dyn FnMut(&[u8], Option<&[u8]>) + 'v;
+
+/// A partitioned log with groups and transactions.
+pub trait Log {
+    /// Its consumers.
+    type Consumer: Consumer;
+    /// Its producers.
+    type Producer: Producer<Group = <Self::Consumer as Consumer>::Group>;
+
+    /// A consumer that joins a group, reads committed messages only and takes over nothing by itself.
+    fn consumer(&self, group: &str, topics: &[String]) -> impl Future<Output = Result<Self::Consumer, LogError>>;
+
+    /// A producer of this transactional id: earlier ones of the id are fenced, what they left open is aborted.
+    fn producer(&self, transactional_id: &str) -> impl Future<Output = Result<Self::Producer, LogError>>;
+
+    /// Aborts what a producer of this id left open, which somebody else waits for.
+    fn fence(&self, transactional_id: &str) -> impl Future<Output = Result<(), LogError>>;
+
+    /// How many partitions a topic has.
+    fn partitions(&self, topic: &str) -> impl Future<Output = Result<u32, LogError>>;
+
+    /// The oldest offset that is still there.
+    fn first_offset(&self, topic: &str, partition: u32) -> impl Future<Output = Result<Offset, LogError>>;
+
+    /// The end of a partition **with** what is not committed: whatever was committed before the call stands below it.
+    fn uncommitted_end(&self, topic: &str, partition: u32) -> impl Future<Output = Result<Offset, LogError>>;
+
+    /// Visits the committed messages (key, value) of a partition from its beginning up to an offset. Waits for transactions that are open
+    /// below it.
+    fn read_committed(
+        &self,
+        topic: &str,
+        partition: u32,
+        end: Offset,
+        visit: &mut Visit<'_>,
+    ) -> impl Future<Output = Result<(), LogError>>;
+
+    /// Waits.
+    fn pause(&self, duration: Duration) -> impl Future<Output = ()>;
+}
+
+/// A member of a group.
+pub trait Consumer {
+    /// What a transaction needs to know of the member, so that one who has been replaced cannot commit.
+    type Group;
+
+    /// Adds messages to a batch until a limit is reached or the group has news. A limit of no messages asks for news only. Never called
+    /// inside a transaction.
+    fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits) -> impl Future<Output = Result<Event, LogError>>;
+
+    /// What the group has committed for partitions, once no transaction over them is open. `None` where nothing was ever committed.
+    ///
+    /// # Errors
+    /// [`LogError::Unavailable`] while a transaction stays open for longer than a second.
+    fn committed(&mut self, partitions: &[Partition])
+    -> impl Future<Output = Result<Vec<Option<Committed>>, LogError>>;
+
+    /// The same without waiting for open transactions: only to learn who may have left one open.
+    fn owners(&mut self, partitions: &[Partition]) -> impl Future<Output = Result<Vec<String>, LogError>>;
+
+    /// Answers an assignment: reads these partitions from these offsets on.
+    fn start(&mut self, positions: &[(Partition, Offset)]) -> impl Future<Output = Result<(), LogError>>;
+
+    /// Answers a revocation.
+    fn release(&mut self, partitions: &[Partition]) -> impl Future<Output = Result<(), LogError>>;
+
+    /// Goes back, or on, to an offset of a partition; does nothing where the partition has been taken away meanwhile.
+    fn seek(&mut self, partition: Partition, offset: Offset) -> impl Future<Output = Result<(), LogError>>;
+
+    /// Reads nothing until [`Consumer::go_on`]; [`Consumer::gather`] still tells the group's news.
+    fn hold(&mut self) -> impl Future<Output = Result<(), LogError>>;
+
+    /// Ends [`Consumer::hold`].
+    fn go_on(&mut self) -> impl Future<Output = Result<(), LogError>>;
+
+    /// The member as of now.
+    fn group(&self) -> Self::Group;
+}
+
+/// A producer of one transactional id.
+pub trait Producer {
+    /// See [`Consumer::Group`].
+    type Group;
+
+    /// Begins a transaction.
+    fn begin(&mut self) -> impl Future<Output = Result<(), TransactionError>>;
+
+    /// Hands a message to the client; that it was taken does not mean that it arrived.
+    fn send(&mut self, message: Outgoing<'_>) -> impl Future<Output = Result<(), TransactionError>>;
+
+    /// Makes the positions part of the transaction, by topic name, with the owner's name beside each.
+    fn send_offsets(
+        &mut self,
+        positions: &[(Partition, Offset)],
+        owner: &str,
+        group: &Self::Group,
+    ) -> impl Future<Output = Result<(), TransactionError>>;
+
+    /// Commits: afterwards everything is there.
+    fn commit(&mut self) -> impl Future<Output = Result<(), TransactionError>>;
+
+    /// Waits until the broker has told the fate of one message: an abort before that can be fatal to the client.
+    fn first_delivery(&mut self) -> impl Future<Output = ()>;
+
+    /// Aborts: nothing will be seen.
+    fn abort(&mut self) -> impl Future<Output = Result<(), TransactionError>>;
+}

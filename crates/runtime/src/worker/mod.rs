@@ -1,0 +1,308 @@
+//! The worker: gathers a batch, has its stage execute it, and commits outputs, state and input positions in one transaction.
+//!
+//! One worker is one thread that owns a consumer, a transactional producer and the state of the partitions that the group gave it.
+//!
+//! | invariant | because |
+//! | --- | --- |
+//! | the group is never asked for news inside a transaction | a partition taken away would leave a half made batch |
+//! | the position of the input is part of the state; the group's copy must be the same | the group's copy expires, and is what fences |
+//! | after a commit whose fate is not known the producer and all state are dropped | a late answer could hit the next transaction |
+//! | a partition starts from what is committed in its changelog, read up to its uncommitted end as of after the position was read | so nothing that was committed before is missed |
+//! | nothing is kept after an abort: the stage undoes, the consumer goes back | delivered is not committed |
+//!
+//! What a message means is the [`Stage`]'s business; where it comes from is the [`log`]'s.
+
+pub mod log;
+mod restore;
+mod stage;
+mod transact;
+
+pub use stage::{FactsMissing, Output, Stage, StageError, Target};
+
+use log::{Batch, Consumer, Event, GatherLimits, Log, LogError, Offset, Partition};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use transact::Fate;
+
+/// Pause before the same call is made again, and before a new session.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// How a worker runs.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// The group it joins.
+    pub group: String,
+    /// Its transactional id: no other worker that lives has it.
+    pub transactional_id: String,
+    /// When a batch is full.
+    pub limits: GatherLimits,
+    /// For how many attempts, [`RETRY_PAUSE`] apart at least, what is unavailable is asked for again before the worker stops.
+    pub attempts: u32,
+    /// What happens where the group has forgotten a position that the state knows.
+    pub forgotten_positions: ForgottenPositions,
+}
+
+/// Groups forget positions after days without a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForgottenPositions {
+    /// Stop and say so.
+    Stop,
+    /// Go on from the position in the state, which is what was processed.
+    FromState,
+}
+
+/// What a worker has to tell while it runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report<'r> {
+    /// The state of a partition is there; so many entries of the changelog were read.
+    Restored(Partition, u64),
+    /// Partitions are no longer its own.
+    Released(&'r [Partition]),
+    /// A batch of so many messages is committed, with so many messages out.
+    Committed {
+        /// Messages of the batch.
+        received: usize,
+        /// Messages out, changelog included.
+        sent: usize,
+    },
+    /// A transaction was aborted and is made again.
+    Aborted(&'r str),
+    /// All state is dropped and restored.
+    Restarted(&'r str),
+    /// Waits for something outside, and goes on asking.
+    Waiting(&'r str),
+}
+
+/// Why a worker stopped by itself.
+#[derive(Debug)]
+pub enum WorkerError {
+    /// The stage.
+    Stage(StageError),
+    /// The group's position and the state's differ.
+    Position {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: u32,
+        /// What the group has.
+        group: Option<Offset>,
+        /// What the state has.
+        state: Option<Offset>,
+    },
+    /// Something outside, after all attempts.
+    Surroundings(LogError),
+}
+
+impl fmt::Display for WorkerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |position: &Option<Offset>| position.map_or("none".to_owned(), |position| position.to_string());
+        match self {
+            WorkerError::Stage(error) => error.fmt(f),
+            WorkerError::Position { topic, partition, group, state } => write!(
+                f,
+                "topic {topic} partition {partition}: the group's position is {}, the state's is {}",
+                shown(group),
+                shown(state)
+            ),
+            WorkerError::Surroundings(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WorkerError {}
+
+/// Why a session with the log ended.
+enum End {
+    /// Everything is dropped and begun again.
+    Again(String),
+    /// The worker stops.
+    Stop(WorkerError),
+}
+
+impl From<LogError> for End {
+    fn from(error: LogError) -> End {
+        match error {
+            LogError::Unavailable(what) => End::Again(what),
+            LogError::Refused(_) => End::Stop(WorkerError::Surroundings(error)),
+        }
+    }
+}
+
+impl From<StageError> for End {
+    fn from(error: StageError) -> End {
+        End::Stop(WorkerError::Stage(error))
+    }
+}
+
+/// A stage on a log.
+pub struct Worker<'w, L: Log, S: Stage> {
+    log: &'w L,
+    stage: S,
+    settings: WorkerSettings,
+    stop: &'w AtomicBool,
+    report: &'w dyn Fn(Report<'_>),
+    /// The next offset to process of each owned partition, as committed.
+    positions: BTreeMap<Partition, Offset>,
+    batch: Batch,
+    output: Output,
+}
+
+impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
+    /// A worker that runs until `stop` is set.
+    pub fn new(
+        log: &'w L,
+        stage: S,
+        settings: WorkerSettings,
+        stop: &'w AtomicBool,
+        report: &'w dyn Fn(Report<'_>),
+    ) -> Self {
+        Worker {
+            log,
+            stage,
+            settings,
+            stop,
+            report,
+            positions: BTreeMap::new(),
+            batch: Batch::default(),
+            output: Output::default(),
+        }
+    }
+
+    /// Runs until it is told to stop. What is gathered by then and not yet executed is left to whoever comes next.
+    ///
+    /// # Errors
+    /// See [`WorkerError`].
+    pub async fn run(&mut self) -> Result<(), WorkerError> {
+        let mut failures = 0;
+        loop {
+            let mut progress = Progress::None;
+            let end = self.session(&mut progress).await;
+            self.drop_everything();
+            match end {
+                Ok(()) => return Ok(()),
+                Err(End::Stop(error)) => return Err(error),
+                Err(End::Again(why)) => {
+                    failures = if progress == Progress::Committed { 1 } else { failures + 1 };
+                    if failures > self.settings.attempts {
+                        return Err(WorkerError::Surroundings(LogError::Unavailable(why)));
+                    }
+                    (self.report)(Report::Restarted(&why));
+                    self.log.pause(RETRY_PAUSE * failures.min(20)).await;
+                }
+            }
+        }
+    }
+
+    /// With one producer and one consumer, until either cannot be used any more.
+    async fn session(&mut self, progress: &mut Progress) -> Result<(), End> {
+        let mut producer = self.log.producer(&self.settings.transactional_id).await?;
+        let mut consumer = self.log.consumer(&self.settings.group, self.stage.inputs()).await?;
+        while !self.stop.load(Ordering::Relaxed) {
+            let event = consumer.gather(&mut self.batch, &self.settings.limits).await?;
+            let is_full = event == Event::Gathered;
+            self.follow(&mut consumer, event).await?;
+            if is_full && !self.batch.is_empty() {
+                self.get_facts(&mut consumer).await?;
+            }
+            if is_full && !self.batch.is_empty() {
+                let made = self.process(&mut producer, &mut consumer).await?;
+                *progress = (*progress).max(made);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gets the facts that the batch needs, however long that takes; meanwhile the group may take some of the batch away.
+    async fn get_facts(&mut self, consumer: &mut L::Consumer) -> Result<(), End> {
+        let Err(mut missing) = self.stage.prepare(&self.batch) else { return Ok(()) };
+        // The group must go on hearing from us, or it would give the partitions to somebody who fares no better.
+        consumer.hold().await?;
+        for attempt in 1..=self.settings.attempts {
+            (self.report)(Report::Waiting(&missing.0));
+            let news_only = GatherLimits { messages: 0, bytes: 0, wait: RETRY_PAUSE * attempt.min(20) };
+            let event = consumer.gather(&mut self.batch, &news_only).await?;
+            self.follow(consumer, event).await?;
+            if self.stop.load(Ordering::Relaxed) {
+                self.batch.clear();
+                return Ok(());
+            }
+            match self.stage.prepare(&self.batch) {
+                Ok(()) => return Ok(consumer.go_on().await?),
+                Err(still) => missing = still,
+            }
+        }
+        Err(End::Stop(WorkerError::Surroundings(LogError::Unavailable(missing.0))))
+    }
+
+    /// Does what the group's news asks for.
+    async fn follow(&mut self, consumer: &mut L::Consumer, event: Event) -> Result<(), End> {
+        match event {
+            Event::Gathered => {}
+            Event::Revoked(partitions) | Event::Lost(partitions) => {
+                self.drop_state(&partitions);
+                consumer.release(&partitions).await?;
+                (self.report)(Report::Released(&partitions));
+            }
+            Event::Assigned(partitions) => {
+                let positions = self.restore(consumer, &partitions).await?;
+                consumer.start(&positions).await?;
+                self.positions.extend(positions);
+            }
+        }
+        Ok(())
+    }
+
+    /// Executes the batch and commits, or undoes and goes back.
+    async fn process(&mut self, producer: &mut L::Producer, consumer: &mut L::Consumer) -> Result<Progress, End> {
+        self.output.clear();
+        self.stage.execute(&self.batch, &mut self.output)?;
+        let positions = self.stage.positions();
+        match self.transact(producer, consumer, &positions).await {
+            Fate::Committed => {
+                self.stage.settle();
+                let (received, sent) = (self.batch.len(), self.output.len());
+                self.batch.clear();
+                self.positions.extend(positions);
+                (self.report)(Report::Committed { received, sent });
+                Ok(Progress::Committed)
+            }
+            Fate::Aborted(why) => {
+                self.stage.undo();
+                self.batch.clear();
+                (self.report)(Report::Aborted(&why));
+                for (partition, _) in positions {
+                    if let Some(before) = self.positions.get(&partition) {
+                        consumer.seek(partition, *before).await?;
+                    }
+                }
+                Ok(Progress::None)
+            }
+            Fate::Uncertain(why) => Err(End::Again(why)),
+        }
+    }
+
+    /// Drops what belongs to partitions that are no longer ours.
+    fn drop_state(&mut self, partitions: &[Partition]) {
+        self.batch.remove(partitions);
+        for partition in partitions {
+            self.stage.drop_state(*partition);
+            self.positions.remove(partition);
+        }
+    }
+
+    fn drop_everything(&mut self) {
+        self.batch.clear();
+        for partition in std::mem::take(&mut self.positions).into_keys() {
+            self.stage.drop_state(partition);
+        }
+    }
+}
+
+/// Whether a session got anything done.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Progress {
+    None,
+    Committed,
+}

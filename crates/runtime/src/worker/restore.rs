@@ -1,0 +1,122 @@
+//! Getting the state of partitions back from their changelogs.
+
+use super::log::{Committed, Consumer, Log, LogError, Offset, Partition};
+use super::{End, ForgottenPositions, RETRY_PAUSE, Report, Stage, StageError, Worker, WorkerError};
+
+impl<L: Log, S: Stage> Worker<'_, L, S> {
+    /// Restores partitions; from where to read each.
+    pub(super) async fn restore(
+        &mut self,
+        consumer: &mut L::Consumer,
+        partitions: &[Partition],
+    ) -> Result<Vec<(Partition, Offset)>, End> {
+        let committed = self.committed(consumer, partitions).await?;
+        let mut positions = Vec::with_capacity(partitions.len());
+        for (partition, committed) in partitions.iter().copied().zip(committed) {
+            positions.push((partition, self.restore_one(partition, committed).await?));
+        }
+        Ok(positions)
+    }
+
+    /// What the group has committed. A dead worker may have left a transaction open over it: it is fenced, which ends the transaction.
+    async fn committed(
+        &self,
+        consumer: &mut L::Consumer,
+        partitions: &[Partition],
+    ) -> Result<Vec<Option<Committed>>, End> {
+        let mut attempt = 0;
+        loop {
+            match consumer.committed(partitions).await {
+                Ok(committed) => return Ok(committed),
+                Err(LogError::Unavailable(why)) if attempt < self.settings.attempts => {
+                    attempt += 1;
+                    (self.report)(Report::Waiting(&why));
+                    // Whoever left it open may not have got to write its name beside the positions; then time alone helps.
+                    if let Ok(owners) = consumer.owners(partitions).await {
+                        self.fence(owners).await;
+                    }
+                    self.log.pause(RETRY_PAUSE * attempt.min(20)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Ends transactions that others wait for. That it fails is no harm: then the broker's time-out ends them.
+    async fn fence(&self, mut owners: Vec<String>) {
+        owners.sort_unstable();
+        owners.dedup();
+        for owner in owners.iter().filter(|owner| !owner.is_empty() && **owner != self.settings.transactional_id) {
+            let _ = self.log.fence(owner).await;
+        }
+    }
+
+    async fn restore_one(&mut self, partition: Partition, committed: Option<Committed>) -> Result<Offset, End> {
+        // After the position: what was committed with it, and all before it, stands below this end.
+        let changelog = self.stage.changelog().to_owned();
+        let end = self.log.uncommitted_end(&changelog, partition.number).await?;
+        let mut attempt = 0;
+        let entries = loop {
+            match self.read_changelog(&changelog, partition, end).await? {
+                Ok(entries) => break entries,
+                Err(LogError::Unavailable(why)) if attempt < self.settings.attempts => {
+                    attempt += 1;
+                    (self.report)(Report::Waiting(&why));
+                    self.fence(committed.iter().map(|committed| committed.owner.clone()).collect()).await;
+                    self.log.pause(RETRY_PAUSE * attempt.min(20)).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let state = self.stage.restored(partition)?;
+        // From here on it is ours to drop.
+        self.positions.insert(partition, Offset::MIN);
+        let position = self.agreed(partition, committed.map(|committed| committed.position), state).await?;
+        (self.report)(Report::Restored(partition, entries));
+        Ok(position)
+    }
+
+    /// Reads the changelog into fresh state; how many entries it had.
+    async fn read_changelog(
+        &mut self,
+        changelog: &str,
+        partition: Partition,
+        end: Offset,
+    ) -> Result<Result<u64, LogError>, End> {
+        let stage = &mut self.stage;
+        stage.create(partition);
+        let (mut entries, mut failure): (u64, Option<StageError>) = (0, None);
+        let mut visit = |key: &[u8], value: Option<&[u8]>| {
+            entries += 1;
+            if failure.is_none() {
+                failure = stage.restore(partition, key, value).err();
+            }
+        };
+        let read = self.log.read_committed(changelog, partition.number, end, &mut visit).await;
+        match (failure, read) {
+            (Some(error), _) => {
+                stage.drop_state(partition);
+                Err(error.into())
+            }
+            (None, Ok(())) => Ok(Ok(entries)),
+            (None, Err(error)) => {
+                stage.drop_state(partition);
+                Ok(Err(error))
+            }
+        }
+    }
+
+    /// The position that the group and the state agree upon.
+    async fn agreed(&self, partition: Partition, group: Option<Offset>, state: Option<Offset>) -> Result<Offset, End> {
+        let topic = self.stage.inputs().get(usize::from(partition.topic)).cloned().unwrap_or_default();
+        match (group, state, self.settings.forgotten_positions) {
+            (Some(group), Some(state), _) if group == state => Ok(state),
+            (None, Some(state), ForgottenPositions::FromState) => Ok(state),
+            // Nothing was ever processed.
+            (None, None, _) => Ok(self.log.first_offset(&topic, partition.number).await?),
+            (Some(_), _, _) | (None, Some(_), ForgottenPositions::Stop) => {
+                Err(End::Stop(WorkerError::Position { topic, partition: partition.number, group, state }))
+            }
+        }
+    }
+}
