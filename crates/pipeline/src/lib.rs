@@ -3,12 +3,14 @@
 //! | step | in | out | state |
 //! | --- | --- | --- | --- |
 //! | [`intake`] | fields of a record as decoded | a validated record with its identity and payload hash, or a fault | none |
+//! | [`admit`] | fields as decoded, recent record ids | what the record is, and whether it goes on | none of its own |
 //! | [`duplicates`] | identity, payload hash, event time | new, duplicate, conflict, too late | recent record ids, the clock of ticks |
 //! | [`mod@guide`] | a new record, a snapshot | one leg per level, or a reason to wait | none |
 //! | [`rate`] | legs and commands of the owned accounts, in order | charges, deltas, notifications, suspended legs | accounts |
 //!
 //! [`totals`] proves for each batch that nothing was lost or doubled. No module here knows files, Kafka or Scylla.
 
+pub mod admit;
 pub mod duplicates;
 pub mod guide;
 pub mod intake;
@@ -16,6 +18,7 @@ pub mod rate;
 pub mod raw;
 pub mod totals;
 
+pub use admit::{Intent, Taken, Verdict};
 pub use duplicates::{Admission, Duplicates};
 pub use guide::{Guided, guide};
 pub use intake::{Fault, IntakeRules, Intaken, MAX_TEXT_BYTES, intake_command, intake_usage};

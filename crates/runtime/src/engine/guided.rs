@@ -1,10 +1,10 @@
 //! Guide: legs and commands, handed out to the owners of their payers.
 
-use super::take::{Stretch, Taken, Verdict};
+use super::take::Stretch;
 use super::{Intent, Retry, SHARDS, in_parallel};
 use directory::snapshot::Snapshot;
 use pipeline::guide::{guide_command, shard_of};
-use pipeline::{ControlTotals, Guided, Intaken, Task, Work, guide};
+use pipeline::{ControlTotals, Guided, Intaken, Taken, Task, Verdict, Work, guide};
 use rating::{Command, CommandRefusal, SuspenseReason, Timestamp};
 use smallvec::SmallVec;
 

@@ -18,7 +18,8 @@ mod recycle;
 mod take;
 mod trace;
 
-pub use recycle::{Intent, OpenSuspense, Retry};
+pub use pipeline::Intent;
+pub use recycle::{OpenSuspense, Retry};
 pub use trace::{BundleCandidate, LegTrace, RateCandidate};
 
 use crate::state::SealedIds;

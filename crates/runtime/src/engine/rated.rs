@@ -1,12 +1,12 @@
 //! Rate by owner, encode beside it, and put everything back into the order of the input.
 
 use super::guided::{GuidedStretch, Outcome};
-use super::take::{Stretch, Taken, Verdict};
+use super::take::Stretch;
 use super::{BatchInput, BatchOutput, Encoded, MAX_DETAILS, OpenSuspense, Owners, Retry, in_parallel};
 use crate::wire::{Decoded, Encoder, SuspenseRecord};
-use pipeline::{ControlMismatch, ControlTotals, Field, RateOutcome, RatedTask, RawValue, Task};
+use pipeline::{ControlMismatch, ControlTotals, Field, RateOutcome, RatedTask, RawValue, Taken, Task, Verdict};
 use rating::charge::{Notification, NotificationKind};
-use rating::{AccountId, Outputs, SuspenseReason, Timestamp};
+use rating::{Outputs, SuspenseReason};
 
 /// Tasks whose charges are written out before others are made: few enough to be still in the caches.
 const WRITTEN_TOGETHER: usize = 128;
@@ -255,7 +255,7 @@ impl Rest<'_, '_> {
         match outcome {
             Outcome::Done => {}
             Outcome::Waits(reason, level) => {
-                self.suspend(position, taken, reason, level, &detail(reason, taken), "guide");
+                self.suspend(position, taken, reason, level, &taken.explain(reason), "guide");
             }
             Outcome::Refused(refusal) => {
                 if let Taken::Command(key, command) = taken {
@@ -291,7 +291,7 @@ impl Rest<'_, '_> {
         let Some(task) = rated.tasks.get(at as usize) else { return };
         match task.outcome {
             RateOutcome::Suspended(reason) => {
-                self.suspend(position, taken, reason, Some(task.level), &detail(reason, taken), "rate");
+                self.suspend(position, taken, reason, Some(task.level), &taken.explain(reason), "rate");
             }
             RateOutcome::Charged | RateOutcome::Applied | RateOutcome::Refused(_) => {}
         }
@@ -313,10 +313,9 @@ impl Rest<'_, '_> {
             Taken::Fault(_) => id_of(&self.batch, position),
             Taken::Usage(_) | Taken::Command(..) | Taken::Tick(_) => None,
         };
-        let (key, id, event_time): (Option<u128>, Option<&str>, Option<Timestamp>) = match taken {
-            Taken::Usage(intaken) => (Some(intaken.key), Some(&intaken.record.id), Some(intaken.record.event_time)),
-            Taken::Command(key, command) => (Some(*key), Some(&command.id), Some(command.effective_time)),
-            Taken::Tick(_) | Taken::Fault(_) => (None, readable_id.as_deref(), None),
+        let (key, id, event_time) = match taken.identity() {
+            Some((key, id, at)) => (Some(key), Some(id), Some(at)),
+            None => (None, readable_id.as_deref(), None),
         };
         let record = SuspenseRecord {
             key,
@@ -361,46 +360,4 @@ fn id_of(batch: &BatchInput<'_>, position: usize) -> Option<String> {
     };
     let is_plain = id.len() <= pipeline::MAX_TEXT_BYTES && !id.chars().any(char::is_control);
     is_plain.then_some(id)
-}
-
-/// What exactly is not known, for the reasons that guide and rate find.
-fn detail(reason: SuspenseReason, taken: &Taken) -> String {
-    let Taken::Usage(intaken) = taken else { return reason.meaning().to_owned() };
-    let record = &intaken.record;
-    let identities = || {
-        let account: Option<AccountId> = record.account_id.as_deref().map(AccountId::new);
-        let named = [
-            ("imsi", record.imsi.as_deref()),
-            ("iccid", record.iccid.as_deref()),
-            ("msisdn", record.msisdn.as_deref()),
-            ("endpoint_id", record.endpoint_id.as_deref()),
-            ("account_id", account.as_ref().map(AccountId::as_str)),
-        ];
-        let given: Vec<String> =
-            named.iter().filter_map(|(name, value)| value.map(|value| format!("{name} {value}"))).collect();
-        given.join(", ")
-    };
-    match reason {
-        SuspenseReason::UnknownEndpoint => format!("{} is not known at {}", identities(), record.event_time),
-        SuspenseReason::IdentityConflict => format!("{} name different endpoints", identities()),
-        SuspenseReason::EndpointInactive => format!("{} is not active at {}", identities(), record.event_time),
-        SuspenseReason::NoRate => {
-            let network = record.network.map_or(String::new(), |network| format!(" on {network}"));
-            format!("no rate for {}{network} at {}", record.service, record.event_time)
-        }
-        SuspenseReason::Undecodable
-        | SuspenseReason::InvalidRecord
-        | SuspenseReason::FutureEvent
-        | SuspenseReason::TooLate
-        | SuspenseReason::DuplicateConflict
-        | SuspenseReason::AccountSuspended
-        | SuspenseReason::AccountClosed
-        | SuspenseReason::SponsorNotAllowed
-        | SuspenseReason::SubscriptionTypeNotAllowed
-        | SuspenseReason::TariffMissing
-        | SuspenseReason::Blocked
-        | SuspenseReason::UnitMismatch
-        | SuspenseReason::AmountOverflow
-        | SuspenseReason::DurationTooLong => reason.meaning().to_owned(),
-    }
 }

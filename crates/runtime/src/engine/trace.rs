@@ -1,9 +1,9 @@
 //! What a leg could have drawn from and been priced by, and why it was not (rule 28): for explanations, never on the way of a batch.
 
-use super::take::{Taken, take};
+use super::take::take;
 use super::{BatchInput, Engine};
 use directory::snapshot::LineageEdge;
-use pipeline::guide;
+use pipeline::{Taken, guide};
 use rating::draw::{self, Place};
 use rating::{KeyFilter, Leg, Timestamp, UsageMatch, UsageRecord};
 

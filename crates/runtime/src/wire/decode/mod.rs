@@ -12,7 +12,7 @@ pub use csv::CsvMapping;
 pub use split::{RawBatch, Splitter};
 
 use crate::state::Corrupt;
-use pipeline::{Fault, RawCommand, RawUsage};
+use pipeline::{Fault, IntakeRules, RawCommand, RawUsage, Taken};
 use rating::{SuspenseReason, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -45,6 +45,17 @@ pub enum Decoded<'a> {
     Command(RawCommand<'a>),
     /// It is at least this late.
     Tick(Timestamp),
+}
+
+impl Decoded<'_> {
+    /// Validates it.
+    pub fn take_in(&self, rules: &IntakeRules) -> Taken {
+        match self {
+            Decoded::Usage(raw) => Taken::usage(raw, rules),
+            Decoded::Command(raw) => Taken::command(raw),
+            Decoded::Tick(instant) => Taken::tick(*instant, rules),
+        }
+    }
 }
 
 /// Decodes the raw records of one input.

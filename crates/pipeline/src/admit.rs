@@ -1,0 +1,208 @@
+//! From a decoded record to whether it goes on: what it turned out to be, and its verdict (rule 26).
+
+use crate::duplicates::{Admission, Duplicates};
+use crate::intake::{Fault, IntakeRules, Intaken, intake_command, intake_usage};
+use crate::raw::{RawCommand, RawUsage};
+use rating::{AccountId, Command, SuspenseReason, Timestamp, UsageRecord};
+use siphasher::sip::SipHasher13;
+use std::hash::{Hash, Hasher};
+
+/// What a raw record turned out to be.
+#[derive(Debug)]
+pub enum Taken {
+    /// A usage record.
+    Usage(Box<Intaken>),
+    /// An account command with its identity.
+    Command(u128, Box<Command>),
+    /// A tick.
+    Tick(Timestamp),
+    /// Nothing that can be taken in.
+    Fault(Fault),
+}
+
+/// What happens next to a record.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It goes on to guide; sessions are remembered from this instant on.
+    Pass(Timestamp),
+    /// Sent before; nothing follows.
+    Duplicate,
+    /// It has done its work.
+    Tick,
+    /// It waits as a whole.
+    Waits(Fault),
+}
+
+/// How a record is to be treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// It comes from an input for the first time.
+    Fresh,
+    /// It waited as a whole, after its id had been remembered: it is not its own duplicate.
+    Admitted,
+    /// It waited before its id was remembered, or because of another payload under its id: it is admitted like a fresh one.
+    Readmit,
+    /// It was too late to tell whether it had come before, and somebody says that it was not charged: only of its copies one is.
+    Late,
+    /// One level of it waited; the others were charged.
+    Level {
+        /// The level.
+        level: u8,
+        /// Why it waited, for the case that it has no such level any more.
+        reason: SuspenseReason,
+    },
+}
+
+impl Intent {
+    /// What to do with something that waited for a reason.
+    pub fn of(reason: SuspenseReason, level: Option<u8>) -> Intent {
+        if let Some(level) = level {
+            return Intent::Level { level, reason };
+        }
+        match reason {
+            SuspenseReason::Undecodable
+            | SuspenseReason::InvalidRecord
+            | SuspenseReason::FutureEvent
+            | SuspenseReason::DuplicateConflict => Intent::Readmit,
+            SuspenseReason::TooLate => Intent::Late,
+            SuspenseReason::UnknownEndpoint
+            | SuspenseReason::IdentityConflict
+            | SuspenseReason::EndpointInactive
+            | SuspenseReason::AccountSuspended
+            | SuspenseReason::AccountClosed
+            | SuspenseReason::SponsorNotAllowed
+            | SuspenseReason::SubscriptionTypeNotAllowed
+            | SuspenseReason::TariffMissing
+            | SuspenseReason::NoRate
+            | SuspenseReason::Blocked
+            | SuspenseReason::UnitMismatch
+            | SuspenseReason::AmountOverflow
+            | SuspenseReason::DurationTooLong => Intent::Admitted,
+        }
+    }
+}
+
+impl Taken {
+    /// Takes in a usage record.
+    pub fn usage(raw: &RawUsage<'_>, rules: &IntakeRules) -> Taken {
+        match intake_usage(raw, rules) {
+            Ok(intaken) => Taken::Usage(Box::new(intaken)),
+            Err(fault) => Taken::Fault(fault),
+        }
+    }
+
+    /// Takes in an account command.
+    pub fn command(raw: &RawCommand<'_>) -> Taken {
+        match intake_command(raw) {
+            Ok((key, command)) => Taken::Command(key, Box::new(command)),
+            Err(fault) => Taken::Fault(fault),
+        }
+    }
+
+    /// Takes in a tick. The clock never goes back: a tick from the future would make everything after it too late.
+    pub fn tick(instant: Timestamp, rules: &IntakeRules) -> Taken {
+        if instant > rules.latest_event {
+            let detail = format!("tick {instant} is after {}", rules.latest_event);
+            return Taken::Fault(Fault::new(SuspenseReason::FutureEvent, detail));
+        }
+        Taken::Tick(instant)
+    }
+
+    /// Lets a record pass once, in the order in which records come. `kept` is what was moved out of `duplicates` under its id.
+    pub fn admit(&mut self, intent: Intent, duplicates: &mut Duplicates, kept: Option<u64>) -> Verdict {
+        let (key, payload, at) = match self {
+            Taken::Fault(fault) => {
+                let fault = std::mem::replace(fault, Fault::new(SuspenseReason::Undecodable, String::new()));
+                return Verdict::Waits(fault);
+            }
+            Taken::Tick(instant) => {
+                duplicates.tick(*instant);
+                return Verdict::Tick;
+            }
+            Taken::Usage(intaken) => (intaken.key, intaken.payload, intaken.record.event_time),
+            Taken::Command(key, command) => (*key, command_hash(command), command.effective_time),
+        };
+        let admission = match intent {
+            // The id is remembered already.
+            Intent::Admitted | Intent::Level { .. } => return Verdict::Pass(duplicates.horizon()),
+            Intent::Fresh | Intent::Readmit => duplicates.admit(key, payload, at, kept),
+            Intent::Late => duplicates.admit_late(key, payload, at, kept),
+        };
+        match admission {
+            Admission::New => Verdict::Pass(duplicates.horizon()),
+            Admission::Duplicate => Verdict::Duplicate,
+            Admission::Conflict => Verdict::Waits(Fault::new(
+                SuspenseReason::DuplicateConflict,
+                "the same source and id came before with another payload",
+            )),
+            Admission::TooLate => Verdict::Waits(Fault::new(
+                SuspenseReason::TooLate,
+                format!("event time {at} is before {}, from when on ids are remembered", duplicates.horizon()),
+            )),
+        }
+    }
+
+    /// Identity, id and time of a record, where it has them.
+    pub fn identity(&self) -> Option<(u128, &str, Timestamp)> {
+        match self {
+            Taken::Usage(intaken) => Some((intaken.key, &intaken.record.id, intaken.record.event_time)),
+            Taken::Command(key, command) => Some((*key, &command.id, command.effective_time)),
+            Taken::Tick(_) | Taken::Fault(_) => None,
+        }
+    }
+
+    /// What exactly is not known, for the reasons that guide and rate find.
+    pub fn explain(&self, reason: SuspenseReason) -> String {
+        match self {
+            Taken::Usage(intaken) => explain(&intaken.record, reason),
+            Taken::Command(..) | Taken::Tick(_) | Taken::Fault(_) => reason.meaning().to_owned(),
+        }
+    }
+}
+
+/// The payload of a command, as remembered beside its id.
+fn command_hash(command: &Command) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(0x7261_7465_7270_6179, 0x636f_6d6d_616e_6473);
+    command.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What exactly is not known, for the reasons that guide and rate find.
+pub fn explain(record: &UsageRecord, reason: SuspenseReason) -> String {
+    let identities = || {
+        let account: Option<AccountId> = record.account_id.as_deref().map(AccountId::new);
+        let named = [
+            ("imsi", record.imsi.as_deref()),
+            ("iccid", record.iccid.as_deref()),
+            ("msisdn", record.msisdn.as_deref()),
+            ("endpoint_id", record.endpoint_id.as_deref()),
+            ("account_id", account.as_ref().map(AccountId::as_str)),
+        ];
+        let given: Vec<String> =
+            named.iter().filter_map(|(name, value)| value.map(|value| format!("{name} {value}"))).collect();
+        given.join(", ")
+    };
+    match reason {
+        SuspenseReason::UnknownEndpoint => format!("{} is not known at {}", identities(), record.event_time),
+        SuspenseReason::IdentityConflict => format!("{} name different endpoints", identities()),
+        SuspenseReason::EndpointInactive => format!("{} is not active at {}", identities(), record.event_time),
+        SuspenseReason::NoRate => {
+            let network = record.network.map_or(String::new(), |network| format!(" on {network}"));
+            format!("no rate for {}{network} at {}", record.service, record.event_time)
+        }
+        SuspenseReason::Undecodable
+        | SuspenseReason::InvalidRecord
+        | SuspenseReason::FutureEvent
+        | SuspenseReason::TooLate
+        | SuspenseReason::DuplicateConflict
+        | SuspenseReason::AccountSuspended
+        | SuspenseReason::AccountClosed
+        | SuspenseReason::SponsorNotAllowed
+        | SuspenseReason::SubscriptionTypeNotAllowed
+        | SuspenseReason::TariffMissing
+        | SuspenseReason::Blocked
+        | SuspenseReason::UnitMismatch
+        | SuspenseReason::AmountOverflow
+        | SuspenseReason::DurationTooLong => reason.meaning().to_owned(),
+    }
+}
