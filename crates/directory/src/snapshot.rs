@@ -12,6 +12,9 @@ use rating::{
 };
 use std::sync::Arc;
 
+/// Most edges of a lineage above an endpoint: a level is a byte, and level 0 is the endpoint's own. Longer ones are refused at load (`R157`).
+pub const MAX_LEVELS: u8 = u8::MAX;
+
 /// What a snapshot is made from: validated, with references by position.
 #[derive(Debug, Default)]
 pub struct SnapshotParts {
@@ -405,8 +408,8 @@ fn lineages_of(accounts: &[AccountFacts], start: usize) -> Vec<(Timestamp, Vec<L
 fn walk_up(accounts: &[AccountFacts], start: usize, at: Timestamp) -> Vec<LineageEdge> {
     let mut edges = Vec::new();
     let mut payer = start;
-    // A validated hierarchy has no cycle; the bound on levels keeps this total all the same.
-    for level in 1..=u8::MAX {
+    // A validated hierarchy has no cycle and no more levels; the bound keeps this total all the same.
+    for level in 1..=MAX_LEVELS {
         let account = &accounts[payer];
         let Some((slice, parent)) = slice_at(account, at).and_then(|slice| Some((slice, slice.parent? as usize)))
         else {

@@ -204,3 +204,23 @@ fn a_hundred_thousand_endpoints_load() {
     assert_eq!(loaded.snapshot.endpoint_count(), 100_000);
     assert_eq!(loaded.model.accounts.len(), 1001);
 }
+
+/// A chain of resellers, and an endpoint below the lowest one's customer.
+fn chain(levels: usize) -> String {
+    let mut text = "format: rater/v1\naccounts:\n  r0: { kind: operator, currency: GBP }\n".to_owned();
+    for level in 1..levels {
+        text += &format!("  r{level}: {{ kind: reseller, parent: r{}, currency: GBP }}\n", level - 1);
+    }
+    text += &format!("  acme: {{ kind: customer, parent: r{}, currency: GBP }}\n", levels - 1);
+    text + "endpoints:\n  meter-1: { customer: acme, plan: {} }\n"
+}
+
+/// What is longer is refused: `tests/reference-errors/account-256-levels.yaml`.
+#[test]
+fn a_chain_of_255_levels_is_whole() {
+    let loaded = loaded(vec![yaml(&chain(255))]);
+    let levels = levels(&loaded, &record("meter-1", "data", "2026-01-01T00:00:00Z"));
+    assert_eq!(levels.len(), 256, "level 0 and 255 above it");
+    assert!(levels[255].starts_with("r1 "), "{}", levels[255]);
+    assert!(load(vec![yaml(&chain(256))]).is_err());
+}

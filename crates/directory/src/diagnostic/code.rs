@@ -180,6 +180,8 @@ codes! {
         "`default_customer_tariff` is for the direct customers of an account, so an account that is itself a customer cannot have one."
     "R156" ClosedIsFinal "a closed account is changed again"
         "When an account is closed, what was left of its balance is closed too. It cannot be opened again; define a new account."
+    "R157" TooManyLevels "a chain of accounts is too long"
+        "A record is charged once on every edge between its customer and the operator, and a charge holds the number of its level in one byte: there can be 255 edges, not more, at any moment. Charging only the lower ones would give away what the upper ones are owed, so the chain is refused."
 
     "R160" IdentityTwice "two endpoints have the same identity at the same time"
         "An IMSI, ICCID or MSISDN belongs to one endpoint at any moment, or a record could not be matched. It may move from one endpoint to another by dated changes of both."

@@ -1,4 +1,6 @@
-//! Checks of the hierarchy: one root, no cycles at any moment, currencies of edges.
+//! Checks of the hierarchy: one root, no cycles and no more levels than can be counted at any moment, currencies of edges.
+
+mod depth;
 
 use rating::{AccountKind, Currency, Status, Timestamp};
 
@@ -48,7 +50,12 @@ pub(crate) fn check_accounts<'m>(check: &mut Check<'m, '_>, tariffs: &Tariffs) -
         hierarchy.parents.push(states.iter().map(|(from, state)| (*from, position(state))).collect());
         hierarchy.states.push(states);
     }
+    let before = check.count();
     check_cycles(check, &hierarchy);
+    // What goes round has no length.
+    if check.count() == before {
+        depth::check_depth(check, &hierarchy);
+    }
     check_default_tariffs(check, &hierarchy, tariffs);
     hierarchy
 }
