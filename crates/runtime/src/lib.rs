@@ -8,6 +8,7 @@
 //! | [`embedded`] | files in, files out, one commit after the other |
 //! | [`scenario`] | golden tables in Markdown |
 //! | [`worker`] | a stage on a partitioned log, exactly once |
+//! | `kafka` | Kafka below the worker (feature `kafka`) |
 //! | [`session`] | the same in memory, for scenarios and quotes |
 //! | [`explain`] | why an amount is what it is |
 //! | [`summary`] | what was charged per level, payer and payee |
@@ -16,6 +17,8 @@ pub mod embedded;
 pub mod engine;
 pub mod explain;
 mod grants;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod scenario;
 pub mod session;
 pub mod state;

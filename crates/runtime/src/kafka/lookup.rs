@@ -1,0 +1,175 @@
+//! Questions outside a group: partitions, ends, and a partition read from its beginning.
+
+use super::fault::{Listening, explain, explain_code};
+use super::number;
+use super::settings::KafkaSettings;
+use crate::worker::log::{LogError, Offset, Visit};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::{ClientConfig, Message, TopicPartitionList};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long a restore waits for transactions that are open below the end it wants.
+const OPEN_TRANSACTION_LIMIT: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+impl ConsumerContext for Listening {}
+
+/// A client that reads nothing, and to which an end is the end **with** what is not committed.
+pub(super) struct Lookup {
+    client: BaseConsumer<Listening>,
+    settings: Arc<KafkaSettings>,
+}
+
+impl Lookup {
+    pub(super) fn new(settings: Arc<KafkaSettings>) -> Result<Lookup, LogError> {
+        let mut config = settings.client_config();
+        settings.add_properties(&mut config);
+        config.set("isolation.level", "read_uncommitted");
+        let client = client(&config, &settings)?;
+        Ok(Lookup { client, settings })
+    }
+
+    /// How many partitions a topic has.
+    pub(super) fn partitions(&self, topic: &str) -> Result<u32, LogError> {
+        let what = format!("topic {topic:?}");
+        let brokers = self.settings.broker_list();
+        let heard = &self.client.context().heard;
+        let seen = self.ask(&what, |limit| self.client.fetch_metadata(Some(topic), limit))?;
+        let Some(seen) = seen.topics().iter().find(|seen| seen.name() == topic) else {
+            return Err(LogError::Unavailable(format!("{what}: kafka at {brokers} does not tell its partitions")));
+        };
+        match seen.error() {
+            Some(error) => Err(explain_code(&what, error.into(), heard, &brokers)),
+            None => {
+                u32::try_from(seen.partitions().len()).map_err(|error| LogError::Refused(format!("{what}: {error}")))
+            }
+        }
+    }
+
+    /// The first offset and the end of a partition.
+    pub(super) fn ends(&self, topic: &str, partition: u32) -> Result<(Offset, Offset), LogError> {
+        let what = format!("topic {topic:?} partition {partition}");
+        let partition = number(partition)?;
+        self.ask(&what, |limit| self.client.fetch_watermarks(topic, partition, limit))
+    }
+
+    /// Asks in slices: the library hears that credentials are refused long before a call of its gives up.
+    fn ask<T>(&self, what: &str, call: impl Fn(Duration) -> Result<T, KafkaError>) -> Result<T, LogError> {
+        ask(&self.client, &self.settings, what, call)
+    }
+}
+
+fn ask<T>(
+    client: &BaseConsumer<Listening>,
+    settings: &KafkaSettings,
+    what: &str,
+    call: impl Fn(Duration) -> Result<T, KafkaError>,
+) -> Result<T, LogError> {
+    let deadline = Instant::now() + settings.timeouts.request;
+    let heard = &client.context().heard;
+    heard.forget();
+    loop {
+        let limit = deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(1));
+        let error = match call(limit) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        // What went wrong behind the call waits in the client's queue.
+        while client.poll(Duration::ZERO).is_some() {}
+        let explained = explain(what, &error, heard, &settings.broker_list());
+        match explained {
+            LogError::Unavailable(_) if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
+            LogError::Unavailable(_) | LogError::Refused(_) => return Err(explained),
+        }
+    }
+}
+
+fn client(config: &ClientConfig, settings: &KafkaSettings) -> Result<BaseConsumer<Listening>, LogError> {
+    config
+        .create_with_context(Listening::default())
+        .map_err(|error| LogError::Refused(format!("kafka at {}: {error}", settings.broker_list())))
+}
+
+/// Visits the committed messages of a partition below an offset.
+///
+/// The last offsets of a partition are often markers of transactions, which nobody is ever shown. So it is first made sure that
+/// nothing below the end is open, and then everything is read up to where the committed part ends, which is no earlier.
+pub(super) fn read_committed(
+    settings: &KafkaSettings,
+    topic: &str,
+    partition: u32,
+    end: Offset,
+    visit: &mut Visit<'_>,
+) -> Result<(), LogError> {
+    let what = format!("topic {topic:?} partition {partition}");
+    let partition = number(partition)?;
+    let mut config = settings.client_config();
+    settings.add_properties(&mut config);
+    // The library assigns partitions only to members of a group; this one is never joined.
+    config
+        .set("group.id", format!("{}-restore", settings.client_id))
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "true");
+    let client = client(&config, settings)?;
+    let first = wait_for_stable_end(&client, settings, &what, topic, partition, end)?;
+    if first >= end {
+        return Ok(());
+    }
+    let failed = |error: KafkaError| explain(&what, &error, &client.context().heard, &settings.broker_list());
+    let mut positions = TopicPartitionList::new();
+    positions.add_partition_offset(topic, partition, rdkafka::Offset::Offset(first)).map_err(failed)?;
+    client.assign(&positions).map_err(failed)?;
+    loop {
+        match client.poll(settings.timeouts.request) {
+            Some(Ok(message)) => {
+                if message.offset() < end {
+                    visit(message.key().unwrap_or_default(), message.payload());
+                }
+                if message.offset() + 1 >= end {
+                    return Ok(());
+                }
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
+            Some(Err(error)) => match failed(error) {
+                // The library goes on trying; it is silence that ends it.
+                LogError::Unavailable(_) => {}
+                refused @ LogError::Refused(_) => return Err(refused),
+            },
+            None => {
+                return Err(failed(KafkaError::MessageConsumption(
+                    rdkafka::types::RDKafkaErrorCode::OperationTimedOut,
+                )));
+            }
+        }
+    }
+}
+
+/// The first offset, once all transactions that began below an offset have ended.
+fn wait_for_stable_end(
+    client: &BaseConsumer<Listening>,
+    settings: &KafkaSettings,
+    what: &str,
+    topic: &str,
+    partition: i32,
+    end: Offset,
+) -> Result<Offset, LogError> {
+    let deadline = Instant::now() + OPEN_TRANSACTION_LIMIT;
+    loop {
+        // To this client the end of a partition is where the first open transaction begins.
+        let (first, stable) = ask(client, settings, what, |limit| client.fetch_watermarks(topic, partition, limit))?;
+        if stable >= end {
+            return Ok(first);
+        }
+        if Instant::now() >= deadline {
+            return Err(LogError::Unavailable(format!(
+                "{what}: a transaction is open at offset {stable}, below {end}"
+            )));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}

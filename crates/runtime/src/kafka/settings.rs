@@ -1,0 +1,413 @@
+//! How a Kafka cluster is reached: brokers, security, time-outs, and properties for the client library.
+//!
+//! Nothing here is trusted before [`KafkaSettings::check`] has seen it; it names all mistakes at once. Passwords and the values of extra
+//! properties are [`Secret`]: nothing prints them.
+
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a cluster is reached.
+#[derive(Clone, Debug)]
+pub struct KafkaSettings {
+    /// `host:port` of some of the brokers.
+    pub brokers: Vec<String>,
+    /// What the cluster's own logs and quotas call this program.
+    pub client_id: String,
+    /// How connections are secured.
+    pub security: Security,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// More properties of librdkafka, by its names.
+    pub properties: BTreeMap<String, Secret>,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// An answer to a question (partitions, offsets), and the start of a producer.
+    pub request: Duration,
+    /// One call that commits, aborts or sends offsets, after which the same call is made again.
+    pub commit: Duration,
+    /// After this the cluster aborts a transaction by itself; until then readers of committed messages wait for it.
+    pub transaction: Duration,
+    /// A worker that is not heard of for this long loses its partitions.
+    pub session: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            request: Duration::from_secs(10),
+            commit: Duration::from_secs(10),
+            transaction: Duration::from_secs(10),
+            session: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How connections are secured.
+#[derive(Clone, Debug)]
+pub enum Security {
+    /// `PLAINTEXT`: neither encrypted nor authenticated.
+    Plaintext,
+    /// `SSL`: encrypted.
+    Tls(Tls),
+    /// `SASL_PLAINTEXT`: authenticated, not encrypted.
+    Sasl(Sasl),
+    /// `SASL_SSL`: both.
+    SaslTls(Sasl, Tls),
+}
+
+/// How the cluster proves that it is the one that is meant.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Certificates of the authorities to trust, as PEM; the system's where none is given.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How this program proves who it is.
+#[derive(Clone, Debug)]
+pub struct Sasl {
+    /// The way.
+    pub mechanism: Mechanism,
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// How a password is shown to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// As it is.
+    Plain,
+    /// SCRAM with SHA-256.
+    ScramSha256,
+    /// SCRAM with SHA-512.
+    ScramSha512,
+}
+
+impl Mechanism {
+    /// All of them.
+    pub const ALL: [Mechanism; 3] = [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512];
+
+    /// As Kafka writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mechanism::Plain => "PLAIN",
+            Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            Mechanism::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+
+    /// The one that Kafka writes so.
+    pub fn from_name(name: &str) -> Option<Mechanism> {
+        Mechanism::ALL.into_iter().find(|mechanism| mechanism.name() == name)
+    }
+}
+
+/// A text that nothing prints.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps a text from being printed.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text, for the one who has to know.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What is wrong with settings; one line for each mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsError(pub Vec<String>);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for SettingsError {}
+
+/// Whether this program can do TLS, and with it SCRAM: both need OpenSSL, which is a choice when the program is built.
+pub const HAS_TLS: bool = cfg!(feature = "kafka-tls");
+
+/// Properties that are not to be set by hand, and why.
+const REFUSED: [(&str, &str); 29] = [
+    ("enable.auto.commit", EXACTLY_ONCE),
+    ("auto.commit.enable", EXACTLY_ONCE),
+    ("enable.auto.offset.store", EXACTLY_ONCE),
+    ("isolation.level", EXACTLY_ONCE),
+    ("enable.idempotence", EXACTLY_ONCE),
+    ("enable.gapless.guarantee", EXACTLY_ONCE),
+    ("transactional.id", EXACTLY_ONCE),
+    ("auto.offset.reset", EXACTLY_ONCE),
+    ("partition.assignment.strategy", EXACTLY_ONCE),
+    ("group.protocol", EXACTLY_ONCE),
+    ("group.remote.assignor", EXACTLY_ONCE),
+    ("enable.partition.eof", EXACTLY_ONCE),
+    ("acks", EXACTLY_ONCE),
+    ("request.required.acks", EXACTLY_ONCE),
+    ("partitioner", "the partition of a key must be the same everywhere"),
+    ("plugin.library.paths", "this program loads no code"),
+    ("bootstrap.servers", OWN_SETTING),
+    ("metadata.broker.list", OWN_SETTING),
+    ("client.id", OWN_SETTING),
+    ("group.id", OWN_SETTING),
+    ("security.protocol", OWN_SETTING),
+    ("sasl.mechanism", OWN_SETTING),
+    ("sasl.mechanisms", OWN_SETTING),
+    ("sasl.username", OWN_SETTING),
+    ("sasl.password", OWN_SETTING),
+    ("ssl.ca.location", OWN_SETTING),
+    ("transaction.timeout.ms", OWN_SETTING),
+    ("session.timeout.ms", OWN_SETTING),
+    ("enable.ssl.certificate.verification", "a cluster that is not verified may be anybody"),
+];
+const EXACTLY_ONCE: &str = "exactly-once processing depends on it";
+const OWN_SETTING: &str = "it has a setting of its own";
+
+impl KafkaSettings {
+    /// Settings for brokers without security.
+    pub fn new(brokers: impl IntoIterator<Item = String>) -> KafkaSettings {
+        KafkaSettings {
+            brokers: brokers.into_iter().collect(),
+            client_id: "rater".to_owned(),
+            security: Security::Plaintext,
+            timeouts: Timeouts::default(),
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// The brokers as people and clients write them.
+    pub fn broker_list(&self) -> String {
+        self.brokers.join(",")
+    }
+
+    /// Finds all mistakes.
+    ///
+    /// # Errors
+    /// One line for each mistake.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        let mut mistakes = Vec::new();
+        self.check_brokers(&mut mistakes);
+        self.check_security(&mut mistakes);
+        self.check_timeouts(&mut mistakes);
+        for name in self.properties.keys() {
+            if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| refused == name) {
+                mistakes.push(format!("kafka: property {name:?} cannot be set: {why}"));
+            } else if let Some(mistake) = self.unusable_property(name) {
+                mistakes.push(mistake);
+            }
+        }
+        if mistakes.is_empty() { Ok(()) } else { Err(SettingsError(mistakes)) }
+    }
+
+    fn check_brokers(&self, mistakes: &mut Vec<String>) {
+        if self.brokers.is_empty() {
+            mistakes.push("kafka: no brokers".to_owned());
+        }
+        for broker in &self.brokers {
+            let port =
+                broker.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(',')).map(|at| at.1);
+            if !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+                mistakes.push(format!("kafka: broker {broker:?} is not of the form host:port"));
+            }
+        }
+    }
+
+    fn check_security(&self, mistakes: &mut Vec<String>) {
+        let (sasl, tls) = self.security.parts();
+        if tls.is_some() && !HAS_TLS {
+            mistakes.push("kafka: this program was built without TLS: build it with the feature kafka-tls".to_owned());
+        }
+        if let Some(file) = tls.and_then(|tls| tls.ca_file.as_ref())
+            && !file.is_file()
+        {
+            mistakes.push(format!("kafka: no certificates at {}", file.display()));
+        }
+        let Some(sasl) = sasl else { return };
+        if sasl.mechanism != Mechanism::Plain && !HAS_TLS {
+            mistakes.push(format!(
+                "kafka: this program was built without {}, which needs OpenSSL: build it with the feature kafka-tls",
+                sasl.mechanism.name()
+            ));
+        }
+        if sasl.user.is_empty() || sasl.password.reveal().is_empty() {
+            mistakes.push("kafka: user and password must not be empty".to_owned());
+        }
+    }
+
+    fn check_timeouts(&self, mistakes: &mut Vec<String>) {
+        let Timeouts { request, commit, transaction, session } = self.timeouts;
+        let day = Duration::from_secs(24 * 60 * 60);
+        for (name, time, least) in [
+            ("request", request, Duration::from_secs(1)),
+            ("commit", commit, Duration::from_secs(1)),
+            ("transaction", transaction, Duration::from_secs(1)),
+            ("session", session, Duration::from_secs(1)),
+        ] {
+            if time < least || time > day {
+                mistakes.push(format!("kafka: time-out {name} is not between {} s and one day", least.as_secs()));
+            }
+        }
+    }
+
+    /// What the client library has against a property. It says values, too, which we do not.
+    fn unusable_property(&self, name: &str) -> Option<String> {
+        let value = self.properties.get(name)?;
+        let error = ClientConfig::new().set(name, value.reveal()).create_native_config().err()?;
+        let what = match error {
+            KafkaError::ClientConfig(rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..) => {
+                "there is no such property"
+            }
+            _ => "its value is not allowed, or this program was built without what it needs",
+        };
+        Some(format!("kafka: property {name:?} cannot be set: {what}"))
+    }
+
+    /// What all clients have in common.
+    pub(super) fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", self.broker_list())
+            .set("client.id", &self.client_id)
+            .set("allow.auto.create.topics", "false")
+            // Errors are told where they happen; lines of the library's own log are for its developers.
+            .set("log.connection.close", "false")
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "1000")
+            .set("socket.keepalive.enable", "true")
+            .set("socket.nagle.disable", "true");
+        let (sasl, tls) = self.security.parts();
+        config.set("security.protocol", self.security.protocol());
+        if let Some(sasl) = sasl {
+            config
+                .set("sasl.mechanism", sasl.mechanism.name())
+                .set("sasl.username", &sasl.user)
+                .set("sasl.password", sasl.password.reveal());
+        }
+        if let Some(file) = tls.and_then(|tls| tls.ca_file.as_ref()) {
+            config.set("ssl.ca.location", file.to_string_lossy());
+        }
+        config
+    }
+
+    /// Puts what the user wants over our defaults.
+    pub(super) fn add_properties(&self, config: &mut ClientConfig) {
+        for (name, value) in &self.properties {
+            config.set(name, value.reveal());
+        }
+    }
+}
+
+impl Security {
+    /// As Kafka calls it.
+    pub fn protocol(&self) -> &'static str {
+        match self {
+            Security::Plaintext => "PLAINTEXT",
+            Security::Tls(_) => "SSL",
+            Security::Sasl(_) => "SASL_PLAINTEXT",
+            Security::SaslTls(..) => "SASL_SSL",
+        }
+    }
+
+    fn parts(&self) -> (Option<&Sasl>, Option<&Tls>) {
+        match self {
+            Security::Plaintext => (None, None),
+            Security::Tls(tls) => (None, Some(tls)),
+            Security::Sasl(sasl) => (Some(sasl), None),
+            Security::SaslTls(sasl, tls) => (Some(sasl), Some(tls)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistakes(change: impl FnOnce(&mut KafkaSettings)) -> Vec<String> {
+        let mut settings = KafkaSettings::new(["127.0.0.1:9092".to_owned()]);
+        change(&mut settings);
+        settings.check().err().map(|error| error.0).unwrap_or_default()
+    }
+
+    #[test]
+    fn each_mistake_is_named_once() {
+        let none: [&str; 0] = [];
+        assert_eq!(mistakes(|_| {}), none);
+        assert_eq!(mistakes(|settings| settings.brokers.clear()), ["kafka: no brokers"]);
+        for broker in ["host", "host:", ":1", "host:0", "host:70000", "a:1,b:2"] {
+            assert_eq!(
+                mistakes(|settings| settings.brokers = vec![broker.to_owned()]),
+                [format!("kafka: broker {broker:?} is not of the form host:port")]
+            );
+        }
+        assert_eq!(
+            mistakes(|settings| {
+                for name in ["linger.ms", "isolation.level", "no.such"] {
+                    settings.properties.insert(name.to_owned(), Secret::new("1"));
+                }
+                settings.timeouts.commit = Duration::ZERO;
+            }),
+            [
+                "kafka: time-out commit is not between 1 s and one day",
+                "kafka: property \"isolation.level\" cannot be set: exactly-once processing depends on it",
+                "kafka: property \"no.such\" cannot be set: there is no such property",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_exactly_once_depends_on_is_refused() {
+        for (name, why) in REFUSED {
+            let found = mistakes(|settings| drop(settings.properties.insert(name.to_owned(), Secret::new("true"))));
+            assert_eq!(found, [format!("kafka: property {name:?} cannot be set: {why}")]);
+        }
+    }
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let sasl = Sasl { mechanism: Mechanism::Plain, user: "u".to_owned(), password: Secret::new("hush-1") };
+        let mut settings = KafkaSettings::new(["h:1".to_owned()]);
+        settings.security = Security::Sasl(sasl);
+        settings.properties.insert("queue.buffering.max.ms".to_owned(), Secret::new("hush-2"));
+        let error = settings.check().expect_err("no number");
+        let texts =
+            [format!("{settings:?} {settings:#?}"), error.to_string(), format!("{error:?} {}", Secret::new("hush-3"))];
+        for text in texts {
+            assert!(!text.contains("hush"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_build_lacks_is_said() {
+        let sasl = Sasl { mechanism: Mechanism::ScramSha512, user: "u".to_owned(), password: Secret::new("p") };
+        let found = mistakes(|settings| settings.security = Security::SaslTls(sasl, Tls::default()));
+        assert_eq!(
+            found.iter().filter(|mistake| mistake.contains("built without")).count(),
+            if HAS_TLS { 0 } else { 2 }
+        );
+    }
+}
