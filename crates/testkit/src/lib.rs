@@ -1,4 +1,5 @@
-//! An independent oracle, generators, scenario runner and fault injection: never in the binary.
+//! An independent oracle, generators, real services for tests: never in the binary.
 
 pub mod generator;
 pub mod oracle;
+pub mod services;

@@ -1,0 +1,28 @@
+//! Real services for tests, without containers: Apache Kafka from jars that Maven fetches, run by the Java of this machine.
+//!
+//! Owns: fetching once into a cache outside the source tree, folders and ports that two test processes never share, starting,
+//! stopping, killing and freezing, and that nothing outlives the test process, however that ends. Configuration is what a
+//! service needs to start quickly on this machine; what a test needs beyond it (topics) the test makes.
+//!
+//! It does not simulate: there is no broker of our own here, and a missing Java or Maven is an error and never a skipped test.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `cache` | the folder of everything, its locks, the jars |
+//! | `run` | the folder and the ports of one running service, and who cleans up after it |
+//! | `java` | one Java process: start, signals, end |
+//! | `kafka` | brokers and clusters |
+//!
+//! | variable | meaning |
+//! | --- | --- |
+//! | `RATER_SERVICES_DIR` | where jars and running services are kept; else `$XDG_CACHE_HOME/rater-services`, else `~/.cache/rater-services` |
+//! | `RATER_TEST_KAFKA` | `host:port[,host:port]` of a cluster to use in place of one of our own |
+
+mod cache;
+mod error;
+mod java;
+mod kafka;
+mod run;
+
+pub use error::ServiceError;
+pub use kafka::{Broker, Kafka};
