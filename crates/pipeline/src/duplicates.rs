@@ -36,6 +36,9 @@ pub struct Duplicates {
     forgotten_hour: Option<i64>,
     swept_hour: i64,
     added: Vec<(u64, u64)>,
+    /// Forgotten values that the added ones took the place of.
+    replaced: Vec<(u64, u64)>,
+    settled_clock: Option<Timestamp>,
 }
 
 /// The key under which an identity is remembered.
@@ -79,22 +82,38 @@ impl Duplicates {
         if let Some(kept) = kept {
             return if kept >> HOUR_BITS == packed >> HOUR_BITS { Admission::Duplicate } else { Admission::Conflict };
         }
+        // What is behind the window may still stand there until it is swept.
+        let horizon = self.horizon_hour();
+        let is_remembered = |value: u64| horizon.is_none_or(|horizon| hour_of(value) >= horizon);
         match self.seen.entry(short) {
-            hashbrown::hash_map::Entry::Occupied(known) if *known.get() >> HOUR_BITS == packed >> HOUR_BITS => {
-                Admission::Duplicate
+            hashbrown::hash_map::Entry::Occupied(mut known) => {
+                let value = *known.get();
+                if is_remembered(value) {
+                    return match value >> HOUR_BITS == packed >> HOUR_BITS {
+                        true => Admission::Duplicate,
+                        false => Admission::Conflict,
+                    };
+                }
+                self.replaced.push((short, known.insert(packed)));
             }
-            hashbrown::hash_map::Entry::Occupied(_) => Admission::Conflict,
             hashbrown::hash_map::Entry::Vacant(free) => {
                 free.insert(packed);
-                self.added.push((short, packed));
-                Admission::New
             }
         }
+        self.added.push((short, packed));
+        Admission::New
     }
 
-    /// Moves the clock; it never goes back. Identities behind the window are forgotten, once an hour of the clock.
+    /// Moves the clock; it never goes back.
     pub fn tick(&mut self, instant: Timestamp) {
         self.clock = Some(self.clock.map_or(instant, |clock| clock.max(instant)));
+    }
+
+    /// What was done since the last call is committed. Identities behind the window leave memory, once an hour of the clock.
+    pub fn settle(&mut self) {
+        self.added.clear();
+        self.replaced.clear();
+        self.settled_clock = self.clock;
         if let Some(horizon) = self.horizon_hour().filter(|horizon| *horizon > self.swept_hour) {
             self.swept_hour = horizon;
             self.seen.retain(|_, packed| hour_of(*packed) >= horizon);
@@ -122,9 +141,18 @@ impl Duplicates {
         self.forgotten_hour = Some(horizon.millis().div_euclid(HOUR_MS)).filter(|hour| *hour > 0);
     }
 
-    /// Takes what was remembered since the last call: what a commit has to write down.
-    pub fn take_added(&mut self) -> Vec<(u64, u64)> {
-        std::mem::take(&mut self.added)
+    /// What was done since [`Duplicates::settle`] was not committed: everything as it was then.
+    pub fn undo(&mut self) {
+        for (short, _) in self.added.drain(..) {
+            self.seen.remove(&short);
+        }
+        self.seen.extend(self.replaced.drain(..));
+        self.clock = self.settled_clock;
+    }
+
+    /// What was remembered since [`Duplicates::settle`]: what a commit has to write down.
+    pub fn added(&self) -> &[(u64, u64)] {
+        &self.added
     }
 
     /// Takes everything away that is remembered: (short key, value) in no particular order.

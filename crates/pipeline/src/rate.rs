@@ -1,6 +1,7 @@
 //! Rate: the owner of account state. Applies legs and commands in order; each has exactly one outcome.
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::EntryRef;
 use rating::account::{Account, Member};
 use rating::charge::Outputs;
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
@@ -86,6 +87,15 @@ pub struct RateShard {
     places: HashMap<AccountId, usize>,
     slots: Vec<Slot>,
     dirty: Vec<usize>,
+    /// Where a runtime may have to undo a batch: what stood there before its first change.
+    journal: Option<Journal>,
+}
+
+/// What changed accounts and members were before.
+#[derive(Debug, Default)]
+struct Journal {
+    accounts: Vec<(usize, Account)>,
+    members: Vec<(usize, String, Option<Member>)>,
 }
 
 #[derive(Debug)]
@@ -104,6 +114,11 @@ pub enum Change<'s> {
 }
 
 impl RateShard {
+    /// An empty shard that can [undo](RateShard::undo).
+    pub fn with_undo() -> RateShard {
+        RateShard { journal: Some(Journal::default()), ..RateShard::default() }
+    }
+
     /// Does the tasks in order. Outputs are added to `outputs`, one outcome per task to `rated`.
     pub fn execute<'a>(
         &mut self,
@@ -121,16 +136,17 @@ impl RateShard {
             }
             for (place, task) in group.drain(..) {
                 let Some(Slot { entry, .. }) = self.slots.get_mut(place) else { continue };
+                let mut touched = Touched { place, entry, journal: self.journal.as_mut() };
                 let (level, quantity, outcome) = match &task.work {
                     Work::Leg(leg) => {
-                        let outcome = match rate(leg, entry, outputs) {
+                        let outcome = match touched.rate(leg, outputs) {
                             Ok(()) => RateOutcome::Charged,
                             Err(reason) => RateOutcome::Suspended(reason),
                         };
                         (leg.edge.level, leg.usage.quantity, outcome)
                     }
                     Work::Command(guided) => {
-                        let outcome = match command(guided, entry, outputs) {
+                        let outcome = match touched.command(guided, outputs) {
                             Ok(()) => RateOutcome::Applied,
                             Err(refusal) => RateOutcome::Refused(refusal),
                         };
@@ -156,6 +172,9 @@ impl RateShard {
         if let Some(Slot { entry, .. }) = self.slots.get_mut(place).filter(|slot| !slot.entry.is_dirty) {
             entry.is_dirty = true;
             self.dirty.push(place);
+            if let Some(journal) = &mut self.journal {
+                journal.accounts.push((place, entry.account.clone()));
+            }
         }
         place
     }
@@ -177,6 +196,34 @@ impl RateShard {
             for (endpoint, member) in entry.members.iter_mut().filter(|(_, member)| member.is_dirty) {
                 member.is_dirty = false;
                 visit(Change::Member(id, endpoint, &member.value));
+            }
+        }
+    }
+
+    /// What changed up to here is committed: it will not be undone.
+    pub fn settle(&mut self) {
+        if let Some(journal) = &mut self.journal {
+            journal.accounts.clear();
+            journal.members.clear();
+        }
+    }
+
+    /// Puts back what stood there at the last [`RateShard::settle`].
+    pub fn undo(&mut self) {
+        // Changes that nobody has taken yet are none any more.
+        self.take_changes(|_| {});
+        let Some(journal) = &mut self.journal else { return };
+        // The other way round: what was changed, taken and changed again has two entries, and the first one counts.
+        for (place, endpoint, member) in journal.members.drain(..).rev() {
+            let Some(Slot { entry, .. }) = self.slots.get_mut(place) else { continue };
+            match member {
+                Some(value) => drop(entry.members.insert(endpoint, Tracked { value, is_dirty: false })),
+                None => drop(entry.members.remove(&endpoint)),
+            }
+        }
+        for (place, account) in journal.accounts.drain(..).rev() {
+            if let Some(Slot { entry, .. }) = self.slots.get_mut(place) {
+                entry.account = account;
             }
         }
     }
@@ -246,29 +293,53 @@ impl<'a> Work<'a> {
     }
 }
 
-fn rate<'a>(leg: &Leg<'a>, entry: &mut Entry, outputs: &mut Outputs<'a>) -> Result<(), SuspenseReason> {
-    if needs_member(leg, &entry.account) {
-        let member = touch_member(&mut entry.members, leg.endpoint.unwrap_or(""));
-        rate_leg(leg, &mut entry.account, Some(member), outputs)
-    } else {
-        rate_leg(leg, &mut entry.account, None, outputs)
-    }
+/// An account at work.
+struct Touched<'s> {
+    place: usize,
+    entry: &'s mut Entry,
+    journal: Option<&'s mut Journal>,
 }
 
-fn command<'a>(guided: &GuidedCommand<'a>, entry: &mut Entry, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
-    // An endpoint account's own bundles are pools of that account.
-    let endpoint = guided.command.kind.endpoint().filter(|_| guided.edge.level > 0);
-    match endpoint {
-        Some(endpoint) => {
-            let member = touch_member(&mut entry.members, endpoint);
-            apply_command(guided, &mut entry.account, Some(member), outputs)
+impl Touched<'_> {
+    fn rate<'a>(&mut self, leg: &Leg<'a>, outputs: &mut Outputs<'a>) -> Result<(), SuspenseReason> {
+        if needs_member(leg, &self.entry.account) {
+            let (account, member) = self.with_member(leg.endpoint.unwrap_or(""));
+            rate_leg(leg, account, Some(member), outputs)
+        } else {
+            rate_leg(leg, &mut self.entry.account, None, outputs)
         }
-        None => apply_command(guided, &mut entry.account, None, outputs),
     }
-}
 
-fn touch_member<'s>(members: &'s mut HashMap<String, Tracked<Member>>, endpoint: &str) -> &'s mut Member {
-    let member = members.entry_ref(endpoint).or_default();
-    member.is_dirty = true;
-    &mut member.value
+    fn command<'a>(&mut self, guided: &GuidedCommand<'a>, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
+        // An endpoint account's own bundles are pools of that account.
+        let endpoint = guided.command.kind.endpoint().filter(|_| guided.edge.level > 0);
+        match endpoint {
+            Some(endpoint) => {
+                let (account, member) = self.with_member(endpoint);
+                apply_command(guided, account, Some(member), outputs)
+            }
+            None => apply_command(guided, &mut self.entry.account, None, outputs),
+        }
+    }
+
+    /// The account with one of its members, from now on among those that changed.
+    fn with_member(&mut self, endpoint: &str) -> (&mut Account, &mut Member) {
+        let member = match self.entry.members.entry_ref(endpoint) {
+            EntryRef::Occupied(known) => {
+                let member = known.into_mut();
+                if let Some(journal) = self.journal.as_mut().filter(|_| !member.is_dirty) {
+                    journal.members.push((self.place, endpoint.to_owned(), Some(member.value.clone())));
+                }
+                member
+            }
+            EntryRef::Vacant(free) => {
+                if let Some(journal) = &mut self.journal {
+                    journal.members.push((self.place, endpoint.to_owned(), None));
+                }
+                free.insert(Tracked::default())
+            }
+        };
+        member.is_dirty = true;
+        (&mut self.entry.account, &mut member.value)
+    }
 }

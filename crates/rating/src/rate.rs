@@ -166,12 +166,18 @@ pub(crate) struct Band {
 
 /// What a version says about all its rates.
 #[derive(Clone, Debug)]
-pub(crate) struct VersionFacts {
+pub struct VersionFacts {
+    /// The tariff, an alias under its own name.
     pub tariff_id: Arc<str>,
+    /// Start of the version.
     pub version_from: Timestamp,
+    /// The one rounding.
     pub rounding: Rounding,
+    /// Zone of the bands.
     pub time_zone: TimeZone,
+    /// Cap per edge, tariff and month (detail f).
     pub cap: Option<Amount>,
+    /// Ledger and tax codes.
     pub codes: Arc<[(Box<str>, Box<str>)]>,
     /// Whether any of its rates has a connect fee.
     pub has_connect: bool,
@@ -189,8 +195,11 @@ impl RateSpec {
 }
 
 impl Rate {
-    /// Compiles a specification.
-    pub(crate) fn compile(facts: &VersionFacts, spec: &RateSpec) -> Result<Rate, RateError> {
+    /// Compiles a specification: of a version, or of a rate that was sent ([`Rate::facts`] and [`Rate::spec`]).
+    ///
+    /// # Errors
+    /// See [`RateError`].
+    pub fn compile(facts: &VersionFacts, spec: &RateSpec) -> Result<Rate, RateError> {
         check(spec)?;
         let mut common = Denominator(1);
         common.visit(spec)?;
@@ -236,6 +245,19 @@ impl Rate {
             pricing,
             spec: spec.clone(),
         })
+    }
+
+    /// What its version said about it: with the specification all that it was compiled from.
+    pub fn facts(&self) -> VersionFacts {
+        VersionFacts {
+            tariff_id: self.tariff_id.clone(),
+            version_from: self.version_from,
+            rounding: self.rounding,
+            time_zone: self.time_zone.clone(),
+            cap: self.cap,
+            codes: self.codes.clone(),
+            has_connect: self.marks_session,
+        }
     }
 
     /// The zone that matched.

@@ -32,6 +32,23 @@ impl Plmn {
         }
     }
 
+    /// The same as one number: for wires and stores.
+    pub fn packed(self) -> u32 {
+        u32::from(self.mcc) << 16 | u32::from(self.mnc) << 4 | u32::from(self.mnc_digits)
+    }
+
+    /// The inverse of [`Plmn::packed`]; `None` for a number that is no network.
+    pub fn from_packed(packed: u32) -> Option<Plmn> {
+        let (mcc, mnc, mnc_digits) = ((packed >> 16) as u16, (packed >> 4 & 0xfff) as u16, (packed & 0xf) as u8);
+        let is_network = match mnc_digits {
+            0 => mnc == 0,
+            2 => mnc < 100,
+            3 => mnc < 1000,
+            _ => false,
+        };
+        (mcc < 1000 && is_network).then_some(Plmn { mcc, mnc, mnc_digits })
+    }
+
     /// The country: this network without its MNC.
     #[must_use]
     pub fn country(self) -> Plmn {

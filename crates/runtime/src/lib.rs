@@ -21,6 +21,7 @@ mod grants;
 pub mod kafka;
 pub mod scenario;
 pub mod session;
+pub mod stages;
 pub mod state;
 pub mod summary;
 pub mod wire;

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 
-const MESSAGES: [&str; 7] =
-    ["account-command", "balance-delta", "charge", "notification", "suspense", "tick", "usage-record"];
+const MESSAGES: [&str; 8] =
+    ["account-command", "balance-delta", "charge", "command-reply", "notification", "suspense", "tick", "usage-record"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas")

@@ -54,7 +54,7 @@ struct OutputFile {
 impl Outputs {
     /// Opens the files as of a commit, cutting off what came after it.
     pub(super) fn open(folder: &Path, format: OutputFormat, committed: &[OutputProgress]) -> Result<Outputs, RunError> {
-        let files = Message::ALL.iter().enumerate().map(|(at, message)| {
+        let files = Message::KEPT.iter().enumerate().map(|(at, message)| {
             let committed = committed.get(at).cloned().unwrap_or_default();
             OutputFile::open(path_of(folder, *message, format), *message, format, committed)
         });
@@ -63,7 +63,7 @@ impl Outputs {
 
     /// Refuses a folder that holds outputs of something else; called before the first commit.
     pub(super) fn ensure_absent(folder: &Path, format: OutputFormat) -> Result<(), RunError> {
-        let mut paths = Message::ALL.iter().map(|message| path_of(folder, *message, format));
+        let mut paths = Message::KEPT.iter().map(|message| path_of(folder, *message, format));
         paths.find(|path| path.exists()).map_or(Ok(()), |path| Err(RunError::OutputExists(path)))
     }
 
@@ -116,6 +116,8 @@ impl Outputs {
                 Message::BalanceDelta => &output.deltas,
                 Message::Suspense => &output.suspense,
                 Message::Notification => &output.notifications,
+                // A reply is for who waits at the other end of a topic.
+                Message::CommandReply => continue,
             };
             file.append(format, encoded)?;
         }

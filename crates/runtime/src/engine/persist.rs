@@ -82,12 +82,12 @@ impl Engine {
 
     /// The record ids added since the last call, 16 bytes each.
     pub fn take_ids(&mut self) -> Vec<u8> {
-        let added = self.duplicates.take_added();
-        let mut bytes = Vec::with_capacity(added.len() * 16);
-        for (key, value) in added {
+        let mut bytes = Vec::with_capacity(self.duplicates.added().len() * 16);
+        for (key, value) in self.duplicates.added() {
             bytes.extend_from_slice(&key.to_le_bytes());
             bytes.extend_from_slice(&value.to_le_bytes());
         }
+        self.duplicates.settle();
         bytes
     }
 

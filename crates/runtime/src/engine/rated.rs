@@ -3,7 +3,7 @@
 use super::guided::{GuidedStretch, Outcome};
 use super::take::Stretch;
 use super::{BatchInput, BatchOutput, Encoded, MAX_DETAILS, OpenSuspense, Owners, Retry, in_parallel};
-use crate::wire::{Decoded, Encoder, SuspenseRecord};
+use crate::wire::{Decoded, Encoder, Origin, SuspenseRecord};
 use pipeline::{ControlMismatch, ControlTotals, Field, RateOutcome, RatedTask, RawValue, Taken, Task, Verdict};
 use rating::charge::{Notification, NotificationKind};
 use rating::{Outputs, SuspenseReason};
@@ -327,8 +327,7 @@ impl Rest<'_, '_> {
             event_time,
             original,
             content_type: self.batch.decoder.content_type(),
-            file: self.batch.input,
-            place,
+            origin: Origin::File { name: self.batch.input, place },
             attempt,
         };
         self.encoder.suspense(&record, &mut self.output.suspense.bytes);

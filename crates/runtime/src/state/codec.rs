@@ -257,20 +257,17 @@ impl<V: Stored> Stored for HashMap<u128, V> {
 /// A type that is another one in disguise.
 macro_rules! as_other {
     ($type:ty as $other:ty, |$value:ident| $to:expr, |$stored:ident| $from:expr, $what:literal) => {
-        impl Stored for $type {
+        impl $crate::state::Stored for $type {
             fn write(&self, out: &mut Vec<u8>) {
                 let $value = self;
                 let other: $other = $to;
                 other.write(out);
             }
 
-            fn read(input: &mut &[u8]) -> Result<$type, Corrupt> {
-                let $stored = <$other>::read(input)?;
+            fn read(input: &mut &[u8]) -> Result<$type, $crate::state::Corrupt> {
+                let $stored = <$other as $crate::state::Stored>::read(input)?;
                 let value: Option<$type> = $from;
-                match value {
-                    Some(value) => Ok(value),
-                    None => corrupt($what, input),
-                }
+                value.ok_or($crate::state::Corrupt { what: $what, left: input.len() })
             }
         }
     };
@@ -294,15 +291,15 @@ as_other!(Exact as (i128, i128), |exact| exact.parts(), |parts| Exact::new(parts
 /// An enumeration without fields, as a small number.
 macro_rules! as_number {
     ($type:ident, $what:literal, $($variant:ident = $number:literal),+) => {
-        impl Stored for $type {
+        impl $crate::state::Stored for $type {
             fn write(&self, out: &mut Vec<u8>) {
                 out.push(match self { $($type::$variant => $number,)+ });
             }
 
-            fn read(input: &mut &[u8]) -> Result<$type, Corrupt> {
-                match u8::read(input)? {
+            fn read(input: &mut &[u8]) -> Result<$type, $crate::state::Corrupt> {
+                match <u8 as $crate::state::Stored>::read(input)? {
                     $($number => Ok($type::$variant),)+
-                    _ => corrupt($what, input),
+                    _ => Err($crate::state::Corrupt { what: $what, left: input.len() }),
                 }
             }
         }
@@ -388,7 +385,7 @@ macro_rules! record {
     };
 }
 
-pub(crate) use record;
+pub(crate) use {as_number, as_other, record};
 
 record!(Account { balance, delta_sequence, exhausted, statuses, pools, member_bundles, counters, caps });
 record!(Member { bundles, sessions });

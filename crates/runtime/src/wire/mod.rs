@@ -5,5 +5,5 @@ mod encode;
 mod schema;
 
 pub use decode::{CsvMapping, Decoded, Decoder, InputError, InputFormat, RawBatch, Splitter};
-pub use encode::{Encoder, OutputFormat, SuspenseRecord, block_frame};
+pub use encode::{CommandOutcome, CommandReply, Encoder, Origin, OutputFormat, SuspenseRecord, block_frame};
 pub use schema::Message;

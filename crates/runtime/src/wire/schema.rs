@@ -13,11 +13,17 @@ pub enum Message {
     Suspense,
     /// Something that an account should know.
     Notification,
+    /// What became of a command.
+    CommandReply,
 }
 
 impl Message {
-    /// Every message, in the order in which outputs are kept.
+    /// Every message.
     pub const ALL: &'static [Message] =
+        &[Message::Charge, Message::BalanceDelta, Message::Suspense, Message::Notification, Message::CommandReply];
+
+    /// Those that a run on files keeps, in the order in which it does.
+    pub const KEPT: &'static [Message] =
         &[Message::Charge, Message::BalanceDelta, Message::Suspense, Message::Notification];
 
     /// Name of its file, without ending.
@@ -27,6 +33,7 @@ impl Message {
             Message::BalanceDelta => "balance-deltas",
             Message::Suspense => "suspense",
             Message::Notification => "notifications",
+            Message::CommandReply => "command-replies",
         }
     }
 
@@ -37,6 +44,7 @@ impl Message {
             Message::BalanceDelta => include_str!("../../../../schemas/balance-delta.avsc"),
             Message::Suspense => include_str!("../../../../schemas/suspense.avsc"),
             Message::Notification => include_str!("../../../../schemas/notification.avsc"),
+            Message::CommandReply => include_str!("../../../../schemas/command-reply.avsc"),
         }
     }
 

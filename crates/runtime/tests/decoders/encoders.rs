@@ -395,8 +395,7 @@ fn a_container_of_our_blocks_is_one_for_the_library() {
         event_time: None,
         original: b"\xff",
         content_type: "text/csv",
-        file: "f",
-        place,
+        origin: Origin::File { name: "f", place },
         attempt: 0,
     };
     let encoder = Encoder::new(OutputFormat::Avro, "");
@@ -424,6 +423,7 @@ fn fixtures_have_the_fields_of_the_messages() {
             Message::BalanceDelta => "balance-delta",
             Message::Suspense => "suspense",
             Message::Notification => "notification",
+            Message::CommandReply => "command-reply",
         };
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../schemas/fixtures/{name}.json"));
         let fixture: serde_json::Map<String, Json> =

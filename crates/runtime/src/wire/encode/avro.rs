@@ -131,8 +131,14 @@ impl Sink for Avro<'_> {
         self.raw(value);
     }
 
-    fn no_bytes(&mut self, _name: &'static str) {
-        self.out.push(ABSENT);
+    fn optional_bytes(&mut self, _name: &'static str, value: Option<&[u8]>) {
+        match value {
+            Some(value) => {
+                self.out.push(PRESENT);
+                self.raw(value);
+            }
+            None => self.out.push(ABSENT),
+        }
     }
 
     fn list<T: Item>(&mut self, _name: &'static str, items: &[T]) {

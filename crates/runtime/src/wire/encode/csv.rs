@@ -144,8 +144,12 @@ impl Sink for Row<'_> {
         }
     }
 
-    fn no_bytes(&mut self, _name: &'static str) {
-        self.separate();
+    fn optional_bytes(&mut self, _name: &'static str, value: Option<&[u8]>) {
+        // A file has no keys, and messages of topics are not rows.
+        match value {
+            Some(value) => self.made(|out| json::base64(value, out)),
+            None => self.separate(),
+        }
     }
 
     fn list<T: Item>(&mut self, _name: &'static str, items: &[T]) {

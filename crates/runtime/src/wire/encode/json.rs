@@ -169,6 +169,7 @@ impl Sink for Json<'_> {
             Err(_) => {
                 self.name(match name {
                     "original" => "original_base64",
+                    "original_key" => "original_key_base64",
                     other => other,
                 });
                 self.quoted(|out| base64(value, out));
@@ -176,7 +177,11 @@ impl Sink for Json<'_> {
         }
     }
 
-    fn no_bytes(&mut self, _name: &'static str) {}
+    fn optional_bytes(&mut self, name: &'static str, value: Option<&[u8]>) {
+        if let Some(value) = value {
+            self.bytes(name, value);
+        }
+    }
 
     fn list<T: Item>(&mut self, name: &'static str, items: &[T]) {
         self.name(name);

@@ -27,13 +27,70 @@ pub struct SuspenseRecord<'a> {
     /// The original bytes.
     pub original: &'a [u8],
     /// Their form.
-    pub content_type: &'static str,
-    /// The input.
-    pub file: &'a str,
-    /// Line, or number of the record.
-    pub place: u64,
+    pub content_type: &'a str,
+    /// Where they came from.
+    pub origin: Origin<'a>,
     /// How often it was tried before.
     pub attempt: u32,
+}
+
+/// Where a record came from.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// A file.
+    File {
+        /// Its name.
+        name: &'a str,
+        /// Line, or number of the record.
+        place: u64,
+    },
+    /// A topic.
+    Topic {
+        /// Its name.
+        name: &'a str,
+        /// The partition.
+        partition: u32,
+        /// The number of the message there.
+        offset: i64,
+        /// The key of the message.
+        key: Option<&'a [u8]>,
+    },
+}
+
+/// What became of a command, as told to who issued it.
+#[derive(Clone, Copy, Debug)]
+pub struct CommandReply<'a> {
+    /// The command.
+    pub command: &'a rating::Command,
+    /// What became of it.
+    pub outcome: CommandOutcome,
+    /// What exactly, for a person.
+    pub detail: Option<&'a str>,
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandOutcome {
+    /// It was applied.
+    Applied,
+    /// It was refused, and nothing changed.
+    Refused(rating::CommandRefusal),
+    /// The same command came before.
+    Duplicate,
+    /// It waits in suspense.
+    Suspended(SuspenseReason),
+}
+
+impl CommandOutcome {
+    /// Stable name, and the stable code of the reason.
+    fn names(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            CommandOutcome::Applied => ("applied", None),
+            CommandOutcome::Refused(refusal) => ("refused", Some(refusal.name())),
+            CommandOutcome::Duplicate => ("duplicate", None),
+            CommandOutcome::Suspended(reason) => ("suspended", Some(reason.name())),
+        }
+    }
 }
 
 fn integer(value: u64) -> i64 {
@@ -209,10 +266,19 @@ fn delta<S: Sink>(account: &str, currency: &str, delta: &Delta, kind: DeltaKind,
 pub(super) fn suspense<S: Sink>(record: &SuspenseRecord<'_>, sink: &mut S) {
     let mut id: SmallVec<[Part<'_>; 8]> = match record.key {
         Some(key) => SmallVec::from_slice(&[Part::Hex(key), Part::Text("-")]),
-        None => {
-            let place = [Part::Text(record.file), Part::Text(":"), Part::Number(record.place), Part::Text("-")];
-            SmallVec::from_slice(&place)
-        }
+        None => match record.origin {
+            Origin::File { name, place } => {
+                SmallVec::from_slice(&[Part::Text(name), Part::Text(":"), Part::Number(place), Part::Text("-")])
+            }
+            Origin::Topic { name, partition, offset, .. } => SmallVec::from_slice(&[
+                Part::Text(name),
+                Part::Text(":"),
+                Part::Number(partition.into()),
+                Part::Text(":"),
+                Part::Number(offset.cast_unsigned()),
+                Part::Text("-"),
+            ]),
+        },
     };
     id.push(record.level.map_or(Part::Text("record"), |level| Part::Number(level.into())));
     id.extend([Part::Text("-"), Part::Number(record.attempt.into())]);
@@ -224,14 +290,31 @@ pub(super) fn suspense<S: Sink>(record: &SuspenseRecord<'_>, sink: &mut S) {
     sink.optional_text("usage_id", record.usage_id);
     sink.optional_time("event_time", record.event_time);
     sink.bytes("original", record.original);
-    sink.no_bytes("original_key");
+    let (key, topic, file) = match record.origin {
+        Origin::File { name, place } => (None, None, Some((name, place))),
+        Origin::Topic { name, partition, offset, key } => (key, Some((name, partition, offset)), None),
+    };
+    sink.optional_bytes("original_key", key);
     sink.text("content_type", record.content_type);
-    sink.optional_text("topic", None);
-    sink.optional_integer("partition", None);
-    sink.optional_integer("offset", None);
-    sink.optional_text("file", Some(record.file));
-    sink.optional_integer("line", Some(integer(record.place)));
+    sink.optional_text("topic", topic.map(|(name, _, _)| name));
+    sink.optional_integer("partition", topic.map(|(_, partition, _)| partition.into()));
+    sink.optional_integer("offset", topic.map(|(_, _, offset)| offset));
+    sink.optional_text("file", file.map(|(name, _)| name));
+    sink.optional_integer("line", file.map(|(_, place)| integer(place)));
     sink.integer("attempt", record.attempt.into());
+}
+
+pub(super) fn reply<S: Sink>(reply: &CommandReply<'_>, sink: &mut S) {
+    let command = reply.command;
+    let (outcome, reason) = reply.outcome.names();
+    sink.text("command_id", &command.id);
+    sink.text("kind", command.kind.name());
+    sink.text("account_id", command.account_id.as_str());
+    sink.text("issued_by", &command.issued_by);
+    sink.text("outcome", outcome);
+    sink.optional_text("reason", reason);
+    sink.optional_text("detail", reply.detail);
+    sink.time("effective_time", command.effective_time);
 }
 
 pub(super) fn notification<S: Sink>(notification: &Notification<'_>, sink: &mut S) {

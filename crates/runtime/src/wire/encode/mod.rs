@@ -11,7 +11,7 @@ mod part;
 mod sink;
 mod text;
 
-pub use message::SuspenseRecord;
+pub use message::{CommandOutcome, CommandReply, Origin, SuspenseRecord};
 
 use super::schema::Message;
 use rating::charge::CommandDelta;
@@ -106,6 +106,15 @@ impl Encoder {
             OutputFormat::Avro => message::suspense(record, &mut avro::Avro::new(out)),
             OutputFormat::JsonLines => json::line(out, |sink| message::suspense(record, sink)),
             OutputFormat::Csv => csv::row(out, |sink| message::suspense(record, sink)),
+        }
+    }
+
+    /// Appends a reply to a command.
+    pub fn reply(&self, reply: &CommandReply<'_>, out: &mut Vec<u8>) {
+        match self.format {
+            OutputFormat::Avro => message::reply(reply, &mut avro::Avro::new(out)),
+            OutputFormat::JsonLines => json::line(out, |sink| message::reply(reply, sink)),
+            OutputFormat::Csv => csv::row(out, |sink| message::reply(reply, sink)),
         }
     }
 }

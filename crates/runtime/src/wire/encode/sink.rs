@@ -32,8 +32,8 @@ pub(super) trait Sink {
     fn pairs(&mut self, name: &'static str, value: Pairs<'_>);
     /// Bytes as they arrived.
     fn bytes(&mut self, name: &'static str, value: &[u8]);
-    /// Bytes that are always absent so far.
-    fn no_bytes(&mut self, name: &'static str);
+    /// Bytes that may be absent.
+    fn optional_bytes(&mut self, name: &'static str, value: Option<&[u8]>);
     /// A list of records.
     fn list<T: Item>(&mut self, name: &'static str, items: &[T]);
 }

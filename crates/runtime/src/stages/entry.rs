@@ -1,0 +1,449 @@
+//! Entries of packed messages: a record on its way from intake to guide, and its legs on their way from guide to rate.
+
+use super::bytes::{Reader, bytes, varint};
+use super::facts::{read_rate, read_whole, write_rate, write_template};
+use super::packed::{TABLES, Table, Unpacked};
+use crate::state::{Corrupt, Stored};
+use pipeline::{Intaken, Taken};
+use rating::bundle::BundleTemplate;
+use rating::{Command, Edge, Leg, Plmn, Rate, RateChoice, SuspenseReason, Timestamp, Unit, UsageRecord};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// Tables by what they hold.
+const ORIGINS: usize = 0;
+const EDGES: usize = 1;
+const RATES: usize = 2;
+const TEMPLATES: usize = 3;
+
+const USAGE: u8 = 0;
+const COMMAND: u8 = 1;
+const TICK: u8 = 2;
+
+/// The topic of a record and its form there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) topic: String,
+    pub(super) content_type: String,
+}
+
+/// Where a record came from, with all that suspense has to keep.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin<'a> {
+    pub(super) form: &'a Form,
+    pub(super) partition: u32,
+    pub(super) offset: i64,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) bytes: &'a [u8],
+    /// How often the record was tried before.
+    pub(super) attempt: u32,
+}
+
+impl Origin<'_> {
+    fn write(&self, tables: &mut [Table; TABLES], out: &mut Vec<u8>) {
+        let form = tables[ORIGINS].number(self.form, |out| {
+            bytes(self.form.topic.as_bytes(), out);
+            bytes(self.form.content_type.as_bytes(), out);
+        });
+        varint(form, out);
+        varint(self.partition.into(), out);
+        out.extend_from_slice(&self.offset.to_le_bytes());
+        varint(self.attempt.into(), out);
+        match self.key {
+            Some(key) => {
+                varint(key.len() as u64 + 1, out);
+                out.extend_from_slice(key);
+            }
+            None => out.push(0),
+        }
+        bytes(self.bytes, out);
+    }
+
+    fn read<'m>(reader: &mut Reader<'m>, forms: &'m [Arc<Form>]) -> Result<Origin<'m>, Corrupt> {
+        let form = reader.small::<usize>("the number of a form")?;
+        let form = forms.get(form).ok_or_else(|| reader.corrupt("a form in the table"))?;
+        let (partition, offset) = (reader.small("a partition")?, reader.millis()?);
+        let attempt = reader.small("a number of attempts")?;
+        let key_length: usize = reader.small("a length")?;
+        let key = key_length.checked_sub(1).map(|length| reader.take(length)).transpose()?;
+        Ok(Origin { form, partition, offset, key, bytes: reader.bytes()?, attempt })
+    }
+}
+
+/// Every form that was ever named, each at one place: messages name them by where they stand.
+#[derive(Debug, Default)]
+pub(super) struct Forms(Vec<Arc<Form>>);
+
+impl Forms {
+    /// The form of a topic and type.
+    pub(super) fn get(&mut self, topic: &str, content_type: &str) -> Arc<Form> {
+        let known = self.0.iter().find(|form| form.topic == topic && form.content_type == content_type);
+        if let Some(form) = known {
+            return form.clone();
+        }
+        let form = Arc::new(Form { topic: topic.to_owned(), content_type: content_type.to_owned() });
+        self.0.push(form.clone());
+        form
+    }
+
+    /// The forms that a message names.
+    pub(super) fn of(&mut self, message: &Unpacked<'_>) -> Result<Vec<Arc<Form>>, Corrupt> {
+        let read = |reader: &Reader<'_>| {
+            let mut reader = *reader;
+            Ok(self.get(reader.text()?, reader.text()?))
+        };
+        message.tables[ORIGINS].iter().map(read).collect()
+    }
+}
+
+/// Writes a record for guide; a fault never gets there.
+pub(super) fn write_taken(origin: &Origin<'_>, taken: &Taken, tables: &mut [Table; TABLES], out: &mut Vec<u8>) {
+    match taken {
+        Taken::Usage(intaken) => {
+            out.push(USAGE);
+            origin.write(tables, out);
+            out.extend_from_slice(&intaken.key.to_le_bytes());
+            out.extend_from_slice(&intaken.payload.to_le_bytes());
+            write_record(&intaken.record, out);
+        }
+        Taken::Command(key, command) => {
+            out.push(COMMAND);
+            origin.write(tables, out);
+            out.extend_from_slice(&key.to_le_bytes());
+            command.write(out);
+        }
+        Taken::Tick(instant) => write_tick(*instant, out),
+        Taken::Fault(_) => {}
+    }
+}
+
+/// Writes a tick, to guide or to rate.
+pub(super) fn write_tick(instant: Timestamp, out: &mut Vec<u8>) {
+    out.push(TICK);
+    out.extend_from_slice(&instant.millis().to_le_bytes());
+}
+
+/// Reads what intake wrote; a tick has no origin.
+pub(super) fn read_taken<'m>(
+    entry: Reader<'m>,
+    forms: &'m [Arc<Form>],
+) -> Result<(Option<Origin<'m>>, Taken), Corrupt> {
+    let mut reader = entry;
+    match reader.byte()? {
+        USAGE => {
+            let origin = Origin::read(&mut reader, forms)?;
+            let (key, payload) = (u128::from_le_bytes(reader.array()?), u64::from_le_bytes(reader.array()?));
+            let record = read_record(&mut reader)?;
+            Ok((Some(origin), Taken::Usage(Box::new(Intaken { key, payload, record }))))
+        }
+        COMMAND => {
+            let origin = Origin::read(&mut reader, forms)?;
+            let key = u128::from_le_bytes(reader.array()?);
+            Ok((Some(origin), Taken::Command(key, Box::new(read_whole(reader)?))))
+        }
+        TICK => Ok((None, Taken::Tick(Timestamp::from_millis(reader.millis()?)))),
+        _ => Err(reader.corrupt("a record, a command or a tick")),
+    }
+}
+
+/// Writes the legs of a record that one owner rates.
+pub(super) fn write_legs(origin: &Origin<'_>, legs: &[Leg<'_>], tables: &mut [Table; TABLES], out: &mut Vec<u8>) {
+    let Some(first) = legs.first() else { return };
+    out.push(USAGE);
+    origin.write(tables, out);
+    out.extend_from_slice(&first.usage_key.to_le_bytes());
+    write_record(first.usage, out);
+    match first.endpoint {
+        Some(endpoint) => {
+            out.push(1);
+            bytes(endpoint.as_bytes(), out);
+        }
+        None => out.push(0),
+    }
+    out.extend_from_slice(&first.remembered_from.millis().to_le_bytes());
+    varint(legs.len() as u64, out);
+    for leg in legs {
+        varint(tables[EDGES].number(leg.edge, |out| leg.edge.write(out)), out);
+        match leg.rate {
+            RateChoice::NoTariff => out.push(0),
+            RateChoice::Missing(reason) => {
+                out.push(1);
+                bytes(reason.name().as_bytes(), out);
+            }
+            RateChoice::Rate(rate) => varint(tables[RATES].number(rate, |out| write_rate(rate, out)) + 2, out),
+        }
+    }
+}
+
+/// Writes a command with its facts.
+pub(super) fn write_command(
+    origin: &Origin<'_>,
+    guided: &rating::command::GuidedCommand<'_>,
+    tables: &mut [Table; TABLES],
+    out: &mut Vec<u8>,
+) {
+    out.push(COMMAND);
+    origin.write(tables, out);
+    out.extend_from_slice(&guided.key.to_le_bytes());
+    varint(tables[EDGES].number(guided.edge, |out| guided.edge.write(out)), out);
+    match guided.template {
+        Some(template) => varint(tables[TEMPLATES].number(&**template, |out| write_template(template, out)) + 1, out),
+        None => out.push(0),
+    }
+    guided.command.write(out);
+}
+
+/// The facts of a message.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) forms: Vec<Arc<Form>>,
+    pub(super) edges: Vec<Edge>,
+    pub(super) rates: Vec<Arc<Rate>>,
+    pub(super) templates: Vec<Arc<BundleTemplate>>,
+}
+
+impl Facts {
+    /// Reads the tables of a message; forms and rates that were seen before are taken from what is known.
+    pub(super) fn read(message: &Unpacked<'_>, forms: &mut Forms, known: &mut KnownRates) -> Result<Facts, Corrupt> {
+        Ok(Facts {
+            forms: forms.of(message)?,
+            edges: message.tables[EDGES].iter().map(|reader| read_whole(*reader)).collect::<Result<_, _>>()?,
+            rates: message.tables[RATES].iter().map(|reader| known.rate(reader.0)).collect::<Result<_, _>>()?,
+            templates: message.tables[TEMPLATES]
+                .iter()
+                .map(|reader| read_whole(*reader).map(Arc::new))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Rates compiled before, by their bytes.
+#[derive(Debug, Default)]
+pub(super) struct KnownRates(hashbrown::HashMap<Box<[u8]>, Arc<Rate>>);
+
+/// At this many rates all are forgotten and compiled again.
+const MAX_KNOWN_RATES: usize = 100_000;
+
+impl KnownRates {
+    fn rate(&mut self, bytes: &[u8]) -> Result<Arc<Rate>, Corrupt> {
+        if let Some(rate) = self.0.get(bytes) {
+            return Ok(rate.clone());
+        }
+        let rate = Arc::new(read_rate(bytes)?);
+        if self.0.len() >= MAX_KNOWN_RATES {
+            self.0.clear();
+        }
+        self.0.insert(bytes.into(), rate.clone());
+        Ok(rate)
+    }
+}
+
+/// An entry for rate.
+#[derive(Debug)]
+pub(super) enum Guided<'m> {
+    /// Legs of a record.
+    Usage(Box<GuidedUsage<'m>>),
+    /// A command.
+    Command {
+        /// Identity.
+        key: u128,
+        command: Box<Command>,
+        edge: usize,
+        template: Option<usize>,
+    },
+    /// A tick.
+    Tick(Timestamp),
+}
+
+/// Legs of one record.
+#[derive(Debug)]
+pub(super) struct GuidedUsage<'m> {
+    pub(super) origin: Origin<'m>,
+    pub(super) key: u128,
+    pub(super) record: UsageRecord,
+    pub(super) endpoint: Option<&'m str>,
+    pub(super) remembered_from: Timestamp,
+    pub(super) legs: SmallVec<[(usize, Choice); 4]>,
+}
+
+/// What guide found on an edge: see [`RateChoice`].
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Choice {
+    NoTariff,
+    Missing(SuspenseReason),
+    Rate(usize),
+}
+
+impl Facts {
+    /// Reads an entry; every number in it stands in the tables.
+    pub(super) fn read_entry<'m>(&'m self, entry: Reader<'m>) -> Result<Guided<'m>, Corrupt> {
+        let mut reader = entry;
+        match reader.byte()? {
+            USAGE => {
+                let origin = Origin::read(&mut reader, &self.forms)?;
+                let key = u128::from_le_bytes(reader.array()?);
+                let record = read_record(&mut reader)?;
+                let endpoint = if reader.byte()? == 0 { None } else { Some(reader.text()?) };
+                let remembered_from = Timestamp::from_millis(reader.millis()?);
+                let count = reader.varint()?;
+                let mut legs = SmallVec::new();
+                for _ in 0..count {
+                    let edge = in_table(&mut reader, self.edges.len())?;
+                    let choice = match reader.varint()? {
+                        0 => Choice::NoTariff,
+                        1 => Choice::Missing(read_reason(&mut reader)?),
+                        number => Choice::Rate(in_range(&reader, number - 2, self.rates.len())?),
+                    };
+                    legs.push((edge, choice));
+                }
+                Ok(Guided::Usage(Box::new(GuidedUsage { origin, key, record, endpoint, remembered_from, legs })))
+            }
+            COMMAND => {
+                Origin::read(&mut reader, &self.forms)?;
+                let key = u128::from_le_bytes(reader.array()?);
+                let edge = in_table(&mut reader, self.edges.len())?;
+                let template = match reader.varint()? {
+                    0 => None,
+                    number => Some(in_range(&reader, number - 1, self.templates.len())?),
+                };
+                Ok(Guided::Command { key, command: Box::new(read_whole(reader)?), edge, template })
+            }
+            TICK => Ok(Guided::Tick(Timestamp::from_millis(reader.millis()?))),
+            _ => Err(reader.corrupt("legs, a command or a tick")),
+        }
+    }
+}
+
+fn in_table(reader: &mut Reader<'_>, length: usize) -> Result<usize, Corrupt> {
+    let number = reader.varint()?;
+    in_range(reader, number, length)
+}
+
+fn in_range(reader: &Reader<'_>, number: u64, length: usize) -> Result<usize, Corrupt> {
+    let number = usize::try_from(number).ok().filter(|number| *number < length);
+    number.ok_or_else(|| reader.corrupt("a number in the table"))
+}
+
+fn read_reason(reader: &mut Reader<'_>) -> Result<SuspenseReason, Corrupt> {
+    let name = reader.text()?;
+    let reason = SuspenseReason::ALL.iter().copied().find(|reason| reason.name() == name);
+    reason.ok_or_else(|| reader.corrupt("a suspense reason"))
+}
+
+/// The optional texts of a record, in the order of their bits.
+fn texts(record: &UsageRecord) -> [&Option<Box<str>>; 12] {
+    // Destructured without `..`, so that a new field does not compile until it is sent.
+    let UsageRecord {
+        id: _,
+        source: _,
+        service: _,
+        quantity: _,
+        unit: _,
+        event_time: _,
+        imsi,
+        iccid,
+        msisdn,
+        endpoint_id,
+        account_id,
+        network: _,
+        destination,
+        direction,
+        apn,
+        rat,
+        session_id,
+        rating_group: _,
+        sponsor,
+        subscription_type,
+    } = record;
+    [
+        imsi,
+        iccid,
+        msisdn,
+        endpoint_id,
+        account_id,
+        destination,
+        direction,
+        apn,
+        rat,
+        session_id,
+        sponsor,
+        subscription_type,
+    ]
+}
+
+const HAS_NETWORK: u64 = 1 << 12;
+const HAS_RATING_GROUP: u64 = 1 << 13;
+
+fn write_record(record: &UsageRecord, out: &mut Vec<u8>) {
+    let texts = texts(record);
+    let mut present = 0;
+    for (bit, text) in texts.iter().enumerate() {
+        present |= u64::from(text.is_some()) << bit;
+    }
+    present |= if record.network.is_some() { HAS_NETWORK } else { 0 };
+    present |= if record.rating_group.is_some() { HAS_RATING_GROUP } else { 0 };
+    varint(present, out);
+    out.push(match record.unit {
+        Unit::Octets => 0,
+        Unit::Seconds => 1,
+        Unit::Messages => 2,
+        Unit::Units => 3,
+    });
+    varint(record.quantity, out);
+    out.extend_from_slice(&record.event_time.millis().to_le_bytes());
+    for text in [&record.id, &record.source, &record.service].into_iter().chain(texts.into_iter().flatten()) {
+        bytes(text.as_bytes(), out);
+    }
+    if let Some(network) = record.network {
+        varint(network.packed().into(), out);
+    }
+    if let Some(group) = record.rating_group {
+        out.extend_from_slice(&group.to_le_bytes());
+    }
+}
+
+fn read_record(reader: &mut Reader<'_>) -> Result<UsageRecord, Corrupt> {
+    let present = reader.varint()?;
+    let unit = match reader.byte()? {
+        0 => Unit::Octets,
+        1 => Unit::Seconds,
+        2 => Unit::Messages,
+        3 => Unit::Units,
+        _ => return Err(reader.corrupt("a unit")),
+    };
+    let quantity = reader.varint()?;
+    let event_time = Timestamp::from_millis(reader.millis()?);
+    let mut text = || reader.text().map(Box::<str>::from);
+    let (id, source, service) = (text()?, text()?, text()?);
+    let mut optional = |bit: u32| if present >> bit & 1 == 1 { text().map(Some) } else { Ok(None) };
+    let mut record = UsageRecord {
+        id,
+        source,
+        service,
+        quantity,
+        unit,
+        event_time,
+        imsi: optional(0)?,
+        iccid: optional(1)?,
+        msisdn: optional(2)?,
+        endpoint_id: optional(3)?,
+        account_id: optional(4)?,
+        network: None,
+        destination: optional(5)?,
+        direction: optional(6)?,
+        apn: optional(7)?,
+        rat: optional(8)?,
+        session_id: optional(9)?,
+        rating_group: None,
+        sponsor: optional(10)?,
+        subscription_type: optional(11)?,
+    };
+    if present & HAS_NETWORK != 0 {
+        let network = Plmn::from_packed(reader.small("a network")?);
+        record.network = Some(network.ok_or_else(|| reader.corrupt("a network"))?);
+    }
+    if present & HAS_RATING_GROUP != 0 {
+        record.rating_group = Some(reader.millis()?);
+    }
+    Ok(record)
+}

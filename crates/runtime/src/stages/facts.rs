@@ -1,0 +1,189 @@
+//! What a leg or command needs besides the record, as bytes: edges, rates, bundle templates, commands. Once per message, in its dictionary.
+
+use super::bytes::Reader;
+use crate::state::{Corrupt, Stored, as_number, as_other, record};
+use rating::bundle::BundleTemplate;
+use rating::command::{BundleRef, Command, CommandKind};
+use rating::money::{Rounding, RoundingMode, UnitPrice};
+use rating::rate::{BandSpec, PricingSpec, Rate, RateSpec, Scope, TierSpec, VersionFacts};
+use rating::{AccountKind, Edge, Mode, TimeZone};
+use rust_decimal::Decimal;
+use std::sync::Arc;
+
+as_number!(AccountKind, "a kind of account", Operator = 0, Reseller = 1, Customer = 2, Endpoint = 3);
+as_number!(Mode, "a mode of payment", Prepaid = 0, Postpaid = 1);
+as_number!(Scope, "a scope", Record = 0, Session = 1, Month = 2);
+as_number!(RoundingMode, "a mode of rounding", HalfUp = 0, HalfEven = 1, Up = 2, Down = 3);
+as_other!(TimeZone as Box<str>, |zone| zone.name().into(), |name| TimeZone::named(&name), "a zone of time");
+as_other!(
+    Rounding as (u32, RoundingMode),
+    |rounding| (rounding.scale(), rounding.mode()),
+    |parts| Rounding::new(parts.0, parts.1),
+    "a rounding"
+);
+as_other!(
+    UnitPrice as (Decimal, u64),
+    |price| (price.price(), price.per_units()),
+    |parts| UnitPrice::new(parts.0, parts.1),
+    "a price"
+);
+
+impl Stored for Decimal {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.mantissa().write(out);
+        self.scale().write(out);
+    }
+
+    fn read(input: &mut &[u8]) -> Result<Decimal, Corrupt> {
+        let (mantissa, scale) = (i128::read(input)?, u32::read(input)?);
+        Decimal::try_from_i128_with_scale(mantissa, scale).map_err(|_| Corrupt { what: "a decimal", left: input.len() })
+    }
+}
+
+impl<T: Stored> Stored for Arc<[T]> {
+    fn write(&self, out: &mut Vec<u8>) {
+        (self.len() as u64).write(out);
+        for item in &**self {
+            item.write(out);
+        }
+    }
+
+    fn read(input: &mut &[u8]) -> Result<Arc<[T]>, Corrupt> {
+        Vec::read(input).map(Into::into)
+    }
+}
+
+record!(Edge {
+    payer,
+    payer_kind,
+    payee,
+    level,
+    currency,
+    mode,
+    status,
+    time_zone,
+    sponsors,
+    subscription_types,
+    properties,
+});
+record!(TierSpec { up_to, price, flat });
+record!(BandSpec { week, connect, price });
+record!(RateSpec { applies, unit, pricing, increment, minimum, scope, free, connect });
+record!(VersionFacts { tariff_id, version_from, rounding, time_zone, cap, codes, has_connect });
+record!(BundleRef { name, endpoint });
+record!(Command { id, kind, account_id, issued_by, effective_time, currency, note });
+
+impl Stored for PricingSpec {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            PricingSpec::Unit(price) => {
+                out.push(0);
+                price.write(out);
+            }
+            PricingSpec::Tiers(tiers) => {
+                out.push(1);
+                tiers.write(out);
+            }
+            PricingSpec::Package { size, price } => {
+                out.push(2);
+                size.write(out);
+                price.write(out);
+            }
+            PricingSpec::Bands(bands) => {
+                out.push(3);
+                bands.write(out);
+            }
+            PricingSpec::Blocked => out.push(4),
+        }
+    }
+
+    fn read(input: &mut &[u8]) -> Result<PricingSpec, Corrupt> {
+        Ok(match u8::read(input)? {
+            0 => PricingSpec::Unit(Stored::read(input)?),
+            1 => PricingSpec::Tiers(Stored::read(input)?),
+            2 => PricingSpec::Package { size: Stored::read(input)?, price: Stored::read(input)? },
+            3 => PricingSpec::Bands(Stored::read(input)?),
+            4 => PricingSpec::Blocked,
+            _ => return Err(Corrupt { what: "a way of pricing", left: input.len() }),
+        })
+    }
+}
+
+impl Stored for CommandKind {
+    fn write(&self, out: &mut Vec<u8>) {
+        let mut kind = |number: u8| out.push(number);
+        match self {
+            CommandKind::TopUp(amount) => {
+                kind(0);
+                amount.write(out);
+            }
+            CommandKind::Debit(amount) => {
+                kind(1);
+                amount.write(out);
+            }
+            CommandKind::Credit(amount) => {
+                kind(2);
+                amount.write(out);
+            }
+            CommandKind::BuyBundle { bundle, endpoint } => {
+                kind(3);
+                bundle.write(out);
+                endpoint.write(out);
+            }
+            CommandKind::CancelBundle(of) => {
+                kind(4);
+                of.write(out);
+            }
+            CommandKind::SuspendBundle(of) => {
+                kind(5);
+                of.write(out);
+            }
+            CommandKind::ActivateBundle(of) => {
+                kind(6);
+                of.write(out);
+            }
+            CommandKind::SuspendAccount => kind(7),
+            CommandKind::ActivateAccount => kind(8),
+        }
+    }
+
+    fn read(input: &mut &[u8]) -> Result<CommandKind, Corrupt> {
+        Ok(match u8::read(input)? {
+            0 => CommandKind::TopUp(Stored::read(input)?),
+            1 => CommandKind::Debit(Stored::read(input)?),
+            2 => CommandKind::Credit(Stored::read(input)?),
+            3 => CommandKind::BuyBundle { bundle: Stored::read(input)?, endpoint: Stored::read(input)? },
+            4 => CommandKind::CancelBundle(Stored::read(input)?),
+            5 => CommandKind::SuspendBundle(Stored::read(input)?),
+            6 => CommandKind::ActivateBundle(Stored::read(input)?),
+            7 => CommandKind::SuspendAccount,
+            8 => CommandKind::ActivateAccount,
+            _ => return Err(Corrupt { what: "a kind of command", left: input.len() }),
+        })
+    }
+}
+
+/// A compiled rate as bytes: what it was compiled from.
+pub(super) fn write_rate(rate: &Rate, out: &mut Vec<u8>) {
+    rate.facts().write(out);
+    rate.spec.write(out);
+}
+
+/// The rate, compiled again.
+pub(super) fn read_rate(bytes: &[u8]) -> Result<Rate, Corrupt> {
+    let input = &mut &*bytes;
+    let (facts, spec) = (VersionFacts::read(input)?, RateSpec::read(input)?);
+    Rate::compile(&facts, &spec).map_err(|_| Corrupt { what: "a rate that can be compiled", left: input.len() })
+}
+
+/// A value that fills all of the bytes.
+pub(super) fn read_whole<T: Stored>(reader: Reader<'_>) -> Result<T, Corrupt> {
+    let input = &mut &*reader.0;
+    let value = T::read(input)?;
+    if input.is_empty() { Ok(value) } else { Err(Corrupt { what: "the end", left: input.len() }) }
+}
+
+/// Templates are stored in account state too, in the same form.
+pub(super) fn write_template(template: &BundleTemplate, out: &mut Vec<u8>) {
+    template.write(out);
+}

@@ -1,0 +1,461 @@
+//! Guide: lets each record pass once, finds its lineage and rates, and hands legs and commands to the owners of their payers.
+
+use super::entry::{Forms, Origin, read_taken, write_command, write_legs, write_tick};
+use super::outbound::{Frames, Outbound, Waiting};
+use super::packed::{Packer, Source, Unpacked};
+use super::progress::{About, Progress, Units, corrupt, read_format, read_key, write_format, write_key};
+use super::{SHARDS, check_targets, send_packed, topic_of};
+use crate::state::Stored;
+use crate::wire::{CommandOutcome, CommandReply, Decoder, Encoder, OutputFormat};
+use crate::worker::log::{Batch, Offset, Partition};
+use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
+use directory::snapshot::Snapshot;
+use pipeline::duplicates::hour_of;
+use pipeline::guide::{guide_command, shard_of};
+use pipeline::{ControlTotals, Duplicates, Fault, IntakeRules, Intaken, Intent, Taken, Verdict, guide};
+use rating::charge::{Notification, NotificationKind};
+use rating::{Command, Leg, SuspenseReason, Timestamp};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Outputs, by their place in the list.
+const CHANGELOG: u16 = 0;
+const GUIDED: u16 = 1;
+const SUSPENSE: u16 = 2;
+const NOTIFICATIONS: u16 = 3;
+const REPLIES: u16 = 4;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// What guide reads.
+#[derive(Clone, Debug)]
+pub enum GuideInput {
+    /// What intake writes.
+    Intaken {
+        /// The topic.
+        topic: String,
+        /// How many partitions intake reads, over all its topics: the clock waits for each of them.
+        senders: usize,
+    },
+    /// Usage, commands and ticks as others write them, all copies of a record to the same partition.
+    Usage(Vec<String>),
+}
+
+/// How guide is set up.
+#[derive(Clone, Debug)]
+pub struct GuideSettings {
+    /// What it reads.
+    pub input: GuideInput,
+    /// The changelog.
+    pub changelog: String,
+    /// Where legs and commands go on to rate.
+    pub guided: String,
+    /// How many partitions that has: a power of two.
+    pub guided_partitions: u32,
+    /// Where records wait.
+    pub suspense: String,
+    /// Where refusals are told.
+    pub notifications: String,
+    /// Where commands are answered.
+    pub replies: String,
+    /// What stands before each datum.
+    pub frames: Frames,
+    /// For how many hours behind the clock of ticks ids are remembered; `None` is for ever.
+    pub duplicate_window_h: Option<u32>,
+    /// Where it does the work of intake: how far ahead of `now` an event may be, in milliseconds.
+    pub future_ms: i64,
+    /// The time of day.
+    pub now: fn() -> Timestamp,
+}
+
+/// What is kept per partition, besides progress.
+#[derive(Debug)]
+struct Kept {
+    duplicates: Duplicates,
+    packers: Vec<Packer>,
+    /// Changelog entries that hold ids, by hour: those behind the window are deleted.
+    id_keys: BTreeMap<i64, Vec<Offset>>,
+    /// What the batch adds to them.
+    new_keys: Vec<(i64, Offset)>,
+}
+
+/// The stage.
+#[derive(Debug)]
+pub struct GuideStage {
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    units: Units<Kept>,
+    forms: Forms,
+    decoder: Decoder,
+    rules: IntakeRules,
+    senders: usize,
+    steps: Steps,
+}
+
+/// What the steps of a batch need, and do not change.
+#[derive(Debug)]
+struct Steps {
+    settings: GuideSettings,
+    outbound: Outbound,
+    snapshot: Arc<Snapshot>,
+}
+
+/// A batch at work.
+struct Work<'w> {
+    output: &'w mut Output,
+    totals: ControlTotals,
+}
+
+impl GuideStage {
+    /// The stage without state.
+    pub fn new(settings: GuideSettings, snapshot: Arc<Snapshot>) -> GuideStage {
+        let outputs =
+            [&settings.changelog, &settings.guided, &settings.suspense, &settings.notifications, &settings.replies];
+        let (inputs, senders) = match &settings.input {
+            GuideInput::Intaken { topic, senders } => (vec![topic.clone()], *senders),
+            GuideInput::Usage(topics) => (topics.clone(), 0),
+        };
+        let outbound = Outbound { encoder: Encoder::new(OutputFormat::Avro, ""), frames: settings.frames.clone() };
+        GuideStage {
+            inputs,
+            outputs: outputs.into_iter().cloned().collect(),
+            units: Units::default(),
+            forms: Forms::default(),
+            decoder: Decoder::json_lines(),
+            rules: IntakeRules { latest_event: Timestamp::FAR_FUTURE, default_source: "".into() },
+            senders,
+            steps: Steps { settings, outbound, snapshot },
+        }
+    }
+
+    fn execute_intaken(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
+        for message in batch.messages() {
+            let unit = self.units.touch(message.partition, message.offset)?;
+            let packed = Unpacked::read(message.value)?;
+            unit.progress.receive(&packed.source, packed.sequence)?;
+            let forms = self.forms.of(&packed)?;
+            for entry in &packed.entries {
+                match read_taken(*entry, &forms)? {
+                    (Some(origin), taken) => self.steps.arrival(&origin, taken, &mut unit.kept, work),
+                    (None, Taken::Tick(instant)) => {
+                        work.totals.received += 1;
+                        work.totals.ticks += 1;
+                        if let Some(clock) = unit.progress.tick(&packed.source, instant, self.senders) {
+                            unit.kept.tick(clock);
+                        }
+                    }
+                    (None, Taken::Usage(_) | Taken::Command(..) | Taken::Fault(_)) => {
+                        return Err(corrupt("a packed message", "a record without its origin"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn execute_usage(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
+        for message in batch.messages() {
+            let unit = self.units.touch(message.partition, message.offset)?;
+            let decoded = self.decoder.decode(message.value);
+            let taken = decoded.map_or_else(Taken::Fault, |decoded| decoded.take_in(&self.rules));
+            if let Taken::Tick(instant) = taken {
+                work.totals.received += 1;
+                work.totals.ticks += 1;
+                if let Some(clock) = unit.progress.advance(instant) {
+                    unit.kept.tick(clock);
+                }
+                continue;
+            }
+            let form = self.forms.get(topic_of(&self.inputs, message.partition), self.decoder.content_type());
+            let origin = Origin {
+                form: &form,
+                partition: message.partition.number,
+                offset: message.offset,
+                key: message.key,
+                bytes: message.value,
+                attempt: 0,
+            };
+            self.steps.arrival(&origin, taken, &mut unit.kept, work);
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    /// It is later now, here and for everybody who comes after.
+    fn tick(&mut self, clock: Timestamp) {
+        self.duplicates.tick(clock);
+        for packer in &mut self.packers {
+            packer.add(|_, out| write_tick(clock, out));
+        }
+    }
+
+    /// First hour whose ids are remembered.
+    fn horizon_hour(&self) -> i64 {
+        self.duplicates.horizon().millis().div_euclid(HOUR_MS)
+    }
+
+    /// Writes down the ids that the batch added, and deletes those that are forgotten.
+    fn write_ids(&mut self, topic: &str, number: u32, position: Offset, output: &mut Output) {
+        let target = Target { topic: CHANGELOG, partition: Some(number) };
+        let mut added = self.duplicates.added().to_vec();
+        added.sort_unstable_by_key(|(_, value)| hour_of(*value));
+        for chunk in added.chunk_by(|(_, one), (_, other)| hour_of(*one) == hour_of(*other)) {
+            let Some((_, value)) = chunk.first() else { continue };
+            let hour = hour_of(*value);
+            output.push(target, Some(&id_key(topic, hour, position)), |out| {
+                write_format(out);
+                for (id, value) in chunk {
+                    out.extend_from_slice(&id.to_le_bytes());
+                    out.extend_from_slice(&value.to_le_bytes());
+                }
+            });
+            self.new_keys.push((hour, position));
+        }
+        for (hour, positions) in self.id_keys.range(..self.horizon_hour()) {
+            for position in positions {
+                output.push_deletion(target, &id_key(topic, *hour, *position));
+            }
+        }
+    }
+}
+
+fn id_key(topic: &str, hour: i64, position: Offset) -> Vec<u8> {
+    let mut key = Vec::with_capacity(topic.len() + 18);
+    write_key(topic, About::Ids, &mut key);
+    key.extend_from_slice(&hour.to_be_bytes());
+    key.extend_from_slice(&position.to_be_bytes());
+    key
+}
+
+fn read_id_key(own: &[u8]) -> Result<(i64, Offset), StageError> {
+    let (hour, position) = own.split_first_chunk::<8>().ok_or_else(|| corrupt("a changelog key", "hour missing"))?;
+    let position = position.try_into().map_err(|_| corrupt("a changelog key", "position missing"))?;
+    Ok((i64::from_be_bytes(*hour), Offset::from_be_bytes(position)))
+}
+
+impl Steps {
+    /// Everything that happens to a record or command.
+    fn arrival(&self, origin: &Origin<'_>, mut taken: Taken, kept: &mut Kept, work: &mut Work<'_>) {
+        work.totals.received += 1;
+        let stage = if matches!(taken, Taken::Fault(_)) { "intake" } else { "guide" };
+        match taken.admit(Intent::Fresh, &mut kept.duplicates, None) {
+            Verdict::Waits(fault) => self.wait(origin, &taken, &fault, stage, work),
+            // Ticks were taken out before.
+            Verdict::Tick => work.totals.ticks += 1,
+            Verdict::Duplicate => {
+                work.totals.duplicates += 1;
+                if let Taken::Command(_, command) = &taken {
+                    self.answer(command, CommandOutcome::Duplicate, None, work);
+                }
+            }
+            Verdict::Pass(remembered_from) => match &taken {
+                Taken::Usage(intaken) => {
+                    if let Err(reason) = self.usage(origin, intaken, remembered_from, kept, work) {
+                        let fault = Fault::new(reason, taken.explain(reason));
+                        self.wait(origin, &taken, &fault, stage, work);
+                    }
+                }
+                Taken::Command(key, command) => self.command(origin, *key, command, kept, work),
+                Taken::Tick(_) | Taken::Fault(_) => {}
+            },
+        }
+    }
+
+    fn usage(
+        &self,
+        origin: &Origin<'_>,
+        intaken: &Intaken,
+        remembered_from: Timestamp,
+        kept: &mut Kept,
+        work: &mut Work<'_>,
+    ) -> Result<(), SuspenseReason> {
+        let guided = guide(intaken, &self.snapshot, remembered_from)?;
+        let legs: SmallVec<[Leg<'_>; 8]> = guided.legs().collect();
+        let mut targets: SmallVec<[Option<usize>; 8]> =
+            legs.iter().map(|leg| Some(self.partition_of(&leg.edge.payer))).collect();
+        for at in 0..legs.len() {
+            let Some(target) = targets.get(at).copied().flatten() else { continue };
+            // All legs of one owner travel together.
+            let mut together: SmallVec<[Leg<'_>; 8]> = SmallVec::new();
+            for (leg, other) in legs.iter().zip(&mut targets).skip(at) {
+                if *other == Some(target) {
+                    together.push(*leg);
+                    *other = None;
+                }
+            }
+            if let Some(packer) = kept.packers.get_mut(target) {
+                packer.add(|tables, out| write_legs(origin, &together, tables, out));
+            }
+        }
+        for leg in &legs {
+            work.totals.guided_leg(leg.edge.level, leg.usage.quantity);
+        }
+        work.totals.guided += 1;
+        Ok(())
+    }
+
+    fn command(&self, origin: &Origin<'_>, key: u128, command: &Command, kept: &mut Kept, work: &mut Work<'_>) {
+        work.totals.commands += 1;
+        match guide_command(key, command, &self.snapshot) {
+            Ok(guided) => {
+                if let Some(packer) = kept.packers.get_mut(self.partition_of(&guided.edge.payer)) {
+                    packer.add(|tables, out| write_command(origin, &guided, tables, out));
+                }
+            }
+            Err(refusal) => {
+                let notification = Notification {
+                    kind: NotificationKind::CommandRefused { reason: refusal.name() },
+                    account: &command.account_id,
+                    endpoint: command.kind.endpoint(),
+                    caused_by: &command.id,
+                    cause_key: key,
+                    event_time: command.effective_time,
+                };
+                self.outbound.notification(NOTIFICATIONS, &notification, work.output);
+                self.answer(command, CommandOutcome::Refused(refusal), None, work);
+            }
+        }
+    }
+
+    fn wait(&self, origin: &Origin<'_>, taken: &Taken, fault: &Fault, stage: &'static str, work: &mut Work<'_>) {
+        work.totals.suspended += 1;
+        let waiting =
+            Waiting { origin, taken: Ok(taken), reason: fault.reason, detail: &fault.detail, stage, level: None };
+        self.outbound.suspense(SUSPENSE, &waiting, work.output);
+        if let Taken::Command(_, command) = taken {
+            self.answer(command, CommandOutcome::Suspended(fault.reason), Some(&fault.detail), work);
+        }
+    }
+
+    fn answer(&self, command: &Command, outcome: CommandOutcome, detail: Option<&str>, work: &mut Work<'_>) {
+        self.outbound.reply(REPLIES, &CommandReply { command, outcome, detail }, work.output);
+    }
+
+    fn partition_of(&self, account: &rating::AccountId) -> usize {
+        shard_of(account, SHARDS) % self.settings.guided_partitions.max(1) as usize
+    }
+}
+
+impl Stage for GuideStage {
+    fn inputs(&self) -> &[String] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[String] {
+        &self.outputs
+    }
+
+    fn changelog(&self) -> &str {
+        &self.steps.settings.changelog
+    }
+
+    fn create(&mut self, partition: Partition) {
+        let settings = &self.steps.settings;
+        let kept = Kept {
+            duplicates: Duplicates::new(settings.duplicate_window_h),
+            packers: (0..settings.guided_partitions).map(|_| Packer::default()).collect(),
+            id_keys: BTreeMap::new(),
+            new_keys: Vec::new(),
+        };
+        self.units.create(partition, kept);
+    }
+
+    fn restore(&mut self, partition: Partition, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
+        let Some((about, own)) = read_key(topic_of(&self.inputs, partition), key)? else { return Ok(()) };
+        let unit = self.units.get(partition)?;
+        match (about, value) {
+            (About::Progress, Some(value)) => unit.progress = Progress::read(&mut read_format(value)?)?,
+            (About::Ids, Some(value)) => {
+                let (entries, rest) = read_format(value)?.as_chunks::<16>();
+                if !rest.is_empty() {
+                    return Err(corrupt("a changelog entry", "half an id"));
+                }
+                unit.kept.duplicates.restore(entries.iter().map(|entry| {
+                    let value = u128::from_le_bytes(*entry);
+                    (value as u64, (value >> 64) as u64)
+                }));
+                let (hour, position) = read_id_key(own)?;
+                unit.kept.id_keys.entry(hour).or_default().push(position);
+            }
+            (About::Ids, None) => {
+                let (hour, position) = read_id_key(own)?;
+                if let Some(positions) = unit.kept.id_keys.get_mut(&hour) {
+                    positions.retain(|known| *known != position);
+                }
+            }
+            (About::Progress, None) | (About::Account | About::Member, _) => {}
+        }
+        Ok(())
+    }
+
+    fn restored(&mut self, partition: Partition) -> Result<Option<Offset>, StageError> {
+        let unit = self.units.get(partition)?;
+        if let Some(horizon) = unit.progress.horizon {
+            unit.kept.duplicates.restore_horizon(horizon);
+        }
+        if let Some(clock) = unit.progress.clock {
+            unit.kept.duplicates.tick(clock);
+        }
+        unit.kept.duplicates.settle();
+        check_targets(&mut unit.progress, self.steps.settings.guided_partitions, &self.steps.settings.guided)
+    }
+
+    fn drop_state(&mut self, partition: Partition) {
+        self.units.drop_one(partition);
+    }
+
+    fn prepare(&mut self, _batch: &Batch) -> Result<(), FactsMissing> {
+        let latest = (self.steps.settings.now)().millis().saturating_add(self.steps.settings.future_ms);
+        self.rules.latest_event = Timestamp::from_millis(latest);
+        Ok(())
+    }
+
+    fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
+        let mut work = Work { output, totals: ControlTotals::default() };
+        match self.steps.settings.input {
+            GuideInput::Intaken { .. } => self.execute_intaken(batch, &mut work)?,
+            GuideInput::Usage(_) => self.execute_usage(batch, &mut work)?,
+        }
+        work.totals.check_records()?;
+        for (partition, unit) in self.units.touched() {
+            let topic = topic_of(&self.inputs, partition);
+            let source = Source { topic: topic.to_owned(), partition: partition.number };
+            send_packed(&source, &mut unit.progress, &mut unit.kept.packers, GUIDED, work.output);
+            unit.progress.horizon = Some(unit.kept.duplicates.horizon());
+            let position = unit.progress.position.unwrap_or_default();
+            unit.kept.write_ids(topic, partition.number, position, work.output);
+            let mut key = Vec::new();
+            write_key(topic, About::Progress, &mut key);
+            work.output.push(Target { topic: CHANGELOG, partition: Some(partition.number) }, Some(&key), |out| {
+                write_format(out);
+                unit.progress.write(out);
+            });
+        }
+        Ok(())
+    }
+
+    fn positions(&self) -> Vec<(Partition, Offset)> {
+        self.units.positions()
+    }
+
+    fn settle(&mut self) {
+        self.units.settle(|unit| {
+            let horizon = unit.kept.horizon_hour();
+            unit.kept.id_keys = unit.kept.id_keys.split_off(&horizon);
+            for (hour, position) in unit.kept.new_keys.drain(..) {
+                unit.kept.id_keys.entry(hour).or_default().push(position);
+            }
+            unit.kept.duplicates.settle();
+        });
+    }
+
+    fn undo(&mut self) {
+        self.units.undo(|unit| {
+            unit.kept.packers.iter_mut().for_each(Packer::clear);
+            unit.kept.new_keys.clear();
+            unit.kept.duplicates.undo();
+        });
+    }
+}

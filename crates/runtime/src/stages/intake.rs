@@ -1,0 +1,189 @@
+//! Intake: decodes, validates and routes what others write, so that all copies of a record meet.
+
+use super::entry::{Forms, Origin, write_taken, write_tick};
+use super::outbound::{Frames, Outbound, Waiting};
+use super::packed::{Packer, Source};
+use super::progress::{About, Progress, Units, read_format, read_key, write_format, write_key};
+use crate::state::Stored;
+use crate::wire::{Decoder, Encoder, OutputFormat};
+use crate::worker::log::{Batch, Offset, Partition};
+use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
+use pipeline::guide::shard_of;
+use pipeline::{ControlTotals, IntakeRules, Taken};
+use rating::Timestamp;
+
+/// Outputs, by their place in the list.
+const CHANGELOG: u16 = 0;
+const INTAKEN: u16 = 1;
+const SUSPENSE: u16 = 2;
+
+/// How intake is set up.
+#[derive(Clone, Debug)]
+pub struct IntakeSettings {
+    /// Topics with usage, commands and ticks.
+    pub inputs: Vec<String>,
+    /// The changelog.
+    pub changelog: String,
+    /// Where records go on to guide.
+    pub intaken: String,
+    /// How many partitions that has.
+    pub intaken_partitions: u32,
+    /// Where records wait.
+    pub suspense: String,
+    /// What stands before each datum.
+    pub frames: Frames,
+    /// How far ahead of `now` an event may be, in milliseconds.
+    pub future_ms: i64,
+    /// The time of day.
+    pub now: fn() -> Timestamp,
+}
+
+/// The stage.
+#[derive(Debug)]
+pub struct IntakeStage {
+    settings: IntakeSettings,
+    outputs: Vec<String>,
+    outbound: Outbound,
+    decoder: Decoder,
+    rules: IntakeRules,
+    units: Units<Vec<Packer>>,
+    forms: Forms,
+}
+
+impl IntakeStage {
+    /// The stage without state.
+    pub fn new(settings: IntakeSettings) -> IntakeStage {
+        let outputs = vec![settings.changelog.clone(), settings.intaken.clone(), settings.suspense.clone()];
+        let encoder = Encoder::new(OutputFormat::Avro, "");
+        let outbound = Outbound { encoder, frames: settings.frames.clone() };
+        let rules = IntakeRules { latest_event: Timestamp::FAR_FUTURE, default_source: "".into() };
+        let (decoder, units, forms) = (Decoder::json_lines(), Units::default(), Forms::default());
+        IntakeStage { settings, outputs, outbound, decoder, rules, units, forms }
+    }
+}
+
+/// Which of `partitions` a record or command goes to: all copies of it to the same one, and commands of an account in their order.
+fn route(taken: &Taken, partitions: u32) -> u32 {
+    let partitions = partitions.max(1);
+    match taken {
+        Taken::Usage(intaken) => ((intaken.key >> 64) as u64 % u64::from(partitions)) as u32,
+        Taken::Command(_, command) => shard_of(&command.account_id, partitions as usize) as u32,
+        Taken::Tick(_) | Taken::Fault(_) => 0,
+    }
+}
+
+impl Stage for IntakeStage {
+    fn inputs(&self) -> &[String] {
+        &self.settings.inputs
+    }
+
+    fn outputs(&self) -> &[String] {
+        &self.outputs
+    }
+
+    fn changelog(&self) -> &str {
+        &self.settings.changelog
+    }
+
+    fn create(&mut self, partition: Partition) {
+        let packers = (0..self.settings.intaken_partitions).map(|_| Packer::default()).collect();
+        self.units.create(partition, packers);
+    }
+
+    fn restore(&mut self, partition: Partition, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
+        let topic = super::topic_of(&self.settings.inputs, partition);
+        if let (Some((About::Progress, _)), Some(value)) = (read_key(topic, key)?, value) {
+            self.units.get(partition)?.progress = Progress::read(&mut read_format(value)?)?;
+        }
+        Ok(())
+    }
+
+    fn restored(&mut self, partition: Partition) -> Result<Option<Offset>, StageError> {
+        let targets = self.settings.intaken_partitions;
+        super::check_targets(&mut self.units.get(partition)?.progress, targets, &self.settings.intaken)
+    }
+
+    fn drop_state(&mut self, partition: Partition) {
+        self.units.drop_one(partition);
+    }
+
+    fn prepare(&mut self, _batch: &Batch) -> Result<(), FactsMissing> {
+        let latest = (self.settings.now)().millis().saturating_add(self.settings.future_ms);
+        self.rules.latest_event = Timestamp::from_millis(latest);
+        Ok(())
+    }
+
+    fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
+        let mut totals = ControlTotals::default();
+        for message in batch.messages() {
+            let unit = self.units.touch(message.partition, message.offset)?;
+            totals.received += 1;
+            let decoded = self.decoder.decode(message.value);
+            let mut taken = decoded.map_or_else(Taken::Fault, |decoded| decoded.take_in(&self.rules));
+            let topic = super::topic_of(&self.settings.inputs, message.partition);
+            let form = self.forms.get(topic, self.decoder.content_type());
+            let origin = Origin {
+                form: &form,
+                partition: message.partition.number,
+                offset: message.offset,
+                key: message.key,
+                bytes: message.value,
+                attempt: 0,
+            };
+            match &mut taken {
+                Taken::Fault(fault) => {
+                    totals.suspended += 1;
+                    let waiting = Waiting {
+                        origin: &origin,
+                        taken: Err(fault),
+                        reason: fault.reason,
+                        detail: &fault.detail,
+                        stage: "intake",
+                        level: None,
+                    };
+                    self.outbound.suspense(SUSPENSE, &waiting, output);
+                }
+                Taken::Tick(instant) => {
+                    totals.ticks += 1;
+                    if let Some(clock) = unit.progress.advance(*instant) {
+                        for packer in &mut unit.kept {
+                            packer.add(|_, out| write_tick(clock, out));
+                        }
+                    }
+                }
+                Taken::Usage(_) | Taken::Command(..) => {
+                    totals.guided += 1;
+                    let target = route(&taken, self.settings.intaken_partitions);
+                    if let Some(packer) = unit.kept.get_mut(target as usize) {
+                        packer.add(|tables, out| write_taken(&origin, &taken, tables, out));
+                    }
+                }
+            }
+        }
+        for (partition, unit) in self.units.touched() {
+            let topic = super::topic_of(&self.settings.inputs, partition);
+            let source = Source { topic: topic.to_owned(), partition: partition.number };
+            super::send_packed(&source, &mut unit.progress, &mut unit.kept, INTAKEN, output);
+            let mut key = Vec::new();
+            write_key(topic, About::Progress, &mut key);
+            output.push(Target { topic: CHANGELOG, partition: Some(partition.number) }, Some(&key), |out| {
+                write_format(out);
+                unit.progress.write(out);
+            });
+        }
+        totals.check_records()?;
+        Ok(())
+    }
+
+    fn positions(&self) -> Vec<(Partition, Offset)> {
+        self.units.positions()
+    }
+
+    fn settle(&mut self) {
+        self.units.settle(|_| {});
+    }
+
+    fn undo(&mut self) {
+        self.units.undo(|unit| unit.kept.iter_mut().for_each(Packer::clear));
+    }
+}

@@ -1,0 +1,62 @@
+//! Intake, guide and rate as stages of a partitioned log: what the steps of [`pipeline`] are given, what leaves, and what is kept.
+//!
+//! | stage | reads | writes | state, per partition of its input |
+//! | --- | --- | --- | --- |
+//! | [`IntakeStage`] | usage, commands and ticks as others write them | records by (source, id), packed; suspense | sequences |
+//! | [`GuideStage`] | what intake writes, or the same as intake | legs and commands by owner of the payer, packed; suspense; replies | recent record ids, sequences, clock |
+//! | [`RateStage`] | what guide writes | charges, balance deltas, notifications, suspense, replies | accounts, sequences, clock |
+//!
+//! Packed messages carry everything that the next stage needs ([`packed`], [`entry`]): rate never reads the directory. A clock is the
+//! minimum over all sources, so a source that stands still holds it back.
+
+mod bytes;
+mod entry;
+mod facts;
+mod guide;
+mod intake;
+mod outbound;
+mod packed;
+mod progress;
+mod rate;
+
+pub use guide::{GuideInput, GuideSettings, GuideStage};
+pub use intake::{IntakeSettings, IntakeStage};
+pub use outbound::Frames;
+pub use rate::{RateSettings, RateStage};
+
+use crate::worker::log::{Offset, Partition};
+use crate::worker::{Output, StageError, Target};
+use packed::{Packer, Source};
+use progress::Progress;
+
+/// Owners of accounts are spread over this many shards, for ever; shard modulo partitions is the partition.
+pub const SHARDS: usize = 1024;
+
+/// The topic of an input partition.
+fn topic_of(inputs: &[String], partition: Partition) -> &str {
+    inputs.get(usize::from(partition.topic)).map_or("", String::as_str)
+}
+
+/// Checks that state was made for as many partitions of the output as there are, and notes them in new state; the position.
+fn check_targets(progress: &mut Progress, targets: u32, topic: &str) -> Result<Option<Offset>, StageError> {
+    if progress.targets != 0 && progress.targets != targets {
+        let known = progress.targets;
+        return Err(StageError::Corrupt(format!(
+            "topic {topic} has {targets} partitions, but the state was made for {known}: what belongs together would part"
+        )));
+    }
+    progress.targets = targets;
+    Ok(progress.position)
+}
+
+/// Sends what was packed, a message or more per partition that has any.
+fn send_packed(source: &Source, progress: &mut Progress, packers: &mut [Packer], topic: u16, output: &mut Output) {
+    for (number, packer) in (0_u32..).zip(packers) {
+        let last = progress.sent.get(&number).copied().unwrap_or(0);
+        let target = Target { topic, partition: Some(number) };
+        let sent = packer.finish(source, last, |write| output.push(target, None, write));
+        if sent != last {
+            progress.sent.insert(number, sent);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Messages for the outside: framed Avro with the keys that the contracts name.
+
+use super::entry::Origin;
+use crate::wire::{self, CommandReply, Encoder, SuspenseRecord};
+use crate::worker::{Output, Target};
+use pipeline::Fault;
+use pipeline::Taken;
+use rating::charge::{CommandDelta, Notification};
+use rating::{Charge, SuspenseReason};
+
+/// What stands before each datum: how a reader finds its schema.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frames {
+    /// Of charges.
+    pub charge: Vec<u8>,
+    /// Of balance deltas.
+    pub balance_delta: Vec<u8>,
+    /// Of suspense.
+    pub suspense: Vec<u8>,
+    /// Of notifications.
+    pub notification: Vec<u8>,
+    /// Of replies to commands.
+    pub reply: Vec<u8>,
+}
+
+/// Writes messages for the outside.
+#[derive(Clone, Debug)]
+pub(super) struct Outbound {
+    pub(super) encoder: Encoder,
+    pub(super) frames: Frames,
+}
+
+/// A topic whose partitions follow the keys.
+pub(super) fn by_key(topic: u16) -> Target {
+    Target { topic, partition: None }
+}
+
+/// A record or leg that waits.
+pub(super) struct Waiting<'w> {
+    pub(super) origin: &'w Origin<'w>,
+    pub(super) taken: Result<&'w Taken, &'w Fault>,
+    pub(super) reason: SuspenseReason,
+    pub(super) detail: &'w str,
+    pub(super) stage: &'static str,
+    pub(super) level: Option<u8>,
+}
+
+impl Outbound {
+    pub(super) fn charge(&self, topic: u16, charge: &Charge<'_>, output: &mut Output) {
+        output.push(by_key(topic), Some(charge.payer().as_str().as_bytes()), |out| {
+            out.extend_from_slice(&self.frames.charge);
+            self.encoder.charge(charge, out);
+        });
+    }
+
+    pub(super) fn charge_delta(&self, topic: u16, charge: &Charge<'_>, output: &mut Output) {
+        output.push(by_key(topic), Some(charge.payer().as_str().as_bytes()), |out| {
+            out.extend_from_slice(&self.frames.balance_delta);
+            self.encoder.charge_delta(charge, out);
+        });
+    }
+
+    pub(super) fn command_delta(&self, topic: u16, delta: &CommandDelta<'_>, output: &mut Output) {
+        output.push(by_key(topic), Some(delta.edge.payer.as_str().as_bytes()), |out| {
+            out.extend_from_slice(&self.frames.balance_delta);
+            self.encoder.command_delta(delta, out);
+        });
+    }
+
+    pub(super) fn notification(&self, topic: u16, notification: &Notification<'_>, output: &mut Output) {
+        output.push(by_key(topic), Some(notification.account.as_str().as_bytes()), |out| {
+            out.extend_from_slice(&self.frames.notification);
+            self.encoder.notification(notification, out);
+        });
+    }
+
+    pub(super) fn reply(&self, topic: u16, reply: &CommandReply<'_>, output: &mut Output) {
+        output.push(by_key(topic), Some(reply.command.account_id.as_str().as_bytes()), |out| {
+            out.extend_from_slice(&self.frames.reply);
+            self.encoder.reply(reply, out);
+        });
+    }
+
+    pub(super) fn suspense(&self, topic: u16, waiting: &Waiting<'_>, output: &mut Output) {
+        let origin = waiting.origin;
+        let identity = waiting.taken.ok().and_then(Taken::identity);
+        let record = SuspenseRecord {
+            key: identity.map(|(key, _, _)| key),
+            reason: waiting.reason,
+            detail: waiting.detail,
+            stage: waiting.stage,
+            level: waiting.level,
+            usage_id: identity.map(|(_, id, _)| id),
+            event_time: identity.map(|(_, _, at)| at),
+            original: origin.bytes,
+            content_type: &origin.form.content_type,
+            origin: wire::Origin::Topic {
+                name: &origin.form.topic,
+                partition: origin.partition,
+                offset: origin.offset,
+                key: origin.key,
+            },
+            attempt: origin.attempt,
+        };
+        output.push(by_key(topic), origin.key, |out| {
+            out.extend_from_slice(&self.frames.suspense);
+            self.encoder.suspense(&record, out);
+        });
+        output.add_header("rater-reason", waiting.reason.name().to_owned());
+        let place = format!("{}:{}:{}", origin.form.topic, origin.partition, origin.offset);
+        output.add_header("rater-origin", place);
+    }
+}

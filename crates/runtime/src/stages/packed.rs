@@ -1,0 +1,185 @@
+//! Packed messages between stages: everything that one commit sends from one partition of a stage's input to one partition of its output.
+//!
+//! | part | what |
+//! | --- | --- |
+//! | version, least reader | one byte each; a reader below the second refuses the message |
+//! | source | topic and partition of the sender's input |
+//! | sequence | 1 for the first message from this source to this partition, then without gaps: a message lost or doubled is noticed |
+//! | tables | facts and origins that entries name by number, each once |
+//! | entries | in the order of the source: (partition, offset, level) |
+//! | checksum | CRC-32 of all before |
+//!
+//! A message is cut at [`MAX_BYTES`]; the next one has the next sequence.
+
+use super::bytes::{Reader, bytes, sized, varint};
+use crate::state::Corrupt;
+use hashbrown::HashMap;
+
+/// Size at which a message is closed, in bytes.
+pub(super) const MAX_BYTES: usize = 400_000;
+
+const VERSION: u8 = 1;
+const LEAST_READER: u8 = 1;
+
+/// A partition of the sender's input.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Source {
+    pub(super) topic: String,
+    pub(super) partition: u32,
+}
+
+/// Values that entries name by their number.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// Numbers by where the value stands in memory, which is the same value all through a batch.
+    numbers: HashMap<usize, u32>,
+    bytes: Vec<u8>,
+}
+
+impl Table {
+    /// The number of a value, which is written at its first use.
+    pub(super) fn number<T>(&mut self, value: &T, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
+        let next = self.numbers.len() as u32;
+        let bytes = &mut self.bytes;
+        let number = *self.numbers.entry(std::ptr::from_ref(value).addr()).or_insert_with(|| {
+            sized(bytes, write);
+            next
+        });
+        u64::from(number)
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        varint(self.numbers.len() as u64, out);
+        out.extend_from_slice(&self.bytes);
+        self.numbers.clear();
+        self.bytes.clear();
+    }
+}
+
+/// How many tables a message has.
+pub(super) const TABLES: usize = 4;
+
+/// Packs entries for one target.
+#[derive(Debug, Default)]
+pub(super) struct Packer {
+    pub(super) tables: [Table; TABLES],
+    entries: Vec<u8>,
+    count: u64,
+    /// Messages that are full.
+    full: Vec<Body>,
+}
+
+/// Tables and entries of a message.
+#[derive(Debug)]
+struct Body(Vec<u8>);
+
+impl Packer {
+    /// Adds an entry.
+    pub(super) fn add(&mut self, write: impl FnOnce(&mut [Table; TABLES], &mut Vec<u8>)) {
+        let tables = &mut self.tables;
+        sized(&mut self.entries, |out| write(tables, out));
+        self.count += 1;
+        let size: usize = self.entries.len() + self.tables.iter().map(|table| table.bytes.len()).sum::<usize>();
+        if size >= MAX_BYTES {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        let mut body = Vec::with_capacity(self.entries.len() + 1024);
+        for table in &mut self.tables {
+            table.finish(&mut body);
+        }
+        varint(self.count, &mut body);
+        body.extend_from_slice(&self.entries);
+        self.entries.clear();
+        self.count = 0;
+        self.full.push(Body(body));
+    }
+
+    /// Gives each message away, with the sequence that comes after `sequence`; returns the last one.
+    pub(super) fn finish(
+        &mut self,
+        source: &Source,
+        mut sequence: u64,
+        mut send: impl FnMut(&dyn Fn(&mut Vec<u8>)),
+    ) -> u64 {
+        if self.count > 0 {
+            self.close();
+        }
+        for body in self.full.drain(..) {
+            sequence += 1;
+            send(&|out: &mut Vec<u8>| {
+                let start = out.len();
+                out.extend_from_slice(&[VERSION, LEAST_READER]);
+                bytes(source.topic.as_bytes(), out);
+                varint(source.partition.into(), out);
+                varint(sequence, out);
+                out.extend_from_slice(&body.0);
+                let checksum = crc32fast::hash(out.get(start..).unwrap_or_default());
+                out.extend_from_slice(&checksum.to_le_bytes());
+            });
+        }
+        sequence
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        for table in &mut self.tables {
+            table.numbers.clear();
+            table.bytes.clear();
+        }
+        self.entries.clear();
+        self.count = 0;
+        self.full.clear();
+    }
+}
+
+/// A message, checked as a whole.
+#[derive(Debug)]
+pub(super) struct Unpacked<'m> {
+    pub(super) source: Source,
+    pub(super) sequence: u64,
+    pub(super) tables: [Vec<Reader<'m>>; TABLES],
+    pub(super) entries: Vec<Reader<'m>>,
+}
+
+impl<'m> Unpacked<'m> {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// Bytes that are no such message, or one for later readers only.
+    pub(super) fn read(message: &'m [u8]) -> Result<Unpacked<'m>, Corrupt> {
+        let whole = Reader(message);
+        let (content, checksum) = message.split_last_chunk::<4>().ok_or_else(|| whole.corrupt("a checksum"))?;
+        if crc32fast::hash(content) != u32::from_le_bytes(*checksum) {
+            return Err(whole.corrupt("a message with its checksum"));
+        }
+        let mut reader = Reader(content);
+        let [_, least_reader] = reader.array()?;
+        if least_reader > VERSION {
+            return Err(reader.corrupt("a message for readers of this version"));
+        }
+        let source = Source { topic: reader.text()?.to_owned(), partition: reader.small("a partition")? };
+        let sequence = reader.varint()?;
+        let mut tables: [Vec<Reader<'m>>; TABLES] = Default::default();
+        for table in &mut tables {
+            *table = read_list(&mut reader)?;
+        }
+        let entries = read_list(&mut reader)?;
+        if !reader.is_empty() {
+            return Err(reader.corrupt("the end of the message"));
+        }
+        Ok(Unpacked { source, sequence, tables, entries })
+    }
+}
+
+fn read_list<'m>(reader: &mut Reader<'m>) -> Result<Vec<Reader<'m>>, Corrupt> {
+    let count = reader.varint()?;
+    // What is not there cannot be reserved for: each has four bytes at least.
+    let mut list = Vec::with_capacity(usize::try_from(count).unwrap_or(usize::MAX).min(reader.0.len() / 4));
+    for _ in 0..count {
+        list.push(reader.sized()?);
+    }
+    Ok(list)
+}

@@ -1,0 +1,249 @@
+//! How far a stage is with one partition of its input, as kept in the changelog beside what it keeps there.
+
+use super::packed::Source;
+use crate::state::{Corrupt, Stored, record};
+use crate::worker::StageError;
+use crate::worker::log::{Offset, Partition};
+use hashbrown::HashMap;
+use pipeline::ControlMismatch;
+use rating::Timestamp;
+use std::collections::BTreeMap;
+
+/// Format of changelog entries, and the least reader's.
+const FORMAT: [u8; 2] = [1, 1];
+
+/// What every stage keeps of a partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    /// The next offset to process; `None` before the first.
+    pub(super) position: Option<Offset>,
+    /// How many partitions the output has that state was made for; 0 where that does not matter.
+    pub(super) targets: u32,
+    /// Last sequence sent to each of them.
+    pub(super) sent: BTreeMap<u32, u64>,
+    /// Last sequence and clock of each sender.
+    pub(super) sources: BTreeMap<Source, SourceProgress>,
+    /// The clock of ticks.
+    pub(super) clock: Option<Timestamp>,
+    /// From when on record ids are remembered.
+    pub(super) horizon: Option<Timestamp>,
+}
+
+/// How far a sender is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SourceProgress {
+    pub(super) sequence: u64,
+    pub(super) clock: Option<Timestamp>,
+}
+
+record!(Progress { position, targets, sent, sources, clock, horizon });
+record!(SourceProgress { sequence, clock });
+record!(Source { topic, partition });
+
+impl Progress {
+    /// Takes note of a packed message.
+    ///
+    /// # Errors
+    /// It is not the one after the last.
+    pub(super) fn receive(&mut self, source: &Source, sequence: u64) -> Result<(), ControlMismatch> {
+        let known = match self.sources.get_mut(source) {
+            Some(known) => known,
+            None => self.sources.entry(source.clone()).or_default(),
+        };
+        if sequence != known.sequence + 1 {
+            let Source { topic, partition } = source;
+            let detail = format!("topic {topic} partition {partition}: message {sequence} after {}", known.sequence);
+            return Err(ControlMismatch { check: "sequence", detail });
+        }
+        known.sequence = sequence;
+        Ok(())
+    }
+
+    /// Moves the clock of a sender. Returns the new clock if the least of all `senders` has moved by it.
+    pub(super) fn tick(&mut self, source: &Source, instant: Timestamp, senders: usize) -> Option<Timestamp> {
+        let known = self.sources.entry(source.clone()).or_default();
+        known.clock = known.clock.max(Some(instant));
+        if self.sources.len() < senders {
+            return None;
+        }
+        let least = self.sources.values().map(|source| source.clock).min().flatten()?;
+        self.advance(least)
+    }
+
+    /// Moves the clock itself; returns it if it has moved.
+    pub(super) fn advance(&mut self, instant: Timestamp) -> Option<Timestamp> {
+        if self.clock >= Some(instant) {
+            return None;
+        }
+        self.clock = Some(instant);
+        self.clock
+    }
+}
+
+/// One partition's state: how far it is, and what its stage keeps besides.
+#[derive(Debug)]
+pub(super) struct Unit<K> {
+    pub(super) progress: Progress,
+    /// Progress before the batch that is being executed, if that touches this partition.
+    before: Option<Progress>,
+    pub(super) kept: K,
+}
+
+/// The partitions of a stage.
+#[derive(Debug)]
+pub(super) struct Units<K> {
+    units: HashMap<Partition, Unit<K>>,
+    /// Those that the batch touches, in the order of their first message.
+    touched: Vec<Partition>,
+}
+
+impl<K> Default for Units<K> {
+    fn default() -> Units<K> {
+        Units { units: HashMap::new(), touched: Vec::new() }
+    }
+}
+
+impl<K> Units<K> {
+    /// Makes an empty one.
+    pub(super) fn create(&mut self, partition: Partition, kept: K) {
+        self.units.insert(partition, Unit { progress: Progress::default(), before: None, kept });
+    }
+
+    /// Drops one.
+    pub(super) fn drop_one(&mut self, partition: Partition) {
+        self.units.remove(&partition);
+        self.touched.retain(|touched| *touched != partition);
+    }
+
+    /// One that is owned.
+    pub(super) fn get(&mut self, partition: Partition) -> Result<&mut Unit<K>, StageError> {
+        self.units.get_mut(&partition).ok_or_else(|| not_owned(partition))
+    }
+
+    /// One that a message of the batch belongs to: from now on at the offset after it.
+    ///
+    /// # Errors
+    /// The partition is not owned, or the message was processed before.
+    pub(super) fn touch(&mut self, partition: Partition, offset: Offset) -> Result<&mut Unit<K>, StageError> {
+        let unit = self.units.get_mut(&partition).ok_or_else(|| not_owned(partition))?;
+        if unit.before.is_none() {
+            unit.before = Some(unit.progress.clone());
+            self.touched.push(partition);
+        }
+        if let Some(position) = unit.progress.position.filter(|position| offset < *position) {
+            let detail =
+                format!("input {} partition {}: offset {offset} after {position}", partition.topic, partition.number);
+            return Err(ControlMismatch { check: "position", detail }.into());
+        }
+        unit.progress.position = Some(offset + 1);
+        Ok(unit)
+    }
+
+    /// Those that the batch touches.
+    pub(super) fn touched(&mut self) -> impl Iterator<Item = (Partition, &mut Unit<K>)> {
+        // Few, and each once: a look-up for each keeps their order.
+        let order: HashMap<Partition, usize> = self.touched.iter().copied().zip(0..).collect();
+        let mut touched: Vec<_> = self
+            .units
+            .iter_mut()
+            .filter_map(|(partition, unit)| Some((*order.get(partition)?, *partition, unit)))
+            .collect();
+        touched.sort_unstable_by_key(|(at, _, _)| *at);
+        touched.into_iter().map(|(_, partition, unit)| (partition, unit))
+    }
+
+    /// Positions after the batch.
+    pub(super) fn positions(&self) -> Vec<(Partition, Offset)> {
+        let position = |partition: &Partition| Some((*partition, self.units.get(partition)?.progress.position?));
+        self.touched.iter().filter_map(position).collect()
+    }
+
+    /// Keeps what the batch did; `keep` does the same for what the stage keeps.
+    pub(super) fn settle(&mut self, mut keep: impl FnMut(&mut Unit<K>)) {
+        for partition in self.touched.drain(..) {
+            if let Some(unit) = self.units.get_mut(&partition) {
+                unit.before = None;
+                keep(unit);
+            }
+        }
+    }
+
+    /// Takes back what the batch did; `undo` does the same for what the stage keeps.
+    pub(super) fn undo(&mut self, mut undo: impl FnMut(&mut Unit<K>)) {
+        for partition in self.touched.drain(..) {
+            if let Some(unit) = self.units.get_mut(&partition) {
+                unit.progress = unit.before.take().unwrap_or_default();
+                undo(unit);
+            }
+        }
+    }
+}
+
+fn not_owned(partition: Partition) -> StageError {
+    let detail = format!("input {} partition {} is not owned", partition.topic, partition.number);
+    ControlMismatch { check: "ownership", detail }.into()
+}
+
+/// What a changelog entry is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// [`Progress`].
+    Progress,
+    /// Record ids of an hour, from a batch.
+    Ids,
+    /// An account.
+    Account,
+    /// A member of an account.
+    Member,
+}
+
+const ABOUT: [(About, u8); 4] =
+    [(About::Progress, b'p'), (About::Ids, b'i'), (About::Account, b'a'), (About::Member, b'm')];
+
+/// Writes the key of a changelog entry: the input topic, a kind, and what is the stage's own.
+pub(super) fn write_key(topic: &str, about: About, out: &mut Vec<u8>) {
+    out.extend_from_slice(topic.as_bytes());
+    out.push(0);
+    out.extend(ABOUT.iter().filter(|(known, _)| *known == about).map(|(_, byte)| *byte));
+}
+
+/// Reads a key of this topic; `None` for another topic's.
+pub(super) fn read_key<'k>(topic: &str, key: &'k [u8]) -> Result<Option<(About, &'k [u8])>, StageError> {
+    let Some(rest) = key.strip_prefix(topic.as_bytes()).and_then(|rest| rest.strip_prefix(&[0])) else {
+        return Ok(None);
+    };
+    let (kind, own) = rest.split_first().ok_or_else(|| corrupt("a changelog key", "kind missing"))?;
+    let about = ABOUT.iter().find(|(_, byte)| byte == kind).map(|(about, _)| *about);
+    // A kind from a later version does not concern this one: otherwise its format would say so.
+    Ok(about.map(|about| (about, own)))
+}
+
+/// Begins the value of a changelog entry.
+pub(super) fn write_format(out: &mut Vec<u8>) {
+    out.extend_from_slice(&FORMAT);
+}
+
+/// The value behind its format.
+///
+/// # Errors
+/// It is for later readers only.
+pub(super) fn read_format(value: &[u8]) -> Result<&[u8], StageError> {
+    match value {
+        [_, least_reader, rest @ ..] if *least_reader <= FORMAT[0] => Ok(rest),
+        [version, ..] => {
+            Err(corrupt("a changelog entry", &format!("format {version} is for later versions of this program")))
+        }
+        [] => Err(corrupt("a changelog entry", "empty")),
+    }
+}
+
+/// An error about bytes of our own.
+pub(super) fn corrupt(what: &str, why: &str) -> StageError {
+    StageError::Corrupt(format!("{what}: {why}"))
+}
+
+impl From<Corrupt> for StageError {
+    fn from(error: Corrupt) -> StageError {
+        StageError::Corrupt(error.to_string())
+    }
+}

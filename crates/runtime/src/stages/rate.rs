@@ -1,0 +1,355 @@
+//! Rate: owns the accounts of its partitions and prices the legs that guide hands over, in the order of the log.
+
+use super::entry::{Choice, Facts, Forms, Guided, GuidedUsage, KnownRates, Origin};
+use super::outbound::{Frames, Outbound, Waiting};
+use super::packed::Unpacked;
+use super::progress::{About, Progress, Units, corrupt, read_format, read_key, write_format, write_key};
+use super::{check_targets, topic_of};
+use crate::state::Stored;
+use crate::wire::{CommandOutcome, CommandReply, Encoder, OutputFormat};
+use crate::worker::log::{Batch, Offset, Partition};
+use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
+use pipeline::rate::Change;
+use pipeline::{ControlTotals, Intaken, RateOutcome, RateShard, RatedTask, Taken, Task, Work};
+use rating::command::GuidedCommand;
+use rating::{AccountId, Leg, Outputs, RateChoice, Timestamp};
+
+/// Outputs, by their place in the list.
+const CHANGELOG: u16 = 0;
+const CHARGES: u16 = 1;
+const DELTAS: u16 = 2;
+const NOTIFICATIONS: u16 = 3;
+const SUSPENSE: u16 = 4;
+const REPLIES: u16 = 5;
+
+/// Tasks whose outputs are written before others are done: few enough to be still in the caches.
+const WRITTEN_TOGETHER: usize = 128;
+
+/// How rate is set up.
+#[derive(Clone, Debug)]
+pub struct RateSettings {
+    /// What guide writes.
+    pub guided: String,
+    /// How many partitions that has: state is made for so many.
+    pub guided_partitions: u32,
+    /// How many partitions guide reads, over all its topics: the clock waits for each of them.
+    pub senders: usize,
+    /// The changelog.
+    pub changelog: String,
+    /// Where charges go.
+    pub charges: String,
+    /// Where balance deltas go.
+    pub deltas: String,
+    /// Where notifications go.
+    pub notifications: String,
+    /// Where legs wait.
+    pub suspense: String,
+    /// Where commands are answered.
+    pub replies: String,
+    /// What stands before each datum.
+    pub frames: Frames,
+    /// Version of the reference data, as charges name it.
+    pub directory_version: String,
+}
+
+/// The stage.
+#[derive(Debug)]
+pub struct RateStage {
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    settings: RateSettings,
+    outbound: Outbound,
+    units: Units<RateShard>,
+    forms: Forms,
+    known_rates: KnownRates,
+}
+
+impl RateStage {
+    /// The stage without state.
+    pub fn new(settings: RateSettings) -> RateStage {
+        let outputs = [
+            &settings.changelog,
+            &settings.charges,
+            &settings.deltas,
+            &settings.notifications,
+            &settings.suspense,
+            &settings.replies,
+        ];
+        RateStage {
+            inputs: vec![settings.guided.clone()],
+            outputs: outputs.into_iter().cloned().collect(),
+            outbound: Outbound {
+                encoder: Encoder::new(OutputFormat::Avro, &settings.directory_version),
+                frames: settings.frames.clone(),
+            },
+            settings,
+            units: Units::default(),
+            forms: Forms::default(),
+            known_rates: KnownRates::default(),
+        }
+    }
+
+    /// The state of an account, if its partition is owned.
+    pub fn entry(&mut self, partition: Partition, account: &AccountId) -> Option<&pipeline::Entry> {
+        self.units.get(partition).ok()?.kept.entry(account)
+    }
+}
+
+/// The tasks of an entry: a leg for each edge, or one command.
+fn tasks<'a>(facts: &'a Facts, position: u32, entry: &'a Guided<'_>) -> impl Iterator<Item = Task<'a>> {
+    let legs = match entry {
+        Guided::Usage(usage) => &usage.legs[..],
+        Guided::Command { .. } | Guided::Tick(_) => &[],
+    };
+    let legs = legs.iter().filter_map(move |(edge, choice)| match entry {
+        Guided::Usage(usage) => leg(facts, usage, *edge, *choice).map(Work::Leg),
+        Guided::Command { .. } | Guided::Tick(_) => None,
+    });
+    let command = match entry {
+        Guided::Command { key, command, edge, template, .. } => facts.edges.get(*edge).map(|edge| {
+            let template = template.and_then(|template| facts.templates.get(template));
+            Work::Command(GuidedCommand { command, key: *key, edge, template })
+        }),
+        Guided::Usage(_) | Guided::Tick(_) => None,
+    };
+    legs.chain(command).map(move |work| Task { position, work })
+}
+
+fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Choice) -> Option<Leg<'a>> {
+    Some(Leg {
+        usage: &usage.record,
+        usage_key: usage.key,
+        endpoint: usage.endpoint,
+        edge: facts.edges.get(edge)?,
+        rate: match choice {
+            Choice::NoTariff => RateChoice::NoTariff,
+            Choice::Missing(reason) => RateChoice::Missing(reason),
+            Choice::Rate(rate) => RateChoice::Rate(facts.rates.get(rate)?),
+        },
+        remembered_from: usage.remembered_from,
+    })
+}
+
+/// What a message is worked on with.
+struct Messages<'w> {
+    outbound: &'w Outbound,
+    output: &'w mut Output,
+    totals: ControlTotals,
+}
+
+impl Messages<'_> {
+    /// Does the tasks of the entries of a message, up to the next tick at most.
+    fn rate(&mut self, facts: &Facts, entries: &[Guided<'_>], shard: &mut RateShard) -> Result<(), StageError> {
+        let numbered = (0_u32..).zip(entries);
+        let mut tasks = numbered.flat_map(|(position, entry)| tasks(facts, position, entry)).peekable();
+        let (mut outputs, mut rated) = (Outputs::default(), Vec::with_capacity(WRITTEN_TOGETHER));
+        while tasks.peek().is_some() {
+            let totals = &mut self.totals;
+            let counted = tasks.by_ref().take(WRITTEN_TOGETHER).inspect(|task| {
+                if let Work::Leg(leg) = task.work {
+                    totals.guided_leg(leg.edge.level, leg.usage.quantity);
+                }
+            });
+            shard.execute(counted, &mut outputs, &mut rated);
+            self.totals.rated(&rated);
+            self.totals.charged(&outputs.charges)?;
+            self.write(entries, &outputs, &rated);
+            outputs.charges.clear();
+            outputs.deltas.clear();
+            outputs.notifications.clear();
+            rated.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes what tasks put out, in their order.
+    fn write(&mut self, entries: &[Guided<'_>], outputs: &Outputs<'_>, rated: &[RatedTask]) {
+        let (mut charge, mut delta, mut notification) = (0, 0, 0);
+        for task in rated {
+            let ends = (task.charges_end as usize, task.deltas_end as usize, task.notifications_end as usize);
+            for charged in outputs.charges.get(charge..ends.0).unwrap_or_default() {
+                self.outbound.charge(CHARGES, charged, self.output);
+                if charged.delta.is_some() {
+                    self.outbound.charge_delta(DELTAS, charged, self.output);
+                }
+            }
+            for posted in outputs.deltas.get(delta..ends.1).unwrap_or_default() {
+                self.outbound.command_delta(DELTAS, posted, self.output);
+            }
+            for told in outputs.notifications.get(notification..ends.2).unwrap_or_default() {
+                self.outbound.notification(NOTIFICATIONS, told, self.output);
+            }
+            (charge, delta, notification) = ends;
+            self.write_outcome(entries, task);
+        }
+    }
+
+    fn write_outcome(&mut self, entries: &[Guided<'_>], task: &RatedTask) {
+        match (task.outcome, entries.get(task.position as usize)) {
+            (RateOutcome::Suspended(reason), Some(Guided::Usage(usage))) => {
+                let detail = pipeline::admit::explain(&usage.record, reason);
+                self.wait(&usage.origin, usage, task.level, reason, &detail);
+            }
+            (RateOutcome::Applied, Some(Guided::Command { command, .. })) => {
+                let reply = CommandReply { command, outcome: CommandOutcome::Applied, detail: None };
+                self.outbound.reply(REPLIES, &reply, self.output);
+            }
+            (RateOutcome::Refused(refusal), Some(Guided::Command { command, .. })) => {
+                let reply = CommandReply { command, outcome: CommandOutcome::Refused(refusal), detail: None };
+                self.outbound.reply(REPLIES, &reply, self.output);
+            }
+            (
+                RateOutcome::Charged | RateOutcome::Suspended(_) | RateOutcome::Applied | RateOutcome::Refused(_),
+                Some(Guided::Usage(_) | Guided::Command { .. } | Guided::Tick(_)) | None,
+            ) => {}
+        }
+    }
+
+    fn wait(
+        &mut self,
+        origin: &Origin<'_>,
+        usage: &GuidedUsage<'_>,
+        level: u8,
+        reason: rating::SuspenseReason,
+        detail: &str,
+    ) {
+        let intaken = Intaken { key: usage.key, payload: 0, record: usage.record.clone() };
+        let taken = Taken::Usage(Box::new(intaken));
+        let waiting = Waiting { origin, taken: Ok(&taken), reason, detail, stage: "rate", level: Some(level) };
+        self.outbound.suspense(SUSPENSE, &waiting, self.output);
+    }
+}
+
+impl Stage for RateStage {
+    fn inputs(&self) -> &[String] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[String] {
+        &self.outputs
+    }
+
+    fn changelog(&self) -> &str {
+        &self.settings.changelog
+    }
+
+    fn create(&mut self, partition: Partition) {
+        self.units.create(partition, RateShard::with_undo());
+    }
+
+    fn restore(&mut self, partition: Partition, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
+        let topic = topic_of(&self.inputs, partition);
+        let (Some((about, own)), Some(value)) = (read_key(topic, key)?, value) else { return Ok(()) };
+        let unit = self.units.get(partition)?;
+        let input = &mut read_format(value)?;
+        let text = |bytes: &[u8]| {
+            let text = std::str::from_utf8(bytes).map_err(|_| corrupt("a changelog key", "not UTF-8"))?;
+            Ok::<String, StageError>(text.to_owned())
+        };
+        match about {
+            About::Progress => unit.progress = Progress::read(input)?,
+            About::Account => unit.kept.restore_account(AccountId::new(&text(own)?), Stored::read(input)?),
+            About::Member => {
+                let end = own.iter().position(|byte| *byte == 0);
+                let (account, endpoint) = end
+                    .and_then(|end| own.split_at_checked(end))
+                    .ok_or_else(|| corrupt("a changelog key", "endpoint missing"))?;
+                let endpoint = text(endpoint.get(1..).unwrap_or_default())?;
+                unit.kept.restore_member(AccountId::new(&text(account)?), endpoint, Stored::read(input)?);
+            }
+            About::Ids => {}
+        }
+        Ok(())
+    }
+
+    fn restored(&mut self, partition: Partition) -> Result<Option<Offset>, StageError> {
+        let unit = self.units.get(partition)?;
+        check_targets(&mut unit.progress, self.settings.guided_partitions, &self.settings.guided)
+    }
+
+    fn drop_state(&mut self, partition: Partition) {
+        self.units.drop_one(partition);
+    }
+
+    fn prepare(&mut self, _batch: &Batch) -> Result<(), FactsMissing> {
+        Ok(())
+    }
+
+    fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
+        let mut messages = Messages { outbound: &self.outbound, output, totals: ControlTotals::default() };
+        for message in batch.messages() {
+            let unit = self.units.touch(message.partition, message.offset)?;
+            let packed = Unpacked::read(message.value)?;
+            unit.progress.receive(&packed.source, packed.sequence)?;
+            let facts = Facts::read(&packed, &mut self.forms, &mut self.known_rates)?;
+            let entries: Vec<Guided<'_>> =
+                packed.entries.iter().map(|entry| facts.read_entry(*entry)).collect::<Result<_, _>>()?;
+            messages.rate(&facts, &entries, &mut unit.kept)?;
+            // A tick only says from when on memory may be freed: what a leg sees of the clock, it carries.
+            let last_tick = entries.iter().rev().find_map(|entry| match entry {
+                Guided::Tick(instant) => Some(*instant),
+                Guided::Usage(_) | Guided::Command { .. } => None,
+            });
+            if let Some(instant) = last_tick {
+                unit.progress.tick(&packed.source, instant, self.settings.senders);
+            }
+        }
+        let Messages { output, totals, .. } = messages;
+        totals.check_legs()?;
+        let topic = &self.settings.guided;
+        let mut key = Vec::new();
+        for (partition, unit) in self.units.touched() {
+            let target = Target { topic: CHANGELOG, partition: Some(partition.number) };
+            unit.kept.take_changes(|change| {
+                key.clear();
+                match change {
+                    Change::Account(id, account) => {
+                        write_key(topic, About::Account, &mut key);
+                        key.extend_from_slice(id.as_str().as_bytes());
+                        output.push(target, Some(&key), |out| {
+                            write_format(out);
+                            account.write(out);
+                        });
+                    }
+                    Change::Member(id, endpoint, member) => {
+                        write_key(topic, About::Member, &mut key);
+                        key.extend_from_slice(id.as_str().as_bytes());
+                        key.push(0);
+                        key.extend_from_slice(endpoint.as_bytes());
+                        output.push(target, Some(&key), |out| {
+                            write_format(out);
+                            member.write(out);
+                        });
+                    }
+                }
+            });
+            key.clear();
+            write_key(topic, About::Progress, &mut key);
+            output.push(target, Some(&key), |out| {
+                write_format(out);
+                unit.progress.write(out);
+            });
+        }
+        Ok(())
+    }
+
+    fn positions(&self) -> Vec<(Partition, Offset)> {
+        self.units.positions()
+    }
+
+    fn settle(&mut self) {
+        self.units.settle(|unit| unit.kept.settle());
+    }
+
+    fn undo(&mut self) {
+        self.units.undo(|unit| unit.kept.undo());
+    }
+}
+
+/// The clock of ticks of a partition, for reports.
+impl RateStage {
+    /// The least of the clocks of all senders; `None` until each has told one.
+    pub fn clock(&mut self, partition: Partition) -> Option<Timestamp> {
+        self.units.get(partition).ok()?.progress.clock
+    }
+}
