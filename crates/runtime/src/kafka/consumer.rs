@@ -114,22 +114,17 @@ impl Member {
 impl KafkaConsumer {
     pub(super) fn join(settings: &Arc<KafkaSettings>, group: &str, topics: &[String]) -> Result<Self, LogError> {
         let inputs: Arc<[String]> = topics.into();
-        let mut config = settings.client_config();
+        let mut config = settings.consumer_config();
         config
-            .set("session.timeout.ms", settings.timeouts.session.as_millis().to_string())
-            .set("heartbeat.interval.ms", (settings.timeouts.session.as_millis() / 3).clamp(1, 3000).to_string())
             // What is fetched ahead, for each partition.
             .set("queued.max.messages.kbytes", "16384")
             // Else a queue that ran full is filled again only a second later.
             .set("fetch.queue.backoff.ms", "5")
-            .set("fetch.wait.max.ms", "100")
-            .set("check.crcs", "true");
+            .set("fetch.wait.max.ms", "100");
         settings.add_properties(&mut config);
         config
             .set("group.id", group)
             .set("isolation.level", "read_committed")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "false")
             .set("partition.assignment.strategy", "cooperative-sticky");
@@ -314,12 +309,9 @@ impl LogConsumer for KafkaConsumer {
             return Ok(Vec::new());
         }
         let what = format!("owners in group {:?}", self.group);
-        let mut config = self.settings.client_config();
+        let mut config = self.settings.consumer_config();
         self.settings.add_properties(&mut config);
-        config
-            .set("group.id", &self.group)
-            .set("isolation.level", "read_uncommitted")
-            .set("enable.auto.commit", "false");
+        config.set("group.id", &self.group).set("isolation.level", "read_uncommitted");
         let asking: BaseConsumer = config.create().map_err(|error| self.failed(&what, &error))?;
         let list = self.list(partitions.iter().copied())?;
         let told = asking.committed_offsets(list, self.settings.timeouts.request);

@@ -24,7 +24,7 @@ pub(super) struct Lookup {
 
 impl Lookup {
     pub(super) fn new(settings: Arc<KafkaSettings>) -> Result<Lookup, LogError> {
-        let mut config = settings.client_config();
+        let mut config = settings.consumer_config();
         settings.add_properties(&mut config);
         config.set("isolation.level", "read_uncommitted");
         let client = client(&config, &settings)?;
@@ -76,11 +76,11 @@ fn ask<T>(
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        // What went wrong behind the call waits in the client's queue.
-        while client.poll(Duration::ZERO).is_some() {}
+        // What went wrong behind the call waits in the client's queue, among lines of its log.
+        while client.poll(LOOK_AGAIN).is_some() {}
         let explained = explain(what, &error, heard, &settings.broker_list());
         match explained {
-            LogError::Unavailable(_) if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
+            LogError::Unavailable(_) if Instant::now() < deadline => {}
             LogError::Unavailable(_) | LogError::Refused(_) => return Err(explained),
         }
     }
@@ -105,14 +105,12 @@ pub(super) fn read_committed(
 ) -> Result<(), LogError> {
     let what = format!("topic {topic:?} partition {partition}");
     let partition = number(partition)?;
-    let mut config = settings.client_config();
+    let mut config = settings.consumer_config();
     settings.add_properties(&mut config);
     // The library assigns partitions only to members of a group; this one is never joined.
     config
         .set("group.id", format!("{}-restore", settings.client_id))
         .set("isolation.level", "read_committed")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
         .set("auto.offset.reset", "error")
         .set("enable.partition.eof", "true");
     let client = client(&config, settings)?;

@@ -36,6 +36,8 @@ pub struct Timeouts {
     pub transaction: Duration,
     /// A worker that is not heard of for this long loses its partitions.
     pub session: Duration,
+    /// So does one that lives but asks for no messages for this long: it restores state, or hangs.
+    pub absence: Duration,
 }
 
 impl Default for Timeouts {
@@ -45,6 +47,7 @@ impl Default for Timeouts {
             commit: Duration::from_secs(10),
             transaction: Duration::from_secs(10),
             session: Duration::from_secs(10),
+            absence: Duration::from_secs(300),
         }
     }
 }
@@ -154,7 +157,7 @@ impl std::error::Error for SettingsError {}
 pub const HAS_TLS: bool = cfg!(feature = "kafka-tls");
 
 /// Properties that are not to be set by hand, and why.
-const REFUSED: [(&str, &str); 29] = [
+const REFUSED: [(&str, &str); 31] = [
     ("enable.auto.commit", EXACTLY_ONCE),
     ("auto.commit.enable", EXACTLY_ONCE),
     ("enable.auto.offset.store", EXACTLY_ONCE),
@@ -183,6 +186,8 @@ const REFUSED: [(&str, &str); 29] = [
     ("ssl.ca.location", OWN_SETTING),
     ("transaction.timeout.ms", OWN_SETTING),
     ("session.timeout.ms", OWN_SETTING),
+    ("heartbeat.interval.ms", OWN_SETTING),
+    ("max.poll.interval.ms", OWN_SETTING),
     ("enable.ssl.certificate.verification", "a cluster that is not verified may be anybody"),
 ];
 const EXACTLY_ONCE: &str = "exactly-once processing depends on it";
@@ -260,17 +265,22 @@ impl KafkaSettings {
     }
 
     fn check_timeouts(&self, mistakes: &mut Vec<String>) {
-        let Timeouts { request, commit, transaction, session } = self.timeouts;
-        let day = Duration::from_secs(24 * 60 * 60);
-        for (name, time, least) in [
-            ("request", request, Duration::from_secs(1)),
-            ("commit", commit, Duration::from_secs(1)),
-            ("transaction", transaction, Duration::from_secs(1)),
-            ("session", session, Duration::from_secs(1)),
-        ] {
-            if time < least || time > day {
-                mistakes.push(format!("kafka: time-out {name} is not between {} s and one day", least.as_secs()));
+        let Timeouts { request, commit, transaction, session, absence } = self.timeouts;
+        let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 60 * 60));
+        let all = [
+            ("request", request),
+            ("commit", commit),
+            ("transaction", transaction),
+            ("session", session),
+            ("absence", absence),
+        ];
+        for (name, time) in all {
+            if time < second || time > day {
+                mistakes.push(format!("kafka: time-out {name} is not between 1 s and one day"));
             }
+        }
+        if absence < session {
+            mistakes.push("kafka: time-out absence is shorter than time-out session".to_owned());
         }
     }
 
@@ -293,7 +303,6 @@ impl KafkaSettings {
         config
             .set("bootstrap.servers", self.broker_list())
             .set("client.id", &self.client_id)
-            .set("allow.auto.create.topics", "false")
             // Errors are told where they happen; lines of the library's own log are for its developers.
             .set("log.connection.close", "false")
             .set("reconnect.backoff.ms", "50")
@@ -311,6 +320,21 @@ impl KafkaSettings {
         if let Some(file) = tls.and_then(|tls| tls.ca_file.as_ref()) {
             config.set("ssl.ca.location", file.to_string_lossy());
         }
+        config
+    }
+
+    /// What all consumers have in common; those who only ask questions need it for the library's own checks.
+    pub(super) fn consumer_config(&self) -> ClientConfig {
+        let Timeouts { session, absence, .. } = self.timeouts;
+        let mut config = self.client_config();
+        config
+            .set("session.timeout.ms", session.as_millis().to_string())
+            .set("heartbeat.interval.ms", (session.as_millis() / 3).min(3000).to_string())
+            .set("max.poll.interval.ms", absence.as_millis().to_string())
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("allow.auto.create.topics", "false")
+            .set("check.crcs", "true");
         config
     }
 
