@@ -6,6 +6,7 @@
 //! | [`engine`] | one batch through all steps, on several threads, in the order of the input |
 //! | [`state`] | account state as bytes, and the local store |
 //! | [`embedded`] | files in, files out, one commit after the other |
+//! | `registry` | a schema registry's client (feature `registry`) |
 //! | [`scenario`] | golden tables in Markdown |
 //! | [`worker`] | a stage on a partitioned log, exactly once |
 //! | `kafka` | Kafka below the worker (feature `kafka`) |
@@ -19,6 +20,8 @@ pub mod explain;
 mod grants;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "registry")]
+pub mod registry;
 pub mod scenario;
 pub mod session;
 pub mod stages;

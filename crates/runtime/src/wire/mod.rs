@@ -1,9 +1,25 @@
 //! Wire formats: records in, messages out.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | `decode`, `encode` | records of files, and the messages |
+//! | `schema` | the contracts of the messages |
+//! | `framing`, `incoming` | messages that say what their schema is (feature `registry`) |
 
 mod decode;
 mod encode;
+#[cfg(feature = "registry")]
+mod framing;
+#[cfg(feature = "registry")]
+mod incoming;
 mod schema;
 
 pub use decode::{CsvMapping, Decoded, Decoder, InputError, InputFormat, RawBatch, Splitter};
+#[cfg(feature = "registry")]
+pub(crate) use encode::base64;
 pub use encode::{CommandOutcome, CommandReply, Encoder, Origin, OutputFormat, SuspenseRecord, block_frame};
+#[cfg(feature = "registry")]
+pub use framing::{Fingerprint, Frame, Frames, Registration, SubjectError, subject};
+#[cfg(feature = "registry")]
+pub use incoming::{FramedDecoder, Limits, Prepared, RegistryUnreachable};
 pub use schema::Message;

@@ -295,7 +295,7 @@ fn what_is_no_container_is_refused() {
         (
             r#"{"type":"record","name":"A","fields":[{"name":"a","type":["null","A"]}]}"#,
             "null",
-            "byte 0: schema: the type A is used twice",
+            "byte 0: schema: the type A contains itself",
         ),
     ] {
         let actual = refused(&with_schema(schema, codec));

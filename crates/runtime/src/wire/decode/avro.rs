@@ -1,16 +1,17 @@
 //! Avro records: a plan made once from the writer's schema says for each field what becomes of it, so that a record is read in one pass
 //! and its texts are borrowed. The Avro library parses schemas; what it decodes is the reference in the tests.
 
+use super::avro_shape::{Shape, shape};
 use super::{Decoded, has_twins, undecodable};
 use apache_avro::Schema;
-use apache_avro::schema::{InnerDecimalSchema, RecordSchema, UuidSchema};
+use apache_avro::schema::RecordSchema;
 use pipeline::{Fault, Field, RawCommand, RawUsage, RawValue};
 use rating::{Amount, SuspenseReason, Timestamp};
 use std::borrow::Cow;
 
 /// How records of one writer's schema are read.
 #[derive(Clone, Debug)]
-pub(super) struct Plan {
+pub(in crate::wire) struct Plan {
     schema: String,
     kind: Kind,
     fields: Vec<PlannedField>,
@@ -31,30 +32,6 @@ struct PlannedField {
     shape: Shape,
 }
 
-/// The form of a value on the wire.
-#[derive(Clone, Debug)]
-enum Shape {
-    Null,
-    Boolean,
-    Long,
-    /// An instant in a finer unit, of which this many are a millisecond.
-    Instant(i64),
-    /// An integer that means something that no field takes, such as a day.
-    Odd(&'static str),
-    Float,
-    Double,
-    Bytes,
-    Text,
-    /// Unscaled integer with this many decimal places.
-    Decimal(u32),
-    Fixed(usize),
-    Enum(Vec<String>),
-    Array(Box<Shape>),
-    Map(Box<Shape>),
-    Union(Vec<Shape>),
-    Record(Vec<Shape>),
-}
-
 /// A value as read.
 enum Read<'a> {
     Null,
@@ -67,14 +44,40 @@ enum Read<'a> {
 }
 
 impl Plan {
-    /// Makes a plan for a writer's schema.
+    /// Makes a plan for a writer's schema; its fields are known by their names.
     ///
     /// # Errors
     /// Why the schema cannot be read by, in words.
     pub(super) fn new(schema: &str) -> Result<Plan, String> {
         let parsed = Schema::parse_str(schema).map_err(|error| format!("schema: {error}"))?;
-        let Schema::Record(record) = &parsed else { return Err("schema: is not of a record".to_owned()) };
+        let record = record_of(&parsed)?;
         let names: Vec<&str> = record.fields.iter().map(|field| field.name.as_str()).collect();
+        Plan::of(schema, record, &names, &vec![None; names.len()])
+    }
+
+    /// Makes a plan for a writer's schema that a reader's schema can read: a field is known by the name that the reader has for it, and
+    /// has the type that it is promoted to.
+    ///
+    /// # Errors
+    /// Why the schema cannot be read by, in words.
+    #[cfg(feature = "registry")]
+    pub(in crate::wire) fn resolved(schema: &str, writer: &Schema, reader: &Schema) -> Result<Plan, String> {
+        let (record, reader) = (record_of(writer)?, record_of(reader)?);
+        let mut names: Vec<&str> = record.fields.iter().map(|field| field.name.as_str()).collect();
+        let mut wanted = vec![None; names.len()];
+        for field in &reader.fields {
+            // The order of the Avro specification: the name, then the reader's aliases.
+            let known_as = std::iter::once(&field.name).chain(&field.aliases);
+            let found = known_as.filter_map(|name| record.fields.iter().position(|field| &field.name == name)).next();
+            if let Some(at) = found {
+                names[at] = &field.name;
+                wanted[at] = Some(&field.schema);
+            }
+        }
+        Plan::of(schema, record, &names, &wanted)
+    }
+
+    fn of(schema: &str, record: &RecordSchema, names: &[&str], wanted: &[Option<&Schema>]) -> Result<Plan, String> {
         let kind = if names.contains(&"command_id") {
             Kind::Command
         } else if names.contains(&"tick_id") {
@@ -82,14 +85,11 @@ impl Plan {
         } else {
             Kind::Usage
         };
-        let planned = |field: &apache_avro::schema::RecordField| {
-            Ok(PlannedField {
-                name: field.name.clone(),
-                usage: Field::parse(&field.name),
-                shape: shape(&field.schema)?,
-            })
-        };
-        let fields = record.fields.iter().map(planned).collect::<Result<_, String>>()?;
+        let mut fields = Vec::with_capacity(names.len());
+        let shapes = shape(record, wanted)?;
+        for (name, shape) in names.iter().zip(shapes) {
+            fields.push(PlannedField { name: (*name).to_owned(), usage: Field::parse(name), shape });
+        }
         Ok(Plan { schema: schema.to_owned(), kind, fields })
     }
 
@@ -106,12 +106,20 @@ impl Plan {
         Some(block.len() - rest.len())
     }
 
-    /// Decodes a record.
-    pub(super) fn decode<'a>(&self, record: &'a [u8]) -> Result<Decoded<'a>, Fault> {
+    /// Decodes a record, which is all of the bytes.
+    pub(in crate::wire) fn decode<'a>(&self, record: &'a [u8]) -> Result<Decoded<'a>, Fault> {
         let mut rest = record;
+        let decoded = self.decode_front(record, &mut rest)?;
+        match rest.len() {
+            0 => Ok(decoded),
+            left => Err(undecodable(format!("byte {}: {left} bytes follow the last field", record.len() - left))),
+        }
+    }
+
+    fn decode_front<'a>(&self, record: &'a [u8], rest: &mut &'a [u8]) -> Result<Decoded<'a>, Fault> {
         let mut values = |field: &PlannedField| {
             let at = record.len() - rest.len();
-            read(&field.shape, &mut rest).ok_or_else(|| undecodable(format!("byte {at}: field \"{}\"", field.name)))
+            read(&field.shape, rest).ok_or_else(|| undecodable(format!("byte {at}: field \"{}\"", field.name)))
         };
         match self.kind {
             Kind::Usage => {
@@ -154,43 +162,16 @@ impl Plan {
     }
 }
 
+fn record_of(schema: &Schema) -> Result<&RecordSchema, String> {
+    match schema {
+        Schema::Record(record) => Ok(record),
+        _ => Err("schema: is not of a record".to_owned()),
+    }
+}
+
 /// It could be decoded, a field is wrong.
 fn invalid(detail: impl Into<String>) -> Fault {
     Fault::new(SuspenseReason::InvalidRecord, detail)
-}
-
-fn shape(schema: &Schema) -> Result<Shape, String> {
-    Ok(match schema {
-        Schema::Null => Shape::Null,
-        Schema::Boolean => Shape::Boolean,
-        Schema::Int | Schema::Long | Schema::TimestampMillis => Shape::Long,
-        Schema::TimestampMicros => Shape::Instant(1000),
-        Schema::TimestampNanos => Shape::Instant(1_000_000),
-        Schema::Date => Shape::Odd("a date"),
-        Schema::TimeMillis | Schema::TimeMicros => Shape::Odd("a time of day"),
-        Schema::LocalTimestampMillis | Schema::LocalTimestampMicros | Schema::LocalTimestampNanos => {
-            Shape::Odd("a time without a zone")
-        }
-        Schema::Float => Shape::Float,
-        Schema::Double => Shape::Double,
-        Schema::Bytes | Schema::BigDecimal | Schema::Uuid(UuidSchema::Bytes) => Shape::Bytes,
-        Schema::String | Schema::Uuid(UuidSchema::String) => Shape::Text,
-        Schema::Fixed(fixed) | Schema::Duration(fixed) | Schema::Uuid(UuidSchema::Fixed(fixed)) => {
-            Shape::Fixed(fixed.size)
-        }
-        Schema::Decimal(decimal) => match &decimal.inner {
-            InnerDecimalSchema::Bytes => Shape::Decimal(u32::try_from(decimal.scale).unwrap_or(u32::MAX)),
-            InnerDecimalSchema::Fixed(fixed) => Shape::Fixed(fixed.size),
-        },
-        Schema::Enum(symbols) => Shape::Enum(symbols.symbols.clone()),
-        Schema::Array(array) => Shape::Array(Box::new(shape(&array.items)?)),
-        Schema::Map(map) => Shape::Map(Box::new(shape(&map.types)?)),
-        Schema::Union(union) => Shape::Union(union.variants().iter().map(shape).collect::<Result<_, _>>()?),
-        Schema::Record(RecordSchema { fields, .. }) => {
-            Shape::Record(fields.iter().map(|field| shape(&field.schema)).collect::<Result<_, _>>()?)
-        }
-        Schema::Ref { name } => return Err(format!("schema: the type {name} is used twice, which is not supported")),
-    })
 }
 
 fn raw(value: Read<'_>) -> RawValue<'_> {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Decodes one line. All of it is UTF-8, also what no field takes.
-pub(super) fn decode(line: &[u8]) -> Result<Decoded<'_>, Fault> {
+pub(in crate::wire) fn decode(line: &[u8]) -> Result<Decoded<'_>, Fault> {
     let line = std::str::from_utf8(line)
         .map_err(|error| undecodable(format!("byte {}: is not UTF-8", error.valid_up_to() + 1)))?;
     if may_be_other(line.as_bytes())

@@ -4,12 +4,18 @@
 //! with its bytes kept; what makes the rest of a file unreadable is an [`InputError`].
 
 mod avro;
+mod avro_shape;
 mod csv;
 mod json;
 mod split;
 
 pub use csv::CsvMapping;
 pub use split::{RawBatch, Splitter};
+
+#[cfg(feature = "registry")]
+pub(super) use avro::Plan;
+#[cfg(feature = "registry")]
+pub(super) use json::decode as decode_json;
 
 use crate::state::Corrupt;
 use pipeline::{Fault, IntakeRules, RawCommand, RawUsage, Taken};
@@ -19,7 +25,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// Largest raw record, in bytes. What is longer is kept up to here and cannot be decoded.
-const MAX_RECORD_BYTES: usize = 1 << 20;
+pub(super) const MAX_RECORD_BYTES: usize = 1 << 20;
 
 /// Form of an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +160,7 @@ fn has_twins(attributes: &[(Cow<'_, str>, Cow<'_, str>)]) -> bool {
     names.windows(2).any(|pair| pair[0] == pair[1])
 }
 
-fn undecodable(detail: impl Into<String>) -> Fault {
+pub(super) fn undecodable(detail: impl Into<String>) -> Fault {
     Fault::new(SuspenseReason::Undecodable, detail)
 }
 

@@ -197,7 +197,7 @@ impl Sink for Json<'_> {
 }
 
 /// Base 64 as in RFC 4648, padded.
-pub(super) fn base64(bytes: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn base64(bytes: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for group in bytes.chunks(3) {
         let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));

@@ -49,6 +49,8 @@ impl OutputFormat {
 }
 
 pub use avro::block_frame;
+#[cfg(feature = "registry")]
+pub(crate) use json::base64;
 
 /// Encodes messages in one form.
 #[derive(Clone, Debug)]
