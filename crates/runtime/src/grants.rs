@@ -9,7 +9,7 @@ use rating::AccountId;
 pub(crate) const INPUT: &str = "reference data";
 
 /// One purchase command per grant, as JSON lines.
-pub(crate) fn grant_lines(grants: &[&Grant], snapshot: &Snapshot) -> RawBatch {
+pub fn grant_lines(grants: &[&Grant], snapshot: &Snapshot) -> RawBatch {
     let mut records = RawBatch::default();
     for (grant, place) in grants.iter().zip(1..) {
         let payee = snapshot.edge_of(&AccountId::new(&grant.account), grant.at).map(|edge| edge.payee.clone());

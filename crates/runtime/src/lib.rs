@@ -17,7 +17,7 @@
 pub mod embedded;
 pub mod engine;
 pub mod explain;
-mod grants;
+pub mod grants;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "registry")]

@@ -244,13 +244,7 @@ pub(super) enum Guided<'m> {
     /// Legs of a record.
     Usage(Box<GuidedUsage<'m>>),
     /// A command.
-    Command {
-        /// Identity.
-        key: u128,
-        command: Box<Command>,
-        edge: usize,
-        template: Option<usize>,
-    },
+    Command { origin: Origin<'m>, key: u128, command: Box<Command>, edge: usize, template: Option<usize> },
     /// A tick.
     Tick(Timestamp),
 }
@@ -299,14 +293,14 @@ impl Facts {
                 Ok(Guided::Usage(Box::new(GuidedUsage { origin, key, record, endpoint, remembered_from, legs })))
             }
             COMMAND => {
-                Origin::read(&mut reader, &self.forms)?;
+                let origin = Origin::read(&mut reader, &self.forms)?;
                 let key = u128::from_le_bytes(reader.array()?);
                 let edge = in_table(&mut reader, self.edges.len())?;
                 let template = match reader.varint()? {
                     0 => None,
                     number => Some(in_range(&reader, number - 1, self.templates.len())?),
                 };
-                Ok(Guided::Command { key, command: Box::new(read_whole(reader)?), edge, template })
+                Ok(Guided::Command { origin, key, command: Box::new(read_whole(reader)?), edge, template })
             }
             TICK => Ok(Guided::Tick(Timestamp::from_millis(reader.millis()?))),
             _ => Err(reader.corrupt("legs, a command or a tick")),

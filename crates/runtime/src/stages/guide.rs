@@ -63,7 +63,9 @@ pub struct GuideSettings {
     pub frames: Frames,
     /// For how many hours behind the clock of ticks ids are remembered; `None` is for ever.
     pub duplicate_window_h: Option<u32>,
-    /// Where it does the work of intake: how far ahead of `now` an event may be, in milliseconds.
+    /// Where it does the work of intake: the rules, whose latest event is moved along with the time of day.
+    pub rules: IntakeRules,
+    /// How far ahead of `now` an event may be, in milliseconds.
     pub future_ms: i64,
     /// The time of day.
     pub now: fn() -> Timestamp,
@@ -123,7 +125,7 @@ impl GuideStage {
             units: Units::default(),
             forms: Forms::default(),
             decoder: Decoder::json_lines(),
-            rules: IntakeRules { latest_event: Timestamp::FAR_FUTURE, default_source: "".into() },
+            rules: settings.rules.clone(),
             senders,
             steps: Steps { settings, outbound, snapshot },
         }

@@ -32,6 +32,8 @@ pub struct IntakeSettings {
     pub suspense: String,
     /// What stands before each datum.
     pub frames: Frames,
+    /// The rules, whose latest event is moved along with the time of day.
+    pub rules: IntakeRules,
     /// How far ahead of `now` an event may be, in milliseconds.
     pub future_ms: i64,
     /// The time of day.
@@ -56,7 +58,7 @@ impl IntakeStage {
         let outputs = vec![settings.changelog.clone(), settings.intaken.clone(), settings.suspense.clone()];
         let encoder = Encoder::new(OutputFormat::Avro, "");
         let outbound = Outbound { encoder, frames: settings.frames.clone() };
-        let rules = IntakeRules { latest_event: Timestamp::FAR_FUTURE, default_source: "".into() };
+        let rules = settings.rules.clone();
         let (decoder, units, forms) = (Decoder::json_lines(), Units::default(), Forms::default());
         IntakeStage { settings, outputs, outbound, decoder, rules, units, forms }
     }

@@ -18,11 +18,13 @@ mod outbound;
 mod packed;
 mod progress;
 mod rate;
+mod replay;
 
 pub use guide::{GuideInput, GuideSettings, GuideStage};
 pub use intake::{IntakeSettings, IntakeStage};
 pub use outbound::Frames;
 pub use rate::{RateSettings, RateStage};
+pub use replay::{GuidedEntry, GuidedMessage, read_guided};
 
 use crate::worker::log::{Offset, Partition};
 use crate::worker::{Output, StageError, Target};

@@ -1,0 +1,296 @@
+//! The stages of the partitioned runtime against the engine of the embedded one, on generated traffic: byte for byte the same charges and
+//! deltas for every account, however batches are cut, undone and restored.
+//!
+//! `RATER_STAGES_SEED=7` replays one seed.
+
+mod memory;
+
+use directory::{Input, InputKind, Loaded};
+use memory::{Roughness, Topics};
+use pipeline::IntakeRules;
+use rating::Timestamp;
+use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, Retry};
+use runtime::grants::grant_lines;
+use runtime::stages::{
+    Frames, GuideInput, GuideSettings, GuideStage, GuidedEntry, IntakeSettings, IntakeStage, RateSettings, RateStage,
+    read_guided,
+};
+use runtime::wire::{Decoder, Encoder, OutputFormat, RawBatch};
+use std::collections::BTreeMap;
+use testkit::generator::random::Random;
+use testkit::generator::traffic::{self, Step};
+
+const SEEDS: u64 = 30;
+const RECORDS: u64 = 400;
+
+/// Partitions of the topics.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    usage: u32,
+    /// 0: guide reads usage itself.
+    intaken: u32,
+    guided: u32,
+}
+
+#[test]
+fn stages_charge_what_the_engine_charges() {
+    let seeds = match std::env::var("RATER_STAGES_SEED") {
+        Ok(seed) => vec![seed.parse().expect("a number")],
+        Err(_) => (1..=SEEDS).collect::<Vec<u64>>(),
+    };
+    let shapes = [
+        Shape { usage: 1, intaken: 1, guided: 1 },
+        Shape { usage: 1, intaken: 0, guided: 4 },
+        Shape { usage: 3, intaken: 4, guided: 8 },
+    ];
+    let mut charges = 0;
+    for seed in &seeds {
+        for shape in shapes {
+            println!("seed {seed}, {shape:?}");
+            charges += check(*seed, shape);
+        }
+    }
+    assert!(charges > 300 * seeds.len(), "hardly anything was charged: {charges}");
+}
+
+fn load(reference: &str) -> Loaded {
+    let input = Input { name: "rating.yaml".to_owned(), bytes: reference.into(), kind: InputKind::Yaml };
+    directory::load(vec![input]).unwrap_or_else(|refused| panic!("{refused}"))
+}
+
+fn rules() -> IntakeRules {
+    IntakeRules { latest_event: Timestamp::LATEST, default_source: "file".into() }
+}
+
+fn check(seed: u64, shape: Shape) -> usize {
+    let generated = traffic::generate(seed, RECORDS);
+    let loaded = load(&generated.reference);
+    let grants: Vec<_> = loaded.grants.iter().collect();
+    let granted = grant_lines(&grants, &loaded.snapshot);
+    let mut lines: Vec<Vec<u8>> = (0..granted.len()).map(|at| granted.get(at).to_vec()).collect();
+    lines.extend(generated.steps.iter().filter_map(|step| match step {
+        Step::Line(line) => Some(line.clone()),
+        Step::Replace(_) | Step::Recycle => None,
+    }));
+    let mut random = Random::new(seed);
+    let mut topics = Topics::default();
+    for (topic, partitions) in [
+        ("usage", shape.usage),
+        ("intake-changelog", shape.usage),
+        ("intaken", shape.intaken),
+        ("guide-changelog", shape.intaken.max(shape.usage)),
+        ("guided", shape.guided),
+        ("rate-changelog", shape.guided),
+        ("charges", 3),
+        ("balance-deltas", 3),
+        ("notifications", 3),
+        ("suspense", 3),
+        ("command-replies", 3),
+    ] {
+        topics.create(topic, partitions);
+    }
+    for line in &lines {
+        // Commands and ticks go to one partition, so that the engine can be given the same order.
+        let is_usage = !line.windows(12).any(|part| part == b"\"command_id\"");
+        let partition = if is_usage { random.below(shape.usage.into()) as u32 } else { 0 };
+        topics.append("usage", partition, (Some(b"key".to_vec()), Some(line.clone())));
+    }
+    run_stages(&loaded, shape, &mut topics, &mut random);
+    let expected =
+        if shape.usage == 1 { rate_lines(&loaded, &lines) } else { rate_guided_log(&loaded, shape, &topics) };
+    for (topic, expected) in [("charges", &expected.charges), ("balance-deltas", &expected.deltas)] {
+        let found = topics.values_by_key(topic);
+        assert_eq!(found.len(), expected.len(), "accounts with {topic}");
+        for (account, expected) in expected {
+            let name = String::from_utf8_lossy(account);
+            assert!(found.get(account) == Some(expected), "{topic} of {name} differ");
+        }
+    }
+    let waiting: usize = topics.values_by_key("suspense").values().map(Vec::len).sum();
+    assert_eq!(waiting, expected.suspended, "things that wait");
+    assert!(waiting > 0, "nothing waits: the traffic is too tame");
+    let replies: usize = topics.values_by_key("command-replies").values().map(Vec::len).sum();
+    assert!(replies >= granted.len(), "replies");
+    expected.charges.values().map(Vec::len).sum()
+}
+
+fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut Random) {
+    let roughness = Roughness { undone: 300, restored: 100, largest_batch: 40 };
+    let settings = IntakeSettings {
+        inputs: vec!["usage".to_owned()],
+        changelog: "intake-changelog".to_owned(),
+        intaken: "intaken".to_owned(),
+        intaken_partitions: shape.intaken,
+        suspense: "suspense".to_owned(),
+        frames: Frames::default(),
+        rules: rules(),
+        future_ms: 0,
+        now: || Timestamp::LATEST,
+    };
+    if shape.intaken > 0 {
+        memory::run(&mut IntakeStage::new(settings), topics, roughness, random);
+    }
+    let input = match shape.intaken {
+        0 => GuideInput::Usage(vec!["usage".to_owned()]),
+        _ => GuideInput::Intaken { topic: "intaken".to_owned(), senders: shape.usage as usize },
+    };
+    let settings = GuideSettings {
+        input,
+        changelog: "guide-changelog".to_owned(),
+        guided: "guided".to_owned(),
+        guided_partitions: shape.guided,
+        suspense: "suspense".to_owned(),
+        notifications: "notifications".to_owned(),
+        replies: "command-replies".to_owned(),
+        frames: Frames::default(),
+        duplicate_window_h: None,
+        rules: rules(),
+        future_ms: 0,
+        now: || Timestamp::LATEST,
+    };
+    memory::run(&mut GuideStage::new(settings, loaded.snapshot.clone()), topics, roughness, random);
+    let settings = RateSettings {
+        guided: "guided".to_owned(),
+        guided_partitions: shape.guided,
+        senders: shape.intaken.max(shape.usage) as usize,
+        changelog: "rate-changelog".to_owned(),
+        charges: "charges".to_owned(),
+        deltas: "balance-deltas".to_owned(),
+        notifications: "notifications".to_owned(),
+        suspense: "suspense".to_owned(),
+        replies: "command-replies".to_owned(),
+        frames: Frames::default(),
+        directory_version: loaded.version(),
+    };
+    memory::run(&mut RateStage::new(settings), topics, Roughness { largest_batch: 4, ..roughness }, random);
+}
+
+/// What the engine puts out.
+#[derive(Default)]
+struct Expected {
+    charges: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+    deltas: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+    suspended: usize,
+}
+
+/// The engine of the embedded runtime, with what it put out by account.
+struct Reference {
+    avro: Engine,
+    expected: Expected,
+}
+
+impl Reference {
+    fn new(loaded: &Loaded) -> Reference {
+        let settings = EngineSettings { rules: rules(), duplicate_window_h: None, threads: 1 };
+        let encoder = Encoder::new(OutputFormat::Avro, &loaded.version());
+        Reference { avro: Engine::new(loaded.snapshot.clone(), encoder, settings), expected: Expected::default() }
+    }
+
+    fn process(&mut self, records: &RawBatch, retries: &[Retry]) {
+        let decoder = Decoder::json_lines();
+        let input = BatchInput { records, decoder: &decoder, input: "usage", retries };
+        let output = self.avro.process(input).expect("control totals");
+        self.add(&output);
+    }
+
+    fn add(&mut self, output: &BatchOutput) {
+        for charge in output.charges.messages() {
+            // A charge names its payer as the field behind `level`; a delta its account as the second.
+            self.expected.charges.entry(payer_of(charge)).or_default().push(charge.to_vec());
+        }
+        for delta in output.deltas.messages() {
+            let mut rest = delta;
+            text(&mut rest);
+            let account = text(&mut rest);
+            self.expected.deltas.entry(account).or_default().push(delta.to_vec());
+        }
+        self.expected.suspended += output.suspense.messages().count();
+    }
+}
+
+fn long(rest: &mut &[u8]) -> i64 {
+    let (mut value, mut shift) = (0_u64, 0);
+    loop {
+        let (byte, after) = rest.split_first().expect("a byte");
+        *rest = after;
+        value |= u64::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return (value >> 1).cast_signed() ^ -((value & 1).cast_signed());
+        }
+    }
+}
+
+fn text(rest: &mut &[u8]) -> Vec<u8> {
+    let length = usize::try_from(long(rest)).expect("a length");
+    let (text, after) = rest.split_at(length);
+    *rest = after;
+    text.to_vec()
+}
+
+fn optional<T>(rest: &mut &[u8], read: impl FnOnce(&mut &[u8]) -> T) -> Option<T> {
+    (long(rest) == 1).then(|| read(rest))
+}
+
+fn payer_of(charge: &[u8]) -> Vec<u8> {
+    let rest = &mut &*charge;
+    text(rest);
+    long(rest);
+    text(rest);
+    for _ in 0..3 {
+        optional(rest, text);
+    }
+    optional(rest, long);
+    text(rest)
+}
+
+fn rate_lines(loaded: &Loaded, lines: &[Vec<u8>]) -> Expected {
+    let mut reference = Reference::new(loaded);
+    let mut records = RawBatch::default();
+    for (line, place) in lines.iter().zip(1..) {
+        records.push(line, place);
+    }
+    reference.process(&records, &[]);
+    reference.expected
+}
+
+/// The engine, given the guided log: each partition on its own, record by record, level by level.
+fn rate_guided_log(loaded: &Loaded, shape: Shape, topics: &Topics) -> Expected {
+    let mut expected = Expected::default();
+    for partition in 0..shape.guided {
+        let mut reference = Reference::new(loaded);
+        for (_, value) in topics.messages("guided", partition) {
+            let message = read_guided(value.as_deref().expect("a value")).expect("a packed message");
+            let (mut records, mut retries) = (RawBatch::default(), Vec::new());
+            let mut add = |original: &[u8], intent| {
+                records.push(original, 1);
+                retries.push(Retry { intent, attempt: 0 });
+            };
+            for entry in &message.entries {
+                match entry {
+                    GuidedEntry::Legs { original, levels, .. } => {
+                        let reason = rating::SuspenseReason::NoRate;
+                        levels.iter().for_each(|(level, _)| add(original, Intent::Level { level: *level, reason }));
+                    }
+                    GuidedEntry::Command { original, .. } => add(original, Intent::Admitted),
+                    GuidedEntry::Tick(_) => {}
+                }
+            }
+            reference.process(&records, &retries);
+        }
+        expected.suspended += reference.expected.suspended;
+        expected.charges.extend(reference.expected.charges);
+        expected.deltas.extend(reference.expected.deltas);
+    }
+    // What intake and guide found is the same in any order.
+    let before_rate = topics.values_by_key("suspense").into_values().flatten().filter(|value| !is_from_rate(value));
+    expected.suspended += before_rate.count();
+    expected
+}
+
+/// Whether a message of suspense names the stage `rate`: its fourth text.
+fn is_from_rate(suspense: &[u8]) -> bool {
+    let rest = &mut &*suspense;
+    (0..3).for_each(|_| drop(text(rest)));
+    text(rest) == b"rate"
+}

@@ -1,0 +1,137 @@
+//! Topics in memory, and stages run over them: batches cut anywhere, undone at random, state dropped and restored at random.
+
+use runtime::worker::log::{Batch, Incoming, Offset, Outgoing, Partition};
+use runtime::worker::{Output, Stage};
+use std::collections::BTreeMap;
+use testkit::generator::random::Random;
+
+/// A message: key and value.
+pub(crate) type Message = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// All topics.
+#[derive(Default)]
+pub(crate) struct Topics {
+    partitions: BTreeMap<String, u32>,
+    messages: BTreeMap<(String, u32), Vec<Message>>,
+}
+
+impl Topics {
+    pub(crate) fn create(&mut self, topic: &str, partitions: u32) {
+        self.partitions.insert(topic.to_owned(), partitions);
+    }
+
+    pub(crate) fn messages(&self, topic: &str, partition: u32) -> &[Message] {
+        self.messages.get(&(topic.to_owned(), partition)).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn append(&mut self, topic: &str, partition: u32, message: Message) {
+        assert!(partition < self.partitions[topic], "{topic} has no partition {partition}");
+        self.messages.entry((topic.to_owned(), partition)).or_default().push(message);
+    }
+
+    /// Values of all partitions of a topic by key, in order.
+    pub(crate) fn values_by_key(&self, topic: &str) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
+        let mut by_key: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
+        for partition in 0..self.partitions[topic] {
+            for (key, value) in self.messages(topic, partition) {
+                let (key, value) = (key.clone().unwrap_or_default(), value.clone().unwrap_or_default());
+                by_key.entry(key).or_default().push(value);
+            }
+        }
+        by_key
+    }
+
+    fn deliver(&mut self, output: &Output, topics: &[String]) {
+        for Outgoing { topic, partition, key, value, .. } in output.messages(topics) {
+            let hash =
+                key.unwrap_or_default().iter().fold(7_u32, |hash, byte| hash.wrapping_mul(31) + u32::from(*byte));
+            let partition = partition.unwrap_or(hash % self.partitions[topic]);
+            self.append(topic, partition, (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec)));
+        }
+    }
+}
+
+/// How rough it gets, per mille of batches.
+#[derive(Clone, Copy)]
+pub(crate) struct Roughness {
+    pub(crate) undone: u64,
+    pub(crate) restored: u64,
+    pub(crate) largest_batch: u64,
+}
+
+/// Runs a stage until its input is used up.
+pub(crate) fn run(stage: &mut impl Stage, topics: &mut Topics, roughness: Roughness, random: &mut Random) {
+    let inputs = stage.inputs().to_vec();
+    let mut positions: BTreeMap<Partition, Offset> = BTreeMap::new();
+    for (topic, name) in (0_u16..).zip(&inputs) {
+        for number in 0..topics.partitions[name] {
+            let partition = Partition { topic, number };
+            restore(stage, topics, partition, None);
+            positions.insert(partition, 0);
+        }
+    }
+    loop {
+        let mut batch = Batch::default();
+        let mut order: Vec<Partition> = positions.keys().copied().collect();
+        order.sort_by_key(|_| random.bits());
+        for partition in order {
+            let messages = topics.messages(&inputs[usize::from(partition.topic)], partition.number);
+            let first = usize::try_from(positions[&partition]).expect("an offset");
+            let count = usize::try_from(random.below(roughness.largest_batch)).expect("small");
+            for (offset, (key, value)) in (positions[&partition]..).zip(messages.iter().skip(first).take(count)) {
+                let value = value.as_deref().unwrap_or_default();
+                batch.push(Incoming { partition, offset, key: key.as_deref(), value });
+            }
+        }
+        let is_done = |(partition, position): (&Partition, &Offset)| {
+            let messages = topics.messages(&inputs[usize::from(partition.topic)], partition.number);
+            usize::try_from(*position).expect("an offset") == messages.len()
+        };
+        if positions.iter().all(is_done) {
+            return;
+        }
+        if batch.is_empty() {
+            continue;
+        }
+        stage.prepare(&batch).expect("facts");
+        let mut output = Output::default();
+        stage.execute(&batch, &mut output).expect("executed");
+        if random.chance(roughness.undone) {
+            let first: Vec<_> = output.messages(stage.outputs()).map(owned).collect();
+            stage.undo();
+            output.clear();
+            stage.execute(&batch, &mut output).expect("executed again");
+            let second: Vec<_> = output.messages(stage.outputs()).map(owned).collect();
+            assert!(sorted(first) == sorted(second), "what was undone and done again is not the same");
+        }
+        positions.extend(stage.positions());
+        stage.settle();
+        topics.deliver(&output, stage.outputs());
+        if random.chance(roughness.restored) {
+            let partitions: Vec<Partition> = positions.keys().copied().collect();
+            let partition = *random.pick(&partitions);
+            stage.drop_state(partition);
+            let known = positions[&partition];
+            restore(stage, topics, partition, (known > 0).then_some(known));
+        }
+    }
+}
+
+fn owned(message: Outgoing<'_>) -> (String, Option<u32>, Option<Vec<u8>>, Option<Vec<u8>>) {
+    (message.topic.to_owned(), message.partition, message.key.map(<[u8]>::to_vec), message.value.map(<[u8]>::to_vec))
+}
+
+/// What is sent within one topic and key keeps its order; changes of state come in any.
+fn sorted<T: Ord>(mut messages: Vec<T>) -> Vec<T> {
+    messages.sort();
+    messages
+}
+
+fn restore(stage: &mut impl Stage, topics: &Topics, partition: Partition, expected: Option<Offset>) {
+    stage.create(partition);
+    let changelog = stage.changelog().to_owned();
+    for (key, value) in topics.messages(&changelog, partition.number) {
+        stage.restore(partition, key.as_deref().unwrap_or_default(), value.as_deref()).expect("restored");
+    }
+    assert_eq!(stage.restored(partition).expect("restored"), expected, "position in the state");
+}
