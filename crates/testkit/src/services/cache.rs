@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! jars/kafka-4.1.1/            complete, or not there: fetched beside and renamed
+//! jars/lock                    one fetch at a time
 //! runs/4711-0/                 one running service (see `run`)
 //! ports/20017                  locked while somebody uses that port
-//! fetch.lock, runs.lock        one at a time
+//! runs.lock                    one start at a time
 //! ```
 //!
 //! Locks are the operating system's locks of files: they end with the process that holds them.
@@ -31,7 +32,7 @@ const INSTALL_MAVEN: &str =
 ///
 /// # Errors
 /// No home folder, or no right to write there.
-pub(super) fn folder() -> Result<PathBuf, ServiceError> {
+pub fn folder() -> Result<PathBuf, ServiceError> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set("RATER_SERVICES_DIR")
         .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("rater-services")))
@@ -65,7 +66,7 @@ impl Jars {
             return Ok(there);
         }
         // One lock for all jars: Maven 3 must not run twice at once on its own repository.
-        let _alone = lock(&folder.join("fetch.lock"))?;
+        let _alone = lock(&folder.join("jars/lock"))?;
         if there.is_dir() {
             return Ok(there);
         }

@@ -1,4 +1,5 @@
-//! Real services for tests, without containers: Apache Kafka from jars that Maven fetches, run by the Java of this machine.
+//! Real services for tests, without containers: Apache Kafka and Apache Cassandra from jars that Maven fetches, run by the Java of
+//! this machine.
 //!
 //! Owns: fetching once into a cache outside the source tree, folders and ports that two test processes never share, starting,
 //! stopping, killing and freezing, and that nothing outlives the test process, however that ends. Configuration is what a
@@ -12,17 +13,22 @@
 //! | `run` | the folder and the ports of one running service, and who cleans up after it |
 //! | `java` | one Java process: start, signals, end |
 //! | `kafka` | brokers and clusters |
+//! | `cassandra` | one node |
 //!
 //! | variable | meaning |
 //! | --- | --- |
 //! | `RATER_SERVICES_DIR` | where jars and running services are kept; else `$XDG_CACHE_HOME/rater-services`, else `~/.cache/rater-services` |
 //! | `RATER_TEST_KAFKA` | `host:port[,host:port]` of a cluster to use in place of one of our own |
+//! | `RATER_TEST_CASSANDRA` | the same for Cassandra: `host:port` of CQL |
 
 mod cache;
+mod cassandra;
 mod error;
 mod java;
 mod kafka;
 mod run;
 
+pub use cache::folder;
+pub use cassandra::Cassandra;
 pub use error::ServiceError;
 pub use kafka::{Broker, Kafka};

@@ -1,5 +1,6 @@
-//! The services of the test kit are real: what is committed to them is there after a restart, and nothing of them is left.
+//! Transactions, restarts, kills and freezes of brokers.
 
+use crate::timed;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -68,13 +69,6 @@ fn read(kafka: &Kafka, topic: &str) -> Vec<String> {
         }
     }
     panic!("no end of {topic} within {LIMIT:?}; read {seen:?}");
-}
-
-fn timed<T>(what: &str, action: impl FnOnce() -> T) -> T {
-    let started = Instant::now();
-    let result = action();
-    println!("{what}: {:.1} s", started.elapsed().as_secs_f32());
-    result
 }
 
 #[test]
