@@ -24,6 +24,7 @@ pub mod kafka;
 pub mod registry;
 pub mod scenario;
 pub mod session;
+#[cfg(feature = "registry")]
 pub mod stages;
 pub mod state;
 pub mod summary;

@@ -1,18 +1,19 @@
 //! Guide: lets each record pass once, finds its lineage and rates, and hands legs and commands to the owners of their payers.
 
 use super::entry::{Forms, Origin, read_taken, write_command, write_legs, write_tick};
-use super::outbound::{Frames, Outbound, Waiting};
+use super::inbound::Inbound;
+use super::outbound::{Outbound, Waiting};
 use super::packed::{Packer, Source, Unpacked};
 use super::progress::{About, Progress, Units, corrupt, read_format, read_key, write_format, write_key};
 use super::{SHARDS, check_targets, send_packed, topic_of};
 use crate::state::Stored;
-use crate::wire::{CommandOutcome, CommandReply, Decoder, Encoder, OutputFormat};
+use crate::wire::{CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
 use directory::snapshot::Snapshot;
 use pipeline::duplicates::hour_of;
 use pipeline::guide::{guide_command, shard_of};
-use pipeline::{ControlTotals, Duplicates, Fault, IntakeRules, Intaken, Intent, Taken, Verdict, guide};
+use pipeline::{ControlTotals, Duplicates, Fault, Intaken, Intent, Taken, Verdict, guide};
 use rating::charge::{Notification, NotificationKind};
 use rating::{Command, Leg, SuspenseReason, Timestamp};
 use smallvec::SmallVec;
@@ -63,12 +64,6 @@ pub struct GuideSettings {
     pub frames: Frames,
     /// For how many hours behind the clock of ticks ids are remembered; `None` is for ever.
     pub duplicate_window_h: Option<u32>,
-    /// Where it does the work of intake: the rules, whose latest event is moved along with the time of day.
-    pub rules: IntakeRules,
-    /// How far ahead of `now` an event may be, in milliseconds.
-    pub future_ms: i64,
-    /// The time of day.
-    pub now: fn() -> Timestamp,
 }
 
 /// What is kept per partition, besides progress.
@@ -89,8 +84,7 @@ pub struct GuideStage {
     outputs: Vec<String>,
     units: Units<Kept>,
     forms: Forms,
-    decoder: Decoder,
-    rules: IntakeRules,
+    inbound: Inbound,
     senders: usize,
     steps: Steps,
 }
@@ -110,22 +104,21 @@ struct Work<'w> {
 }
 
 impl GuideStage {
-    /// The stage without state.
-    pub fn new(settings: GuideSettings, snapshot: Arc<Snapshot>) -> GuideStage {
+    /// The stage without state. `inbound` is for input that others write.
+    pub fn new(settings: GuideSettings, inbound: Inbound, snapshot: Arc<Snapshot>) -> GuideStage {
         let outputs =
             [&settings.changelog, &settings.guided, &settings.suspense, &settings.notifications, &settings.replies];
         let (inputs, senders) = match &settings.input {
             GuideInput::Intaken { topic, senders } => (vec![topic.clone()], *senders),
             GuideInput::Usage(topics) => (topics.clone(), 0),
         };
-        let outbound = Outbound { encoder: Encoder::new(OutputFormat::Avro, ""), frames: settings.frames.clone() };
+        let outbound = Outbound { encoder: Encoder::new(OutputFormat::Avro, ""), frames: settings.frames };
         GuideStage {
             inputs,
             outputs: outputs.into_iter().cloned().collect(),
             units: Units::default(),
             forms: Forms::default(),
-            decoder: Decoder::json_lines(),
-            rules: settings.rules.clone(),
+            inbound,
             senders,
             steps: Steps { settings, outbound, snapshot },
         }
@@ -159,8 +152,7 @@ impl GuideStage {
     fn execute_usage(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
         for message in batch.messages() {
             let unit = self.units.touch(message.partition, message.offset)?;
-            let decoded = self.decoder.decode(message.value);
-            let taken = decoded.map_or_else(Taken::Fault, |decoded| decoded.take_in(&self.rules));
+            let taken = self.inbound.take(message.value);
             if let Taken::Tick(instant) = taken {
                 work.totals.received += 1;
                 work.totals.ticks += 1;
@@ -169,7 +161,7 @@ impl GuideStage {
                 }
                 continue;
             }
-            let form = self.forms.get(topic_of(&self.inputs, message.partition), self.decoder.content_type());
+            let form = self.forms.get(topic_of(&self.inputs, message.partition), Inbound::content_type(message.value));
             let origin = Origin {
                 form: &form,
                 partition: message.partition.number,
@@ -408,10 +400,11 @@ impl Stage for GuideStage {
         self.units.drop_one(partition);
     }
 
-    fn prepare(&mut self, _batch: &Batch) -> Result<(), FactsMissing> {
-        let latest = (self.steps.settings.now)().millis().saturating_add(self.steps.settings.future_ms);
-        self.rules.latest_event = Timestamp::from_millis(latest);
-        Ok(())
+    fn prepare(&mut self, batch: &Batch) -> Result<(), FactsMissing> {
+        match self.steps.settings.input {
+            GuideInput::Intaken { .. } => Ok(()),
+            GuideInput::Usage(_) => self.inbound.prepare(batch),
+        }
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {

@@ -1,16 +1,16 @@
 //! Intake: decodes, validates and routes what others write, so that all copies of a record meet.
 
 use super::entry::{Forms, Origin, write_taken, write_tick};
-use super::outbound::{Frames, Outbound, Waiting};
+use super::inbound::Inbound;
+use super::outbound::{Outbound, Waiting};
 use super::packed::{Packer, Source};
 use super::progress::{About, Progress, Units, read_format, read_key, write_format, write_key};
 use crate::state::Stored;
-use crate::wire::{Decoder, Encoder, OutputFormat};
+use crate::wire::{Encoder, Frames, OutputFormat};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
 use pipeline::guide::shard_of;
-use pipeline::{ControlTotals, IntakeRules, Taken};
-use rating::Timestamp;
+use pipeline::{ControlTotals, Taken};
 
 /// Outputs, by their place in the list.
 const CHANGELOG: u16 = 0;
@@ -32,12 +32,6 @@ pub struct IntakeSettings {
     pub suspense: String,
     /// What stands before each datum.
     pub frames: Frames,
-    /// The rules, whose latest event is moved along with the time of day.
-    pub rules: IntakeRules,
-    /// How far ahead of `now` an event may be, in milliseconds.
-    pub future_ms: i64,
-    /// The time of day.
-    pub now: fn() -> Timestamp,
 }
 
 /// The stage.
@@ -46,21 +40,18 @@ pub struct IntakeStage {
     settings: IntakeSettings,
     outputs: Vec<String>,
     outbound: Outbound,
-    decoder: Decoder,
-    rules: IntakeRules,
+    inbound: Inbound,
     units: Units<Vec<Packer>>,
     forms: Forms,
 }
 
 impl IntakeStage {
     /// The stage without state.
-    pub fn new(settings: IntakeSettings) -> IntakeStage {
+    pub fn new(settings: IntakeSettings, inbound: Inbound) -> IntakeStage {
         let outputs = vec![settings.changelog.clone(), settings.intaken.clone(), settings.suspense.clone()];
         let encoder = Encoder::new(OutputFormat::Avro, "");
-        let outbound = Outbound { encoder, frames: settings.frames.clone() };
-        let rules = settings.rules.clone();
-        let (decoder, units, forms) = (Decoder::json_lines(), Units::default(), Forms::default());
-        IntakeStage { settings, outputs, outbound, decoder, rules, units, forms }
+        let outbound = Outbound { encoder, frames: settings.frames };
+        IntakeStage { settings, outputs, outbound, inbound, units: Units::default(), forms: Forms::default() }
     }
 }
 
@@ -109,10 +100,8 @@ impl Stage for IntakeStage {
         self.units.drop_one(partition);
     }
 
-    fn prepare(&mut self, _batch: &Batch) -> Result<(), FactsMissing> {
-        let latest = (self.settings.now)().millis().saturating_add(self.settings.future_ms);
-        self.rules.latest_event = Timestamp::from_millis(latest);
-        Ok(())
+    fn prepare(&mut self, batch: &Batch) -> Result<(), FactsMissing> {
+        self.inbound.prepare(batch)
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
@@ -120,10 +109,9 @@ impl Stage for IntakeStage {
         for message in batch.messages() {
             let unit = self.units.touch(message.partition, message.offset)?;
             totals.received += 1;
-            let decoded = self.decoder.decode(message.value);
-            let mut taken = decoded.map_or_else(Taken::Fault, |decoded| decoded.take_in(&self.rules));
+            let mut taken = self.inbound.take(message.value);
             let topic = super::topic_of(&self.settings.inputs, message.partition);
-            let form = self.forms.get(topic, self.decoder.content_type());
+            let form = self.forms.get(topic, Inbound::content_type(message.value));
             let origin = Origin {
                 form: &form,
                 partition: message.partition.number,

@@ -13,6 +13,7 @@ mod bytes;
 mod entry;
 mod facts;
 mod guide;
+mod inbound;
 mod intake;
 mod outbound;
 mod packed;
@@ -21,8 +22,8 @@ mod rate;
 mod replay;
 
 pub use guide::{GuideInput, GuideSettings, GuideStage};
+pub use inbound::Inbound;
 pub use intake::{IntakeSettings, IntakeStage};
-pub use outbound::Frames;
 pub use rate::{RateSettings, RateStage};
 pub use replay::{GuidedEntry, GuidedMessage, read_guided};
 

@@ -1,27 +1,12 @@
 //! Messages for the outside: framed Avro with the keys that the contracts name.
 
 use super::entry::Origin;
-use crate::wire::{self, CommandReply, Encoder, SuspenseRecord};
+use crate::wire::{self, CommandReply, Encoder, Frames, Message, SuspenseRecord};
 use crate::worker::{Output, Target};
 use pipeline::Fault;
 use pipeline::Taken;
 use rating::charge::{CommandDelta, Notification};
 use rating::{Charge, SuspenseReason};
-
-/// What stands before each datum: how a reader finds its schema.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Frames {
-    /// Of charges.
-    pub charge: Vec<u8>,
-    /// Of balance deltas.
-    pub balance_delta: Vec<u8>,
-    /// Of suspense.
-    pub suspense: Vec<u8>,
-    /// Of notifications.
-    pub notification: Vec<u8>,
-    /// Of replies to commands.
-    pub reply: Vec<u8>,
-}
 
 /// Writes messages for the outside.
 #[derive(Clone, Debug)]
@@ -48,35 +33,35 @@ pub(super) struct Waiting<'w> {
 impl Outbound {
     pub(super) fn charge(&self, topic: u16, charge: &Charge<'_>, output: &mut Output) {
         output.push(by_key(topic), Some(charge.payer().as_str().as_bytes()), |out| {
-            out.extend_from_slice(&self.frames.charge);
+            out.extend_from_slice(self.frames.prefix(Message::Charge));
             self.encoder.charge(charge, out);
         });
     }
 
     pub(super) fn charge_delta(&self, topic: u16, charge: &Charge<'_>, output: &mut Output) {
         output.push(by_key(topic), Some(charge.payer().as_str().as_bytes()), |out| {
-            out.extend_from_slice(&self.frames.balance_delta);
+            out.extend_from_slice(self.frames.prefix(Message::BalanceDelta));
             self.encoder.charge_delta(charge, out);
         });
     }
 
     pub(super) fn command_delta(&self, topic: u16, delta: &CommandDelta<'_>, output: &mut Output) {
         output.push(by_key(topic), Some(delta.edge.payer.as_str().as_bytes()), |out| {
-            out.extend_from_slice(&self.frames.balance_delta);
+            out.extend_from_slice(self.frames.prefix(Message::BalanceDelta));
             self.encoder.command_delta(delta, out);
         });
     }
 
     pub(super) fn notification(&self, topic: u16, notification: &Notification<'_>, output: &mut Output) {
         output.push(by_key(topic), Some(notification.account.as_str().as_bytes()), |out| {
-            out.extend_from_slice(&self.frames.notification);
+            out.extend_from_slice(self.frames.prefix(Message::Notification));
             self.encoder.notification(notification, out);
         });
     }
 
     pub(super) fn reply(&self, topic: u16, reply: &CommandReply<'_>, output: &mut Output) {
         output.push(by_key(topic), Some(reply.command.account_id.as_str().as_bytes()), |out| {
-            out.extend_from_slice(&self.frames.reply);
+            out.extend_from_slice(self.frames.prefix(Message::CommandReply));
             self.encoder.reply(reply, out);
         });
     }
@@ -103,7 +88,7 @@ impl Outbound {
             attempt: origin.attempt,
         };
         output.push(by_key(topic), origin.key, |out| {
-            out.extend_from_slice(&self.frames.suspense);
+            out.extend_from_slice(self.frames.prefix(Message::Suspense));
             self.encoder.suspense(&record, out);
         });
         output.add_header("rater-reason", waiting.reason.name().to_owned());

@@ -1,12 +1,12 @@
 //! Rate: owns the accounts of its partitions and prices the legs that guide hands over, in the order of the log.
 
 use super::entry::{Choice, Facts, Forms, Guided, GuidedUsage, KnownRates, Origin};
-use super::outbound::{Frames, Outbound, Waiting};
+use super::outbound::{Outbound, Waiting};
 use super::packed::Unpacked;
 use super::progress::{About, Progress, Units, corrupt, read_format, read_key, write_format, write_key};
 use super::{check_targets, topic_of};
 use crate::state::Stored;
-use crate::wire::{CommandOutcome, CommandReply, Encoder, OutputFormat};
+use crate::wire::{CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
 use pipeline::rate::Change;
@@ -80,7 +80,7 @@ impl RateStage {
             outputs: outputs.into_iter().cloned().collect(),
             outbound: Outbound {
                 encoder: Encoder::new(OutputFormat::Avro, &settings.directory_version),
-                frames: settings.frames.clone(),
+                frames: settings.frames,
             },
             settings,
             units: Units::default(),

@@ -12,10 +12,10 @@ use rating::Timestamp;
 use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, Retry};
 use runtime::grants::grant_lines;
 use runtime::stages::{
-    Frames, GuideInput, GuideSettings, GuideStage, GuidedEntry, IntakeSettings, IntakeStage, RateSettings, RateStage,
+    GuideInput, GuideSettings, GuideStage, GuidedEntry, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
     read_guided,
 };
-use runtime::wire::{Decoder, Encoder, OutputFormat, RawBatch};
+use runtime::wire::{Decoder, Encoder, FramedDecoder, Frames, Limits, Message, OutputFormat, RawBatch};
 use std::collections::BTreeMap;
 use testkit::generator::random::Random;
 use testkit::generator::traffic::{self, Step};
@@ -60,6 +60,20 @@ fn load(reference: &str) -> Loaded {
 
 fn rules() -> IntakeRules {
     IntakeRules { latest_event: Timestamp::LATEST, default_source: "file".into() }
+}
+
+fn frames() -> Frames {
+    Frames::single_object().expect("frames")
+}
+
+fn inbound() -> Inbound {
+    let decoder = FramedDecoder::new(None, Limits::default()).expect("a decoder");
+    Inbound::new(decoder, "file", 0, || Timestamp::LATEST)
+}
+
+/// A datum behind what says its schema.
+fn framed(message: Message, datum: &[u8]) -> Vec<u8> {
+    [frames().prefix(message), datum].concat()
 }
 
 fn check(seed: u64, shape: Shape) -> usize {
@@ -122,13 +136,10 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         intaken: "intaken".to_owned(),
         intaken_partitions: shape.intaken,
         suspense: "suspense".to_owned(),
-        frames: Frames::default(),
-        rules: rules(),
-        future_ms: 0,
-        now: || Timestamp::LATEST,
+        frames: frames(),
     };
     if shape.intaken > 0 {
-        memory::run(&mut IntakeStage::new(settings), topics, roughness, random);
+        memory::run(&mut IntakeStage::new(settings, inbound()), topics, roughness, random);
     }
     let input = match shape.intaken {
         0 => GuideInput::Usage(vec!["usage".to_owned()]),
@@ -142,13 +153,10 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         suspense: "suspense".to_owned(),
         notifications: "notifications".to_owned(),
         replies: "command-replies".to_owned(),
-        frames: Frames::default(),
+        frames: frames(),
         duplicate_window_h: None,
-        rules: rules(),
-        future_ms: 0,
-        now: || Timestamp::LATEST,
     };
-    memory::run(&mut GuideStage::new(settings, loaded.snapshot.clone()), topics, roughness, random);
+    memory::run(&mut GuideStage::new(settings, inbound(), loaded.snapshot.clone()), topics, roughness, random);
     let settings = RateSettings {
         guided: "guided".to_owned(),
         guided_partitions: shape.guided,
@@ -159,7 +167,7 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         notifications: "notifications".to_owned(),
         suspense: "suspense".to_owned(),
         replies: "command-replies".to_owned(),
-        frames: Frames::default(),
+        frames: frames(),
         directory_version: loaded.version(),
     };
     memory::run(&mut RateStage::new(settings), topics, Roughness { largest_batch: 4, ..roughness }, random);
@@ -196,13 +204,13 @@ impl Reference {
     fn add(&mut self, output: &BatchOutput) {
         for charge in output.charges.messages() {
             // A charge names its payer as the field behind `level`; a delta its account as the second.
-            self.expected.charges.entry(payer_of(charge)).or_default().push(charge.to_vec());
+            self.expected.charges.entry(payer_of(charge)).or_default().push(framed(Message::Charge, charge));
         }
         for delta in output.deltas.messages() {
             let mut rest = delta;
             text(&mut rest);
             let account = text(&mut rest);
-            self.expected.deltas.entry(account).or_default().push(delta.to_vec());
+            self.expected.deltas.entry(account).or_default().push(framed(Message::BalanceDelta, delta));
         }
         self.expected.suspended += output.suspense.messages().count();
     }
@@ -290,7 +298,7 @@ fn rate_guided_log(loaded: &Loaded, shape: Shape, topics: &Topics) -> Expected {
 
 /// Whether a message of suspense names the stage `rate`: its fourth text.
 fn is_from_rate(suspense: &[u8]) -> bool {
-    let rest = &mut &*suspense;
+    let rest = &mut suspense.strip_prefix(frames().prefix(Message::Suspense)).expect("a frame");
     (0..3).for_each(|_| drop(text(rest)));
     text(rest) == b"rate"
 }
