@@ -178,6 +178,11 @@ impl<'a> Lineage<'a> {
     pub fn edges(&self) -> impl Iterator<Item = &'a LineageEdge> + use<'a> {
         self.own.into_iter().chain(self.above)
     }
+
+    /// Whether an account pays or is paid on one of the edges.
+    fn holds(&self, account: &str) -> bool {
+        self.edges().any(|step| step.edge.payer.as_str() == account || step.edge.payee.as_str() == account)
+    }
 }
 
 impl LineageEdge {
@@ -252,42 +257,43 @@ impl Snapshot {
             }
             found = Some(holder);
         }
-        let named = usage.account_id.as_deref().map(|name| self.account_by_name.get(&AccountId::new(name)).copied());
-        match (found, named) {
-            (Some(endpoint), named) => self.lineage_of_endpoint(endpoint, named.flatten(), at),
-            (None, Some(Some(account))) if given.iter().all(Option::is_none) => {
-                let above = self.lineage_of_account(account, at);
-                // The operator pays nobody (rule 2): rated by no edge, its record would vanish.
-                if above.is_empty() {
-                    return Err(SuspenseReason::UnknownEndpoint);
-                }
-                Ok(Lineage { endpoint: None, own: None, above })
-            }
-            (None, Some(None)) if given.iter().all(Option::is_none) => {
-                self.lineage_of_endpoint_account(usage.account_id.as_deref().unwrap_or_default(), at)
-            }
-            (None, _) => Err(SuspenseReason::UnknownEndpoint),
+        let named = usage.account_id.as_deref();
+        if let Some(endpoint) = found {
+            return self.lineage_of_endpoint(endpoint, named, at);
         }
+        // Identities that nobody has are not mended by an account beside them.
+        let named = named.filter(|_| given.iter().all(Option::is_none)).ok_or(SuspenseReason::UnknownEndpoint)?;
+        let Some(account) = self.account_by_name.get(&AccountId::new(named)) else {
+            return self.lineage_of_endpoint_account(named, at);
+        };
+        let above = self.lineage_of_account(*account, at);
+        // The operator pays nobody (rule 2): rated by no edge, its record would vanish.
+        if above.is_empty() {
+            return Err(SuspenseReason::UnknownEndpoint);
+        }
+        Ok(Lineage { endpoint: None, own: None, above })
     }
 
+    /// An account that is named beside the endpoint has to be in its lineage, or one of the two is wrong (detail I).
     fn lineage_of_endpoint(
         &self,
         endpoint: u32,
-        named: Option<u32>,
+        named: Option<&str>,
         at: Timestamp,
     ) -> Result<Lineage<'_>, SuspenseReason> {
         let endpoint = self.endpoints.get(endpoint as usize).ok_or(SuspenseReason::UnknownEndpoint)?;
         let after = endpoint.slices.partition_point(|slice| slice.from <= at);
         let slice = after.checked_sub(1).and_then(|last| endpoint.slices.get(last));
         let slice = slice.ok_or(SuspenseReason::UnknownEndpoint)?;
-        if named.is_some_and(|account| account != slice.customer) {
+        let above = self.lineage_of_account(slice.customer, at);
+        let lineage = Lineage { endpoint: Some(&endpoint.id), own: slice.edge.as_deref(), above };
+        if named.is_some_and(|account| !lineage.holds(account)) {
             return Err(SuspenseReason::IdentityConflict);
         }
         if !slice.is_active {
             return Err(SuspenseReason::EndpointInactive);
         }
-        let above = self.lineage_of_account(slice.customer, at);
-        Ok(Lineage { endpoint: Some(&endpoint.id), own: slice.edge.as_deref(), above })
+        Ok(lineage)
     }
 
     /// A record may name the account of an endpoint, and starts at the edge above it (detail o).

@@ -66,7 +66,7 @@ suspense_reasons! {
     Undecodable = "undecodable", "record", "correct the producer and send the record again; recycling decodes again";
     /// A field is missing, malformed or out of range: no id, a negative or overflowing quantity, an unknown unit, an impossible time.
     InvalidRecord = "invalid_record", "record", "correct the producer; the detail names every field at fault";
-    /// The event time lies further ahead of the clock than the configured tolerance.
+    /// The event time, or the effective time of a command, lies further ahead of the clock than the configured tolerance.
     FutureEvent = "future_event", "record", "check the clock of the network element, then recycle";
     /// The event time is older than the window in which duplicates are remembered (rule 26).
     TooLate = "too_late", "record", "decide whether it was charged before; recycle with --recycle-late to charge it";
@@ -74,7 +74,7 @@ suspense_reasons! {
     DuplicateConflict = "duplicate_conflict", "record", "ask the producer which payload is right";
     /// No endpoint or account has this identity at the event time.
     UnknownEndpoint = "unknown_endpoint", "record", "add the endpoint to the reference data, then recycle";
-    /// Identities of one record name different endpoints (detail I).
+    /// Identities of one record name different endpoints, or an account that is not in the endpoint's lineage (detail I).
     IdentityConflict = "identity_conflict", "record", "correct the SIM inventory or the producer, then recycle";
     /// The endpoint is not active at the event time, or has no customer or endpoint group (rule 7).
     EndpointInactive = "endpoint_inactive", "record", "activate the endpoint as of the event time, then recycle";

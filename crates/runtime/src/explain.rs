@@ -44,7 +44,7 @@ pub struct Explanation {
 pub enum ExplainError {
     /// The folder has no state: nothing was rated into it.
     NothingRated,
-    /// No input of the folder holds a record of this id.
+    /// No input of the folder holds a record of this id, as far as it was rated.
     UnknownId,
     /// An input is no longer what it was.
     InputChanged(String),
@@ -56,7 +56,9 @@ impl std::fmt::Display for ExplainError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             ExplainError::NothingRated => f.write_str("nothing was rated into this folder yet"),
-            ExplainError::UnknownId => f.write_str("no input of this folder holds a record of this id"),
+            ExplainError::UnknownId => {
+                f.write_str("no input of this folder holds a record of this id, as far as it was rated")
+            }
             ExplainError::InputChanged(name) => write!(f, "\"{name}\" is no longer what it was when it was rated"),
             ExplainError::Run(error) => error.fmt(f),
         }
@@ -100,7 +102,8 @@ pub fn explain(
             }
         }
     }
-    Ok(search.found)
+    // It stands where the folder has not come to: behind a break, or behind the last commit.
+    if search.found.is_empty() { Err(ExplainError::UnknownId) } else { Ok(search.found) }
 }
 
 /// What a record that nobody sent would be charged, as the first one after the grants of the reference data. `line` is a usage record as JSON.

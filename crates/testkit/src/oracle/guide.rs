@@ -36,13 +36,23 @@ impl Oracle {
     pub(super) fn guided_legs(&self, record: &Record) -> Result<Vec<Step>, Reason> {
         let named: Vec<&Endpoint> = self.endpoints_named(record);
         let Some(endpoint) = named.first() else {
-            let account = record.account_id.as_ref().ok_or(Reason::UnknownEndpoint)?;
+            // An identity that nobody has is not mended by an account beside it.
+            let given = [&record.imsi, &record.iccid, &record.msisdn, &record.endpoint_id];
+            let account = record.account_id.as_ref().filter(|_| given.iter().all(|identity| identity.is_none()));
+            let account = account.ok_or(Reason::UnknownEndpoint)?;
             return self.account_steps(account, record.event_time);
         };
         if named.iter().any(|other| other.name != endpoint.name) {
             return Err(Reason::IdentityConflict);
         }
         let facts = endpoint.at(record.event_time);
+        if let Some(account) = &record.account_id {
+            let own = facts.plan.is_some() && *account == endpoint_account(&facts.customer, &endpoint.name);
+            let above = self.reference.above(&facts.customer, record.event_time);
+            if !own && *account != facts.customer && !above.contains(account) {
+                return Err(Reason::IdentityConflict);
+            }
+        }
         if !endpoint.is_active(record.event_time) {
             return Err(Reason::EndpointInactive);
         }

@@ -145,7 +145,14 @@ impl Writer {
         record.id = self.id();
         record.quantity = quantity(record.service, random);
         record.imsi.clone_from(&random.pick(&world.endpoints).imsi);
-        record.iccid.clone_from(&random.pick(&world.endpoints).iccid);
+        let other = random.pick(&world.endpoints);
+        match random.below(8) {
+            0..4 => record.iccid.clone_from(&other.iccid),
+            4 => record.account_id.clone_from(&world.accounts[other.customer].name),
+            5 => record.account_id = format!("{}/{}", world.accounts[other.customer].name, other.name),
+            6 => record.account_id.clone_from(&random.pick(&world.accounts).name),
+            _ => "nobody".clone_into(&mut record.account_id),
+        }
         self.send(&record, random);
     }
 
