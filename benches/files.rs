@@ -12,7 +12,7 @@ mod table;
 
 use directory::{Input, InputKind, Loaded, load};
 use rating::Timestamp;
-use runtime::embedded::{DEFAULT_BATCH_RECORDS, DEFAULT_COMMIT_RECORDS, InputFile, RunSettings, run};
+use runtime::embedded::{DEFAULT_BATCH_RECORDS, DEFAULT_COMMIT_RECORDS, InputFile, Recycle, RunSettings, run};
 use runtime::wire::OutputFormat;
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
@@ -192,8 +192,7 @@ fn rate(folder: &Path, format: &str, threads: u64, output: &Path) {
     report("loaded_kib", of_this_process("status", "VmRSS"));
     let settings = RunSettings {
         inputs: vec![InputFile { path: folder.join("usage.jsonl"), format: None }],
-        recycle: false,
-        recycle_late: false,
+        recycle: Recycle::Nothing,
         output: output.to_owned(),
         format: format_of(format),
         threads: usize::try_from(threads).unwrap_or(1),

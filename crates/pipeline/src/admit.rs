@@ -92,8 +92,8 @@ impl Taken {
     }
 
     /// Takes in an account command.
-    pub fn command(raw: &RawCommand<'_>) -> Taken {
-        match intake_command(raw) {
+    pub fn command(raw: &RawCommand<'_>, rules: &IntakeRules) -> Taken {
+        match intake_command(raw, rules) {
             Ok((key, command)) => Taken::Command(key, Box::new(command)),
             Err(fault) => Taken::Fault(fault),
         }

@@ -338,8 +338,8 @@ fn parse_plain_utc(text: &[u8]) -> Option<Timestamp> {
 /// Validates an account command.
 ///
 /// # Errors
-/// `invalid_record` naming every faulty field.
-pub fn intake_command(raw: &RawCommand<'_>) -> Result<(u128, Command), Fault> {
+/// `invalid_record` naming every faulty field, or `future_event`: what is not yet in effect must not move money or be drawn from.
+pub fn intake_command(raw: &RawCommand<'_>, rules: &IntakeRules) -> Result<(u128, Command), Fault> {
     let mut faults: Vec<String> = raw.unsupported.iter().map(|name| format!("{name}: not supported yet")).collect();
     for (name, value) in [("bundle_id", &raw.bundle_id), ("endpoint_id", &raw.endpoint_id)] {
         if value.as_deref().is_some_and(|text| !is_name(text)) {
@@ -382,6 +382,10 @@ pub fn intake_command(raw: &RawCommand<'_>) -> Result<(u128, Command), Fault> {
     });
     let kind = command_kind(&kind, raw, &mut faults);
     match kind {
+        Some(_) if faults.is_empty() && effective_time > rules.latest_event => {
+            let detail = format!("effective_time {effective_time} is after {}", rules.latest_event);
+            Err(Fault::new(SuspenseReason::FutureEvent, detail))
+        }
         Some(kind) if faults.is_empty() => {
             let note = raw.note.as_deref().map(Box::from);
             // No source of usage can have this name: it holds a control character.

@@ -4,7 +4,7 @@ use crate::args::{Form, InputOptions, Preset, RateArgs, RecordOptions, RunOption
 use crate::exit::Failure;
 use jiff::SpanRelativeTo;
 use rating::Timestamp;
-use runtime::embedded::{InputFile, RunSettings};
+use runtime::embedded::{InputFile, Recycle, RunSettings};
 use runtime::session;
 use runtime::wire::{CsvMapping, InputFormat, OutputFormat};
 use std::path::{Path, PathBuf};
@@ -17,8 +17,11 @@ pub(crate) fn run_settings(args: &RateArgs, output: PathBuf) -> Result<RunSettin
     let options = &args.options;
     Ok(RunSettings {
         inputs: args.files.iter().map(|path| input_file(path, &options.input)).collect(),
-        recycle: args.recycle,
-        recycle_late: args.recycle_late,
+        recycle: match (args.recycle, args.recycle_late) {
+            (false, _) => Recycle::Nothing,
+            (true, false) => Recycle::Waiting,
+            (true, true) => Recycle::WaitingAndLate,
+        },
         output,
         format: match options.output.format {
             Form::Jsonl => OutputFormat::JsonLines,

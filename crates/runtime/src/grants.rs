@@ -1,12 +1,17 @@
 //! Bundles granted in reference data become purchase commands, given by the payee of the edge.
 
 use crate::wire::RawBatch;
-use directory::Grant;
 use directory::snapshot::Snapshot;
-use rating::AccountId;
+use directory::{Grant, Loaded};
+use rating::{AccountId, Timestamp};
 
 /// Name under which these commands appear where an input is named.
 pub(crate) const INPUT: &str = "reference data";
+
+/// Grants that were not carried out yet and begin no later than an event may: later ones are left to a run for which they do.
+pub(crate) fn due(loaded: &Loaded, latest_event: Timestamp, is_granted: impl Fn(&str) -> bool) -> Vec<&Grant> {
+    loaded.grants.iter().filter(|grant| grant.at <= latest_event && !is_granted(&grant.command_id)).collect()
+}
 
 /// One purchase command per grant, as JSON lines.
 pub fn grant_lines(grants: &[&Grant], snapshot: &Snapshot) -> RawBatch {

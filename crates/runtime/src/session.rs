@@ -42,6 +42,7 @@ pub struct Session {
     open: BTreeMap<u64, OpenSuspense>,
     next_suspense: u64,
     granted: BTreeSet<String>,
+    latest_event: Timestamp,
 }
 
 impl Session {
@@ -58,7 +59,13 @@ impl Session {
             EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
         let encoder = Encoder::new(OutputFormat::JsonLines, &loaded.version());
         let engine = Engine::new(loaded.snapshot.clone(), encoder, engine_settings);
-        let mut session = Session { engine, open: BTreeMap::new(), next_suspense: 1, granted: BTreeSet::new() };
+        let mut session = Session {
+            engine,
+            open: BTreeMap::new(),
+            next_suspense: 1,
+            granted: BTreeSet::new(),
+            latest_event: settings.latest_event,
+        };
         let output = session.grant(loaded)?;
         Ok((session, output))
     }
@@ -131,7 +138,7 @@ impl Session {
     }
 
     fn grant(&mut self, loaded: &Loaded) -> Result<BatchOutput, EngineError> {
-        let new: Vec<_> = loaded.grants.iter().filter(|grant| !self.granted.contains(&grant.command_id)).collect();
+        let new = grants::due(loaded, self.latest_event, |id| self.granted.contains(id));
         let records = grant_lines(&new, &loaded.snapshot);
         let retries = vec![Retry { intent: Intent::Admitted, attempt: 0 }; records.len()];
         self.granted.extend(new.iter().map(|grant| grant.command_id.clone()));

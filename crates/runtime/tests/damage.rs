@@ -5,7 +5,7 @@
 mod folder;
 
 use folder::{outputs, rate, reference, settings, stop_after, try_rate, usage_lines};
-use runtime::embedded::{Limits, Report, RunError, RunSettings, run_within};
+use runtime::embedded::{Limits, Recycle, Report, RunError, RunSettings, run_within};
 use runtime::state::StoreError;
 use runtime::wire::OutputFormat;
 use std::collections::BTreeMap;
@@ -19,14 +19,14 @@ struct Rated {
     folder: tempfile::TempDir,
     inputs: [PathBuf; 2],
     /// Whether the runs into the damaged folder also try again what waits.
-    recycle: bool,
+    recycle: Recycle,
     expected: BTreeMap<String, Vec<u8>>,
 }
 
 impl Rated {
     /// The same, but with a folder that was left in good order: the first input is rated, the second is not begun.
     fn in_good_order() -> Rated {
-        let rated = Rated { recycle: true, ..Rated::new() };
+        let rated = Rated { recycle: Recycle::Waiting, ..Rated::new() };
         let loaded = reference(folder::REFERENCE);
         for name in ["out", "whole"] {
             std::fs::remove_dir_all(rated.path(name)).expect("removed");
@@ -43,7 +43,7 @@ impl Rated {
         let unknown = usage_lines(900..920).replace("001010000000001", "999");
         std::fs::write(&inputs[0], usage_lines(0..60) + &unknown).expect("written");
         std::fs::write(&inputs[1], usage_lines(30..120)).expect("written");
-        let rated = Rated { folder, inputs, recycle: false, expected: BTreeMap::new() };
+        let rated = Rated { folder, inputs, recycle: Recycle::Nothing, expected: BTreeMap::new() };
         rated.run(&rated.path("whole")).expect("rated");
         let expected = outputs(&rated.path("whole"));
         let out = rated.path("out");

@@ -4,7 +4,7 @@
 
 use directory::{Input, InputKind, Loaded};
 use rating::Timestamp;
-use runtime::embedded::{InputFile, Report, RunSettings, run};
+use runtime::embedded::{InputFile, Recycle, Report, RunSettings, run};
 use runtime::wire::OutputFormat;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,8 +33,7 @@ fn reference(folder: &Path, name: &str) -> Loaded {
 fn settings(inputs: &[&Path], output: &Path, format: OutputFormat) -> RunSettings {
     RunSettings {
         inputs: inputs.iter().map(|path| InputFile { path: path.to_path_buf(), format: None }).collect(),
-        recycle: false,
-        recycle_late: false,
+        recycle: Recycle::Nothing,
         output: output.to_owned(),
         format,
         threads: 2,
@@ -156,7 +155,7 @@ fn what_waits_is_charged_once_when_it_is_recycled() {
     let usage = folder.path().join("usage.jsonl");
     let out = folder.path().join("out");
     let before = rate(&reference(folder.path(), "rating.yaml"), &settings(&[&usage], &out, OutputFormat::JsonLines));
-    let recycle = RunSettings { recycle: true, ..settings(&[], &out, OutputFormat::JsonLines) };
+    let recycle = RunSettings { recycle: Recycle::Waiting, ..settings(&[], &out, OutputFormat::JsonLines) };
     let corrected = reference(folder.path(), "rating-2.yaml");
     let after = rate(&corrected, &recycle);
     assert_eq!(after.recycled.0, before.progress.open_suspense);

@@ -3,7 +3,7 @@
 mod folder;
 
 use folder::{messages, outputs, rate, reference, settings, stop_after, try_rate, usage, usage_at, usage_lines};
-use runtime::embedded::{Limits, RunError, RunSettings, read_progress, run_within};
+use runtime::embedded::{Limits, Recycle, RunError, RunSettings, read_progress, run_within};
 use runtime::wire::OutputFormat;
 use std::path::{Path, PathBuf};
 
@@ -146,7 +146,7 @@ fn what_waits_is_recycled_in_its_own_form() {
     let waiting = messages(&out, "suspense");
     assert_ne!(waiting[0]["file"], waiting[1]["file"], "two inputs, two names");
     let more = format!("{}  meter-3: {{ customer: acme, imsi: 001010000000003 }}\n", folder::REFERENCE);
-    let report = rate(&reference(&more), &RunSettings { recycle: true, ..settings(&[], &out) });
+    let report = rate(&reference(&more), &RunSettings { recycle: Recycle::Waiting, ..settings(&[], &out) });
     assert_eq!(report.recycled, (2, 2));
     let quantities: Vec<String> =
         messages(&out, "charges").iter().map(|charge| charge["quantity"].to_string()).collect();
@@ -239,13 +239,13 @@ fn what_came_too_late_is_not_charged_by_accident() {
     let input = write(folder.path(), "usage.jsonl", lines);
     let of = |inputs: &[&Path]| RunSettings { duplicate_window_h: Some(2), ..settings(inputs, &out) };
     assert_eq!(rate(&loaded, &of(&[&input])).run.suspended, 2);
-    let report = rate(&loaded, &RunSettings { recycle: true, ..of(&[]) });
+    let report = rate(&loaded, &RunSettings { recycle: Recycle::Waiting, ..of(&[]) });
     assert_eq!((report.recycled, report.progress.open_suspense), ((0, 0), 2));
-    let report = rate(&loaded, &RunSettings { recycle: true, recycle_late: true, ..of(&[]) });
+    let report = rate(&loaded, &RunSettings { recycle: Recycle::WaitingAndLate, ..of(&[]) });
     assert_eq!((report.recycled, report.run.guided, report.run.duplicates), ((2, 2), 1, 1));
     let again = write(folder.path(), "again.jsonl", usage("r1"));
     assert_eq!(rate(&loaded, &of(&[&again])).run.suspended, 1);
-    let report = rate(&loaded, &RunSettings { recycle: true, recycle_late: true, ..of(&[]) });
+    let report = rate(&loaded, &RunSettings { recycle: Recycle::WaitingAndLate, ..of(&[]) });
     assert_eq!((report.run.guided, report.run.duplicates, report.progress.open_suspense), (0, 1, 0));
 }
 
@@ -261,7 +261,7 @@ fn recycling_stopped_half_way_charges_once() {
     // The recycling itself reports nothing, so the stop comes with the first batch of an input behind it: what was recycled
     // beyond the last commit is lost and done again.
     let next = write(folder.path(), "next.jsonl", usage_lines(5000..5050));
-    let recycle = RunSettings { recycle: true, commit_records: 1500, ..settings(&[&next], &out) };
+    let recycle = RunSettings { recycle: Recycle::Waiting, commit_records: 1500, ..settings(&[&next], &out) };
     stop_after(&more, &recycle, 1);
     let charged = messages(&out, "charges").len();
     let report = rate(&more, &recycle);

@@ -1,7 +1,7 @@
 //! Every file under `tests/scenarios/` passes, in memory and as files.
 
 use directory::Loaded;
-use runtime::embedded::{InputFile, RunSettings};
+use runtime::embedded::{InputFile, Recycle, RunSettings};
 use runtime::engine::{BatchOutput, Encoded};
 use runtime::scenario::{FileReport, InputLine, Scenario, ScenarioFile, Step, load_reference, parse, run};
 use runtime::session::Session;
@@ -115,11 +115,10 @@ fn text_of(lines: &[InputLine]) -> String {
 /// The same steps as runs into a folder: what stands between two changes of the reference data, or two recyclings, is one file.
 fn as_files(scenario: &Scenario, references: &[Loaded], folder: &Path) -> Messages {
     let output = folder.join("out");
-    let rate = |loaded: &Loaded, input: Option<PathBuf>, recycle: bool| {
+    let rate = |loaded: &Loaded, input: Option<PathBuf>, recycle: Recycle| {
         let settings = RunSettings {
             inputs: input.into_iter().map(|path| InputFile { path, format: None }).collect(),
             recycle,
-            recycle_late: recycle,
             output: output.clone(),
             format: OutputFormat::JsonLines,
             threads: 2,
@@ -144,7 +143,7 @@ fn as_files(scenario: &Scenario, references: &[Loaded], folder: &Path) -> Messag
         // Empty lines in front tell files of equal records apart.
         std::fs::write(&path, "\n".repeat(files) + waiting).expect("written");
         waiting.clear();
-        rate(loaded, Some(path), false);
+        rate(loaded, Some(path), Recycle::Nothing);
     };
     for step in &scenario.steps {
         match step {
@@ -156,7 +155,7 @@ fn as_files(scenario: &Scenario, references: &[Loaded], folder: &Path) -> Messag
             Step::Input(lines) => waiting.push_str(&text_of(lines)),
             Step::Recycle { .. } => {
                 flush(current, &mut waiting);
-                rate(current.expect("reference data"), None, true);
+                rate(current.expect("reference data"), None, Recycle::WaitingAndLate);
             }
         }
     }

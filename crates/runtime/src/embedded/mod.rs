@@ -5,17 +5,20 @@
 //! input that is done is not rated again.
 
 mod error;
+mod grant;
 mod input;
 mod output;
+mod plan;
 mod progress;
+mod recycle;
 
 pub use error::RunError;
 pub use input::InputFile;
 pub(crate) use input::open as open_input;
 pub use progress::{InputProgress, Progress};
+pub use recycle::Recycle;
 
-use crate::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, MAX_DETAILS, OpenSuspense, Retry};
-use crate::grants::grant_lines;
+use crate::engine::{BatchInput, BatchOutput, Engine, EngineSettings, MAX_DETAILS, OpenSuspense, Retry};
 use crate::state::{Commit, SealedIds, Store, Stored};
 use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
 use directory::Loaded;
@@ -37,18 +40,14 @@ pub const DEFAULT_COMMIT_RECORDS: u64 = 65_536;
 /// Records to a batch, unless said otherwise: large enough that threads are seldom waited for, small enough that what a batch puts out (up to
 /// 4 KB a record) is still in the caches when it is written. Measured: 8192 records take a third more CPU time with JSON lines out.
 pub const DEFAULT_BATCH_RECORDS: usize = 1024;
-/// Things that wait and are tried again in one batch.
-const RECYCLE_BATCH: usize = 1024;
 
 /// What is to be rated, into what, and how.
 #[derive(Clone, Debug)]
 pub struct RunSettings {
     /// Rated in this order.
     pub inputs: Vec<InputFile>,
-    /// Whether what waits is tried again before the inputs.
-    pub recycle: bool,
-    /// Whether that includes what came too late to tell if it was charged before.
-    pub recycle_late: bool,
+    /// What of that which waits is tried again before the inputs.
+    pub recycle: Recycle,
     /// The folder.
     pub output: PathBuf,
     /// Form of the outputs.
@@ -212,6 +211,8 @@ struct Folder {
     logged_ids: u64,
     commit_records: u64,
     limits: Limits,
+    /// Nothing that is later takes effect in this run.
+    latest_event: Timestamp,
     /// Fingerprints of the inputs, in their order.
     given: Vec<(u64, u128)>,
 }
@@ -235,10 +236,8 @@ impl Folder {
             progress.job_now = settings.now;
         }
         let latest = progress.job_now.millis().saturating_add(settings.future_tolerance_ms);
-        let rules = IntakeRules {
-            default_source: settings.default_source.as_str().into(),
-            latest_event: Timestamp::from_millis(latest),
-        };
+        let latest_event = Timestamp::from_millis(latest);
+        let rules = IntakeRules { default_source: settings.default_source.as_str().into(), latest_event };
         let engine_settings =
             EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
         let encoder = Encoder::new(settings.format, &loaded.version());
@@ -270,6 +269,7 @@ impl Folder {
             logged_ids,
             commit_records: settings.commit_records,
             limits,
+            latest_event,
             given,
         })
     }
@@ -308,75 +308,12 @@ impl Folder {
         let inputs = self.plan(settings)?;
         self.progress.reference_hash = loaded.hash;
         self.grant(loaded, writing)?;
-        if settings.recycle {
-            self.recycle(settings, writing)?;
-        }
+        self.recycle(settings.recycle, writing)?;
         for (at, input) in inputs {
             self.rate(at, input, settings, writing, seen)?;
         }
         writing.send(Order::Close)?;
         self.commit(writing)
-    }
-
-    /// Which inputs are left, and their places in the progress. An interrupted input has to be among them.
-    fn plan<'s>(&mut self, settings: &'s RunSettings) -> Result<Vec<(usize, &'s InputFile)>, RunError> {
-        let mut left = Vec::new();
-        for (input, (size, hash)) in settings.inputs.iter().zip(self.given.clone()) {
-            let known = self.progress.inputs.iter().position(|known| known.size == size && known.hash == hash);
-            match known {
-                Some(at) if self.progress.inputs.get(at).is_some_and(|known| known.done) => {
-                    self.skipped.push(input.name());
-                }
-                Some(at) if self.progress.inputs.get(at).is_some_and(InputProgress::is_begun) => left.push((at, input)),
-                Some(_) | None => {
-                    let (_, decoder) = input::open(&input.path, input.format()?)?;
-                    let mut planned = InputProgress {
-                        name: Box::default(),
-                        path: absolute(&input.path).display().to_string().into(),
-                        size,
-                        hash,
-                        decoder: decoder.describe(),
-                        records: 0,
-                        done: false,
-                        broken: false,
-                    };
-                    let at = known.unwrap_or(self.progress.inputs.len());
-                    planned.name = self.free_name(&input.name(), at);
-                    match self.progress.inputs.get_mut(at) {
-                        Some(known) => *known = planned,
-                        None => self.progress.inputs.push(planned),
-                    }
-                    left.push((at, input));
-                }
-            }
-        }
-        left.dedup_by_key(|(at, _)| *at);
-        let mut unfinished = self
-            .progress
-            .inputs
-            .iter()
-            .enumerate()
-            .filter(|(_, known)| known.is_begun() && !known.done && !known.broken);
-        let begun = unfinished.next();
-        if let Some((at, known)) = begun
-            && left.first().is_none_or(|(first, _)| *first != at)
-            && !(settings.inputs.is_empty() && settings.recycle)
-        {
-            return Err(RunError::Unfinished(known.name.clone()));
-        }
-        Ok(left)
-    }
-
-    /// A name that no other input has: what waits finds its input, and so the form of its bytes, by it, also when a file of the same
-    /// name had other contents before.
-    fn free_name(&self, name: &str, at: usize) -> Box<str> {
-        let is_taken = |name: &str| {
-            let others = self.progress.inputs.iter().enumerate().filter(|(other, _)| *other != at);
-            others.into_iter().any(|(_, known)| &*known.name == name) || name == crate::grants::INPUT
-        };
-        let numbered = (2..).map(|number: u32| format!("{name}#{number}"));
-        let mut names = std::iter::once(name.to_owned()).chain(numbered);
-        names.find(|name| !is_taken(name)).unwrap_or_default().into()
     }
 
     fn rate(
@@ -461,58 +398,6 @@ impl Folder {
         Ok(resolved)
     }
 
-    /// Carries out grants of the reference data that were not carried out yet.
-    fn grant(&mut self, loaded: &Loaded, writing: &Writing) -> Result<(), RunError> {
-        let known: std::collections::BTreeSet<&str> = self.progress.granted.iter().map(|id| &**id).collect();
-        let new: Vec<_> = loaded.grants.iter().filter(|grant| !known.contains(&*grant.command_id)).collect();
-        let granted = new.iter().map(|grant| Box::from(&*grant.command_id)).collect::<Vec<Box<str>>>();
-        let records = grant_lines(&new, &loaded.snapshot);
-        let retries = vec![Retry { intent: Intent::Admitted, attempt: 0 }; records.len()];
-        self.batch(&records, &Decoder::json_lines(), crate::grants::INPUT, &retries, writing)?;
-        self.progress.granted.extend(granted);
-        Ok(())
-    }
-
-    /// Tries again what waits at the start.
-    fn recycle(&mut self, settings: &RunSettings, writing: &Writing) -> Result<(), RunError> {
-        let end = self.progress.next_suspense;
-        let mut next = 0;
-        loop {
-            let mut waiting = self.store.open_suspense(next, RECYCLE_BATCH)?;
-            waiting.retain(|(number, _)| *number < end);
-            let Some((last, _)) = waiting.last() else { return Ok(()) };
-            next = last + 1;
-            waiting.retain(|(_, open)| settings.recycle_late || open.reason != SuspenseReason::TooLate);
-            for group in waiting.chunk_by(|(_, a), (_, b)| a.input == b.input) {
-                self.recycle_group(group, writing)?;
-            }
-            self.commit_if_due(waiting.len() as u64, writing)?;
-        }
-    }
-
-    fn recycle_group(&mut self, group: &[(u64, OpenSuspense)], writing: &Writing) -> Result<(), RunError> {
-        let Some((_, first)) = group.first() else { return Ok(()) };
-        let known = self.progress.inputs.iter().find(|input| *input.name == *first.input);
-        let decoder = match known {
-            Some(input) => Decoder::from_description(&input.decoder).map_err(crate::state::StoreError::Corrupt)?,
-            None => Decoder::json_lines(),
-        };
-        let mut records = RawBatch::default();
-        let mut retries = Vec::with_capacity(group.len());
-        for (_, open) in group {
-            records.push(&open.original, open.place);
-            retries.push(Retry { intent: Intent::of(open.reason, open.level), attempt: open.attempt + 1 });
-        }
-        let name = first.input.clone();
-        let resolved = self.batch(&records, &decoder, &name, &retries, writing)?;
-        // What still waits has a new number, with one attempt more.
-        self.uncommitted.resolved.extend(group.iter().map(|(number, _)| *number));
-        self.progress.open_suspense = self.progress.open_suspense.saturating_sub(group.len() as u64);
-        self.recycled.0 += group.len() as u64;
-        self.recycled.1 += resolved.len() as u64;
-        Ok(())
-    }
-
     fn commit_if_due(&mut self, records: u64, writing: &Writing) -> Result<(), RunError> {
         self.uncommitted_records += records;
         if self.uncommitted_records >= self.commit_records { self.commit(writing) } else { Ok(()) }
@@ -562,8 +447,4 @@ impl Folder {
             endpoint_accounts,
         })
     }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -117,8 +117,12 @@ impl Store {
             Ok(()) | Err(_) => {}
         }
         Store::prepare(&Database::create(&beside)?)?;
-        std::fs::rename(&beside, path).map_err(redb::Error::Io)?;
-        Ok(())
+        let moved = std::fs::rename(&beside, path).and_then(|()| match path.parent() {
+            // The name is on the disk when the folder is: commits into a file without one would be lost with the power.
+            Some(folder) => std::fs::File::open(folder)?.sync_all(),
+            None => Ok(()),
+        });
+        moved.map_err(|error| redb::Error::Io(error).into())
     }
 
     /// Makes the tables where they are missing, and checks the version; returns the number of the next commit.

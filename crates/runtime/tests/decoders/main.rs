@@ -98,7 +98,7 @@ fn outcome(decoder: &Decoder, record: &[u8]) -> String {
             )
         }),
         Decoded::Command(raw) => {
-            intake_command(&raw).map(|(_, command)| format!("command {} {:?}", command.id, command.kind))
+            intake_command(&raw, &rules).map(|(_, command)| format!("command {} {:?}", command.id, command.kind))
         }
         Decoded::Tick(instant) => Ok(format!("tick {instant}")),
     });

@@ -3,7 +3,7 @@
 
 use directory::{Input, InputKind, Loaded};
 use rating::Timestamp;
-use runtime::embedded::{InputFile, Report, RunError, RunSettings, run};
+use runtime::embedded::{InputFile, Recycle, Report, RunError, RunSettings, run};
 use runtime::wire::OutputFormat;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -45,8 +45,7 @@ pub(crate) fn reference(yaml: &str) -> Loaded {
 pub(crate) fn settings(inputs: &[&Path], output: &Path) -> RunSettings {
     RunSettings {
         inputs: inputs.iter().map(|path| InputFile { path: path.to_path_buf(), format: None }).collect(),
-        recycle: false,
-        recycle_late: false,
+        recycle: Recycle::Nothing,
         output: output.to_owned(),
         format: OutputFormat::JsonLines,
         threads: 2,

@@ -64,7 +64,7 @@ fn take(decoder: &Decoder, record: &[u8]) -> bool {
         }
         Ok(Decoded::Tick(instant)) => assert!(instant.is_plausible()),
         Ok(Decoded::Command(raw)) => {
-            if let Ok((_, command)) = intake_command(&raw) {
+            if let Ok((_, command)) = intake_command(&raw, &rules) {
                 assert!(is_name(&command.id) && is_name(command.account_id.as_str()) && is_name(&command.issued_by));
                 assert!(command.effective_time.is_plausible());
             }

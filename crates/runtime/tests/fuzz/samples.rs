@@ -5,7 +5,7 @@ use apache_avro::{Codec, DeflateSettings, Schema, Writer};
 use directory::{Input, InputKind, Loaded};
 use pipeline::IntakeRules;
 use rating::Timestamp;
-use runtime::embedded::{InputFile, RunSettings, run};
+use runtime::embedded::{InputFile, Recycle, RunSettings, run};
 use runtime::engine::{Engine, EngineSettings};
 use runtime::session::{Session, Settings};
 use runtime::state::Stored;
@@ -261,8 +261,7 @@ pub(crate) fn stored() -> StoredState {
     }
     let settings = RunSettings {
         inputs: vec![InputFile { path: folder.path().join("usage.jsonl"), format: None }],
-        recycle: false,
-        recycle_late: false,
+        recycle: Recycle::Nothing,
         output: folder.path().join("out"),
         format: OutputFormat::Avro,
         threads: 1,

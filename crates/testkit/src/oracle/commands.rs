@@ -53,7 +53,7 @@ impl Oracle {
         }
         commands.sort_by_key(|command| command.effective);
         for command in commands {
-            if !self.commands.contains(&command.id) {
+            if command.effective <= self.latest_event && !self.commands.contains(&command.id) {
                 let outcome = self.apply_once(&command);
                 self.grants.push(outcome);
             }

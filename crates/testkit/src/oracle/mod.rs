@@ -34,6 +34,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// All state of rating, fed line by line.
 pub struct Oracle {
     reference: Reference,
+    /// Milliseconds since 1970; what is later waits.
+    latest_event: i64,
     /// Payload of every record that was seen, by source and id.
     seen: BTreeMap<(String, String), BTreeMap<String, String>>,
     money: BTreeMap<String, Money>,
@@ -88,8 +90,18 @@ impl Oracle {
     /// # Errors
     /// When the text is not reference data. The check is not the product's: much that the product refuses is read here.
     pub fn new(reference_yaml: &str) -> Result<Self, String> {
+        Self::with_latest_event(reference_yaml, i64::MAX)
+    }
+
+    /// As [`Oracle::new`]; usage, commands and ticks after `latest_event` (milliseconds since 1970) wait as `future_event`, and grants after it are
+    /// not carried out.
+    ///
+    /// # Errors
+    /// As for [`Oracle::new`].
+    pub fn with_latest_event(reference_yaml: &str, latest_event: i64) -> Result<Self, String> {
         let mut oracle = Self {
             reference: Reference::read(reference_yaml)?,
+            latest_event,
             seen: BTreeMap::new(),
             money: BTreeMap::new(),
             instances: Vec::new(),
@@ -139,10 +151,17 @@ impl Oracle {
         self.line = line.to_vec();
         match record::read(line) {
             Line::Blank => Outcome::Blank,
-            Line::Tick => Outcome::Tick,
+            Line::Tick(at) if at > self.latest_event => self.suspend(Reason::FutureEvent, None, None),
+            Line::Tick(_) => Outcome::Tick,
+            Line::Command(command) if command.effective > self.latest_event => {
+                self.suspend(Reason::FutureEvent, None, None)
+            }
             Line::Command(command) => Outcome::Command(self.command(&command)),
             Line::Undecodable => self.suspend(Reason::Undecodable, None, None),
             Line::Invalid(identity) => self.suspend(Reason::InvalidRecord, identity, None),
+            Line::Usage(record) if record.event_time > self.latest_event => {
+                self.suspend(Reason::FutureEvent, Some((record.source, record.id)), None)
+            }
             Line::Usage(record) => self.usage(*record),
         }
     }

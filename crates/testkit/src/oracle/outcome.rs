@@ -222,6 +222,7 @@ impl ChargeReason {
 pub enum Reason {
     Undecodable,
     InvalidRecord,
+    FutureEvent,
     DuplicateConflict,
     UnknownEndpoint,
     IdentityConflict,
@@ -242,6 +243,7 @@ impl Reason {
         match self {
             Reason::Undecodable => "undecodable",
             Reason::InvalidRecord => "invalid_record",
+            Reason::FutureEvent => "future_event",
             Reason::DuplicateConflict => "duplicate_conflict",
             Reason::UnknownEndpoint => "unknown_endpoint",
             Reason::IdentityConflict => "identity_conflict",

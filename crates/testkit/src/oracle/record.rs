@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 /// A line of input.
 pub(super) enum Line {
     Blank,
-    Tick,
+    /// Its time, in milliseconds since 1970.
+    Tick(i64),
     Command(Command),
     Usage(Box<Record>),
     /// No JSON object.
@@ -71,7 +72,7 @@ pub(super) fn read(bytes: &[u8]) -> Line {
         return read_command(&fields).map_or(Line::Invalid(None), Line::Command);
     }
     if fields.contains_key("tick") {
-        return moment(fields.get("tick")).map_or(Line::Invalid(None), |_| Line::Tick);
+        return moment(fields.get("tick")).map_or(Line::Invalid(None), Line::Tick);
     }
     match read_usage(&fields) {
         Some(record) => Line::Usage(Box::new(record)),

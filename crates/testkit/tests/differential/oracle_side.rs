@@ -9,7 +9,7 @@ use testkit::oracle::{Charge, ChargeKind, CommandResult, Leg, News, Oracle, Outc
 /// # Errors
 /// When the reference cannot be read.
 pub(crate) fn facts(case: &Case) -> Result<Facts, String> {
-    let mut oracle = Oracle::new(&case.reference)?;
+    let mut oracle = Oracle::with_latest_event(&case.reference, case.latest_event.unwrap_or(i64::MAX))?;
     let mut facts = Facts::default();
     for step in &case.steps {
         match step {

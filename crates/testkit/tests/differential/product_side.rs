@@ -6,6 +6,7 @@ use directory::{Input, InputKind, Loaded};
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::Zero;
+use rating::Timestamp;
 use runtime::engine::BatchOutput;
 use runtime::session::{Session, Settings};
 use serde_json::Value;
@@ -19,7 +20,8 @@ const BATCHES: [usize; 4] = [64, 1, 300, 7];
 /// # Errors
 /// When the reference is refused, or control totals do not balance.
 pub(crate) fn facts(case: &Case) -> Result<Facts, String> {
-    let settings = Settings { threads: 2, ..Settings::default() };
+    let latest_event = case.latest_event.map_or(Timestamp::LATEST, Timestamp::from_millis);
+    let settings = Settings { threads: 2, latest_event, ..Settings::default() };
     let (mut session, output) =
         Session::start(&load(&case.reference)?, &settings).map_err(|error| format!("{error:?}"))?;
     let mut facts = Facts::default();

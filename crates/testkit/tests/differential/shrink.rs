@@ -36,7 +36,7 @@ fn first_failing_prefix(case: &mut Case, fails: &impl Fn(&Case) -> bool) {
     let (mut passes, mut fails_at) = (0, case.steps.len());
     while passes + 1 < fails_at {
         let middle = passes.midpoint(fails_at);
-        let prefix = Case { reference: case.reference.clone(), steps: case.steps[..middle].to_vec() };
+        let prefix = Case { steps: case.steps[..middle].to_vec(), ..case.clone() };
         if fails(&prefix) {
             fails_at = middle;
         } else {

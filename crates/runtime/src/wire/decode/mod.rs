@@ -58,7 +58,7 @@ impl Decoded<'_> {
     pub fn take_in(&self, rules: &IntakeRules) -> Taken {
         match self {
             Decoded::Usage(raw) => Taken::usage(raw, rules),
-            Decoded::Command(raw) => Taken::command(raw),
+            Decoded::Command(raw) => Taken::command(raw, rules),
             Decoded::Tick(instant) => Taken::tick(*instant, rules),
         }
     }

@@ -18,7 +18,7 @@ use std::path::Path;
 use world::World;
 
 /// 20 February 2026, 00:00 UTC, in milliseconds since 1970: the first record.
-const START_MS: i64 = 1_771_545_600_000;
+pub const START_MS: i64 = 1_771_545_600_000;
 /// Records are spread over 45 days, so that months end and clocks are put forward in between.
 const SPAN_MS: u64 = 45 * DAY_MS;
 const DAY_MS: u64 = 86_400_000;

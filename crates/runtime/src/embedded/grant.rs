@@ -1,0 +1,22 @@
+//! Bundles granted in reference data, before anything of the input.
+
+use super::{Folder, RunError, Writing};
+use crate::engine::{Intent, Retry};
+use crate::grants;
+use crate::wire::Decoder;
+use directory::Loaded;
+use std::collections::BTreeSet;
+
+impl Folder {
+    /// Carries out grants of the reference data that were not carried out yet.
+    pub(super) fn grant(&mut self, loaded: &Loaded, writing: &Writing) -> Result<(), RunError> {
+        let known: BTreeSet<&str> = self.progress.granted.iter().map(|id| &**id).collect();
+        let new = grants::due(loaded, self.latest_event, |id| known.contains(id));
+        let granted = new.iter().map(|grant| Box::from(&*grant.command_id)).collect::<Vec<Box<str>>>();
+        let records = grants::grant_lines(&new, &loaded.snapshot);
+        let retries = vec![Retry { intent: Intent::Admitted, attempt: 0 }; records.len()];
+        self.batch(&records, &Decoder::json_lines(), grants::INPUT, &retries, writing)?;
+        self.progress.granted.extend(granted);
+        Ok(())
+    }
+}
