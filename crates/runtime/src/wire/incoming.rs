@@ -11,7 +11,8 @@
 //! A batch may need any number of ids: that is bounded by the batch. Deliberately not done: telling usage topics from command topics.
 
 use super::decode::{Decoded, Plan, decode_json, undecodable};
-use super::framing::{Fingerprint, Framing};
+use super::fingerprint::Fingerprint;
+use super::framing::Framing;
 use crate::registry::{Registered, Registry, RegistryError, SchemaId};
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::SchemaCompatibility;
@@ -126,8 +127,10 @@ impl FramedDecoder {
             let reader = parse(present)?;
             for version in *versions {
                 let writer = parse(version)?;
-                let plan = Plan::resolved(version, &writer, &reader)?;
-                by_fingerprint.entry(Fingerprint::of(&writer)).or_insert_with(|| Arc::new(plan));
+                let plan = Arc::new(Plan::resolved(version, &writer, &reader)?);
+                for fingerprint in [Fingerprint::of(version)?, Fingerprint::of_library(&writer)] {
+                    by_fingerprint.entry(fingerprint).or_insert_with(|| Arc::clone(&plan));
+                }
             }
             readers.push(reader);
         }

@@ -4,10 +4,12 @@
 //! | --- | --- |
 //! | `decode`, `encode` | records of files, and the messages |
 //! | `schema` | the contracts of the messages |
-//! | `framing`, `incoming` | messages that say what their schema is (feature `registry`) |
+//! | `framing`, `fingerprint`, `incoming` | messages that say what their schema is (feature `registry`) |
 
 mod decode;
 mod encode;
+#[cfg(feature = "registry")]
+mod fingerprint;
 #[cfg(feature = "registry")]
 mod framing;
 #[cfg(feature = "registry")]
@@ -19,7 +21,9 @@ pub use decode::{CsvMapping, Decoded, Decoder, InputError, InputFormat, RawBatch
 pub(crate) use encode::base64;
 pub use encode::{CommandOutcome, CommandReply, Encoder, Origin, OutputFormat, SuspenseRecord, block_frame};
 #[cfg(feature = "registry")]
-pub use framing::{Fingerprint, Frame, Frames, Registration, SubjectError, subject};
+pub use fingerprint::Fingerprint;
+#[cfg(feature = "registry")]
+pub use framing::{Frame, Frames, Registration, SubjectError, subject};
 #[cfg(feature = "registry")]
 pub use incoming::{FramedDecoder, Limits, Prepared, RegistryUnreachable};
 pub use schema::Message;

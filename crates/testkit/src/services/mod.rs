@@ -14,6 +14,7 @@
 //! | `java` | one Java process: start, signals, end |
 //! | `kafka` | brokers and clusters |
 //! | `cassandra` | one node |
+//! | `python` | an environment of Python with the packages of other clients |
 //!
 //! | variable | meaning |
 //! | --- | --- |
@@ -26,9 +27,11 @@ mod cassandra;
 mod error;
 mod java;
 mod kafka;
+mod python;
 mod run;
 
 pub use cache::folder;
 pub use cassandra::Cassandra;
 pub use error::ServiceError;
 pub use kafka::{Broker, Kafka};
+pub use python::Python;

@@ -186,6 +186,7 @@ fn raw(value: Read<'_>) -> RawValue<'_> {
 }
 
 /// A value's text, if it has one; else what it is.
+/// A value's text, if it has one; else what it is.
 fn text(value: Read<'_>) -> Result<Option<Cow<'_, str>>, &'static str> {
     match value {
         Read::Null => Ok(None),
