@@ -4,12 +4,14 @@ mod kafka_support;
 
 use kafka_support::copier::{FORGET, Pace, STALL};
 use kafka_support::{SESSION, Topics, settings};
-use runtime::kafka::{KafkaLog, KafkaSettings, block_on};
+use runtime::kafka::{KafkaLog, KafkaSettings, Mechanism, Sasl, Secret, Security, block_on};
 use runtime::worker::log::{Batch, Consumer, Event, GatherLimits, Log, LogError, Outgoing, Producer, TransactionError};
 use runtime::worker::{ForgottenPositions, WorkerError};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use testkit::services::{Kafka, PASSWORD, PASSWORD_USER};
 
 const LIMITS: GatherLimits = GatherLimits { messages: 100, bytes: 1 << 20, wait: Duration::from_millis(100) };
 
@@ -298,6 +300,27 @@ fn what_is_wrong_outside_is_said() {
         let error = producer.send(message).await.expect_err("no topic");
         assert!(matches!(&error, TransactionError::Uncertain(what) if what.contains("no such topic")), "{error:?}");
 
+        let broker = topics.kafka.brokers().first().expect("a broker of our own");
+        let with_password = |password: &str| {
+            let mut settings = KafkaSettings::new([broker.password_address().to_owned()]);
+            let (user, password) = (PASSWORD_USER.to_owned(), Secret::new(password));
+            settings.security = Security::Sasl(Sasl { mechanism: Mechanism::Plain, user, password });
+            KafkaLog::new(settings).expect("settings")
+        };
+        let at = broker.password_address();
+        assert_eq!(with_password(PASSWORD).partitions(&topics.topic("in")).await, Ok(1));
+        with_password(PASSWORD).producer(&topics.topic("a")).await.map(drop).expect("a producer");
+        let start = Instant::now();
+        let wrong = with_password("wrong-one");
+        let asked = wrong.partitions(&topics.topic("in")).await.map(drop);
+        let produced = wrong.producer(&topics.topic("a")).await.map(drop);
+        for refused in [asked, produced] {
+            let Err(LogError::Refused(text)) = &refused else { panic!("{refused:?}") };
+            assert!(text.contains(&format!("kafka at {at} refuses the credentials: ")), "{text}");
+            assert!(!text.contains("wrong-one"), "{text}");
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+
         let mut away = KafkaSettings::new(["127.0.0.1:1".to_owned()]);
         away.timeouts.request = Duration::from_secs(1);
         let error = KafkaLog::new(away).expect("settings").partitions("t").await.expect_err("nobody there");
@@ -308,4 +331,38 @@ fn what_is_wrong_outside_is_said() {
             "{text}"
         );
     });
+}
+
+/// A broker that one test alone may stop.
+fn own_kafka() -> &'static Kafka {
+    static OWN: OnceLock<Kafka> = OnceLock::new();
+    OWN.get_or_init(|| Kafka::start().expect("a broker"))
+}
+
+#[test]
+fn a_broker_that_freezes_or_dies_delays_and_changes_nothing() {
+    let kafka = own_kafka();
+    let topics = Topics::on(kafka, "outage", 2);
+    topics.write_numbered(2, 0, 5_000);
+    let worker = topics.run_one("a");
+    worker.wait_for(|report| report.starts_with("Committed"));
+    // In the middle of the work: some transaction is under way.
+    kafka.pause().expect("frozen");
+    std::thread::sleep(Duration::from_secs(3));
+    kafka.resume().expect("going on");
+    topics.wait_for_output(10_000, &[&worker]);
+
+    topics.write_numbered(2, 5_000, 5_000);
+    std::thread::sleep(Duration::from_millis(60));
+    kafka.kill().expect("killed");
+    kafka.restart().expect("there again");
+    topics.wait_for_output(20_000, &[&worker]);
+    topics.check_output(20_000);
+
+    // Nobody answers any more: it ends nevertheless.
+    kafka.pause().expect("frozen");
+    let start = Instant::now();
+    worker.stop();
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    kafka.kill().expect("killed");
 }

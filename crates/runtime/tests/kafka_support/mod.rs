@@ -39,7 +39,11 @@ pub(crate) struct Topics {
 impl Topics {
     /// Makes `NAME-in`, `NAME-out` and `NAME-log`.
     pub(crate) fn new(name: &str, partitions: u16) -> Topics {
-        let kafka = Kafka::shared().expect("a broker");
+        Topics::on(Kafka::shared().expect("a broker"), name, partitions)
+    }
+
+    /// The same on a Kafka of one's own.
+    pub(crate) fn on(kafka: &'static Kafka, name: &str, partitions: u16) -> Topics {
         // An existing cluster keeps the topics of earlier runs.
         let name = format!("{name}-{}", std::process::id());
         kafka.create_topic(&format!("{name}-in"), partitions, &[]).expect("a topic");

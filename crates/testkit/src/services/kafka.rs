@@ -48,6 +48,11 @@ rootLogger.level = info
 rootLogger.appenderRef.out.ref = out
 ";
 
+/// Who may use the listeners that want a password, and the password. The mechanism is PLAIN over SASL_PLAINTEXT.
+pub const PASSWORD_USER: &str = "rater";
+/// See [`PASSWORD_USER`].
+pub const PASSWORD: &str = "only-for-tests";
+
 /// A Kafka that answers: brokers of our own, which end with this value or with the test process, or an existing cluster.
 pub struct Kafka {
     bootstrap: String,
@@ -59,6 +64,7 @@ pub struct Kafka {
 pub struct Broker {
     id: u16,
     address: String,
+    password_address: String,
     java: Java,
 }
 
@@ -107,7 +113,7 @@ impl Kafka {
         java::check_version()?;
         let cache = cache::folder()?;
         let jars = JARS.fetch(&cache)?;
-        let run = Arc::new(Run::new(&cache, usize::from(brokers) * 2)?);
+        let run = Arc::new(Run::new(&cache, usize::from(brokers) * PORTS)?);
         // Each broker formats its data, which takes a second of a JVM.
         let brokers = thread::scope(|scope| {
             let making: Vec<_> = (0..brokers)
@@ -255,7 +261,8 @@ impl Broker {
         let serve = java(if brokers == 1 { "1g" } else { "512m" }).into_iter();
         let serve = serve.chain(["kafka.Kafka".to_owned(), settings.display().to_string()]).collect();
         let java = Java::new(format!("kafka broker {id}"), Arc::clone(run), folder, serve)?;
-        Ok(Self { id, address: format!("127.0.0.1:{}", client_port(run, index)), java })
+        let at = |port: u16| format!("127.0.0.1:{port}");
+        Ok(Self { id, address: at(client_port(run, index)), password_address: at(password_port(run, index)), java })
     }
 
     /// From 1.
@@ -266,6 +273,11 @@ impl Broker {
     /// Host and port.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Host and port of the listener that wants [`PASSWORD_USER`] and [`PASSWORD`].
+    pub fn password_address(&self) -> &str {
+        &self.password_address
     }
 
     /// The file of its log, which goes on over restarts. It vanishes with the Kafka.
@@ -326,12 +338,19 @@ impl Broker {
     }
 }
 
+/// Ports of one broker.
+const PORTS: usize = 3;
+
 fn client_port(run: &Run, index: u16) -> u16 {
-    run.port(usize::from(index) * 2)
+    run.port(usize::from(index) * PORTS)
 }
 
 fn controller_port(run: &Run, index: u16) -> u16 {
-    run.port(usize::from(index) * 2 + 1)
+    run.port(usize::from(index) * PORTS + 1)
+}
+
+fn password_port(run: &Run, index: u16) -> u16 {
+    run.port(usize::from(index) * PORTS + 2)
 }
 
 fn server_properties(run: &Run, folder: &Path, index: u16, brokers: u16) -> String {
@@ -344,8 +363,12 @@ fn server_properties(run: &Run, folder: &Path, index: u16, brokers: u16) -> Stri
 process.roles=broker,controller
 node.id={id}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{client}
+listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller},PASSWORD://127.0.0.1:{password}
+advertised.listeners=PLAINTEXT://127.0.0.1:{client},PASSWORD://127.0.0.1:{password}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PASSWORD:SASL_PLAINTEXT
+listener.name.password.sasl.enabled.mechanisms=PLAIN
+listener.name.password.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+user_{user}=\"{secret}\";
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
@@ -369,6 +392,9 @@ broker.session.timeout.ms=4000
         voters = voters.join(","),
         client = client_port(run, index),
         controller = controller_port(run, index),
+        password = password_port(run, index),
+        user = PASSWORD_USER,
+        secret = PASSWORD,
         data = data.display(),
     )
 }

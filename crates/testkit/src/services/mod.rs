@@ -33,5 +33,5 @@ mod run;
 pub use cache::folder;
 pub use cassandra::Cassandra;
 pub use error::ServiceError;
-pub use kafka::{Broker, Kafka};
+pub use kafka::{Broker, Kafka, PASSWORD, PASSWORD_USER};
 pub use python::Python;
