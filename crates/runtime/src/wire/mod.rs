@@ -19,7 +19,9 @@ mod schema;
 pub use decode::{CsvMapping, Decoded, Decoder, InputError, InputFormat, RawBatch, Splitter};
 #[cfg(feature = "registry")]
 pub(crate) use encode::base64;
-pub use encode::{CommandOutcome, CommandReply, Encoder, Origin, OutputFormat, SuspenseRecord, block_frame};
+pub use encode::{
+    CloudEvents, CommandOutcome, CommandReply, Encoder, Headers, Origin, OutputFormat, SuspenseRecord, block_frame,
+};
 #[cfg(feature = "registry")]
 pub use fingerprint::Fingerprint;
 #[cfg(feature = "registry")]

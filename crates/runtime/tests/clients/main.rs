@@ -77,6 +77,35 @@ fn others_read_what_rater_writes() {
     assert_eq!(read, json!(counts), "every message is read");
 }
 
+/// CloudEvents 1.0, section "Required attributes": an id, a source, a version and a type; identifiers are unique within a source.
+#[test]
+fn headers_say_what_the_message_says() {
+    let mut ids = BTreeMap::new();
+    for sample in samples::all() {
+        let headers: BTreeMap<&str, &str> = sample.headers.iter().map(|(name, value)| (*name, &**value)).collect();
+        assert_eq!(headers.len(), sample.headers.len(), "no name stands twice");
+        let field = |name: &str| sample.json.get(name).and_then(Json::as_str);
+        let (id, time, name) = match sample.message {
+            Message::Charge => ("charge_id", field("event_time"), "Charge"),
+            Message::BalanceDelta => ("delta_id", field("effective_time"), "BalanceDelta"),
+            Message::Suspense => ("suspense_id", field("event_time"), "Suspense"),
+            Message::Notification => ("notification_id", field("event_time"), "Notification"),
+            Message::CommandReply => ("command_id", field("effective_time"), "CommandReply"),
+        };
+        let id = match field("outcome") {
+            Some(outcome) => format!("{}-{outcome}", field(id).expect("an id")),
+            None => field(id).expect("an id").to_owned(),
+        };
+        assert_eq!(headers["ce_id"], id);
+        assert_eq!(headers.get("ce_time").copied(), time);
+        assert_eq!(headers["ce_type"], format!("rater.v1.{name}"));
+        assert_eq!(headers["ce_source"], format!("/rater/test/{}", schema_of(sample.message)));
+        assert_eq!((headers["ce_specversion"], headers["content-type"]), ("1.0", "application/avro"));
+        ids.insert(headers["ce_source"].to_owned(), id);
+    }
+    assert_eq!(ids.len(), Message::ALL.len());
+}
+
 /// A decoded record by the names of its fields.
 fn fields(decoded: &Decoded<'_>) -> BTreeMap<String, Json> {
     let mut said = BTreeMap::new();

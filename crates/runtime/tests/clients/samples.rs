@@ -6,7 +6,9 @@ use rating::{
     AccountId, AccountKind, Amount, Charge, ChargeId, ChargeReason, Command, CommandKind, Currency, Delta, DeltaKind,
     Edge, Exact, Mode, Notification, Segment, Status, SuspenseReason, TimeZone, Timestamp, Unit, UsageRecord,
 };
-use runtime::wire::{CommandOutcome, CommandReply, Encoder, Message, Origin, OutputFormat, SuspenseRecord};
+use runtime::wire::{
+    CloudEvents, CommandOutcome, CommandReply, Encoder, Headers, Message, Origin, OutputFormat, SuspenseRecord,
+};
 use serde_json::Value as Json;
 
 /// A message in two forms.
@@ -14,13 +16,18 @@ pub(super) struct Sample {
     pub(super) message: Message,
     pub(super) avro: Vec<u8>,
     pub(super) json: Json,
+    pub(super) headers: Headers,
 }
 
-fn sample(message: Message, encode: impl Fn(&Encoder, &mut Vec<u8>)) -> Sample {
+fn sample(message: Message, headers: Headers, encode: impl Fn(&Encoder, &mut Vec<u8>)) -> Sample {
     let (mut avro, mut line) = (Vec::new(), Vec::new());
     encode(&Encoder::new(OutputFormat::Avro, "hash-1"), &mut avro);
     encode(&Encoder::new(OutputFormat::JsonLines, "hash-1"), &mut line);
-    Sample { message, avro, json: serde_json::from_slice(&line).expect("a JSON line") }
+    Sample { message, avro, json: serde_json::from_slice(&line).expect("a JSON line"), headers }
+}
+
+fn events() -> CloudEvents {
+    CloudEvents::new("/rater/test/")
 }
 
 /// Every message, several times.
@@ -113,8 +120,10 @@ fn charges(samples: &mut Vec<Sample>) {
             rate: None,
             fee_of: None,
         };
-        samples.push(sample(Message::Charge, |encoder, out| encoder.charge(&charge, out)));
-        samples.push(sample(Message::BalanceDelta, |encoder, out| encoder.charge_delta(&charge, out)));
+        samples.push(sample(Message::Charge, events().charge(&charge), |encoder, out| encoder.charge(&charge, out)));
+        samples.push(sample(Message::BalanceDelta, events().charge_delta(&charge), |encoder, out| {
+            encoder.charge_delta(&charge, out)
+        }));
     }
 }
 
@@ -136,7 +145,7 @@ fn fees(samples: &mut Vec<Sample>) {
         rate: None,
         fee_of: Some(FeeOf { bundle: "uk".into(), instance: "b1".into() }),
     };
-    samples.push(sample(Message::Charge, |encoder, out| encoder.charge(&fee, out)));
+    samples.push(sample(Message::Charge, events().charge(&fee), |encoder, out| encoder.charge(&fee, out)));
 }
 
 fn commands(samples: &mut Vec<Sample>) {
@@ -157,10 +166,13 @@ fn commands(samples: &mut Vec<Sample>) {
             kind: DeltaKind::TopUp,
             command: &command,
         };
-        samples.push(sample(Message::BalanceDelta, |encoder, out| encoder.command_delta(&posted, out)));
+        samples.push(sample(Message::BalanceDelta, events().command_delta(&posted), |encoder, out| {
+            encoder.command_delta(&posted, out)
+        }));
         for outcome in [CommandOutcome::Applied, CommandOutcome::Suspended(SuspenseReason::AccountClosed)] {
             let reply = CommandReply { command: &command, outcome, detail: note };
-            samples.push(sample(Message::CommandReply, |encoder, out| encoder.reply(&reply, out)));
+            samples
+                .push(sample(Message::CommandReply, events().reply(&reply), |encoder, out| encoder.reply(&reply, out)));
         }
     }
 }
@@ -187,7 +199,9 @@ fn suspense(samples: &mut Vec<Sample>) {
                 origin,
                 attempt: i32::MAX as u32,
             };
-            samples.push(sample(Message::Suspense, |encoder, out| encoder.suspense(&record, out)));
+            samples.push(sample(Message::Suspense, events().suspense(&record), |encoder, out| {
+                encoder.suspense(&record, out)
+            }));
         }
     }
 }
@@ -221,6 +235,8 @@ fn notifications(samples: &mut Vec<Sample>) {
             cause_key: 1,
             event_time: Timestamp::from_millis(1_772_719_200_001),
         };
-        samples.push(sample(Message::Notification, |encoder, out| encoder.notification(&notification, out)));
+        samples.push(sample(Message::Notification, events().notification(&notification), |encoder, out| {
+            encoder.notification(&notification, out)
+        }));
     }
 }

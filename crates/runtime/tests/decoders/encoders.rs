@@ -9,7 +9,7 @@ use rating::{
     AccountId, AccountKind, Amount, Charge, ChargeId, ChargeReason, Command, CommandKind, Currency, Delta, DeltaKind,
     Edge, Exact, Mode, Notification, Segment, Status, SuspenseReason, TimeZone, Timestamp, Unit, UsageRecord,
 };
-use runtime::wire::{Encoder, Message, OutputFormat, SuspenseRecord, block_frame};
+use runtime::wire::{Encoder, Message, Origin, OutputFormat, SuspenseRecord, block_frame};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -370,8 +370,7 @@ fn suspense_keeps_every_byte() {
                 event_time,
                 original,
                 content_type: "text/csv",
-                file: "in/usage \"1\".csv",
-                place: i64::MAX as u64,
+                origin: Origin::File { name: "in/usage \"1\".csv", place: i64::MAX as u64 },
                 attempt: i32::MAX as u32,
             };
             let told = agree(Message::Suspense, |encoder, out| encoder.suspense(&record, out));

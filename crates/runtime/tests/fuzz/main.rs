@@ -3,11 +3,12 @@
 //!
 //! `RATER_SEED` replays a seed, `RATER_ROUNDS` says how many rounds each target gets.
 
+mod framed;
 mod mutate;
 mod samples;
 
 use mutate::Mutator;
-use pipeline::{IntakeRules, intake_command, intake_usage};
+use pipeline::{Fault, IntakeRules, intake_command, intake_usage};
 use rating::Timestamp;
 use runtime::embedded::Progress;
 use runtime::state::Stored;
@@ -55,9 +56,14 @@ fn peak_mib() -> u64 {
 
 /// Decodes and takes in; what passes is what intake promises.
 fn take(decoder: &Decoder, record: &[u8]) -> bool {
+    accept(decoder.decode(record))
+}
+
+/// Takes in what was decoded.
+fn accept(decoded: Result<Decoded<'_>, Fault>) -> bool {
     let rules = IntakeRules { default_source: "file".into(), latest_event: Timestamp::LATEST };
     let is_name = |text: &str| !text.is_empty() && text.len() <= 256 && !text.chars().any(char::is_control);
-    match decoder.decode(record) {
+    match decoded {
         Err(fault) => {
             assert!(!fault.detail.is_empty(), "a fault says what is wrong");
             return false;

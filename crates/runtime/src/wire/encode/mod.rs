@@ -4,6 +4,7 @@
 //! schemas say is proved by tests that read them with the Avro library.
 
 mod avro;
+mod cloud_events;
 mod csv;
 mod json;
 mod message;
@@ -49,6 +50,7 @@ impl OutputFormat {
 }
 
 pub use avro::block_frame;
+pub use cloud_events::{CloudEvents, Headers};
 #[cfg(feature = "registry")]
 pub(crate) use json::base64;
 
