@@ -10,6 +10,7 @@
 //! | [`scenario`] | golden tables in Markdown |
 //! | [`worker`] | a stage on a partitioned log, exactly once |
 //! | `kafka` | Kafka below the worker (feature `kafka`) |
+//! | `service` | the stages on Kafka: topics, workers, ticks (feature `kafka`) |
 //! | [`session`] | the same in memory, for scenarios and quotes |
 //! | [`explain`] | why an amount is what it is |
 //! | [`summary`] | what was charged per level, payer and payee |
@@ -23,6 +24,8 @@ pub mod kafka;
 #[cfg(feature = "registry")]
 pub mod registry;
 pub mod scenario;
+#[cfg(feature = "kafka")]
+pub mod service;
 pub mod session;
 #[cfg(feature = "registry")]
 pub mod stages;

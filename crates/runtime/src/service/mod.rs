@@ -1,0 +1,16 @@
+//! The pipeline as a service on Kafka: which topics there are, and which workers run.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`names`] | the topics of a deployment |
+//! | [`run`] | workers on threads, until they are told to stop |
+//! | [`topics`] | what topics have to be like |
+//! | `ticker` | ticks, at the end of every input partition |
+
+pub mod names;
+pub mod run;
+mod ticker;
+pub mod topics;
+
+pub use names::{StageName, TopicNames};
+pub use run::{Reference, ServiceError, ServiceSettings, WorkerReport, Workers};

@@ -1,0 +1,80 @@
+//! The topics of a deployment.
+
+use crate::wire::Message;
+
+/// A stage of the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StageName {
+    /// Decodes, validates, routes by record id.
+    Intake,
+    /// Removes duplicates, finds lineages and rates.
+    Guide,
+    /// Owns accounts.
+    Rate,
+}
+
+impl StageName {
+    /// All, in the order of the flow.
+    pub const ALL: [StageName; 3] = [StageName::Intake, StageName::Guide, StageName::Rate];
+
+    /// The name in options, groups and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            StageName::Intake => "intake",
+            StageName::Guide => "guide",
+            StageName::Rate => "rate",
+        }
+    }
+}
+
+/// Names of topics: a prefix, so that several deployments fit into one cluster, and the fixed names of the contracts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicNames {
+    /// Stands before the name of every topic of ours, and of groups and transactional ids.
+    pub prefix: String,
+    /// Topics with usage, by their full names: others write them.
+    pub usage: Vec<String>,
+    /// Topics with account commands, by their full names.
+    pub commands: Vec<String>,
+}
+
+impl TopicNames {
+    /// One topic for usage and one for commands.
+    pub fn new(prefix: &str) -> TopicNames {
+        TopicNames {
+            prefix: prefix.to_owned(),
+            usage: vec![format!("{prefix}usage")],
+            commands: vec![format!("{prefix}account-commands")],
+        }
+    }
+
+    /// Everything that comes from outside.
+    pub fn inputs(&self) -> Vec<String> {
+        self.usage.iter().chain(&self.commands).cloned().collect()
+    }
+
+    /// From intake to guide.
+    pub fn intaken(&self) -> String {
+        format!("{}intaken", self.prefix)
+    }
+
+    /// From guide to rate.
+    pub fn guided(&self) -> String {
+        format!("{}guided", self.prefix)
+    }
+
+    /// State of a stage.
+    pub fn changelog(&self, stage: StageName) -> String {
+        format!("{}{}-changelog", self.prefix, stage.name())
+    }
+
+    /// Where a message goes.
+    pub fn output(&self, message: Message) -> String {
+        format!("{}{}", self.prefix, message.file_stem())
+    }
+
+    /// The group of a stage.
+    pub fn group(&self, stage: StageName) -> String {
+        format!("{}rater-{}", self.prefix, stage.name())
+    }
+}

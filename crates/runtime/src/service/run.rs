@@ -1,0 +1,348 @@
+//! Workers on threads.
+
+use super::names::{StageName, TopicNames};
+use super::ticker::Ticker;
+use crate::kafka::{KafkaLog, KafkaSettings, block_on};
+use crate::registry::{Registry, RegistryConfig};
+use crate::stages::{
+    GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
+};
+use crate::wire::{FramedDecoder, Frames, Limits, Message, Registration};
+use crate::worker::log::{GatherLimits, Log, LogError};
+use crate::worker::{ForgottenPositions, Report, Stage, Worker, WorkerError, WorkerSettings};
+use directory::snapshot::Snapshot;
+use rating::Timestamp;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How many workers each stage has in this process; 0: it runs elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Workers {
+    /// Of intake.
+    pub intake: u16,
+    /// Of guide.
+    pub guide: u16,
+    /// Of rate.
+    pub rate: u16,
+}
+
+impl Workers {
+    fn of(self, stage: StageName) -> u16 {
+        match stage {
+            StageName::Intake => self.intake,
+            StageName::Guide => self.guide,
+            StageName::Rate => self.rate,
+        }
+    }
+}
+
+/// How the service runs.
+#[derive(Clone, Debug)]
+pub struct ServiceSettings {
+    /// The cluster.
+    pub kafka: KafkaSettings,
+    /// The schema registry; without one messages say their schema by fingerprint.
+    pub registry: Option<RegistryConfig>,
+    /// The topics.
+    pub topics: TopicNames,
+    /// The workers.
+    pub workers: Workers,
+    /// Guide reads the inputs itself: those who write them send all copies of a record to the same partition.
+    pub skip_intake: bool,
+    /// When a batch is full.
+    pub limits: GatherLimits,
+    /// Names this process among all that run: part of transactional ids.
+    pub instance: String,
+    /// Source of records that name none.
+    pub default_source: String,
+    /// How far ahead of now an event may be, in milliseconds.
+    pub future_ms: i64,
+    /// For how many hours behind the clock of ticks ids are remembered; `None` is for ever.
+    pub duplicate_window_h: Option<u32>,
+    /// How often ticks are written; `None`: others write them.
+    pub tick_every: Option<Duration>,
+    /// What happens where a group has forgotten a position.
+    pub forgotten_positions: ForgottenPositions,
+    /// For how many attempts what is unavailable is asked for again.
+    pub attempts: u32,
+    /// The time of day.
+    pub now: fn() -> Timestamp,
+}
+
+/// What a worker tells.
+#[derive(Debug)]
+pub struct WorkerReport<'r> {
+    /// Its stage.
+    pub stage: StageName,
+    /// Its number within the stage and process.
+    pub number: u16,
+    /// What it tells.
+    pub report: Report<'r>,
+}
+
+/// Why the service stopped by itself.
+#[derive(Debug)]
+pub enum ServiceError {
+    /// A worker stopped; all others were stopped then.
+    Worker {
+        /// Its stage.
+        stage: StageName,
+        /// Its number within the stage and process.
+        number: u16,
+        /// Why.
+        error: WorkerError,
+    },
+    /// Something outside, before any worker began.
+    Surroundings(LogError),
+    /// Settings or topics that do not fit together.
+    Configuration(String),
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServiceError::Worker { stage, number, error } => write!(f, "{} {number}: {error}", stage.name()),
+            ServiceError::Surroundings(error) => error.fmt(f),
+            ServiceError::Configuration(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for ServiceError {}
+
+impl From<LogError> for ServiceError {
+    fn from(error: LogError) -> ServiceError {
+        ServiceError::Surroundings(error)
+    }
+}
+
+/// Reference data as charges name it.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    /// The data.
+    pub snapshot: Arc<Snapshot>,
+    /// Its version.
+    pub version: String,
+}
+
+/// How many partitions the topics have that workers care for.
+#[derive(Clone, Copy, Debug)]
+struct Partitions {
+    /// Of all inputs together.
+    inputs: usize,
+    intaken: u32,
+    guided: u32,
+}
+
+/// Runs until `stop` is set, or a worker stops by itself.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub fn run(
+    settings: &ServiceSettings,
+    reference: &Reference,
+    stop: &AtomicBool,
+    report: &(dyn Fn(WorkerReport<'_>) + Sync),
+) -> Result<(), ServiceError> {
+    let log = KafkaLog::new(settings.kafka.clone())?;
+    let inputs = input_partitions(&log, &settings.topics)?;
+    let partitions = Partitions {
+        inputs: inputs.iter().map(|(_, count)| *count as usize).sum(),
+        intaken: if settings.skip_intake { 0 } else { block_on(log.partitions(&settings.topics.intaken()))? },
+        guided: block_on(log.partitions(&settings.topics.guided()))?,
+    };
+    check(&log, settings, &inputs, partitions)?;
+    let frames = frames(settings)?;
+    let service =
+        Service { settings, reference, log: &log, partitions, frames, stop, report, failure: Mutex::new(None) };
+    std::thread::scope(|scope| {
+        let service = &service;
+        for stage in StageName::ALL {
+            for number in 0..settings.workers.of(stage) {
+                scope.spawn(move || service.work(stage, number));
+            }
+        }
+        if let Some(every) = settings.tick_every {
+            let failed = |why: &str| {
+                let told = WorkerReport { stage: StageName::Intake, number: 0, report: Report::Waiting(why) };
+                report(told);
+            };
+            let transactional_id = format!("{}rater-ticker-{}", settings.topics.prefix, settings.instance);
+            let ticker = Ticker { log: &log, inputs: &inputs, transactional_id, every, now: settings.now };
+            scope.spawn(move || ticker.run(stop, failed));
+        }
+    });
+    let failure = service.failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    failure.map_or(Ok(()), Err)
+}
+
+/// The inputs with their partitions.
+fn input_partitions(log: &KafkaLog, topics: &TopicNames) -> Result<Vec<(String, u32)>, LogError> {
+    topics.inputs().into_iter().map(|topic| block_on(log.partitions(&topic)).map(|count| (topic, count))).collect()
+}
+
+/// Checks that state has its place, and that what belongs together comes together.
+fn check(
+    log: &KafkaLog,
+    settings: &ServiceSettings,
+    inputs: &[(String, u32)],
+    partitions: Partitions,
+) -> Result<(), ServiceError> {
+    let topics = &settings.topics;
+    if !partitions.guided.is_power_of_two() {
+        let (topic, count) = (topics.guided(), partitions.guided);
+        return Err(ServiceError::Configuration(format!(
+            "topic {topic} has {count} partitions: a power of two is needed"
+        )));
+    }
+    let most = inputs.iter().map(|(_, count)| *count).max().unwrap_or(0);
+    let needed = [
+        (StageName::Intake, if settings.skip_intake { 0 } else { most }),
+        (StageName::Guide, if settings.skip_intake { most } else { partitions.intaken }),
+        (StageName::Rate, partitions.guided),
+    ];
+    for (stage, needed) in needed {
+        if needed == 0 || settings.workers.of(stage) == 0 {
+            continue;
+        }
+        let topic = topics.changelog(stage);
+        let count = block_on(log.partitions(&topic))?;
+        if count < needed {
+            return Err(ServiceError::Configuration(format!(
+                "topic {topic} has {count} partitions: {needed} are needed, one for each that {} reads",
+                stage.name()
+            )));
+        }
+    }
+    // What a worker finds missing only in its first transaction would be a worse message.
+    for message in Message::ALL {
+        block_on(log.partitions(&topics.output(*message)))?;
+    }
+    Ok(())
+}
+
+fn registry(settings: &ServiceSettings) -> Result<Option<Registry>, ServiceError> {
+    let connect = |config: &RegistryConfig| {
+        Registry::new(config).map_err(|error| ServiceError::Configuration(format!("schema registry: {error}")))
+    };
+    settings.registry.as_ref().map(connect).transpose()
+}
+
+fn frames(settings: &ServiceSettings) -> Result<Frames, ServiceError> {
+    match registry(settings)? {
+        None => Frames::single_object().map_err(ServiceError::Configuration),
+        Some(registry) => {
+            let topic = |message| settings.topics.output(message);
+            let frames = Frames::confluent(&registry, Registration::Register, topic);
+            frames.map_err(|error| match error.error.is_transient() {
+                true => LogError::Unavailable(format!("schema registry: {error}")).into(),
+                false => ServiceError::Configuration(format!("schema registry: {error}")),
+            })
+        }
+    }
+}
+
+/// What the workers of a process share.
+struct Service<'s> {
+    settings: &'s ServiceSettings,
+    reference: &'s Reference,
+    log: &'s KafkaLog,
+    partitions: Partitions,
+    frames: Frames,
+    stop: &'s AtomicBool,
+    report: &'s (dyn Fn(WorkerReport<'_>) + Sync),
+    /// Of the first worker that stopped by itself.
+    failure: Mutex<Option<ServiceError>>,
+}
+
+impl Service<'_> {
+    /// One worker, on its own thread, to its end.
+    fn work(&self, stage: StageName, number: u16) {
+        let outcome = match stage {
+            // Where nobody needs it there is no stage to run.
+            StageName::Intake if self.settings.skip_intake => Ok(()),
+            StageName::Intake => self.inbound().and_then(|inbound| self.run(stage, number, self.intake(inbound))),
+            StageName::Guide => self.inbound().and_then(|inbound| self.run(stage, number, self.guide(inbound))),
+            StageName::Rate => self.run(stage, number, self.rate()),
+        };
+        if let Err(error) = outcome {
+            let mut failure = self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            failure.get_or_insert(error);
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn run(&self, stage: StageName, number: u16, machine: impl Stage) -> Result<(), ServiceError> {
+        let ServiceSettings { topics, limits, instance, .. } = self.settings;
+        let settings = WorkerSettings {
+            group: topics.group(stage),
+            transactional_id: format!("{}rater-{}-{instance}-{number}", topics.prefix, stage.name()),
+            limits: *limits,
+            attempts: self.settings.attempts,
+            forgotten_positions: self.settings.forgotten_positions,
+        };
+        let report = |report: Report<'_>| (self.report)(WorkerReport { stage, number, report });
+        let mut worker = Worker::new(self.log, machine, settings, self.stop, &report);
+        block_on(worker.run()).map_err(|error| ServiceError::Worker { stage, number, error })
+    }
+
+    fn inbound(&self) -> Result<Inbound, ServiceError> {
+        let decoder = FramedDecoder::new(registry(self.settings)?, Limits::default());
+        let decoder = decoder.map_err(ServiceError::Configuration)?;
+        let ServiceSettings { default_source, future_ms, now, .. } = self.settings;
+        Ok(Inbound::new(decoder, default_source, *future_ms, *now))
+    }
+
+    fn intake(&self, inbound: Inbound) -> IntakeStage {
+        let topics = &self.settings.topics;
+        let settings = IntakeSettings {
+            inputs: topics.inputs(),
+            changelog: topics.changelog(StageName::Intake),
+            intaken: topics.intaken(),
+            intaken_partitions: self.partitions.intaken,
+            suspense: topics.output(Message::Suspense),
+            frames: self.frames,
+        };
+        IntakeStage::new(settings, inbound)
+    }
+
+    fn guide(&self, inbound: Inbound) -> GuideStage {
+        let topics = &self.settings.topics;
+        let input = match self.settings.skip_intake {
+            true => GuideInput::Usage(topics.inputs()),
+            false => GuideInput::Intaken { topic: topics.intaken(), senders: self.partitions.inputs },
+        };
+        let settings = GuideSettings {
+            input,
+            changelog: topics.changelog(StageName::Guide),
+            guided: topics.guided(),
+            guided_partitions: self.partitions.guided,
+            suspense: topics.output(Message::Suspense),
+            notifications: topics.output(Message::Notification),
+            replies: topics.output(Message::CommandReply),
+            frames: self.frames,
+            duplicate_window_h: self.settings.duplicate_window_h,
+        };
+        GuideStage::new(settings, inbound, self.reference.snapshot.clone())
+    }
+
+    fn rate(&self) -> RateStage {
+        let topics = &self.settings.topics;
+        let senders = if self.settings.skip_intake { self.partitions.inputs } else { self.partitions.intaken as usize };
+        RateStage::new(RateSettings {
+            guided: topics.guided(),
+            guided_partitions: self.partitions.guided,
+            senders,
+            changelog: topics.changelog(StageName::Rate),
+            charges: topics.output(Message::Charge),
+            deltas: topics.output(Message::BalanceDelta),
+            notifications: topics.output(Message::Notification),
+            suspense: topics.output(Message::Suspense),
+            replies: topics.output(Message::CommandReply),
+            frames: self.frames,
+            directory_version: self.reference.version.clone(),
+        })
+    }
+}

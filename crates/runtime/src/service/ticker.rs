@@ -1,0 +1,68 @@
+//! Ticks: at the end of every input partition, now and then, how late it is. The only clock that rating knows.
+
+use crate::kafka::{KafkaLog, KafkaProducer, block_on};
+use crate::worker::log::{Log, Outgoing, Producer};
+use rating::Timestamp;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How often it looks whether it has to stop.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Where ticks go, and when.
+pub(super) struct Ticker<'t> {
+    pub(super) log: &'t KafkaLog,
+    /// Topics with the number of their partitions.
+    pub(super) inputs: &'t [(String, u32)],
+    pub(super) transactional_id: String,
+    pub(super) every: Duration,
+    pub(super) now: fn() -> Timestamp,
+}
+
+impl Ticker<'_> {
+    /// Writes ticks until it is told to stop. What cannot be written now is written next time: a later tick says all that an earlier one
+    /// did.
+    pub(super) fn run(&self, stop: &AtomicBool, failed: impl Fn(&str)) {
+        let mut producer = None;
+        while !stop.load(Ordering::Relaxed) {
+            if let Err(why) = self.write(&mut producer) {
+                failed(&why);
+                // It may be anything: the next one starts afresh.
+                producer = None;
+            }
+            let since = Instant::now();
+            while since.elapsed() < self.every && !stop.load(Ordering::Relaxed) {
+                std::thread::sleep(GLANCE.min(self.every));
+            }
+        }
+    }
+
+    /// One tick, in all partitions or in none.
+    fn write(&self, producer: &mut Option<KafkaProducer>) -> Result<(), String> {
+        let made = match producer.take() {
+            Some(made) => made,
+            None => block_on(self.log.producer(&self.transactional_id)).map_err(in_words)?,
+        };
+        let producer = producer.insert(made);
+        let value = format!("{{\"kind\":\"tick\",\"event_time\":\"{}\"}}", (self.now)());
+        block_on(producer.begin()).map_err(in_words)?;
+        for (topic, count) in self.inputs {
+            for partition in 0..*count {
+                let message = Outgoing {
+                    topic,
+                    partition: Some(partition),
+                    key: None,
+                    value: Some(value.as_bytes()),
+                    headers: &[],
+                };
+                block_on(producer.send(message)).map_err(in_words)?;
+            }
+        }
+        block_on(producer.commit()).map_err(in_words)
+    }
+}
+
+fn in_words(error: impl fmt::Display) -> String {
+    format!("tick: {error}")
+}
