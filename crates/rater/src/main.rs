@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`args`] | options and their defaults |
 //! | [`commands`] | one module per command |
+//! | `config_file` | settings from a file |
 //! | [`console`] | what goes to stdout and stderr, and in which form |
 //! | [`exit`] | exit codes |
 //! | [`present`] | tables, money, quantities |
@@ -14,6 +15,8 @@
 
 mod args;
 mod commands;
+#[cfg(feature = "kafka")]
+mod config_file;
 mod console;
 mod exit;
 mod present;

@@ -110,17 +110,27 @@ fn future_tolerance_ms(options: &RecordOptions) -> Result<i64, Failure> {
 }
 
 fn duplicate_window_h(options: &RecordOptions) -> Result<Option<u32>, Failure> {
-    const OPTION: &str = "--duplicate-window";
-    let text = &options.duplicate_window;
+    window_h("--duplicate-window", &options.duplicate_window)
+}
+
+/// A number of whole hours; `forever` is `None`.
+///
+/// # Errors
+/// Anything else.
+pub(crate) fn window_h(option: &str, text: &str) -> Result<Option<u32>, Failure> {
     if text == "forever" {
         return Ok(None);
     }
-    let length = milliseconds(OPTION, text)?;
+    let length = milliseconds(option, text)?;
     let hours = (length > 0 && length % 3_600_000 == 0).then(|| u32::try_from(length / 3_600_000).ok()).flatten();
-    hours.map(Some).ok_or_else(|| Failure::Data(format!("{OPTION}: \"{text}\" is not a number of whole hours")))
+    hours.map(Some).ok_or_else(|| Failure::Data(format!("{option}: \"{text}\" is not a number of whole hours")))
 }
 
-fn milliseconds(option: &str, text: &str) -> Result<i64, Failure> {
+/// A length of time given to an option.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn milliseconds(option: &str, text: &str) -> Result<i64, Failure> {
     let wrong = || Failure::Data(format!("{option}: \"{text}\" is not a length such as 5 min, 48 h or 32 days"));
     let span: jiff::Span = text.parse().map_err(|_| wrong())?;
     // Lengths of options are not calendar lengths: a day is 24 hours, months are refused.

@@ -7,6 +7,8 @@ mod explain;
 mod init;
 mod quote;
 mod rate;
+#[cfg(feature = "kafka")]
+mod run;
 mod test;
 
 use crate::args::Command;
@@ -23,6 +25,8 @@ pub(crate) fn run(command: &Command, matches: &ArgMatches, console: &mut Console
         Command::Init(args) => init::run(args, console),
         Command::Check(args) => check::run(args, console),
         Command::Rate(args) => rate::run(args, console),
+        #[cfg(feature = "kafka")]
+        Command::Run(args) => run::run(args, matches, console),
         Command::Explain(args) => explain::run(args, console),
         Command::Quote(args) => quote::run(args, console),
         Command::Test(args) => test::run(args, console),

@@ -1,0 +1,227 @@
+//! `rater run`: the pipeline on Kafka.
+
+use crate::args::{
+    Arguments, Command, KafkaOptions, KafkaSecurity, RegistryOptions, ServiceArgs, ServiceOptions, StageOption,
+    TopicOptions,
+};
+use crate::config_file;
+use crate::console::Console;
+use crate::exit::Failure;
+use crate::{reference, settings};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use runtime::kafka::{KafkaSettings, Mechanism, Sasl, Secret, Security, Tls};
+use runtime::registry::{Credentials, RegistryConfig, TlsFiles};
+use runtime::service::{
+    Reference, ServiceError, ServiceSettings, TopicNames, WorkerReport, Workers, run as run_service,
+};
+use runtime::worker::log::{GatherLimits, LogError};
+use runtime::worker::{ForgottenPositions, Report, StageError, WorkerError};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Runs until a signal; a second one ends it at once.
+///
+/// # Errors
+/// Settings, reference data, surroundings or control totals.
+pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Console) -> Result<(), Failure> {
+    let merged;
+    let args = match &args.config {
+        Some(path) => {
+            merged = with_file(path, matches)?;
+            &*merged
+        }
+        None => args,
+    };
+    let settings = service_settings(args)?;
+    let loaded = reference::load(&args.reference, None)?;
+    let reference = Reference { snapshot: loaded.snapshot.clone(), version: loaded.version() };
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        // The second signal finds the flag set.
+        let second = signal_hook::flag::register_conditional_shutdown(signal, 130, stop.clone());
+        let first = signal_hook::flag::register(signal, stop.clone());
+        second.and(first).map_err(|error| Failure::Surroundings(format!("signals: {error}")))?;
+    }
+    console.say(&format!("instance {}: reference data {}", settings.instance, reference.version));
+    let told: &Console = console;
+    run_service::run(&settings, &reference, &stop, &|report| tell(told, &report)).map_err(failure)?;
+    console.say(if stop.load(Ordering::Relaxed) { "stopped" } else { "ended" });
+    Ok(())
+}
+
+/// The arguments again, with those of the file.
+fn with_file(path: &Path, matches: &ArgMatches) -> Result<Box<ServiceArgs>, Failure> {
+    let mut root = Arguments::command();
+    root.build();
+    let of_run = root.find_subcommand("run").cloned().unwrap_or_default();
+    let given = matches.subcommand_matches("run").unwrap_or(matches);
+    let mut arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    arguments.extend(config_file::arguments(path, &of_run, given)?);
+    let in_words = |error: clap::Error| Failure::Data(format!("{}: {}", path.display(), error.to_string().trim_end()));
+    let matches = Arguments::command().try_get_matches_from(arguments).map_err(in_words)?;
+    match Arguments::from_arg_matches(&matches).map_err(in_words)?.command {
+        Command::Run(args) => Ok(args),
+        _ => Err(Failure::Data(format!("{}: not for this command", path.display()))),
+    }
+}
+
+fn tell(console: &Console, told: &WorkerReport<'_>) {
+    let who = format!("{} {}", told.stage.name(), told.number);
+    match &told.report {
+        Report::Restored(partition, entries) => {
+            console.say(&format!("{who}: partition {} restored from {entries} entries", partition.number));
+        }
+        Report::Released(partitions) => {
+            let numbers: Vec<String> = partitions.iter().map(|partition| partition.number.to_string()).collect();
+            console.say(&format!("{who}: partitions {} given away", numbers.join(", ")));
+        }
+        Report::Committed { received, sent } => {
+            console.say_more(&format!("{who}: {received} messages in, {sent} out"));
+        }
+        Report::Aborted(why) => console.say(&format!("{who}: transaction aborted, made again: {why}")),
+        Report::Restarted(why) => console.say(&format!("{who}: starts over: {why}")),
+        Report::Waiting(why) => console.say(&format!("{who}: waits: {why}")),
+    }
+}
+
+fn failure(error: ServiceError) -> Failure {
+    let text = error.to_string();
+    match error {
+        ServiceError::Configuration(_) => Failure::Data(text),
+        ServiceError::Surroundings(error) => of_log(&error, text),
+        ServiceError::Worker { error, .. } => match error {
+            WorkerError::Stage(StageError::Control(_)) => Failure::Control(text),
+            WorkerError::Stage(StageError::Corrupt(_)) => Failure::Data(text),
+            WorkerError::Position { .. } => {
+                Failure::Data(format!("{text}; docs/operating.md says what that means (--positions-from-state)"))
+            }
+            WorkerError::Surroundings(error) => of_log(&error, text),
+        },
+    }
+}
+
+fn of_log(error: &LogError, text: String) -> Failure {
+    match error {
+        LogError::Unavailable(_) => Failure::Surroundings(text),
+        LogError::Refused(_) => Failure::Data(text),
+    }
+}
+
+/// # Errors
+/// Options that make no sense.
+pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Failure> {
+    let ServiceOptions { stage, workers, .. } = &args.service;
+    let of = |wanted| if *stage == StageOption::All || *stage == wanted { *workers } else { 0 };
+    let service = &args.service;
+    let length = |option, text: &str| {
+        let milliseconds = settings::milliseconds(option, text)?;
+        u64::try_from(milliseconds)
+            .map(Duration::from_millis)
+            .map_err(|_| Failure::Data(format!("{option}: is negative")))
+    };
+    let tick_every = match service.tick_every.as_str() {
+        "never" => None,
+        text => Some(length("--tick-every", text)?),
+    };
+    Ok(ServiceSettings {
+        kafka: kafka_settings(&args.kafka)?,
+        registry: registry_config(&args.registry)?,
+        topics: topic_names(&args.topics),
+        workers: Workers {
+            intake: of(StageOption::Intake),
+            guide: of(StageOption::Guide),
+            rate: of(StageOption::Rate),
+        },
+        skip_intake: args.topics.skip_intake,
+        limits: GatherLimits {
+            messages: service.batch_messages as usize,
+            bytes: service.batch_bytes as usize,
+            wait: length("--batch-wait", &service.batch_wait)?,
+        },
+        instance: service.instance.clone().unwrap_or_else(instance),
+        default_source: service.source.clone(),
+        future_ms: settings::milliseconds("--future-tolerance", &service.future_tolerance)?,
+        duplicate_window_h: settings::window_h("--duplicate-window", &service.duplicate_window)?,
+        tick_every: tick_every.filter(|_| matches!(stage, StageOption::All | StageOption::Intake)),
+        forgotten_positions: match service.positions_from_state {
+            true => ForgottenPositions::FromState,
+            false => ForgottenPositions::Stop,
+        },
+        attempts: service.attempts,
+        now: settings::machine_now,
+    })
+}
+
+/// No two processes that run have the same.
+fn instance() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "machine".to_owned());
+    format!("{}-{}", machine.trim(), std::process::id())
+}
+
+/// The topics that options name.
+pub(crate) fn topic_names(options: &TopicOptions) -> TopicNames {
+    let mut names = TopicNames::new(&options.topic_prefix);
+    if !options.usage_topics.is_empty() {
+        names.usage.clone_from(&options.usage_topics);
+    }
+    if !options.command_topics.is_empty() {
+        names.commands.clone_from(&options.command_topics);
+    }
+    names
+}
+
+/// The cluster that options name.
+///
+/// # Errors
+/// A password file that cannot be read, or a mechanism that is not known.
+pub(crate) fn kafka_settings(options: &KafkaOptions) -> Result<KafkaSettings, Failure> {
+    let mut kafka = KafkaSettings::new(options.kafka_brokers.iter().cloned());
+    let tls = || Tls { ca_file: options.kafka_ca_file.clone() };
+    let sasl = || -> Result<Sasl, Failure> {
+        let mechanism = Mechanism::from_name(&options.kafka_mechanism)
+            .ok_or_else(|| Failure::Data(format!("--kafka-mechanism: \"{}\" is not known", options.kafka_mechanism)))?;
+        let user = options.kafka_user.clone().unwrap_or_default();
+        let password = password(options.kafka_password_file.as_deref(), "RATER_KAFKA_PASSWORD")?.unwrap_or_default();
+        Ok(Sasl { mechanism, user, password: Secret::new(password) })
+    };
+    kafka.security = match options.kafka_security {
+        KafkaSecurity::Plaintext => Security::Plaintext,
+        KafkaSecurity::Tls => Security::Tls(tls()),
+        KafkaSecurity::Sasl => Security::Sasl(sasl()?),
+        KafkaSecurity::SaslTls => Security::SaslTls(sasl()?, tls()),
+    };
+    let properties = options.kafka_property.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone())));
+    kafka.properties = properties.collect();
+    Ok(kafka)
+}
+
+/// The registry that options name.
+///
+/// # Errors
+/// A password file that cannot be read.
+pub(crate) fn registry_config(options: &RegistryOptions) -> Result<Option<RegistryConfig>, Failure> {
+    let Some(url) = &options.registry_url else { return Ok(None) };
+    let mut config = RegistryConfig::new(url.clone());
+    let password = password(options.registry_password_file.as_deref(), "RATER_REGISTRY_PASSWORD")?;
+    config.credentials = options
+        .registry_user
+        .clone()
+        .map(|user| Credentials { user, password: runtime::registry::Secret::new(password.unwrap_or_default()) });
+    config.tls = TlsFiles { authorities: options.registry_ca_file.clone(), identity: None };
+    Ok(Some(config))
+}
+
+/// A password from a file, or else from the environment; it is never an argument, which everybody on the machine could see.
+fn password(file: Option<&Path>, variable: &str) -> Result<Option<String>, Failure> {
+    match file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|error| Failure::Data(format!("{}: {error}", path.display())))?;
+            Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
+        }
+        None => Ok(std::env::var(variable).ok()),
+    }
+}
