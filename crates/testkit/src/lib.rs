@@ -1,6 +1,8 @@
-//! An independent oracle, generators, real services for tests: never in the binary.
+//! An independent oracle, generators, load, real services and their verification: never in the binary.
 
 pub mod generator;
+pub mod load;
 pub mod oracle;
+pub mod reference;
 pub mod registry;
 pub mod services;

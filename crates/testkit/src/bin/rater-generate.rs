@@ -3,26 +3,14 @@
 use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use testkit::generator::arguments::GeneratorArguments;
 use testkit::generator::{self, EndpointForm, Parameters, UsageForm};
 
 /// Generate reference data and usage for tests and benchmarks.
 #[derive(Parser)]
 struct Arguments {
-    /// Equal seeds give equal files
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// What kind of files
-    #[arg(long, value_enum, default_value_t = ProfileArgument::Bench)]
-    profile: ProfileArgument,
-    /// Number of usage records [default: the profile's]
-    #[arg(long)]
-    records: Option<u64>,
-    /// Number of endpoints [default: the profile's]
-    #[arg(long)]
-    endpoints: Option<u64>,
-    /// Number of customers [default: the profile's]
-    #[arg(long)]
-    customers: Option<u64>,
+    #[command(flatten)]
+    generator: GeneratorArguments,
     /// Where endpoints are written [default: the profile's]
     #[arg(long, value_enum)]
     endpoints_in: Option<EndpointsArgument>,
@@ -32,12 +20,6 @@ struct Arguments {
     /// Directory of the files
     #[arg(short, long)]
     output: PathBuf,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ProfileArgument {
-    Bench,
-    Traffic,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -69,13 +51,7 @@ fn main() -> ExitCode {
 }
 
 fn parameters(arguments: &Arguments) -> Parameters {
-    let mut parameters = match arguments.profile {
-        ProfileArgument::Bench => Parameters::bench(arguments.seed),
-        ProfileArgument::Traffic => Parameters::traffic(arguments.seed),
-    };
-    parameters.records = arguments.records.unwrap_or(parameters.records);
-    parameters.endpoints = arguments.endpoints.unwrap_or(parameters.endpoints).max(1);
-    parameters.customers = arguments.customers.unwrap_or(parameters.customers).max(1);
+    let mut parameters = arguments.generator.parameters();
     match arguments.endpoints_in {
         Some(EndpointsArgument::Csv) => parameters.endpoint_form = EndpointForm::Csv,
         Some(EndpointsArgument::Yaml) => parameters.endpoint_form = EndpointForm::Yaml,

@@ -31,12 +31,20 @@ const ENDPOINT_PLANS: [&str; 3] = ["plan-basic", "plan-session", "plan-zoned"];
 /// # Errors
 /// When a file cannot be written.
 pub(super) fn write(parameters: &Parameters, directory: &Path) -> io::Result<()> {
+    write_reference(parameters, directory)?;
+    write_usage(parameters, directory)
+}
+
+/// Writes the reference data below `directory`.
+///
+/// # Errors
+/// When a file cannot be written.
+pub(super) fn write_reference(parameters: &Parameters, directory: &Path) -> io::Result<()> {
     let mut reference = files::create(directory, "rating.yaml")?;
     write_tariffs(&mut reference)?;
     write_accounts(&mut reference, parameters)?;
     write_endpoints(&mut reference, parameters, directory)?;
-    reference.flush()?;
-    write_usage(parameters, directory)
+    reference.flush()
 }
 
 fn write_tariffs(output: &mut impl Write) -> io::Result<()> {
@@ -181,7 +189,6 @@ fn imsi(number: u64) -> String {
 }
 
 fn write_usage(parameters: &Parameters, directory: &Path) -> io::Result<()> {
-    let mut random = Random::new(parameters.seed);
     let mut json = match parameters.usage_form {
         UsageForm::Json | UsageForm::Both => Some(files::create(directory, "usage.jsonl")?),
         UsageForm::Csv => None,
@@ -193,25 +200,57 @@ fn write_usage(parameters: &Parameters, directory: &Path) -> io::Result<()> {
     if let Some(output) = &mut csv {
         writeln!(output, "{}", super::record::CSV_HEADER)?;
     }
+    each(parameters, |item| {
+        match (&mut json, &item) {
+            (Some(output), Item::Tick(at_ms)) => writeln!(output, "{}", tick_line(*at_ms))?,
+            (Some(output), Item::Usage { record, .. }) => record.write_json(output)?,
+            (None, Item::Tick(_) | Item::Usage { .. }) => {}
+        }
+        match (&mut csv, item) {
+            (Some(output), Item::Usage { record, .. }) => record.write_csv(output),
+            (Some(_), Item::Tick(_)) | (None, _) => Ok(()),
+        }
+    })?;
+    json.map_or(Ok(()), |mut output| output.flush())?;
+    csv.map_or(Ok(()), |mut output| output.flush())
+}
+
+/// One thing of the stream.
+pub(super) enum Item<'i> {
+    /// It is so late, in milliseconds since 1970.
+    Tick(i64),
+    /// A record.
+    Usage {
+        /// The record.
+        record: &'i UsageRecord,
+        /// Whether it was sent before.
+        is_copy: bool,
+    },
+}
+
+/// A tick as a line, without a line feed.
+pub(super) fn tick_line(at_ms: i64) -> String {
+    format!("{{\"tick\":\"{}\"}}", time_text(at_ms))
+}
+
+/// Hands out the stream in order.
+///
+/// # Errors
+/// Whatever `visit` answers; nothing follows it.
+pub(super) fn each(parameters: &Parameters, mut visit: impl FnMut(Item<'_>) -> io::Result<()>) -> io::Result<()> {
+    let mut random = Random::new(parameters.seed);
     let mut recent: Vec<UsageRecord> = Vec::new();
     let mut last_tick_ms = START_MS;
     for number in 0..parameters.records {
-        let record = if !recent.is_empty() && random.chance(1) {
-            recent[random.index(recent.len())].clone()
-        } else {
-            usage(parameters, number, &mut random)
-        };
-        if let Some(output) = &mut json {
-            let now_ms = position_ms(parameters, number);
-            if now_ms - last_tick_ms >= 3_600_000 {
-                last_tick_ms = now_ms;
-                writeln!(output, "{{\"tick\":\"{}\"}}", time_text(now_ms))?;
-            }
-            record.write_json(output)?;
+        let is_copy = !recent.is_empty() && random.chance(1);
+        let record =
+            if is_copy { recent[random.index(recent.len())].clone() } else { usage(parameters, number, &mut random) };
+        let now_ms = position_ms(parameters, number);
+        if now_ms - last_tick_ms >= 3_600_000 {
+            last_tick_ms = now_ms;
+            visit(Item::Tick(now_ms))?;
         }
-        if let Some(output) = &mut csv {
-            record.write_csv(output)?;
-        }
+        visit(Item::Usage { record: &record, is_copy })?;
         if recent.len() < 1024 {
             recent.push(record);
         } else {
@@ -219,8 +258,7 @@ fn write_usage(parameters: &Parameters, directory: &Path) -> io::Result<()> {
             recent[slot] = record;
         }
     }
-    json.map_or(Ok(()), |mut output| output.flush())?;
-    csv.map_or(Ok(()), |mut output| output.flush())
+    Ok(())
 }
 
 /// The time at which record `number` would arrive if records came evenly.

@@ -3,10 +3,12 @@
 //! Owns what the files of a test or a benchmark contain. It knows the forms of docs/reference-data.md and nothing of what the product or the oracle
 //! makes of them: expected results are not its business.
 
+pub mod arguments;
 mod bench;
 mod files;
 pub mod random;
 pub mod record;
+pub mod stream;
 pub mod traffic;
 
 use std::io;
@@ -91,5 +93,18 @@ pub fn write_files(parameters: &Parameters, directory: &Path) -> io::Result<()> 
     match parameters.profile {
         Profile::Bench => bench::write(parameters, directory),
         Profile::Traffic => traffic::write(parameters, directory),
+    }
+}
+
+/// Writes the reference data that the stream of `parameters` starts with into `directory`, which is created if need be: the same files as
+/// those of [`write_files`].
+///
+/// # Errors
+/// When a file or the directory cannot be written.
+pub fn write_reference(parameters: &Parameters, directory: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    match parameters.profile {
+        Profile::Bench => bench::write_reference(parameters, directory),
+        Profile::Traffic => traffic::write_reference(parameters, directory),
     }
 }

@@ -89,6 +89,17 @@ pub(super) fn write(parameters: &Parameters, directory: &Path) -> io::Result<()>
     usage.flush()
 }
 
+/// Writes the reference data that the stream starts with.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn write_reference(parameters: &Parameters, directory: &Path) -> io::Result<()> {
+    let traffic = generate(parameters.seed, parameters.records);
+    let mut file = files::create(directory, "rating.yaml")?;
+    file.write_all(traffic.reference.as_bytes())?;
+    file.flush()
+}
+
 /// A moment of the stream's time.
 fn moment(random: &mut Random) -> i64 {
     START_MS + i64::try_from(random.below(SPAN_MS)).unwrap_or(0)

@@ -1,0 +1,327 @@
+//! Generated usage, commands and ticks sent to Kafka, at a given rate or as fast as the brokers take them.
+//!
+//! | what | goes to | key | partition |
+//! | --- | --- | --- | --- |
+//! | usage | the usage topic | IMSI, else endpoint, else another identity | by key, as Kafka's own clients choose |
+//! | usage sent again | the same | the same | any **other** one: a copy does not come where the first one came |
+//! | commands | the topic of commands | account | by key |
+//! | ticks | every partition of every topic | none | each |
+//!
+//! The producer is idempotent: what it sends arrives once and in order, or is counted as failed. What a record means is not known here.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`avro`] | lines as Avro datums, framed |
+//! | [`produce`] | the producer, partitions, what was delivered |
+
+mod avro;
+mod produce;
+
+pub use avro::Form;
+pub use produce::{Connection, LoadError, partition_of_key};
+
+use crate::generator::Parameters;
+use crate::generator::random::Random;
+use crate::generator::stream::{LineKind, each_line};
+use produce::Producer;
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::io;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Records from which additional copies are drawn.
+const RECENT: usize = 4096;
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// What is generated.
+    pub parameters: Parameters,
+    /// In which form.
+    pub form: Form,
+    /// Topic of usage.
+    pub usage: String,
+    /// Topic of commands; they go to the usage topic where there is none.
+    pub commands: Option<String>,
+    /// Usage records and commands per second at most; as fast as possible where none is given.
+    pub rate: Option<NonZeroU32>,
+    /// Usage records in a thousand that are sent again beyond the copies that the profile has.
+    pub copies_per_mille: u16,
+    /// Lines (commands) to be sent before everything else: bundles that reference data grant.
+    pub first: Vec<Vec<u8>>,
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Usage records, copies and broken ones included.
+    pub usage: u64,
+    /// How many of these were sent before.
+    pub copies: u64,
+    /// How many lines stayed JSON although Avro was asked for, since they fit no schema.
+    pub unfit: u64,
+    /// Commands.
+    pub commands: u64,
+    /// Ticks, counted once each.
+    pub ticks: u64,
+    /// Messages handed over, a tick counted for each partition.
+    pub messages: u64,
+    /// Bytes of keys and values.
+    pub bytes: u64,
+    /// Messages that did not arrive.
+    pub failed: u64,
+    /// From the first message until the last one was delivered.
+    pub elapsed: Duration,
+}
+
+impl Sent {
+    /// Usage records and commands per second, rounded down.
+    #[must_use]
+    pub fn per_second(&self) -> u64 {
+        let records = u128::from(self.usage + self.commands);
+        u64::try_from(records * 1000 / self.elapsed.as_millis().max(1)).unwrap_or(u64::MAX)
+    }
+}
+
+/// Sends everything, and waits until each message is delivered or given up. `progress` is told now and then what was sent.
+///
+/// # Errors
+/// Brokers that do not answer, topics that are not there, settings or a registry that refuse. Messages that do not arrive are no error
+/// here: they are in [`Sent::failed`].
+pub fn run(load: &Load, connection: &Connection, progress: &mut dyn FnMut(&Sent)) -> Result<Sent, LoadError> {
+    let encoder = avro::Encoder::new(&load.form, load)?;
+    let producer = Producer::new(connection)?;
+    let mut topics = vec![producer.topic(&load.usage)?];
+    let commands = match &load.commands {
+        Some(name) if *name != load.usage => {
+            topics.push(producer.topic(name)?);
+            1
+        }
+        Some(_) | None => 0,
+    };
+    let mut sender = Sender {
+        encoder,
+        producer,
+        topics,
+        commands,
+        random: Random::new(load.parameters.seed ^ 0x6c6f_6164),
+        recent: Vec::new(),
+        copies_per_mille: load.copies_per_mille,
+        pace: Pace { start: Instant::now(), rate: load.rate },
+        sent: Sent::default(),
+        told: Instant::now(),
+        trouble: None,
+    };
+    for line in &load.first {
+        sender.take(LineKind::Command, line, progress).map_err(|error| sender.stopped(&error))?;
+    }
+    let all = each_line(&load.parameters, |kind, line| sender.take(kind, line, progress));
+    all.map_err(|error| sender.stopped(&error))?;
+    sender.finish(progress)
+}
+
+/// Purchases of the bundles that the reference data in a directory grant, as lines: where a deployment does not make them itself.
+///
+/// # Errors
+/// Files that cannot be read, or reference data with errors.
+pub fn grants(directory: &Path) -> io::Result<Vec<Vec<u8>>> {
+    let loaded = crate::reference::load(directory)?;
+    let lines = runtime::grants::grant_lines(&loaded.grants.iter().collect::<Vec<_>>(), &loaded.snapshot);
+    Ok((0..lines.len()).map(|at| lines.get(at).to_vec()).collect())
+}
+
+/// When the next record is due.
+struct Pace {
+    start: Instant,
+    rate: Option<NonZeroU32>,
+}
+
+impl Pace {
+    /// How long record `number` (from 0) has to wait.
+    fn wait(&self, number: u64) -> Duration {
+        let Some(rate) = self.rate else { return Duration::ZERO };
+        let due_us = u128::from(number) * 1_000_000 / u128::from(rate.get());
+        Duration::from_micros(u64::try_from(due_us).unwrap_or(u64::MAX)).saturating_sub(self.start.elapsed())
+    }
+}
+
+struct Sender {
+    encoder: avro::Encoder,
+    producer: Producer,
+    topics: Vec<produce::Topic>,
+    /// Place of the topic of commands.
+    commands: usize,
+    random: Random,
+    recent: Vec<Vec<u8>>,
+    copies_per_mille: u16,
+    pace: Pace,
+    sent: Sent,
+    told: Instant,
+    trouble: Option<LoadError>,
+}
+
+impl Sender {
+    fn take(&mut self, kind: LineKind, line: &[u8], progress: &mut dyn FnMut(&Sent)) -> io::Result<()> {
+        match kind {
+            LineKind::Tick => {
+                self.sent.ticks += 1;
+                let value = self.encode(kind, line);
+                for topic in 0..self.topics.len() {
+                    for partition in 0..self.topics[topic].partitions {
+                        self.send(topic, Some(partition), None, &value)?;
+                    }
+                }
+            }
+            LineKind::Command => {
+                self.wait();
+                self.sent.commands += 1;
+                let (key, value) = (key_of(line), self.encode(kind, line));
+                self.send(self.commands, None, key.as_deref(), &value)?;
+            }
+            LineKind::Usage { is_copy } => {
+                self.usage(line, is_copy)?;
+                if self.copies_per_mille > 0 {
+                    self.copy_one(line)?;
+                }
+            }
+        }
+        if self.told.elapsed() >= PROGRESS_EVERY {
+            self.told = Instant::now();
+            self.sent.elapsed = self.pace.start.elapsed();
+            self.sent.failed = self.producer.failed();
+            progress(&self.sent);
+        }
+        Ok(())
+    }
+
+    fn usage(&mut self, line: &[u8], is_copy: bool) -> io::Result<()> {
+        self.wait();
+        self.sent.usage += 1;
+        let key = key_of(line);
+        let value = self.encode(LineKind::Usage { is_copy }, line);
+        let partitions = self.topics[0].partitions;
+        let partition = (is_copy && partitions > 1).then(|| {
+            self.sent.copies += 1;
+            let usual = key.as_deref().map_or(0, |key| partition_of_key(key, partitions));
+            let further = 1 + self.random.below(u64::from(partitions) - 1);
+            u32::try_from((u64::from(usual) + further) % u64::from(partitions)).unwrap_or(0)
+        });
+        if is_copy && partition.is_none() {
+            self.sent.copies += 1;
+        }
+        self.send(0, partition, key.as_deref(), &value)
+    }
+
+    /// Keeps a record, and sends one of those kept again as often as is wanted.
+    fn copy_one(&mut self, line: &[u8]) -> io::Result<()> {
+        if self.recent.len() < RECENT {
+            self.recent.push(line.to_vec());
+        } else {
+            let slot = self.random.index(RECENT);
+            self.recent[slot] = line.to_vec();
+        }
+        if self.random.chance(u64::from(self.copies_per_mille)) {
+            let again = self.random.pick(&self.recent).clone();
+            self.usage(&again, true)?;
+        }
+        Ok(())
+    }
+
+    fn encode(&mut self, kind: LineKind, line: &[u8]) -> Vec<u8> {
+        self.encoder.encode(kind, line).unwrap_or_else(|| {
+            self.sent.unfit += u64::from(self.encoder.is_avro());
+            line.to_vec()
+        })
+    }
+
+    /// Sleeps until the next record is due.
+    fn wait(&self) {
+        let wait = self.pace.wait(self.sent.usage + self.sent.commands);
+        // Shorter sleeps would take longer than they should.
+        if wait >= Duration::from_millis(1) {
+            std::thread::sleep(wait);
+        }
+    }
+
+    fn send(&mut self, topic: usize, partition: Option<u32>, key: Option<&[u8]>, value: &[u8]) -> io::Result<()> {
+        self.sent.messages += 1;
+        self.sent.bytes += (key.map_or(0, <[u8]>::len) + value.len()) as u64;
+        self.producer.send(&self.topics[topic].name, partition, key, value).map_err(|error| {
+            let text = error.to_string();
+            self.trouble = Some(error);
+            io::Error::other(text)
+        })
+    }
+
+    fn stopped(&mut self, error: &io::Error) -> LoadError {
+        self.trouble.take().unwrap_or_else(|| LoadError::Refused(error.to_string()))
+    }
+
+    fn finish(mut self, progress: &mut dyn FnMut(&Sent)) -> Result<Sent, LoadError> {
+        self.producer.flush()?;
+        self.sent.elapsed = self.pace.start.elapsed();
+        self.sent.failed = self.producer.failed();
+        progress(&self.sent);
+        Ok(self.sent)
+    }
+}
+
+/// What a key can be made of, in this order.
+#[derive(Deserialize)]
+struct Identities<'a> {
+    #[serde(borrow)]
+    imsi: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    endpoint_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    iccid: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    msisdn: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    account_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    command_id: Option<Cow<'a, str>>,
+}
+
+/// IMSI or endpoint of a record, account of a command; none for what cannot be read.
+fn key_of(line: &[u8]) -> Option<Vec<u8>> {
+    let found: Identities<'_> = serde_json::from_slice(line).ok()?;
+    let key = if found.command_id.is_some() {
+        found.account_id
+    } else {
+        found.imsi.or(found.endpoint_id).or(found.iccid).or(found.msisdn).or(found.account_id)
+    };
+    key.filter(|key| !key.is_empty()).map(|key| key.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_the_identity_that_comes_first() {
+        let cases: [(&str, Option<&str>); 6] = [
+            (r#"{"id":"1","imsi":"00101","endpoint_id":"e"}"#, Some("00101")),
+            (r#"{"id":"1","endpoint_id":"e","account_id":"a"}"#, Some("e")),
+            (r#"{"id":"1","account_id":"a"}"#, Some("a")),
+            (r#"{"command_id":"1","account_id":"a","endpoint_id":"e"}"#, Some("a")),
+            (r#"{"id":"1"}"#, None),
+            ("[1,2]", None),
+        ];
+        for (line, key) in cases {
+            assert_eq!(key_of(line.as_bytes()).as_deref(), key.map(str::as_bytes), "{line}");
+        }
+    }
+
+    #[test]
+    fn records_are_due_at_even_distances() {
+        let pace = Pace { start: Instant::now(), rate: NonZeroU32::new(10) };
+        assert_eq!(pace.wait(0), Duration::ZERO);
+        let wait = pace.wait(600);
+        assert!(wait > Duration::from_secs(55) && wait <= Duration::from_secs(60), "{wait:?}");
+        assert_eq!(Pace { start: Instant::now(), rate: None }.wait(u64::MAX), Duration::ZERO);
+    }
+}
