@@ -65,6 +65,10 @@ pub(crate) enum Command {
     /// Look at the settings of `rate`
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Check or register the message contracts in a schema registry
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Schema(SchemaCommand),
     /// Print completions for a shell
     Completions(CompletionsArgs),
 }
@@ -502,4 +506,23 @@ fn parse_map(text: &str) -> Result<(String, String), String> {
         Some((field, column)) if !field.is_empty() && !column.is_empty() => Ok((field.to_owned(), column.to_owned())),
         Some(_) | None => Err("write FIELD=COLUMN, such as imsi=servedIMSI".to_owned()),
     }
+}
+
+/// `rater schema`.
+#[cfg(feature = "kafka")]
+#[derive(Debug, Subcommand)]
+pub(crate) enum SchemaCommand {
+    /// Say of each topic whether its contract is registered, or could be
+    Check(SchemaArgs),
+    /// Register the contract of each topic, with compatibility FULL_TRANSITIVE
+    Register(SchemaArgs),
+}
+
+#[cfg(feature = "kafka")]
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+    #[command(flatten)]
+    pub(crate) topics: TopicOptions,
 }

@@ -9,6 +9,8 @@ mod quote;
 mod rate;
 #[cfg(feature = "kafka")]
 mod run;
+#[cfg(feature = "kafka")]
+mod schema;
 mod test;
 
 use crate::args::Command;
@@ -31,6 +33,8 @@ pub(crate) fn run(command: &Command, matches: &ArgMatches, console: &mut Console
         Command::Quote(args) => quote::run(args, console),
         Command::Test(args) => test::run(args, console),
         Command::Config(args) => config::run(args, matches, console),
+        #[cfg(feature = "kafka")]
+        Command::Schema(command) => schema::run(command, console),
         Command::Completions(args) => completions::run(args, console),
     }
 }

@@ -5,16 +5,19 @@
 //! | [`config`] | where it is, credentials, certificates |
 //! | [`http`] | requests, answers, repetition |
 //! | [`error`] | what it may answer instead |
+//! | [`contracts`] | our messages in it |
 //!
 //! It blocks, and is used where nothing is hurried: at the start, and before a batch that brings an id never seen. It keeps nothing: what is
 //! known of ids is kept by [`FramedDecoder`](crate::wire::FramedDecoder). References between schemas, schemas of other kinds than Avro,
 //! contexts and modes of a registry are deliberately not supported; that a schema has references or another kind is said in the answer.
 
 mod config;
+mod contracts;
 mod error;
 mod http;
 
 pub use config::{Credentials, RegistryConfig, Secret, TlsFiles};
+pub use contracts::{ACCOUNT_COMMAND, Standing, USAGE_RECORD};
 pub use error::RegistryError;
 
 use http::{Http, Request};
