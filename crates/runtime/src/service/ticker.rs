@@ -45,7 +45,7 @@ impl Ticker<'_> {
             None => block_on(self.log.producer(&self.transactional_id)).map_err(in_words)?,
         };
         let producer = producer.insert(made);
-        let value = format!("{{\"kind\":\"tick\",\"event_time\":\"{}\"}}", (self.now)());
+        let value = format!("{{\"tick\":\"{}\"}}", (self.now)());
         block_on(producer.begin()).map_err(in_words)?;
         for (topic, count) in self.inputs {
             for partition in 0..*count {
