@@ -2,6 +2,7 @@
 //! and write what it reads, against the registry of the test kit. Needs Python with venv and pip; their absence is a failure.
 
 mod samples;
+mod tls;
 
 use pipeline::{Field, RawValue};
 use runtime::registry::{Registry, RegistryConfig};

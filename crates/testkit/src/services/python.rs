@@ -47,9 +47,16 @@ impl Python {
     /// # Errors
     /// It failed: with all that it said.
     pub fn run(&self, script: &Path, arguments: &[&str]) -> Result<String, ServiceError> {
-        // No compiled files beside the script: it is in the source tree.
-        let said = run(Command::new(&self.program).arg("-B").arg(script).args(arguments))?;
+        let said = run(self.command(script).args(arguments))?;
         Ok(String::from_utf8_lossy(&said.stdout).into_owned())
+    }
+
+    /// A script to be started by the caller, who also ends it.
+    pub fn command(&self, script: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        // No compiled files beside the script: it is in the source tree.
+        command.arg("-B").arg(script);
+        command
     }
 }
 
