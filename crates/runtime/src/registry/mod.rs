@@ -2,10 +2,10 @@
 //!
 //! | module | owns |
 //! | --- | --- |
-//! | [`config`] | where it is, credentials, certificates |
-//! | [`http`] | requests, answers, repetition |
-//! | [`error`] | what it may answer instead |
-//! | [`contracts`] | our messages in it |
+//! | `config` | where it is, credentials, certificates |
+//! | `http` | requests, answers, repetition |
+//! | `error` | what it may answer instead |
+//! | `contracts` | our messages in it |
 //!
 //! It blocks, and is used where nothing is hurried: at the start, and before a batch that brings an id never seen. It keeps nothing: what is
 //! known of ids is kept by [`FramedDecoder`](crate::wire::FramedDecoder). References between schemas, schemas of other kinds than Avro,

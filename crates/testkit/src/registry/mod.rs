@@ -3,8 +3,8 @@
 //!
 //! | module | owns |
 //! | --- | --- |
-//! | [`http`] | requests and answers |
-//! | [`store`] | subjects, versions, ids, compatibility |
+//! | `http` | requests and answers |
+//! | `store` | subjects, versions, ids, compatibility |
 //!
 //! Deliberately left out: deleting, modes, contexts, normalisation, and resolving references, which are kept and shown only.
 
