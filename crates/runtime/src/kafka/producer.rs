@@ -39,9 +39,7 @@ pub struct KafkaProducer {
 /// What the client's thread reports.
 #[derive(Default)]
 struct Deliveries {
-    /// Messages of this transaction whose fate is known.
-    told: AtomicU64,
-    /// Those of them that did not arrive.
+    /// Messages of this transaction that did not arrive. Those that did are not reported: that would cost as much as sending them.
     failed: AtomicU64,
     /// Why the first of them did not.
     failure: Mutex<Option<(String, Code)>>,
@@ -67,7 +65,6 @@ impl ProducerContext for Deliveries {
                 *failure = Some((message.topic().to_owned(), code));
             }
         }
-        self.told.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -89,6 +86,7 @@ fn config(settings: &KafkaSettings, transactional_id: &str) -> ClientConfig {
         .set("transaction.timeout.ms", settings.timeouts.transaction.as_millis().to_string())
         .set("transactional.id", transactional_id)
         .set("enable.idempotence", "true")
+        .set("delivery.report.only.error", "true")
         // As the other clients of Kafka find the partition of a key.
         .set("partitioner", "murmur2_random");
     config
@@ -196,7 +194,6 @@ impl LogProducer for KafkaProducer {
 
     async fn begin(&mut self) -> Result<(), TransactionError> {
         let deliveries = self.client.context();
-        deliveries.told.store(0, Ordering::Relaxed);
         deliveries.failed.store(0, Ordering::Relaxed);
         *deliveries.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.sent = 0;
@@ -282,7 +279,8 @@ impl LogProducer for KafkaProducer {
 
     async fn first_delivery(&mut self) {
         let deadline = Instant::now() + FIRST_DELIVERY_LIMIT;
-        while self.sent > 0 && self.client.context().told.load(Ordering::Acquire) == 0 && Instant::now() < deadline {
+        let sent = i64::try_from(self.sent).unwrap_or(i64::MAX);
+        while sent > 0 && i64::from(self.client.in_flight_count()) >= sent && Instant::now() < deadline {
             thread::sleep(LOOK_AGAIN);
         }
     }

@@ -157,7 +157,7 @@ impl std::error::Error for SettingsError {}
 pub const HAS_TLS: bool = cfg!(feature = "kafka-tls");
 
 /// Properties that are not to be set by hand, and why.
-const REFUSED: [(&str, &str); 31] = [
+const REFUSED: [(&str, &str); 32] = [
     ("enable.auto.commit", EXACTLY_ONCE),
     ("auto.commit.enable", EXACTLY_ONCE),
     ("enable.auto.offset.store", EXACTLY_ONCE),
@@ -170,6 +170,7 @@ const REFUSED: [(&str, &str); 31] = [
     ("group.protocol", EXACTLY_ONCE),
     ("group.remote.assignor", EXACTLY_ONCE),
     ("enable.partition.eof", EXACTLY_ONCE),
+    ("delivery.report.only.error", EXACTLY_ONCE),
     ("acks", EXACTLY_ONCE),
     ("request.required.acks", EXACTLY_ONCE),
     ("partitioner", "the partition of a key must be the same everywhere"),
