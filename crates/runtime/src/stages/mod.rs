@@ -6,7 +6,7 @@
 //! | [`GuideStage`] | what intake writes, or the same as intake | legs and commands by owner of the payer, packed; suspense; replies | recent record ids, sequences, clock |
 //! | [`RateStage`] | what guide writes | charges, balance deltas, notifications, suspense, replies | accounts, sequences, clock |
 //!
-//! Packed messages carry everything that the next stage needs ([`packed`], [`entry`]): rate never reads the directory. A clock is the
+//! Packed messages carry everything that the next stage needs (`packed`, `entry`): rate never reads the directory. A clock is the
 //! minimum over all sources, so a source that stands still holds it back.
 
 mod bytes;

@@ -38,7 +38,7 @@ pub struct WorkerSettings {
     pub transactional_id: String,
     /// When a batch is full.
     pub limits: GatherLimits,
-    /// For how many attempts, [`RETRY_PAUSE`] apart at least, what is unavailable is asked for again before the worker stops.
+    /// For how many attempts, 50 ms to a second apart, what is unavailable is asked for again before the worker stops.
     pub attempts: u32,
     /// What happens where the group has forgotten a position that the state knows.
     pub forgotten_positions: ForgottenPositions,

@@ -16,7 +16,7 @@ use testkit::load::{self, Connection, Form, Load, LoadError, Sent};
 struct Arguments {
     #[command(flatten)]
     generator: GeneratorArguments,
-    /// Brokers, as host:port[,host:port]
+    /// Brokers, as `host:port`, separated by commas
     #[arg(long, default_value = "127.0.0.1:9092")]
     brokers: String,
     /// A property of librdkafka, such as security.protocol=SASL_SSL; may be repeated

@@ -11,8 +11,8 @@
 //!
 //! | module | owns |
 //! | --- | --- |
-//! | [`avro`] | lines as Avro datums, framed |
-//! | [`produce`] | the producer, partitions, what was delivered |
+//! | `avro` | lines as Avro datums, framed |
+//! | `produce` | the producer, partitions, what was delivered |
 
 mod avro;
 mod produce;

@@ -117,8 +117,9 @@ pub(crate) fn run(stage: &mut impl Stage, topics: &mut Topics, roughness: Roughn
     }
 }
 
-fn owned(message: Outgoing<'_>) -> (String, Option<u32>, Option<Vec<u8>>, Option<Vec<u8>>) {
-    (message.topic.to_owned(), message.partition, message.key.map(<[u8]>::to_vec), message.value.map(<[u8]>::to_vec))
+fn owned(message: Outgoing<'_>) -> ((String, Option<u32>), Message) {
+    let target = (message.topic.to_owned(), message.partition);
+    (target, (message.key.map(<[u8]>::to_vec), message.value.map(<[u8]>::to_vec)))
 }
 
 /// What is sent within one topic and key keeps its order; changes of state come in any.
