@@ -147,16 +147,29 @@ pub fn run(
     report: &(dyn Fn(WorkerReport<'_>) + Sync),
 ) -> Result<(), ServiceError> {
     let log = KafkaLog::new(settings.kafka.clone())?;
-    let inputs = input_partitions(&log, &settings.topics)?;
+    run_on(&log, settings, reference, stop, report)
+}
+
+/// The same on any log whose calls block, such as one that fails on purpose.
+///
+/// # Errors
+/// See [`ServiceError`].
+pub fn run_on<L: Log + Sync>(
+    log: &L,
+    settings: &ServiceSettings,
+    reference: &Reference,
+    stop: &AtomicBool,
+    report: &(dyn Fn(WorkerReport<'_>) + Sync),
+) -> Result<(), ServiceError> {
+    let inputs = input_partitions(log, &settings.topics)?;
     let partitions = Partitions {
         inputs: inputs.iter().map(|(_, count)| *count as usize).sum(),
         intaken: if settings.skip_intake { 0 } else { block_on(log.partitions(&settings.topics.intaken()))? },
         guided: block_on(log.partitions(&settings.topics.guided()))?,
     };
-    check(&log, settings, &inputs, partitions)?;
+    check(log, settings, &inputs, partitions)?;
     let frames = frames(settings)?;
-    let service =
-        Service { settings, reference, log: &log, partitions, frames, stop, report, failure: Mutex::new(None) };
+    let service = Service { settings, reference, log, partitions, frames, stop, report, failure: Mutex::new(None) };
     std::thread::scope(|scope| {
         let service = &service;
         for stage in StageName::ALL {
@@ -170,7 +183,7 @@ pub fn run(
                 report(told);
             };
             let transactional_id = format!("{}rater-ticker-{}", settings.topics.prefix, settings.instance);
-            let ticker = Ticker { log: &log, inputs: &inputs, transactional_id, every, now: settings.now };
+            let ticker = Ticker { log, inputs: &inputs, transactional_id, every, now: settings.now };
             scope.spawn(move || ticker.run(stop, failed));
         }
     });
@@ -179,13 +192,13 @@ pub fn run(
 }
 
 /// The inputs with their partitions.
-fn input_partitions(log: &KafkaLog, topics: &TopicNames) -> Result<Vec<(String, u32)>, LogError> {
+fn input_partitions(log: &impl Log, topics: &TopicNames) -> Result<Vec<(String, u32)>, LogError> {
     topics.inputs().into_iter().map(|topic| block_on(log.partitions(&topic)).map(|count| (topic, count))).collect()
 }
 
 /// Checks that state has its place, and that what belongs together comes together.
 fn check(
-    log: &KafkaLog,
+    log: &impl Log,
     settings: &ServiceSettings,
     inputs: &[(String, u32)],
     partitions: Partitions,
@@ -245,10 +258,10 @@ fn frames(settings: &ServiceSettings) -> Result<Frames, ServiceError> {
 }
 
 /// What the workers of a process share.
-struct Service<'s> {
+struct Service<'s, L> {
     settings: &'s ServiceSettings,
     reference: &'s Reference,
-    log: &'s KafkaLog,
+    log: &'s L,
     partitions: Partitions,
     frames: Frames,
     stop: &'s AtomicBool,
@@ -257,7 +270,7 @@ struct Service<'s> {
     failure: Mutex<Option<ServiceError>>,
 }
 
-impl Service<'_> {
+impl<L: Log> Service<'_, L> {
     /// One worker, on its own thread, to its end.
     fn work(&self, stage: StageName, number: u16) {
         let outcome = match stage {

@@ -1,6 +1,6 @@
 //! Ticks: at the end of every input partition, now and then, how late it is. The only clock that rating knows.
 
-use crate::kafka::{KafkaLog, KafkaProducer, block_on};
+use crate::kafka::block_on;
 use crate::worker::log::{Log, Outgoing, Producer};
 use rating::Timestamp;
 use std::fmt;
@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// Where ticks go, and when.
-pub(super) struct Ticker<'t> {
-    pub(super) log: &'t KafkaLog,
+pub(super) struct Ticker<'t, L> {
+    pub(super) log: &'t L,
     /// Topics with the number of their partitions.
     pub(super) inputs: &'t [(String, u32)],
     pub(super) transactional_id: String,
@@ -20,7 +20,7 @@ pub(super) struct Ticker<'t> {
     pub(super) now: fn() -> Timestamp,
 }
 
-impl Ticker<'_> {
+impl<L: Log> Ticker<'_, L> {
     /// Writes ticks until it is told to stop. What cannot be written now is written next time: a later tick says all that an earlier one
     /// did.
     pub(super) fn run(&self, stop: &AtomicBool, failed: impl Fn(&str)) {
@@ -39,7 +39,7 @@ impl Ticker<'_> {
     }
 
     /// One tick, in all partitions or in none.
-    fn write(&self, producer: &mut Option<KafkaProducer>) -> Result<(), String> {
+    fn write(&self, producer: &mut Option<L::Producer>) -> Result<(), String> {
         let made = match producer.take() {
             Some(made) => made,
             None => block_on(self.log.producer(&self.transactional_id)).map_err(in_words)?,
