@@ -1,8 +1,10 @@
 //! An independent oracle, generators, load, real services and their verification: never in the binary.
 
+pub mod deployment;
 pub mod generator;
 pub mod load;
 pub mod oracle;
 pub mod reference;
 pub mod registry;
 pub mod services;
+pub mod verify;

@@ -38,7 +38,7 @@ impl Fingerprint {
     ///
     /// # Errors
     /// A text that is not JSON, in words.
-    pub(super) fn of(schema: &str) -> Result<Fingerprint, String> {
+    pub fn of(schema: &str) -> Result<Fingerprint, String> {
         let schema: Value = serde_json::from_str(schema).map_err(|error| error.to_string())?;
         let mut canonical = String::new();
         write(&schema, "", &mut canonical);

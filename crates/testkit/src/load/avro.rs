@@ -4,15 +4,15 @@
 
 use super::{Load, LoadError};
 use crate::generator::stream::LineKind;
-use apache_avro::rabin::Rabin;
 use runtime::registry::{Registry, RegistryConfig};
+use runtime::wire::{Fingerprint, Frame};
 use serde_json::{Map, Value};
 
 const USAGE: &str = include_str!("../../../../schemas/usage-record.avsc");
 const COMMAND: &str = include_str!("../../../../schemas/account-command.avsc");
 const TICK: &str = include_str!("../../../../schemas/tick.avsc");
 /// Source of records that name none: Avro wants one.
-const DEFAULT_SOURCE: &str = "file";
+const DEFAULT_SOURCE: &str = "kafka";
 /// Decimal places of money in the contracts.
 const SCALE: usize = 10;
 
@@ -246,8 +246,8 @@ fn kind_of(kind: &Value) -> Option<Kind> {
 }
 
 fn single_object_frame(schema: &str) -> Result<Vec<u8>, LoadError> {
-    let schema = apache_avro::Schema::parse_str(schema).map_err(|error| LoadError::Refused(error.to_string()))?;
-    Ok([&[0xc3, 0x01], &*schema.fingerprint::<Rabin>().bytes].concat())
+    let fingerprint = Fingerprint::of(schema).map_err(LoadError::Refused)?;
+    Ok(Frame::single_object(fingerprint).as_bytes().to_vec())
 }
 
 fn confluent_frame(registry: &str, schema: &str, topic: &str) -> Result<Vec<u8>, LoadError> {
@@ -292,13 +292,13 @@ mod tests {
                 counts[3] += 1;
                 return Ok(());
             };
-            let (schema, at) = match kind {
-                LineKind::Usage { .. } => (&usage, 0),
-                LineKind::Command => (&command, 1),
-                LineKind::Tick => (&tick, 2),
+            let (schema, text, at) = match kind {
+                LineKind::Usage { .. } => (&usage, USAGE, 0),
+                LineKind::Command => (&command, COMMAND, 1),
+                LineKind::Tick => (&tick, TICK, 2),
             };
             counts[at] += 1;
-            assert_eq!(message[..10], *[&[0xc3, 1], &*schema.fingerprint::<Rabin>().bytes].concat());
+            assert_eq!(message[..10], single_object_frame(text).expect("a frame"));
             let mut rest = &message[10..];
             let read =
                 GenericDatumReader::builder(schema).build().expect("a reader").read_value(&mut rest).expect("a datum");

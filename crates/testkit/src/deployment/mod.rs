@@ -1,0 +1,108 @@
+//! A whole deployment in the test's process: topics, and the stages of `rater run` on threads.
+
+use crate::services::{Kafka, ServiceError as KafkaError};
+use directory::Loaded;
+use rating::Timestamp;
+use runtime::kafka::KafkaSettings;
+use runtime::registry::RegistryConfig;
+use runtime::service::topics::{CleanUp, PartitionCounts, wanted};
+use runtime::service::{Reference, ServiceError, ServiceSettings, TopicNames, Workers, run};
+use runtime::worker::ForgottenPositions;
+use runtime::worker::log::GatherLimits;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// A broker lets no session be shorter.
+const SESSION: Duration = Duration::from_secs(6);
+
+/// Sizes of a deployment.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Partitions of the topics.
+    pub partitions: PartitionCounts,
+    /// Guide reads the inputs itself.
+    pub skip_intake: bool,
+    /// Workers of each stage.
+    pub workers: u16,
+    /// Messages to a batch at most.
+    pub batch: usize,
+}
+
+/// Makes all topics of a deployment.
+///
+/// # Errors
+/// The brokers do not answer, or a topic is there.
+pub fn create_topics(kafka: &Kafka, prefix: &str, shape: Shape) -> Result<(), KafkaError> {
+    for topic in wanted(&TopicNames::new(prefix), shape.partitions, shape.skip_intake) {
+        let partitions = u16::try_from(topic.partitions).unwrap_or(u16::MAX);
+        let settings: &[(&str, &str)] = match topic.clean_up {
+            CleanUp::Compact => &[("cleanup.policy", "compact")],
+            // Records of tests are as old as their authors like.
+            CleanUp::DeleteAfter(_) => &[],
+        };
+        kafka.create_topic(&topic.name, partitions, settings)?;
+    }
+    Ok(())
+}
+
+/// The stages at work.
+pub struct Running {
+    stop: Arc<AtomicBool>,
+    reports: Arc<Mutex<Vec<String>>>,
+    thread: JoinHandle<Result<(), ServiceError>>,
+}
+
+/// Runs all stages until they are stopped. Whatever their event times, records are not from the future.
+#[must_use]
+pub fn start(kafka: &Kafka, prefix: &str, shape: Shape, registry: Option<&str>, loaded: &Loaded) -> Running {
+    let mut settings = KafkaSettings::new(kafka.bootstrap().split(',').map(str::to_owned));
+    settings.timeouts.session = SESSION;
+    let settings = ServiceSettings {
+        kafka: settings,
+        registry: registry.map(RegistryConfig::new),
+        topics: TopicNames::new(prefix),
+        workers: Workers { intake: shape.workers, guide: shape.workers, rate: shape.workers },
+        skip_intake: shape.skip_intake,
+        limits: GatherLimits { messages: shape.batch, bytes: 1 << 20, wait: Duration::from_millis(50) },
+        instance: "test".to_owned(),
+        default_source: "kafka".to_owned(),
+        future_ms: 0,
+        duplicate_window_h: None,
+        tick_every: None,
+        forgotten_positions: ForgottenPositions::Stop,
+        attempts: 20,
+        now: || Timestamp::LATEST,
+    };
+    let reference = Reference { snapshot: loaded.snapshot.clone(), version: loaded.version() };
+    let (stop, reports) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let thread = thread::spawn({
+        let (stop, reports) = (Arc::clone(&stop), Arc::clone(&reports));
+        move || {
+            run::run(&settings, &reference, &stop, &|report| {
+                reports.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{report:?}"));
+            })
+        }
+    });
+    Running { stop, reports, thread }
+}
+
+impl Running {
+    /// What workers told so far.
+    #[must_use]
+    pub fn reports(&self) -> Vec<String> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stops all workers after their batches, and waits for them.
+    ///
+    /// # Errors
+    /// The one that stopped it before.
+    pub fn stop(self) -> Result<Vec<String>, ServiceError> {
+        self.stop.store(true, Ordering::Relaxed);
+        let outcome = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let reports = std::mem::take(&mut *self.reports.lock().unwrap_or_else(PoisonError::into_inner));
+        outcome.map(|()| reports)
+    }
+}

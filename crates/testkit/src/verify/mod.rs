@@ -1,0 +1,451 @@
+//! An independent look at everything that a deployment read and wrote: is each record there once, does each leg have its outcome, do the
+//! books balance, and does the embedded engine charge the same?
+//!
+//! It reads committed messages only, with its own reading of Avro, and shares no code with the stages except
+//! [`read_guided`](runtime::stages::read_guided), the documented way to read the guided log.
+//!
+//! | check | how |
+//! | --- | --- |
+//! | usage records = guided + duplicates + waiting | each input message, by its place and its identity; a copy counts as one only if it says the same |
+//! | legs = charged + waiting | by identity and level, each once |
+//! | packed sequences | without gaps from 1 for each source and target |
+//! | charges and deltas | ids once; sequences without gaps from 1; balances are sums; each charge has its deltas; sums per currency |
+//! | replies | one to each command, and none carried out twice |
+//! | the engine | given the guided log, puts out the same bytes for each account in the same order |
+//!
+//! Memory grows with the number of input messages (about 80 bytes each) and of charges (8 bytes each), and with accounts; the engine's
+//! outputs are compared as they come, by a running hash per account.
+//!
+//! Left out: recycling, re-rating, several editions of reference data, and a window of record ids that is not for ever.
+
+mod avro;
+mod differences;
+mod engine;
+mod framed;
+mod guided;
+mod inputs;
+mod money;
+mod reader;
+mod report;
+
+pub use report::{Report, Row, SHOWN};
+
+use crate::load::Connection;
+use directory::snapshot::Snapshot;
+use engine::{Contracts, Outputs, Rating, Side};
+use framed::{Framed, Schemas};
+use guided::Sequences;
+use inputs::{Inputs, Waiting};
+use money::{Charge, Delta, Ledger};
+use reader::Reader;
+use runtime::stages::{GuidedEntry, read_guided};
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The topics of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// What others write, by full names.
+    pub inputs: Vec<String>,
+    /// Stands before the names of all other topics and of groups.
+    pub prefix: String,
+    /// Guide reads the inputs itself: there is no topic between intake and guide.
+    pub skip_intake: bool,
+}
+
+impl Layout {
+    /// The topics of `rater run` by their default names.
+    #[must_use]
+    pub fn new(prefix: &str) -> Layout {
+        let inputs = ["usage", "account-commands"].map(|name| format!("{prefix}{name}"));
+        Layout { inputs: inputs.to_vec(), prefix: prefix.to_owned(), skip_intake: false }
+    }
+
+    fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The groups of the stages, with what they read.
+    fn stages(&self) -> Vec<(String, Vec<String>)> {
+        let (intaken, guided) = (vec![self.topic("intaken")], vec![self.topic("guided")]);
+        let first = match self.skip_intake {
+            true => vec![(self.topic("rater-guide"), self.inputs.clone())],
+            false => {
+                vec![(self.topic("rater-intake"), self.inputs.clone()), (self.topic("rater-guide"), intaken)]
+            }
+        };
+        first.into_iter().chain([(self.topic("rater-rate"), guided)]).collect()
+    }
+}
+
+/// What the embedded engine rates by.
+#[derive(Clone, Debug)]
+pub struct EngineReference {
+    /// The reference data.
+    pub snapshot: Arc<Snapshot>,
+    /// Their version, as charges name it.
+    pub version: String,
+    /// Threads of the engine.
+    pub threads: usize,
+}
+
+impl EngineReference {
+    /// The generated reference data in a directory.
+    ///
+    /// # Errors
+    /// Files that cannot be read, or reference data with errors.
+    pub fn load(directory: &Path) -> Result<EngineReference, VerifyError> {
+        let loaded = crate::reference::load(directory).map_err(|error| VerifyError::Refused(error.to_string()))?;
+        Ok(EngineReference { snapshot: loaded.snapshot.clone(), version: loaded.version(), threads: 1 })
+    }
+}
+
+/// What is verified.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    /// The cluster.
+    pub connection: Connection,
+    /// The topics.
+    pub layout: Layout,
+    /// A schema registry, where messages name schemas by its ids.
+    pub registry: Option<String>,
+    /// Source of records that name none, as the deployment has it.
+    pub default_source: String,
+    /// For the comparison with the engine; none is made without.
+    pub reference: Option<EngineReference>,
+    /// How long to wait until all stages have read everything; zero does not wait.
+    pub wait: Duration,
+}
+
+impl Verification {
+    /// Of a deployment with default names, without an engine and without waiting.
+    #[must_use]
+    pub fn new(brokers: &str, prefix: &str) -> Verification {
+        Verification {
+            connection: Connection::new(brokers),
+            layout: Layout::new(prefix),
+            registry: None,
+            default_source: "kafka".to_owned(),
+            reference: None,
+            wait: Duration::ZERO,
+        }
+    }
+}
+
+/// Why nothing can be said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VerifyError {
+    /// Brokers or a registry that do not answer, topics that are not there.
+    Surroundings(String),
+    /// Messages that are no longer there, or settings that are wrong.
+    Refused(String),
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            VerifyError::Surroundings(what) | VerifyError::Refused(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for VerifyError {}
+
+/// A hash that is the same all through a run of this program.
+fn hash_of(parts: &[&[u8]]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for part in parts {
+        hasher.write_usize(part.len());
+        hasher.write(part);
+    }
+    hasher.finish()
+}
+
+/// Reads everything and compares. `progress` is told what is being read.
+///
+/// # Errors
+/// See [`VerifyError`]; differences are no error, they are in the report.
+pub fn verify<'w>(what: &'w Verification, progress: &mut dyn FnMut(&str)) -> Result<Report, VerifyError> {
+    let reader = Reader::new(&what.connection)?;
+    if !what.wait.is_zero() {
+        progress("waiting for the stages");
+        reader.wait_until_drained(&what.layout, what.wait)?;
+    }
+    let mut look = Look {
+        what,
+        schemas: Schemas::new(what.registry.as_deref())?,
+        contracts: Contracts::new()?,
+        inputs: Inputs::new(&what.layout.inputs, &what.default_source),
+        report: Report::default(),
+        found: Outputs::default(),
+        expected: Outputs::default(),
+        reader,
+    };
+    // In this order: later steps need what earlier ones have seen.
+    let steps: [(&str, Step<'w>); 9] = [
+        ("looking for open transactions", Look::open_transactions),
+        ("reading inputs", Look::inputs),
+        ("reading what intake hands over", Look::intaken),
+        ("reading what guide hands over", Look::guided),
+        ("reading suspense", Look::suspense),
+        ("reading charges and balance deltas", Look::money),
+        ("reading notifications", Look::notifications),
+        ("reading replies", Look::replies),
+        ("comparing with the engine", Look::compare),
+    ];
+    for (name, step) in steps {
+        progress(name);
+        step(&mut look)?;
+    }
+    let Look { inputs, mut report, .. } = look;
+    inputs.finish(&mut report);
+    Ok(report)
+}
+
+/// A part of a verification.
+type Step<'w> = fn(&mut Look<'w>) -> Result<(), VerifyError>;
+
+/// A verification at work.
+struct Look<'w> {
+    what: &'w Verification,
+    reader: Reader,
+    schemas: Schemas,
+    contracts: Contracts,
+    inputs: Inputs,
+    report: Report,
+    /// What the topics hold.
+    found: Outputs,
+    /// What the engine puts out.
+    expected: Outputs,
+}
+
+impl Look<'_> {
+    fn open_transactions(&mut self) -> Result<(), VerifyError> {
+        let layout = &self.what.layout;
+        let mut topics = layout.inputs.clone();
+        topics.extend(
+            ["guided", "charges", "balance-deltas", "suspense", "notifications", "command-replies"]
+                .map(|name| layout.topic(name)),
+        );
+        for topic in &topics {
+            for partition in self.reader.open_transactions(topic)? {
+                self.report.differ(|| format!("topic {topic} partition {partition}: a transaction is open"));
+            }
+        }
+        self.report.end("topics without open transactions", topics.len(), topics.len());
+        Ok(())
+    }
+
+    fn inputs(&mut self) -> Result<(), VerifyError> {
+        for (number, topic) in (0..).zip(&self.what.layout.inputs) {
+            let partitions = self.reader.partitions(topic)?;
+            let (inputs, schemas) = (&mut self.inputs, &mut self.schemas);
+            self.reader.read(topic, 0..partitions, |message| inputs.add(number, message, schemas))?;
+        }
+        Ok(())
+    }
+
+    fn intaken(&mut self) -> Result<(), VerifyError> {
+        if self.what.layout.skip_intake {
+            return Ok(());
+        }
+        let topic = self.what.layout.topic("intaken");
+        let mut count = 0;
+        for partition in 0..self.reader.partitions(&topic)? {
+            let mut sequences = Sequences::default();
+            let report = &mut self.report;
+            self.reader.read(&topic, [partition], |message| {
+                sequences.add(&topic, message, report);
+                Ok(())
+            })?;
+            count += sequences.messages;
+        }
+        self.report.end("sequences from intake to guide", count, count);
+        Ok(())
+    }
+
+    fn guided(&mut self) -> Result<(), VerifyError> {
+        let topic = self.what.layout.topic("guided");
+        let mut count = 0;
+        for partition in 0..self.reader.partitions(&topic)? {
+            let mut sequences = Sequences::default();
+            let mut rating =
+                self.what.reference.as_ref().map(|reference| Rating::new(reference, &self.what.default_source));
+            let Look { reader, report, inputs, schemas, contracts, expected, .. } = &mut *self;
+            let mut sink = |output: &_| engine::collect(output, contracts, expected);
+            reader.read(&topic, [partition], |message| {
+                sequences.add(&topic, message, report);
+                let guided = match read_guided(message.value) {
+                    Ok(guided) => guided,
+                    Err(error) => {
+                        let place = format!("{topic}:{partition}:{}", message.offset);
+                        report.differ(|| format!("{place}: {error}"));
+                        return Ok(());
+                    }
+                };
+                for entry in &guided.entries {
+                    match entry {
+                        GuidedEntry::Legs { origin, levels, .. } => {
+                            levels.iter().for_each(|(level, _)| inputs.guided(origin, *level, report));
+                        }
+                        GuidedEntry::Command { command_id, .. } => inputs.command_guided(command_id, report),
+                        GuidedEntry::Tick(_) => {}
+                    }
+                }
+                rating.as_mut().map_or(Ok(()), |rating| rating.add(&guided, schemas, &mut sink))
+            })?;
+            if let Some(rating) = &mut rating {
+                rating.flush(&mut sink)?;
+            }
+            count += sequences.messages;
+        }
+        self.report.end("sequences from guide to rate", count, count);
+        Ok(())
+    }
+
+    fn suspense(&mut self) -> Result<(), VerifyError> {
+        let topic = self.what.layout.topic("suspense");
+        let mut count = 0_u64;
+        let partitions = self.reader.partitions(&topic)?;
+        let Look { reader, report, inputs, schemas, found, .. } = &mut *self;
+        reader.read(&topic, 0..partitions, |message| {
+            let place = || format!("{topic}:{}:{}", message.partition, message.offset);
+            let Framed::Avro(layout, datum) = schemas.take_apart(message.value)? else {
+                report.differ(|| format!("{}: no known schema", place()));
+                return Ok(());
+            };
+            let fields = match layout.read(datum) {
+                Ok(fields) => fields,
+                Err(error) => {
+                    report.differ(|| format!("{}: {error}", place()));
+                    return Ok(());
+                }
+            };
+            count += 1;
+            let of = |name: &str| layout.place(name).and_then(|at| fields.get(at).copied());
+            let text = |name: &str| of(name).and_then(|value| value.text()).unwrap_or_default();
+            let number = |name: &str| of(name).and_then(|value| value.long());
+            let level = number("level");
+            if let Some(level) = level {
+                engine::add_waiting_leg(text("usage_id"), level, text("reason"), found);
+            }
+            let waiting = Waiting { level: level.and_then(|level| u8::try_from(level).ok()), reason: text("reason") };
+            let partition = number("partition").and_then(|partition| u32::try_from(partition).ok());
+            let origin = partition.zip(number("offset"));
+            match origin {
+                Some((partition, offset)) => inputs.waits(text("topic"), partition, offset, waiting, report),
+                None => report.differ(|| format!("{}: says no origin", place())),
+            }
+            Ok(())
+        })?;
+        report.end("suspense that says where it is from", count, count);
+        Ok(())
+    }
+
+    fn money(&mut self) -> Result<(), VerifyError> {
+        let [charges, deltas] = ["charges", "balance-deltas"].map(|name| self.what.layout.topic(name));
+        let counts = [self.reader.partitions(&charges)?, self.reader.partitions(&deltas)?];
+        let mut ledger = Ledger::default();
+        // With as many partitions, a charge and its deltas are in the same ones.
+        let groups: Vec<[std::ops::Range<u32>; 2]> = match counts {
+            [one, other] if one == other => (0..one).map(|number| [number..number + 1, number..number + 1]).collect(),
+            [one, other] => vec![[0..one, 0..other]],
+        };
+        for [of_charges, of_deltas] in groups {
+            self.charges(&charges, of_charges, &mut ledger)?;
+            self.deltas(&deltas, of_deltas, &mut ledger)?;
+            ledger.close_partitions(&mut self.report);
+        }
+        ledger.finish(&mut self.report);
+        Ok(())
+    }
+
+    fn charges(
+        &mut self,
+        topic: &str,
+        partitions: std::ops::Range<u32>,
+        ledger: &mut Ledger,
+    ) -> Result<(), VerifyError> {
+        let Look { reader, report, inputs, schemas, found, .. } = &mut *self;
+        reader.read(topic, partitions, |message| {
+            let read = match schemas.take_apart(message.value)? {
+                Framed::Avro(layout, datum) => Charge::read(&layout, datum).map(|charge| (charge, datum)),
+                Framed::Bare(_) | Framed::Unknown => Err("no known schema".to_owned()),
+            };
+            match read {
+                Ok((charge, datum)) => {
+                    ledger.charge(&charge, report);
+                    found.add(Side::Charges, charge.payer, datum);
+                    let level = charge.level.and_then(|level| u8::try_from(level).ok());
+                    if let ("usage", Some((source, id)), Some(level)) = (charge.kind, charge.usage, level) {
+                        inputs.charged(source, id, level, charge.id, report);
+                    }
+                }
+                Err(error) => report.differ(|| format!("{topic}:{}:{}: {error}", message.partition, message.offset)),
+            }
+            Ok(())
+        })
+    }
+
+    fn deltas(
+        &mut self,
+        topic: &str,
+        partitions: std::ops::Range<u32>,
+        ledger: &mut Ledger,
+    ) -> Result<(), VerifyError> {
+        let Look { reader, report, schemas, found, .. } = &mut *self;
+        reader.read(topic, partitions, |message| {
+            let read = match schemas.take_apart(message.value)? {
+                Framed::Avro(layout, datum) => Delta::read(&layout, datum).map(|delta| (delta, datum)),
+                Framed::Bare(_) | Framed::Unknown => Err("no known schema".to_owned()),
+            };
+            match read {
+                Ok((delta, datum)) => {
+                    ledger.delta(&delta, report);
+                    found.add(Side::Deltas, delta.account, datum);
+                }
+                Err(error) => report.differ(|| format!("{topic}:{}:{}: {error}", message.partition, message.offset)),
+            }
+            Ok(())
+        })
+    }
+
+    fn notifications(&mut self) -> Result<(), VerifyError> {
+        let topic = self.what.layout.topic("notifications");
+        let partitions = self.reader.partitions(&topic)?;
+        let Look { reader, report, schemas, found, .. } = &mut *self;
+        reader.read(&topic, 0..partitions, |message| {
+            let read = match schemas.take_apart(message.value)? {
+                Framed::Avro(layout, datum) => engine::add_notification(&layout, datum, found),
+                Framed::Bare(_) | Framed::Unknown => Err("no known schema".to_owned()),
+            };
+            if let Err(error) = read {
+                report.differ(|| format!("{topic}:{}:{}: {error}", message.partition, message.offset));
+            }
+            Ok(())
+        })
+    }
+
+    fn replies(&mut self) -> Result<(), VerifyError> {
+        let topic = self.what.layout.topic("command-replies");
+        let partitions = self.reader.partitions(&topic)?;
+        let Look { reader, report, schemas, inputs, .. } = &mut *self;
+        reader.read(&topic, 0..partitions, |message| {
+            let fields = match schemas.take_apart(message.value)? {
+                Framed::Avro(layout, datum) => layout.read(datum).map(|found| {
+                    ["command_id", "outcome"]
+                        .map(|name| layout.place(name).and_then(|at| found.get(at)?.text()).unwrap_or_default())
+                }),
+                Framed::Bare(_) | Framed::Unknown => Err("no known schema".to_owned()),
+            };
+            match fields {
+                Ok([command_id, outcome]) => inputs.answered(command_id, outcome, report),
+                Err(error) => report.differ(|| format!("{topic}:{}:{}: {error}", message.partition, message.offset)),
+            }
+            Ok(())
+        })
+    }
+}
