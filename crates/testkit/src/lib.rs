@@ -1,5 +1,6 @@
 //! An independent oracle, generators, load, real services and their verification: never in the binary.
 
+pub mod chaos;
 pub mod deployment;
 pub mod generator;
 pub mod load;

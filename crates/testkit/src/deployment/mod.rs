@@ -57,11 +57,29 @@ pub struct Running {
 /// Runs all stages until they are stopped. Whatever their event times, records are not from the future.
 #[must_use]
 pub fn start(kafka: &Kafka, prefix: &str, shape: Shape, registry: Option<&str>, loaded: &Loaded) -> Running {
-    let mut settings = KafkaSettings::new(kafka.bootstrap().split(',').map(str::to_owned));
-    settings.timeouts.session = SESSION;
-    let settings = ServiceSettings {
-        kafka: settings,
-        registry: registry.map(RegistryConfig::new),
+    let registry = registry.map(RegistryConfig::new);
+    let settings = ServiceSettings { registry, ..settings(kafka.bootstrap(), prefix, shape) };
+    let reference = Reference { snapshot: loaded.snapshot.clone(), version: loaded.version() };
+    let (stop, reports) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
+    let thread = thread::spawn({
+        let (stop, reports) = (Arc::clone(&stop), Arc::clone(&reports));
+        move || {
+            run::run(&settings, &reference, &stop, &|report| {
+                reports.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{report:?}"));
+            })
+        }
+    });
+    Running { stop, reports, thread }
+}
+
+/// How a service runs in a test: whatever their event times, records are not from the future, and nothing is forgotten.
+#[must_use]
+pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
+    let mut kafka = KafkaSettings::new(brokers.split(',').map(str::to_owned));
+    kafka.timeouts.session = SESSION;
+    ServiceSettings {
+        kafka,
+        registry: None,
         topics: TopicNames::new(prefix),
         workers: Workers { intake: shape.workers, guide: shape.workers, rate: shape.workers },
         skip_intake: shape.skip_intake,
@@ -74,18 +92,7 @@ pub fn start(kafka: &Kafka, prefix: &str, shape: Shape, registry: Option<&str>, 
         forgotten_positions: ForgottenPositions::Stop,
         attempts: 20,
         now: || Timestamp::LATEST,
-    };
-    let reference = Reference { snapshot: loaded.snapshot.clone(), version: loaded.version() };
-    let (stop, reports) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
-    let thread = thread::spawn({
-        let (stop, reports) = (Arc::clone(&stop), Arc::clone(&reports));
-        move || {
-            run::run(&settings, &reference, &stop, &|report| {
-                reports.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{report:?}"));
-            })
-        }
-    });
-    Running { stop, reports, thread }
+    }
 }
 
 impl Running {

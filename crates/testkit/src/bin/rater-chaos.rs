@@ -1,0 +1,216 @@
+//! Makes trouble for a deployment while usage comes in, and verifies what came out: `rater-chaos --records 500000 --kills 30`.
+//!
+//! It starts a broker of its own (or takes `RATER_TEST_KAFKA`, whose brokers it does not restart) and worker processes, which are this
+//! program, too. Exit codes: 0 nothing missing, nothing double, 1 differences or a worker that stopped by itself, 3 surroundings.
+
+use clap::{Args, Parser, Subcommand};
+use runtime::kafka::KafkaLog;
+use runtime::service::topics::PartitionCounts;
+use runtime::service::{Reference, ServiceSettings, run};
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use testkit::chaos::{DirectedLog, Directions, Plan, Trouble, Workers};
+use testkit::deployment::{self, Shape};
+use testkit::generator::{self, Parameters};
+use testkit::load::{self, Connection, Form, Load};
+use testkit::reference;
+use testkit::services::Kafka;
+use testkit::verify::{self, EngineReference, Verification};
+
+/// Make trouble for a deployment, and verify.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    role: Option<Role>,
+    #[command(flatten)]
+    run: RunArguments,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// One worker process, with a worker of each stage.
+    Worker(WorkerArguments),
+}
+
+#[derive(Args)]
+struct RunArguments {
+    /// Decides what happens when
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Usage records
+    #[arg(long, default_value_t = 500_000)]
+    records: u64,
+    /// Endpoints
+    #[arg(long, default_value_t = 20_000)]
+    endpoints: u64,
+    /// Usage records a second
+    #[arg(long, default_value = "10000")]
+    rate: NonZeroU32,
+    /// Processes killed at least
+    #[arg(long, default_value_t = 30)]
+    kills: u32,
+    /// Restarts of the broker
+    #[arg(long, default_value_t = 2)]
+    restarts: u32,
+    /// Longest pause between two troubles, in milliseconds
+    #[arg(long, default_value_t = 3000)]
+    pause: u64,
+    /// In a thousand transactions, how many end their process at one of the worst moments
+    #[arg(long, default_value_t = 10)]
+    directed: u64,
+}
+
+#[derive(Args)]
+struct WorkerArguments {
+    #[arg(long)]
+    brokers: String,
+    #[arg(long)]
+    prefix: String,
+    #[arg(long)]
+    reference: PathBuf,
+    #[arg(long)]
+    directed: u64,
+    #[arg(long)]
+    instance: String,
+    #[arg(long)]
+    seed: u64,
+}
+
+const SHAPE: Shape = Shape {
+    partitions: PartitionCounts { inputs: 6, intaken: 6, guided: 8, outputs: 6 },
+    skip_intake: false,
+    workers: 1,
+    batch: 5000,
+};
+
+/// How long the stages may take for what is left when the trouble is over.
+const DRAIN: Duration = Duration::from_secs(240);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match &arguments.role {
+        Some(Role::Worker(worker)) => work(worker).map(|()| ExitCode::SUCCESS),
+        None => torment(&arguments.run),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// A worker process: the service, on a log that may end it.
+fn work(arguments: &WorkerArguments) -> Result<(), String> {
+    let loaded = reference::load(&arguments.reference).map_err(|error| error.to_string())?;
+    let settings = ServiceSettings {
+        instance: arguments.instance.clone(),
+        // A broker that restarts takes its time.
+        attempts: 120,
+        ..deployment::settings(&arguments.brokers, &arguments.prefix, SHAPE)
+    };
+    let reference = Reference { snapshot: loaded.snapshot.clone(), version: loaded.version() };
+    let log = KafkaLog::new(settings.kafka.clone()).map_err(|error| error.to_string())?;
+    let directions = Directions { killed: arguments.directed, stopped: arguments.directed };
+    let log = DirectedLog::new(log, directions, arguments.seed);
+    let stop = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&stop)).map_err(|error| error.to_string())?;
+    let report = |report: runtime::service::WorkerReport<'_>| eprintln!("{report:?}");
+    run::run_on(&log, &settings, &reference, &stop, &report).map_err(|error| error.to_string())
+}
+
+fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
+    let in_words = |error: std::io::Error| error.to_string();
+    let kafka = Kafka::start().map_err(|error| error.to_string())?;
+    let prefix = format!("chaos-{}-", std::process::id());
+    deployment::create_topics(&kafka, &prefix, SHAPE).map_err(|error| error.to_string())?;
+    let folder = std::env::temp_dir().join(format!("rater-{prefix}{}", arguments.seed));
+    let parameters =
+        Parameters { records: arguments.records, endpoints: arguments.endpoints, ..Parameters::bench(arguments.seed) };
+    generator::write_reference(&parameters, &folder).map_err(in_words)?;
+    eprintln!("seed {}, what workers tell is in {}", arguments.seed, folder.display());
+    let plan = Plan {
+        seed: arguments.seed,
+        workers: 3,
+        kills: arguments.kills,
+        restarts: arguments.restarts,
+        pause: Duration::from_millis(arguments.pause),
+    };
+    let program = std::env::current_exe().map_err(in_words)?;
+    let command = || worker_command(&program, kafka.bootstrap(), &prefix, &folder, arguments.directed);
+    let mut workers = Workers::start(&command, &folder, plan).map_err(in_words)?;
+    let load = Load {
+        form: Form::Json,
+        usage: format!("{prefix}usage"),
+        commands: Some(format!("{prefix}account-commands")),
+        rate: Some(arguments.rate),
+        copies_per_mille: 5,
+        first: load::grants(&folder).map_err(in_words)?,
+        parameters,
+    };
+    let connection = Connection::new(kafka.bootstrap());
+    let is_sent = AtomicBool::new(false);
+    let (trouble, sent) = std::thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let sent = load::run(&load, &connection, &mut |_| {});
+            is_sent.store(true, Ordering::Relaxed);
+            sent
+        });
+        let trouble = workers.torment(&kafka, plan, &|| is_sent.load(Ordering::Relaxed));
+        (trouble, sender.join())
+    });
+    let trouble = trouble?;
+    let sent = sent.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(|error| error.to_string())?;
+    eprintln!("{sent:?}");
+    show(trouble);
+    let is_verified = AtomicBool::new(false);
+    let report = std::thread::scope(|scope| {
+        let verifier = scope.spawn(|| {
+            let report = check(&kafka, &prefix, &folder);
+            is_verified.store(true, Ordering::Relaxed);
+            report
+        });
+        let kept = workers.keep(&|| is_verified.load(Ordering::Relaxed));
+        let report = verifier.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        kept.and(report)
+    })?;
+    workers.stop().map_err(in_words)?;
+    print!("{}", report.text);
+    if sent.failed > 0 {
+        return Err(format!("{} messages could not be sent", sent.failed));
+    }
+    if report.is_clean {
+        std::fs::remove_dir_all(&folder).map_err(in_words)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn worker_command(program: &Path, brokers: &str, prefix: &str, folder: &Path, directed: u64) -> Command {
+    let mut command = Command::new(program);
+    command.arg("worker").args(["--brokers", brokers, "--prefix", prefix, "--directed", &directed.to_string()]);
+    command.arg("--reference").arg(folder);
+    command
+}
+
+fn show(trouble: Trouble) {
+    println!("{trouble:?}");
+}
+
+/// What the verification found.
+struct Found {
+    text: String,
+    is_clean: bool,
+}
+
+fn check(kafka: &Kafka, prefix: &str, folder: &Path) -> Result<Found, String> {
+    let verification = Verification {
+        reference: Some(EngineReference::load(folder).map_err(|error| error.to_string())?),
+        wait: DRAIN,
+        ..Verification::new(kafka.bootstrap(), prefix)
+    };
+    let report = verify::verify(&verification, &mut |step| eprintln!("{step}")).map_err(|error| error.to_string())?;
+    Ok(Found { text: report.to_string(), is_clean: report.is_clean() })
+}

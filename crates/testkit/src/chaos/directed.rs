@@ -1,0 +1,142 @@
+//! A log that ends or freezes its own process at the worst moments of a transaction: what a kill from outside hardly ever hits.
+
+use crate::generator::random::Random;
+use runtime::kafka::{KafkaConsumer, KafkaGroup, KafkaLog, KafkaProducer};
+use runtime::worker::log::{Log, LogError, Offset, Outgoing, Partition, Producer, TransactionError, Visit};
+use rustix::process::{Signal, getpid, kill_process};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How often, in a thousand transactions, each of the moments is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Directions {
+    /// The process is killed.
+    pub killed: u64,
+    /// The process is stopped, until somebody lets it go on.
+    pub stopped: u64,
+}
+
+/// Kafka, with a process that may end.
+pub struct DirectedLog {
+    inner: KafkaLog,
+    directions: Directions,
+    seed: u64,
+    producers: AtomicU64,
+}
+
+impl DirectedLog {
+    /// The same seed takes the same moments.
+    #[must_use]
+    pub fn new(inner: KafkaLog, directions: Directions, seed: u64) -> DirectedLog {
+        DirectedLog { inner, directions, seed, producers: AtomicU64::new(0) }
+    }
+}
+
+impl Log for DirectedLog {
+    type Consumer = KafkaConsumer;
+    type Producer = DirectedProducer;
+
+    async fn consumer(&self, group: &str, topics: &[String]) -> Result<KafkaConsumer, LogError> {
+        self.inner.consumer(group, topics).await
+    }
+
+    async fn producer(&self, transactional_id: &str) -> Result<DirectedProducer, LogError> {
+        let inner = self.inner.producer(transactional_id).await?;
+        let number = self.producers.fetch_add(1, Ordering::Relaxed);
+        let random = Mutex::new(Random::new(self.seed ^ number << 32));
+        Ok(DirectedProducer { inner, directions: self.directions, random })
+    }
+
+    async fn fence(&self, transactional_id: &str) -> Result<(), LogError> {
+        self.inner.fence(transactional_id).await
+    }
+
+    async fn partitions(&self, topic: &str) -> Result<u32, LogError> {
+        self.inner.partitions(topic).await
+    }
+
+    async fn first_offset(&self, topic: &str, partition: u32) -> Result<Offset, LogError> {
+        self.inner.first_offset(topic, partition).await
+    }
+
+    async fn uncommitted_end(&self, topic: &str, partition: u32) -> Result<Offset, LogError> {
+        self.inner.uncommitted_end(topic, partition).await
+    }
+
+    async fn read_committed(
+        &self,
+        topic: &str,
+        partition: u32,
+        end: Offset,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), LogError> {
+        self.inner.read_committed(topic, partition, end, visit).await
+    }
+
+    async fn pause(&self, duration: Duration) {
+        self.inner.pause(duration).await;
+    }
+}
+
+/// A producer that may end its process.
+pub struct DirectedProducer {
+    inner: KafkaProducer,
+    directions: Directions,
+    random: Mutex<Random>,
+}
+
+impl DirectedProducer {
+    /// One of the moments.
+    fn moment(&self) {
+        let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let signal = if random.chance(self.directions.killed) {
+            Signal::KILL
+        } else if random.chance(self.directions.stopped) {
+            Signal::STOP
+        } else {
+            return;
+        };
+        // A process may always signal itself.
+        let _ = kill_process(getpid(), signal);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+impl Producer for DirectedProducer {
+    type Group = KafkaGroup;
+
+    async fn begin(&mut self) -> Result<(), TransactionError> {
+        self.inner.begin().await
+    }
+
+    async fn send(&mut self, message: Outgoing<'_>) -> Result<(), TransactionError> {
+        self.inner.send(message).await
+    }
+
+    async fn send_offsets(
+        &mut self,
+        positions: &[(Partition, Offset)],
+        owner: &str,
+        group: &KafkaGroup,
+    ) -> Result<(), TransactionError> {
+        self.moment();
+        self.inner.send_offsets(positions, owner, group).await?;
+        self.moment();
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), TransactionError> {
+        self.inner.commit().await?;
+        self.moment();
+        Ok(())
+    }
+
+    async fn first_delivery(&mut self) {
+        self.inner.first_delivery().await;
+    }
+
+    async fn abort(&mut self) -> Result<(), TransactionError> {
+        self.inner.abort().await
+    }
+}

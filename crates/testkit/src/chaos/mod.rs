@@ -1,0 +1,270 @@
+//! A deployment in trouble: worker processes that are killed, frozen, added and taken away, and brokers that restart, while usage comes in.
+//!
+//! It only makes trouble; whether anything was lost or doubled says [`crate::verify`].
+
+mod directed;
+
+pub use directed::{DirectedLog, Directions};
+
+use crate::generator::random::Random;
+use crate::services::Kafka;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Most worker processes at once.
+const MOST_WORKERS: usize = 5;
+/// Fewest that are left alone.
+const FEWEST_WORKERS: usize = 2;
+
+/// How much trouble.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Decides what happens when.
+    pub seed: u64,
+    /// Worker processes at the start.
+    pub workers: usize,
+    /// Processes killed, directed ones included, before it ends.
+    pub kills: u32,
+    /// Times that the brokers are restarted.
+    pub restarts: u32,
+    /// Longest pause between two troubles.
+    pub pause: Duration,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// Killed from outside, at any moment.
+    pub killed: u32,
+    /// Killed by themselves, at one of the worst moments of a transaction.
+    pub killed_directed: u32,
+    /// Stopped and let go on, from outside or by themselves.
+    pub frozen: u32,
+    /// Of these: for longer than the group waits for a member.
+    pub zombies: u32,
+    /// Added.
+    pub added: u32,
+    /// Asked to end.
+    pub removed: u32,
+    /// Restarts of the brokers.
+    pub restarts: u32,
+}
+
+/// Worker processes.
+pub struct Workers<'w> {
+    /// Starts one; `--instance NAME --seed N` are added.
+    command: &'w dyn Fn() -> Command,
+    folder: &'w Path,
+    random: Random,
+    running: Vec<Worker>,
+    started: u32,
+    trouble: Trouble,
+}
+
+struct Worker {
+    child: Child,
+    name: String,
+    log: PathBuf,
+    /// When it is let go on.
+    frozen_until: Option<Instant>,
+    /// Killed from outside.
+    is_killed: bool,
+}
+
+impl<'w> Workers<'w> {
+    /// Starts the first ones. Each writes what it tells to a file in the folder.
+    ///
+    /// # Errors
+    /// A process cannot be started.
+    pub fn start(command: &'w dyn Fn() -> Command, folder: &'w Path, plan: Plan) -> io::Result<Workers<'w>> {
+        let random = Random::new(plan.seed);
+        let mut workers =
+            Workers { command, folder, random, running: Vec::new(), started: 0, trouble: Trouble::default() };
+        for _ in 0..plan.workers {
+            workers.add()?;
+        }
+        Ok(workers)
+    }
+
+    /// Makes trouble until there was enough of it and `is_done`, and then leaves the first number of workers alone and well.
+    ///
+    /// # Errors
+    /// A worker that stopped by itself, with what it told; or brokers that do not come back.
+    pub fn torment(&mut self, kafka: &Kafka, plan: Plan, is_done: &dyn Fn() -> bool) -> Result<Trouble, String> {
+        let in_words = |error: io::Error| error.to_string();
+        while self.trouble.killed + self.trouble.killed_directed < plan.kills
+            || self.trouble.restarts < plan.restarts
+            || !is_done()
+        {
+            let longest = u64::try_from(plan.pause.as_millis()).unwrap_or(u64::MAX);
+            thread::sleep(Duration::from_millis(self.random.between(50, longest.max(51))));
+            self.look_after()?;
+            let at = self.random.index(self.running.len());
+            match self.random.below(20) {
+                0..=8 => {
+                    self.trouble.killed += 1;
+                    self.signal(at, Signal::KILL);
+                    if let Some(worker) = self.running.get_mut(at) {
+                        worker.is_killed = true;
+                    }
+                }
+                9..=12 => {
+                    let seconds = *self.random.pick(&[1, 2, 9]);
+                    self.freeze(at, Duration::from_secs(seconds));
+                }
+                13..=15 if self.running.len() < MOST_WORKERS => {
+                    self.trouble.added += 1;
+                    self.add().map_err(in_words)?;
+                }
+                16..=18 if self.running.len() > FEWEST_WORKERS => {
+                    self.trouble.removed += 1;
+                    self.remove(at).map_err(in_words)?;
+                }
+                19 if self.trouble.restarts < plan.restarts => {
+                    self.trouble.restarts += 1;
+                    kafka.restart().map_err(|error| error.to_string())?;
+                }
+                _ => {}
+            }
+        }
+        self.calm(plan).map_err(in_words)?;
+        Ok(self.trouble)
+    }
+
+    fn add(&mut self) -> io::Result<()> {
+        self.started += 1;
+        let name = format!("w{}", self.started);
+        let log = self.folder.join(format!("{name}.log"));
+        let mut command = (self.command)();
+        command.args(["--instance", &name, "--seed", &self.started.to_string()]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?).spawn()?;
+        self.running.push(Worker { child, name, log, frozen_until: None, is_killed: false });
+        Ok(())
+    }
+
+    /// Asks one to end and waits for it.
+    fn remove(&mut self, at: usize) -> io::Result<()> {
+        self.signal(at, Signal::CONT);
+        self.signal(at, Signal::TERM);
+        self.running.swap_remove(at).child.wait().map(drop)
+    }
+
+    fn signal(&self, at: usize, signal: Signal) {
+        let Some(worker) = self.running.get(at) else { return };
+        let process = i32::try_from(worker.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(process) = process {
+            // It may have ended meanwhile.
+            let _ = kill_process(process, signal);
+        }
+    }
+
+    fn freeze(&mut self, at: usize, length: Duration) {
+        self.signal(at, Signal::STOP);
+        self.note_frozen(at, length);
+    }
+
+    fn note_frozen(&mut self, at: usize, length: Duration) {
+        self.trouble.frozen += 1;
+        self.trouble.zombies += u32::from(length > Duration::from_secs(6));
+        if let Some(worker) = self.running.get_mut(at) {
+            worker.frozen_until = Some(Instant::now() + length);
+        }
+    }
+
+    /// Lets frozen ones go on in time, notices those that froze themselves, and replaces those that were killed.
+    fn look_after(&mut self) -> Result<(), String> {
+        for at in 0..self.running.len() {
+            let Some(worker) = self.running.get_mut(at) else { continue };
+            match worker.frozen_until {
+                Some(until) if Instant::now() >= until => {
+                    worker.frozen_until = None;
+                    self.signal(at, Signal::CONT);
+                }
+                Some(_) => {}
+                None if is_stopped(worker.child.id()) => {
+                    let seconds = *self.random.pick(&[1, 9]);
+                    self.note_frozen(at, Duration::from_secs(seconds));
+                }
+                None => {}
+            }
+        }
+        let mut at = 0;
+        while let Some(worker) = self.running.get_mut(at) {
+            let Some(status) = worker.child.try_wait().map_err(|error| error.to_string())? else {
+                at += 1;
+                continue;
+            };
+            let worker = self.running.swap_remove(at);
+            self.note_end(&worker, status)?;
+            self.add().map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn note_end(&mut self, worker: &Worker, status: ExitStatus) -> Result<(), String> {
+        if status.signal() == Some(9) {
+            self.trouble.killed_directed += u32::from(!worker.is_killed);
+            return Ok(());
+        }
+        let told = std::fs::read_to_string(&worker.log).unwrap_or_default();
+        let last: Vec<&str> = told.lines().rev().take(20).collect();
+        let last: Vec<&str> = last.into_iter().rev().collect();
+        Err(format!("worker {} stopped by itself with {status}:\n{}", worker.name, last.join("\n")))
+    }
+
+    /// No more trouble: everybody goes on, and as many as at the start are there.
+    fn calm(&mut self, plan: Plan) -> io::Result<()> {
+        for at in 0..self.running.len() {
+            self.signal(at, Signal::CONT);
+        }
+        while self.running.len() < plan.workers {
+            self.add()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps them running until `is_done`: whoever ends by a moment of its own is replaced.
+    ///
+    /// # Errors
+    /// A worker that stopped by itself.
+    pub fn keep(&mut self, is_done: &dyn Fn() -> bool) -> Result<(), String> {
+        while !is_done() {
+            thread::sleep(Duration::from_millis(100));
+            self.look_after()?;
+        }
+        Ok(())
+    }
+
+    /// Asks all to end, and waits.
+    ///
+    /// # Errors
+    /// A process that cannot be waited for.
+    pub fn stop(mut self) -> io::Result<()> {
+        while !self.running.is_empty() {
+            self.remove(0)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Workers<'_> {
+    fn drop(&mut self) {
+        for worker in &mut self.running {
+            // Nothing more can be done about one that does not.
+            let _ = worker.child.kill();
+            let _ = worker.child.wait();
+        }
+    }
+}
+
+/// Whether a process is stopped by a signal.
+fn is_stopped(process: u32) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    state.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+}
