@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use testkit::chaos::{DirectedLog, Directions, Plan, Trouble, Workers};
+use testkit::chaos::{DirectedLog, Directions, Mood, Plan, Trouble, Workers};
 use testkit::deployment::{self, Shape};
 use testkit::generator::{self, Parameters};
 use testkit::load::{self, Connection, Form, Load};
@@ -139,7 +139,13 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
         pause: Duration::from_millis(arguments.pause),
     };
     let program = std::env::current_exe().map_err(in_words)?;
-    let command = || worker_command(&program, kafka.bootstrap(), &prefix, &folder, arguments.directed);
+    let command = |mood| {
+        let directed = match mood {
+            Mood::Directed => arguments.directed,
+            Mood::Calm => 0,
+        };
+        worker_command(&program, kafka.bootstrap(), &prefix, &folder, directed)
+    };
     let mut workers = Workers::start(&command, &folder, plan).map_err(in_words)?;
     let load = Load {
         form: Form::Json,

@@ -56,10 +56,20 @@ pub struct Trouble {
     pub restarts: u32,
 }
 
+/// What a worker process does to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// It may end or freeze at one of the worst moments of a transaction.
+    Directed,
+    /// Nothing.
+    Calm,
+}
+
 /// Worker processes.
 pub struct Workers<'w> {
     /// Starts one; `--instance NAME --seed N` are added.
-    command: &'w dyn Fn() -> Command,
+    command: &'w dyn Fn(Mood) -> Command,
+    mood: Mood,
     folder: &'w Path,
     random: Random,
     running: Vec<Worker>,
@@ -82,17 +92,24 @@ impl<'w> Workers<'w> {
     ///
     /// # Errors
     /// A process cannot be started.
-    pub fn start(command: &'w dyn Fn() -> Command, folder: &'w Path, plan: Plan) -> io::Result<Workers<'w>> {
+    pub fn start(command: &'w dyn Fn(Mood) -> Command, folder: &'w Path, plan: Plan) -> io::Result<Workers<'w>> {
         let random = Random::new(plan.seed);
-        let mut workers =
-            Workers { command, folder, random, running: Vec::new(), started: 0, trouble: Trouble::default() };
+        let mut workers = Workers {
+            command,
+            mood: Mood::Directed,
+            folder,
+            random,
+            running: Vec::new(),
+            started: 0,
+            trouble: Trouble::default(),
+        };
         for _ in 0..plan.workers {
             workers.add()?;
         }
         Ok(workers)
     }
 
-    /// Makes trouble until there was enough of it and `is_done`, and then leaves the first number of workers alone and well.
+    /// Makes trouble until there was enough of it and `is_done`, and then has as many workers as at the start, alone and well.
     ///
     /// # Errors
     /// A worker that stopped by itself, with what it told; or brokers that do not come back.
@@ -141,7 +158,7 @@ impl<'w> Workers<'w> {
         self.started += 1;
         let name = format!("w{}", self.started);
         let log = self.folder.join(format!("{name}.log"));
-        let mut command = (self.command)();
+        let mut command = (self.command)(self.mood);
         command.args(["--instance", &name, "--seed", &self.started.to_string()]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?).spawn()?;
         self.running.push(Worker { child, name, log, frozen_until: None, is_killed: false });
@@ -218,18 +235,16 @@ impl<'w> Workers<'w> {
         Err(format!("worker {} stopped by itself with {status}:\n{}", worker.name, last.join("\n")))
     }
 
-    /// No more trouble: everybody goes on, and as many as at the start are there.
+    /// No more trouble: all are replaced by as many as at the start, who do nothing to themselves.
     fn calm(&mut self, plan: Plan) -> io::Result<()> {
-        for at in 0..self.running.len() {
-            self.signal(at, Signal::CONT);
+        self.mood = Mood::Calm;
+        while !self.running.is_empty() {
+            self.remove(0)?;
         }
-        while self.running.len() < plan.workers {
-            self.add()?;
-        }
-        Ok(())
+        (0..plan.workers).try_for_each(|_| self.add())
     }
 
-    /// Keeps them running until `is_done`: whoever ends by a moment of its own is replaced.
+    /// Watches over them until `is_done`.
     ///
     /// # Errors
     /// A worker that stopped by itself.
