@@ -8,4 +8,5 @@ pub mod oracle;
 pub mod reference;
 pub mod registry;
 pub mod services;
+pub mod simulation;
 pub mod verify;

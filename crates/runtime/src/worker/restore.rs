@@ -11,9 +11,19 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         partitions: &[Partition],
     ) -> Result<Vec<(Partition, Offset)>, End> {
         let committed = self.committed(consumer, partitions).await?;
+        let mut states = Vec::with_capacity(partitions.len());
+        for (partition, committed) in partitions.iter().copied().zip(&committed) {
+            states.push(self.restore_one(partition, committed.as_ref()).await?);
+        }
+        // Whoever restores slowly may have lost a partition meanwhile. What its new owner has committed since may have been read in
+        // part; then nothing that was read counts.
+        if self.committed(consumer, partitions).await? != committed {
+            return Err(End::Again("somebody else has gone on with a partition while it was restored".to_owned()));
+        }
         let mut positions = Vec::with_capacity(partitions.len());
-        for (partition, committed) in partitions.iter().copied().zip(committed) {
-            positions.push((partition, self.restore_one(partition, committed).await?));
+        for ((partition, committed), state) in partitions.iter().copied().zip(committed).zip(states) {
+            let group = committed.map(|committed| committed.position);
+            positions.push((partition, self.agreed(partition, group, state?).await?));
         }
         Ok(positions)
     }
@@ -51,7 +61,12 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         }
     }
 
-    async fn restore_one(&mut self, partition: Partition, committed: Option<Committed>) -> Result<Offset, End> {
+    /// Reads the state of one partition; the position that it knows, or why its entries do not fit together.
+    async fn restore_one(
+        &mut self,
+        partition: Partition,
+        committed: Option<&Committed>,
+    ) -> Result<Result<Option<Offset>, StageError>, End> {
         // After the position: what was committed with it, and all before it, stands below this end.
         let changelog = self.stage.changelog().to_owned();
         let end = self.log.uncommitted_end(&changelog, partition.number).await?;
@@ -68,12 +83,11 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
                 Err(error) => return Err(error.into()),
             }
         };
-        let state = self.stage.restored(partition)?;
+        let state = self.stage.restored(partition);
         // From here on it is ours to drop.
         self.positions.insert(partition, Offset::MIN);
-        let position = self.agreed(partition, committed.map(|committed| committed.position), state).await?;
         (self.report)(Report::Restored(partition, entries));
-        Ok(position)
+        Ok(state)
     }
 
     /// Reads the changelog into fresh state; how many entries it had.

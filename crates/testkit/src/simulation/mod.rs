@@ -1,0 +1,389 @@
+//! A simulated log: partitions, transactions, groups and a network that misbehaves, under the workers of the product.
+//!
+//! One seed, one thread, virtual time. Workers are futures of the product's own [`runtime::worker`]; they wait for the scheduler at
+//! every call of the seam ([`runtime::worker::log`]), and killing one is dropping it there. What is modelled is the log and not its
+//! API, so that a wrong order of calls does the harm that it would do on a cluster.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | `world` | virtual time, events, processes, the network |
+//! | `partition` | entries, markers, high watermark and last stable offset |
+//! | `transactions` | the transaction coordinator |
+//! | `group` | members, generations, positions, pending ones among them |
+//! | `consumer`, `producer`, `log` | the clients, and the seam on top of them |
+//! | [`planted`] | errors that the simulation has to find |
+//! | `faults` | what happens to workers and brokers, and when |
+//! | [`model`] | two stages for which everything can be recomputed, and the reader that does |
+//!
+//! Not modelled: unclean elections, loss of replicated data, retention, static membership, markers delivered twice, and requests that
+//! the client library repeats by itself where the first copy could still arrive (end of a transaction, positions).
+
+mod consumer;
+mod faults;
+mod group;
+mod log;
+pub mod model;
+mod partition;
+pub mod planted;
+mod producer;
+mod transactions;
+mod world;
+
+pub use consumer::{SimulatedConsumer, SimulatedGroup};
+pub use log::SimulatedLog;
+pub use producer::SimulatedProducer;
+
+use faults::Order;
+use group::Group;
+use partition::{Ending, Message, PartitionLog};
+use planted::{Bug, Planted};
+use runtime::worker::log::{GatherLimits, Partition};
+use runtime::worker::{ForgottenPositions, Report, Stage, Worker, WorkerError, WorkerSettings};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use world::{Life, MS, Micros, Place, ProcessId, Shared, Topic, World};
+
+/// When the last input comes: after that all has to come to an end.
+const LAST_INPUT_MS: u64 = 16_000;
+
+type Running = Pin<Box<dyn Future<Output = Result<(), WorkerError>>>>;
+type Make = Box<dyn Fn(SimulatedLog, String, Rc<AtomicBool>) -> Running>;
+
+/// One message of an input: its bytes, and whether its producer has committed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input<'b> {
+    /// Sent without a transaction.
+    Plain(&'b [u8]),
+    /// Sent in a transaction that was committed.
+    Committed(&'b [u8]),
+    /// Sent in a transaction that was aborted: nobody may see it.
+    Aborted(&'b [u8]),
+}
+
+/// A group of workers that run the same stage.
+struct Role {
+    group: usize,
+    /// Topics of the cluster that it reads.
+    inputs: Vec<usize>,
+    make: Make,
+    /// Until then nobody is started.
+    idle_until: Micros,
+    named: u32,
+}
+
+struct Working {
+    process: ProcessId,
+    role: usize,
+    transactional_id: String,
+    stop: Rc<AtomicBool>,
+    future: Running,
+}
+
+/// Whether a simulation says what happens while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// Not a word.
+    Nothing,
+    /// Everything, line by line.
+    Everything,
+}
+
+/// What came of a seed.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// What was made to happen, by name.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// What is wrong.
+    pub failure: Option<String>,
+    /// Virtual milliseconds until everything was settled.
+    pub took_ms: u64,
+}
+
+/// A cluster with workers, not started yet.
+pub struct Simulation {
+    shared: Shared,
+    bug: Bug,
+    roles: Vec<Role>,
+    workers: Vec<Working>,
+    orders: Rc<RefCell<Vec<Order>>>,
+    stopped: Vec<String>,
+    reports: Rc<RefCell<BTreeMap<&'static str, u64>>>,
+}
+
+impl Simulation {
+    /// An empty cluster.
+    pub fn new(seed: u64, bug: Bug) -> Simulation {
+        Simulation {
+            shared: Rc::new(RefCell::new(World::new(seed))),
+            bug,
+            roles: Vec::new(),
+            workers: Vec::new(),
+            orders: Rc::default(),
+            stopped: Vec::new(),
+            reports: Rc::default(),
+        }
+    }
+
+    /// Makes a topic.
+    pub fn add_topic(&mut self, name: &str, partitions: u32) {
+        let partitions = (0..partitions).map(|_| PartitionLog::default()).collect();
+        self.shared.borrow_mut().topics.push(Topic { name: name.to_owned(), partitions });
+    }
+
+    /// Makes a group of workers that run a stage; `make` makes the stage of each.
+    pub fn add_role<S: Stage + 'static>(&mut self, group: &str, make: impl Fn() -> S + 'static) {
+        let sample = make();
+        let mut partitions = Vec::new();
+        let mut world = self.shared.borrow_mut();
+        let mut inputs = Vec::new();
+        for (topic, name) in (0..).zip(sample.inputs()) {
+            let Some(known) = world.topics.iter().position(|topic| topic.name == *name) else { continue };
+            inputs.push(known);
+            let count = world.topics[known].partitions.len() as u32;
+            partitions.extend((0..count).map(|number| Partition { topic, number }));
+        }
+        world.groups.push(Group::new(group, partitions));
+        let (bug, changelog, name) = (self.bug, sample.changelog().to_owned(), group.to_owned());
+        let reports = Rc::clone(&self.reports);
+        let make = move |log: SimulatedLog, transactional_id: String, stop: Rc<AtomicBool>| -> Running {
+            let (log, stage) = (Planted::new(log, bug, &changelog), make());
+            let settings = WorkerSettings {
+                group: name.clone(),
+                transactional_id,
+                limits: GatherLimits { messages: 5, bytes: 1 << 20, wait: Duration::from_millis(60) },
+                attempts: 1_000,
+                forgotten_positions: ForgottenPositions::FromState,
+            };
+            let reports = Rc::clone(&reports);
+            let (shared, who) = (Rc::clone(&log.log.shared), settings.transactional_id.clone());
+            Box::pin(async move {
+                let report = |report: Report<'_>| {
+                    if let Ok(world) = shared.try_borrow() {
+                        world.tell(|| format!("{who}: {report:?}"));
+                    }
+                    let name = match report {
+                        Report::Restored(..) => "worker restored",
+                        Report::Released(_) => "worker released",
+                        Report::Committed { .. } => "worker committed",
+                        Report::Aborted(_) => "worker aborted",
+                        Report::Restarted(_) => "worker restarted",
+                        Report::Waiting(_) => "worker waited",
+                    };
+                    *reports.borrow_mut().entry(name).or_default() += 1;
+                };
+                Worker::new(&log, stage, settings, &stop, &report).run().await
+            })
+        };
+        let group = world.groups.len() - 1;
+        self.roles.push(Role { group, inputs, make: Box::new(make), idle_until: 0, named: 0 });
+    }
+
+    /// Appends to a topic at a virtual moment.
+    pub fn feed(&mut self, at_ms: u64, topic: &str, partition: u32, input: Input<'_>) {
+        let mut world = self.shared.borrow_mut();
+        let Some(topic) = world.topics.iter().position(|known| known.name == topic) else { return };
+        let place = Place { topic, number: partition };
+        let (bytes, ending) = match input {
+            Input::Plain(bytes) => (bytes, None),
+            Input::Committed(bytes) => (bytes, Some(Ending::Commit)),
+            Input::Aborted(bytes) => (bytes, Some(Ending::Abort)),
+        };
+        let message = Message { key: None, value: Some(bytes.to_vec()) };
+        world.after(at_ms * MS, move |world| match ending {
+            Some(ending) => world.append_ended(place, vec![message], ending),
+            None => world.append_plain(place, message),
+        });
+    }
+
+    /// Does something every virtual millisecond that is a multiple of `every_ms`, until `until_ms`.
+    pub fn every(&mut self, every_ms: u64, until_ms: u64, action: impl Fn(u64) + 'static) {
+        let action = Rc::new(action);
+        for at_ms in (every_ms..=until_ms).step_by(usize::try_from(every_ms).unwrap_or(1).max(1)) {
+            let action = Rc::clone(&action);
+            self.shared.borrow_mut().after(at_ms * MS, move |_| action(at_ms));
+        }
+    }
+
+    /// The committed messages (offset, key, value) of a partition.
+    pub fn committed(&self, topic: &str, partition: u32) -> Vec<(i64, Option<Vec<u8>>, Option<Vec<u8>>)> {
+        let world = self.shared.borrow();
+        let known = world.topics.iter().find(|known| known.name == topic);
+        let log = known.and_then(|topic| topic.partitions.get(partition as usize));
+        let each = log.map(PartitionLog::committed).unwrap_or_default().into_iter();
+        each.map(|read| (read.offset, read.message.key, read.message.value)).collect()
+    }
+
+    /// Starts a worker.
+    fn spawn(&mut self, role: usize, transactional_id: Option<String>) {
+        let known = &mut self.roles[role];
+        let transactional_id = transactional_id.unwrap_or_else(|| {
+            known.named += 1;
+            format!("role-{role}-{}", known.named)
+        });
+        let process = self.shared.borrow_mut().add_process();
+        let stop = Rc::new(AtomicBool::new(false));
+        let log = SimulatedLog { shared: Rc::clone(&self.shared) };
+        let future = (self.roles[role].make)(log, transactional_id.clone(), Rc::clone(&stop));
+        self.shared.borrow().tell(|| format!("{transactional_id} is started as {process:?}"));
+        self.workers.push(Working { process, role, transactional_id, stop, future });
+        self.shared.borrow_mut().woken.insert(process);
+    }
+
+    /// Lets every woken worker run to its next call.
+    fn poll_woken(&mut self) {
+        loop {
+            let mut woken: Vec<ProcessId> = {
+                let mut world = self.shared.borrow_mut();
+                let all = std::mem::take(&mut world.woken);
+                all.into_iter().filter(|process| world.life(*process) == Life::Running).collect()
+            };
+            if woken.is_empty() {
+                return;
+            }
+            while !woken.is_empty() {
+                let next = self.shared.borrow_mut().random.index(woken.len());
+                self.poll(woken.swap_remove(next));
+            }
+        }
+    }
+
+    fn poll(&mut self, process: ProcessId) {
+        let Some(at) = self.workers.iter().position(|worker| worker.process == process) else { return };
+        self.shared.borrow_mut().current = process;
+        let polled = self.workers[at].future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(result) = polled {
+            let worker = self.workers.swap_remove(at);
+            drop(worker.future);
+            self.shared.borrow_mut().kill(process);
+            self.shared.borrow().tell(|| format!("{} ended: {result:?}", worker.transactional_id));
+            if let Err(error) = result {
+                self.stopped.push(format!("worker {} stopped: {error}", worker.transactional_id));
+            }
+        }
+    }
+
+    /// Runs until everything is settled, or cannot be any more.
+    pub fn run(mut self, check: impl Fn(&Simulation) -> Result<(), String>) -> Outcome {
+        self.plan();
+        let failure = loop {
+            self.poll_woken();
+            self.obey();
+            if let Some(stopped) = self.stopped.first() {
+                break Some(stopped.clone());
+            }
+            let now = self.shared.borrow().now;
+            if now > faults::GIVE_UP_AT {
+                break Some(format!("not settled: {}", self.unsettled().unwrap_or_default()));
+            }
+            if self.is_over(now) {
+                break check(&self).err();
+            }
+            let world = Rc::clone(&self.shared);
+            let stepped = world.borrow_mut().step(Micros::MAX);
+            if !stepped {
+                break Some("nothing happens any more".to_owned());
+            }
+        };
+        for worker in std::mem::take(&mut self.workers) {
+            self.shared.borrow_mut().kill(worker.process);
+        }
+        let world = self.shared.borrow();
+        let mut faults = world.faults.clone();
+        for (name, count) in self.reports.borrow().iter() {
+            faults.insert(name, *count);
+        }
+        Outcome { faults, failure, took_ms: world.now / MS }
+    }
+
+    /// What is not finished.
+    fn unsettled(&self) -> Option<String> {
+        let world = self.shared.borrow();
+        if !world.transactions.is_settled() {
+            return Some("a transaction is open".to_owned());
+        }
+        for topic in &world.topics {
+            if !topic.partitions.iter().all(PartitionLog::is_settled) {
+                return Some(format!("topic {} is not stable", topic.name));
+            }
+        }
+        for group in &world.groups {
+            if !group.is_settled() {
+                return Some(format!("group {} has pending positions", group.name));
+            }
+        }
+        for role in &self.roles {
+            let group = &world.groups[role.group];
+            for partition in group.partitions().iter().copied() {
+                let topic = &world.topics[role.inputs[usize::from(partition.topic)]];
+                let last = topic.partitions[partition.number as usize].committed().last().map(|read| read.offset);
+                let position = group.committed(partition).map_or(0, |committed| committed.position);
+                if last.is_some_and(|last| last >= position) {
+                    return Some(format!("group {} partition {partition:?} is at {position}, its end at {last:?}", group.name));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Runs the model's two stages under a seed.
+pub fn run_model(seed: u64, bug: Bug, telling: Telling) -> Outcome {
+    use model::{
+        CHARGES, GUIDE_STATE, GUIDED, RATE_STATE, SOURCES, SUSPENSE, Surroundings, TARGETS, USAGE, Usage, guide::Guide,
+        rate::Rate,
+    };
+    let mut simulation = Simulation::new(seed, bug);
+    simulation.shared.borrow_mut().is_told = telling == Telling::Everything;
+    for (topic, partitions) in
+        [(USAGE, SOURCES), (GUIDED, TARGETS), (SUSPENSE, SOURCES), (CHARGES, TARGETS), (GUIDE_STATE, SOURCES), (RATE_STATE, TARGETS)]
+    {
+        simulation.add_topic(topic, partitions);
+    }
+    let surroundings = Rc::new(Surroundings::default());
+    let facts = Rc::clone(&surroundings);
+    simulation.add_role("guide", move || Guide::new(bug, Rc::clone(&facts)));
+    simulation.add_role("rate", move || Rate::new(bug));
+    let mut random = crate::generator::random::Random::new(seed ^ 0x5eed);
+    let mut sent: Vec<(u32, Usage)> = Vec::new();
+    for at in 0..60_u64 {
+        let at_ms = at * 80 + random.below(80);
+        let hour = (at_ms / 600).cast_signed();
+        let (source, usage) = match random.below(10) {
+            0 | 1 => (random.below(u64::from(SOURCES)) as u32, Usage::Tick(hour)),
+            2 | 3 if !sent.is_empty() => sent[random.index(sent.len())].clone(),
+            _ => {
+                let (account, back) = (random.below(7).cast_signed(), random.below(5).cast_signed());
+                let units = random.between(1, 99).cast_signed();
+                let record = Usage::Record { id: at.cast_signed(), account, hour: (hour - back).max(0), units };
+                (random.below(u64::from(SOURCES)) as u32, record)
+            }
+        };
+        let text = usage.write();
+        let input = match random.below(12) {
+            0 => Input::Aborted(text.as_bytes()),
+            1 => Input::Committed(text.as_bytes()),
+            _ => Input::Plain(text.as_bytes()),
+        };
+        simulation.feed(at_ms, USAGE, source, input);
+        if matches!(usage, Usage::Record { .. }) {
+            sent.push((source, usage));
+        }
+    }
+    // Something new in every partition after everything else: positions that were forgotten are known again.
+    for source in 0..SOURCES {
+        simulation.feed(LAST_INPUT_MS, USAGE, source, Input::Plain(Usage::Tick(20).write().as_bytes()));
+    }
+    let outages: Vec<bool> = (0..200).map(|_| random.chance(80)).collect();
+    simulation.every(50, 9_000, move |at_ms| {
+        surroundings.wall_h.set((at_ms / 600).cast_signed());
+        let is_out = at_ms < 9_000 && outages.get(at_ms as usize / 50).copied().unwrap_or(false);
+        surroundings.outage.set(is_out);
+    });
+    simulation.run(|simulation| model::check::check(&|topic, partition| simulation.committed(topic, partition)))
+}
