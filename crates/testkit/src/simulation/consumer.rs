@@ -6,9 +6,7 @@
 use super::group::{Assignment, MAX_POLL_INTERVAL, Membership, Pulse, SESSION_TIMEOUT};
 use super::partition::Read;
 use super::world::{MS, Micros, Node, Place, ProcessId, REQUEST_LIMIT, Shared, Slot, World, ask, sleep, step};
-use runtime::worker::log::{
-    Batch, Committed, Consumer, Event, GatherLimits, Incoming, LogError, Offset, Partition,
-};
+use runtime::worker::log::{Batch, Committed, Consumer, Event, GatherLimits, Incoming, LogError, Offset, Partition};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 const PULSE_INTERVAL: Micros = 350 * MS;
@@ -32,7 +30,7 @@ enum Joining {
     No,
     /// As soon as all news is answered.
     Wanted,
-    /// So many joins were sent; only the last one's answer counts.
+    /// The answer is waited for.
     Sent,
 }
 
@@ -185,7 +183,8 @@ impl World {
         self.ask(process, Node::Group(group), REQUEST_LIMIT, handle, move |world, pulse| {
             let now = world.now;
             let client = world.consumer(id);
-            if client.closed || client.membership != (Membership { member: Some(member), generation: Some(generation) }) {
+            if client.closed || client.membership != (Membership { member: Some(member), generation: Some(generation) })
+            {
                 return;
             }
             match pulse {
@@ -234,13 +233,7 @@ impl World {
         }
     }
 
-    fn take_fetched(
-        &mut self,
-        id: usize,
-        partition: Partition,
-        version: u64,
-        answer: Option<(Vec<Read>, Offset)>,
-    ) {
+    fn take_fetched(&mut self, id: usize, partition: Partition, version: u64, answer: Option<(Vec<Read>, Offset)>) {
         let client = self.consumer(id);
         let stream = client.streams.get_mut(&partition).filter(|stream| stream.version == version);
         let Some(stream) = stream else { return };
@@ -426,8 +419,7 @@ impl Consumer for SimulatedConsumer {
         client.version += 1;
         let version = client.version;
         if let Some(stream) = client.streams.get_mut(&partition) {
-            *stream =
-                Stream { next_fetch: offset, version, fetching: false, ahead: VecDeque::new(), position: offset };
+            *stream = Stream { next_fetch: offset, version, fetching: false, ahead: VecDeque::new(), position: offset };
         }
         Ok(())
     }

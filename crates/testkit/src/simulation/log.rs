@@ -105,9 +105,7 @@ impl Log for SimulatedLog {
     async fn partitions(&self, topic: &str) -> Result<u32, LogError> {
         let world = self.shared.borrow();
         let found = world.topics.iter().find(|known| known.name == topic);
-        found
-            .map(|topic| topic.partitions.len() as u32)
-            .ok_or_else(|| LogError::Refused(format!("no topic {topic:?}")))
+        found.map(|topic| topic.partitions.len() as u32).ok_or_else(|| LogError::Refused(format!("no topic {topic:?}")))
     }
 
     async fn first_offset(&self, topic: &str, partition: u32) -> Result<Offset, LogError> {

@@ -66,6 +66,9 @@ pub enum Input<'b> {
     Aborted(&'b [u8]),
 }
 
+/// A committed message: offset, key, value.
+pub type Found = (i64, Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// A group of workers that run the same stage.
 struct Role {
     group: usize,
@@ -211,7 +214,7 @@ impl Simulation {
     }
 
     /// The committed messages (offset, key, value) of a partition.
-    pub fn committed(&self, topic: &str, partition: u32) -> Vec<(i64, Option<Vec<u8>>, Option<Vec<u8>>)> {
+    pub fn committed(&self, topic: &str, partition: u32) -> Vec<Found> {
         let world = self.shared.borrow();
         let known = world.topics.iter().find(|known| known.name == topic);
         let log = known.and_then(|topic| topic.partitions.get(partition as usize));
@@ -324,7 +327,10 @@ impl Simulation {
                 let last = topic.partitions[partition.number as usize].committed().last().map(|read| read.offset);
                 let position = group.committed(partition).map_or(0, |committed| committed.position);
                 if last.is_some_and(|last| last >= position) {
-                    return Some(format!("group {} partition {partition:?} is at {position}, its end at {last:?}", group.name));
+                    return Some(format!(
+                        "group {} partition {partition:?} is at {position}, its end at {last:?}",
+                        group.name
+                    ));
                 }
             }
         }
@@ -340,9 +346,14 @@ pub fn run_model(seed: u64, bug: Bug, telling: Telling) -> Outcome {
     };
     let mut simulation = Simulation::new(seed, bug);
     simulation.shared.borrow_mut().is_told = telling == Telling::Everything;
-    for (topic, partitions) in
-        [(USAGE, SOURCES), (GUIDED, TARGETS), (SUSPENSE, SOURCES), (CHARGES, TARGETS), (GUIDE_STATE, SOURCES), (RATE_STATE, TARGETS)]
-    {
+    for (topic, partitions) in [
+        (USAGE, SOURCES),
+        (GUIDED, TARGETS),
+        (SUSPENSE, SOURCES),
+        (CHARGES, TARGETS),
+        (GUIDE_STATE, SOURCES),
+        (RATE_STATE, TARGETS),
+    ] {
         simulation.add_topic(topic, partitions);
     }
     let surroundings = Rc::new(Surroundings::default());

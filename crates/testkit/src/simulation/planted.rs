@@ -170,10 +170,7 @@ impl Log for Planted {
         end: Offset,
         visit: &mut Visit<'_>,
     ) -> Result<(), LogError> {
-        let isolation = match self.bug {
-            Bug::RestoreUncommitted => Isolation::Uncommitted,
-            _ => Isolation::Committed,
-        };
+        let isolation = if self.bug == Bug::RestoreUncommitted { Isolation::Uncommitted } else { Isolation::Committed };
         self.log.read(topic, partition, end, isolation, visit).await
     }
 
@@ -247,9 +244,10 @@ impl Consumer for PlantedConsumer {
                 self.planted.ends.borrow_mut().insert(partition.number, end);
             }
         }
-        let told = match self.planted.bug {
-            Bug::UnstableOffsetFetch => self.inner.unstable(partitions).await?,
-            _ => self.inner.committed(partitions).await?,
+        let told = if self.planted.bug == Bug::UnstableOffsetFetch {
+            self.inner.unstable(partitions).await?
+        } else {
+            self.inner.committed(partitions).await?
         };
         let forgotten = partitions.iter().zip(&told).filter(|(_, told)| told.is_none());
         self.forgotten = forgotten.map(|(partition, _)| *partition).collect();
@@ -274,10 +272,7 @@ impl Consumer for PlantedConsumer {
     }
 
     async fn seek(&mut self, partition: Partition, offset: Offset) -> Result<(), LogError> {
-        match self.planted.bug {
-            Bug::NoSeek => Ok(()),
-            _ => self.inner.seek(partition, offset).await,
-        }
+        if self.planted.bug == Bug::NoSeek { Ok(()) } else { self.inner.seek(partition, offset).await }
     }
 
     async fn hold(&mut self) -> Result<(), LogError> {
@@ -290,9 +285,10 @@ impl Consumer for PlantedConsumer {
 
     fn group(&self) -> SimulatedGroup {
         let group = self.inner.group();
-        match self.planted.bug {
-            Bug::StaleGroup => self.first_group.borrow_mut().get_or_insert(group).clone(),
-            _ => group,
+        if self.planted.bug == Bug::StaleGroup {
+            self.first_group.borrow_mut().get_or_insert(group).clone()
+        } else {
+            group
         }
     }
 }

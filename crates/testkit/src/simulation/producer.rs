@@ -96,23 +96,29 @@ impl World {
                 let answer = world.add_parts(transactional, epoch, vec![part]);
                 responder.answer(world, answer);
             };
-            return self.ask(process, Node::Transactions(transactional), REQUEST_LIMIT, handle, move |world, answer| {
-                let client = world.producer(id);
-                if client.transaction != transaction {
-                    return;
-                }
-                client.asking.remove(&part);
-                match answer {
-                    Some(Answer::Done) => {
-                        client.confirmed.insert(part);
-                        world.pump(id, place);
+            return self.ask(
+                process,
+                Node::Transactions(transactional),
+                REQUEST_LIMIT,
+                handle,
+                move |world, answer| {
+                    let client = world.producer(id);
+                    if client.transaction != transaction {
+                        return;
                     }
-                    Some(Answer::Concurrent) => world.pump_later(id, place),
-                    Some(Answer::Fenced) => world.fence_producer(id),
-                    Some(Answer::InvalidState) => world.fail_producer(id, "partition refused"),
-                    None => world.try_again(id, place, "adding a partition was not answered"),
-                }
-            });
+                    client.asking.remove(&part);
+                    match answer {
+                        Some(Answer::Done) => {
+                            client.confirmed.insert(part);
+                            world.pump(id, place);
+                        }
+                        Some(Answer::Concurrent) => world.pump_later(id, place),
+                        Some(Answer::Fenced) => world.fence_producer(id),
+                        Some(Answer::InvalidState) => world.fail_producer(id, "partition refused"),
+                        None => world.try_again(id, place, "adding a partition was not answered"),
+                    }
+                },
+            );
         }
         lane.in_flight = true;
         let (sequence, messages): (u64, Vec<Message>) = (lane.sequence, lane.queue.iter().take(4).cloned().collect());
@@ -201,9 +207,8 @@ async fn introduce(
 impl SimulatedProducer {
     pub(super) async fn create(shared: &Shared, transactional_id: &str) -> Result<SimulatedProducer, LogError> {
         let transactional = shared.borrow_mut().transactions.number(transactional_id);
-        let (producer, epoch) = introduce(shared, transactional, None)
-            .await
-            .map_err(|error| LogError::Unavailable(error.to_string()))?;
+        let (producer, epoch) =
+            introduce(shared, transactional, None).await.map_err(|error| LogError::Unavailable(error.to_string()))?;
         let mut world = shared.borrow_mut();
         let (process, id) = (world.current, world.producers.len());
         world.producers.push(ProducerClient {
@@ -365,8 +370,7 @@ impl Producer for SimulatedProducer {
             Some(Answer::Fenced | Answer::InvalidState) => return uncertain("a newer producer of the id exists"),
             None => return uncertain("adding positions was not answered"),
         }
-        let (positions, owner, id, membership) =
-            (positions.to_vec(), owner.to_owned(), group.group, group.membership);
+        let (positions, owner, id, membership) = (positions.to_vec(), owner.to_owned(), group.group, group.membership);
         let handle = move |world: &mut World, responder: Responder<Accepted>| {
             let answer = world.accept_positions(id, who, membership, &positions, &owner);
             responder.answer(world, answer);

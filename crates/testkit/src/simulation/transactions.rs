@@ -78,7 +78,6 @@ impl Transactions {
     pub(super) fn count(&self) -> usize {
         self.ids.len()
     }
-
 }
 
 impl World {
@@ -180,7 +179,8 @@ impl World {
             if late {
                 self.count("marker late");
             }
-            let delay = if late { self.random.between(20 * MS, 2_500 * MS) } else { self.random.between(MS / 5, 5 * MS) };
+            let delay =
+                if late { self.random.between(20 * MS, 2_500 * MS) } else { self.random.between(MS / 5, 5 * MS) };
             self.after(delay, move |world| world.deliver_marker(id, part, ending));
         }
     }

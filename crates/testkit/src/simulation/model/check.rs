@@ -1,13 +1,13 @@
 //! The independent reader: recomputes from the committed inputs, one message after the other and without batches, what has to be there.
 
 use super::{
-    CHARGES, Entry, GUIDE_STATE, GUIDED, HORIZON_H, RATE_STATE, SOURCES, SUSPENSE, Section, TARGETS, USAGE, Usage, payer, sections,
-    target_of,
+    CHARGES, Entry, GUIDE_STATE, GUIDED, HORIZON_H, RATE_STATE, SOURCES, SUSPENSE, Section, TARGETS, USAGE, Usage,
+    payer, sections, target_of,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads the committed messages (offset, key, value) of a partition.
-pub type Read<'r> = dyn Fn(&str, u32) -> Vec<(i64, Option<Vec<u8>>, Option<Vec<u8>>)> + 'r;
+pub type Read<'r> = dyn Fn(&str, u32) -> Vec<super::super::Found> + 'r;
 
 /// Looks for the first thing that is wrong.
 ///
@@ -77,7 +77,9 @@ fn check_source(read: &Read<'_>, source: u32, guided: &[Vec<Section>]) -> Result
                 legs.iter_mut().for_each(|legs| legs.push(Entry::Tick(hour)));
                 seen.retain(|(hour, _), _| hour + HORIZON_H > clock);
             }
-            Usage::Record { id, hour, .. } if hour + HORIZON_H <= clock => suspended.push(format!("late;{offset};{id}")),
+            Usage::Record { id, hour, .. } if hour + HORIZON_H <= clock => {
+                suspended.push(format!("late;{offset};{id}"))
+            }
             Usage::Record { id, hour, .. } if seen.contains_key(&(hour, id)) => {
                 suspended.push(format!("duplicate;{offset};{id}"));
             }
@@ -185,7 +187,8 @@ fn check_target(read: &Read<'_>, target: u32) -> Result<(), String> {
         .map(|(_, _, value)| String::from_utf8_lossy(&value.unwrap_or_default()).into_owned())
         .collect();
     same(&format!("charges of partition {target}"), &said, &found)?;
-    let mut state: BTreeMap<String, i64> = position.map(|position| ("position".to_owned(), position)).into_iter().collect();
+    let mut state: BTreeMap<String, i64> =
+        position.map(|position| ("position".to_owned(), position)).into_iter().collect();
     state.extend(numbers.into_iter().map(|(account, number)| (format!("number/{account:05}"), number)));
     state.extend(sums.into_iter().map(|((hour, account), sum)| (format!("sum/{hour:05}/{account:05}"), sum)));
     state.extend(sections_of.into_iter().map(|(source, count)| (format!("from/{source}"), count)));

@@ -1,8 +1,8 @@
 //! The first stage: duplicates out, two legs per record, packed by target.
 
 use super::{
-    Bug, Entry, GUIDE_STATE, GUIDED, HORIZON_H, POSITION, SOURCES, SUSPENSE, Section, Store, Surroundings, TARGETS, USAGE, Usage,
-    payer, target_of,
+    Bug, Entry, GUIDE_STATE, GUIDED, HORIZON_H, POSITION, SOURCES, SUSPENSE, Section, Store, Surroundings, TARGETS,
+    USAGE, Usage, payer, target_of,
 };
 use runtime::worker::log::{Batch, Offset, Partition};
 use runtime::worker::{FactsMissing, Output, Stage, StageError, Target};
@@ -49,27 +49,28 @@ impl Guide {
             Usage::Tick(hour) => {
                 if hour > store.get("clock") {
                     store.put(bug, "clock", Some(hour));
-                    let ids: Vec<String> = store.values.range("id/".to_owned().."id0".to_owned()).map(|(name, _)| name.clone()).collect();
+                    let ids: Vec<String> =
+                        store.values.range("id/".to_owned().."id0".to_owned()).map(|(name, _)| name.clone()).collect();
                     for id in ids.iter().filter(|id| hour_of(id) + HORIZON_H <= hour) {
                         store.put(bug, id, None);
                     }
                 }
                 for target in 0..TARGETS {
                     let entries = packed.entry(target).or_default();
-                    match bug {
-                        Bug::TickOvertakes => entries.insert(0, Entry::Tick(hour)),
-                        _ => entries.push(Entry::Tick(hour)),
+                    if bug == Bug::TickOvertakes {
+                        entries.insert(0, Entry::Tick(hour))
+                    } else {
+                        entries.push(Entry::Tick(hour))
                     }
                 }
             }
             Usage::Record { id, account, hour, units } => {
-                let clock = match bug {
-                    Bug::BucketByWallClock => self.surroundings.wall_h.get(),
-                    _ => store.get("clock"),
-                };
+                let clock =
+                    if bug == Bug::BucketByWallClock { self.surroundings.wall_h.get() } else { store.get("clock") };
                 if hour + HORIZON_H <= clock {
                     let target = Target { topic: 1, partition: Some(source.number) };
-                    output.push(target, None, |bytes| bytes.extend_from_slice(format!("late;{offset};{id}").as_bytes()));
+                    output
+                        .push(target, None, |bytes| bytes.extend_from_slice(format!("late;{offset};{id}").as_bytes()));
                     return;
                 }
                 let name = format!("id/{hour:05}/{id}");
@@ -82,10 +83,7 @@ impl Guide {
                 }
                 store.put(bug, &name, Some(offset));
                 for level in 0..2 {
-                    let epoch = match bug {
-                        Bug::EpochChangesInBatch => self.surroundings.epoch(),
-                        _ => self.epoch,
-                    };
+                    let epoch = if bug == Bug::EpochChangesInBatch { self.surroundings.epoch() } else { self.epoch };
                     let account = payer(account, level);
                     let leg = Entry::Leg { offset, level, account, hour, units, epoch };
                     packed.entry(target_of(account)).or_default().push(leg);

@@ -52,7 +52,7 @@ impl Surroundings {
     /// The version of the reference data that is in force; somebody changes it all the time.
     fn epoch(&self) -> i64 {
         self.reads.set(self.reads.get() + 1);
-        if self.reads.get() % 5 == 0 {
+        if self.reads.get().is_multiple_of(5) {
             self.epoch.set(self.epoch.get() + 1);
         }
         self.epoch.get()
@@ -74,11 +74,8 @@ impl Store {
 
     fn put(&mut self, bug: Bug, name: &str, value: Option<i64>) {
         let before = self.values.get(name).copied();
-        let is_forgotten = match bug {
-            Bug::UndoMissesFirstTouch => before.is_none(),
-            Bug::IdsKeptDespiteAbort => name.starts_with("id/"),
-            _ => false,
-        };
+        let is_forgotten = (bug == Bug::UndoMissesFirstTouch && before.is_none())
+            || (bug == Bug::IdsKeptDespiteAbort && name.starts_with("id/"));
         if !is_forgotten {
             self.undo.push((name.to_owned(), before));
         }

@@ -31,11 +31,7 @@ impl Rate {
     /// The clock: no source is behind it.
     fn clock(bug: Bug, store: &Store) -> i64 {
         let clocks = (0..SOURCES).map(|source| store.get(&format!("clock/{source}")));
-        match bug {
-            Bug::TickAsMaximum => clocks.max(),
-            _ => clocks.min(),
-        }
-        .unwrap_or_default()
+        if bug == Bug::TickAsMaximum { clocks.max() } else { clocks.min() }.unwrap_or_default()
     }
 
     fn take(bug: Bug, store: &mut Store, source: i64, entry: &Entry, mut say: impl FnMut(i64, String)) {
