@@ -1,4 +1,4 @@
-//! An independent oracle, generators, load, real services and their verification: never in the binary.
+//! An independent oracle, generators, load, a simulated log, real services and their verification: never in the binary.
 
 pub mod chaos;
 pub mod deployment;
