@@ -1,5 +1,11 @@
 //! Options. Defaults and environment variables stand here and nowhere else; `rater config show` reads them from here.
 
+#[cfg(feature = "kafka")]
+mod topics;
+
+#[cfg(feature = "kafka")]
+pub(crate) use topics::{NewTopicOptions, TopicsArgs, TopicsCommand};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -13,6 +19,11 @@ pub(crate) struct Arguments {
     pub(crate) globals: Globals,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// What was given to the command of these names.
+pub(crate) fn given<'m>(names: &[&str], matches: &'m clap::ArgMatches) -> &'m clap::ArgMatches {
+    names.iter().fold(matches, |matches, name| matches.subcommand_matches(name).unwrap_or(matches))
 }
 
 /// For every command.
@@ -56,13 +67,17 @@ pub(crate) enum Command {
     /// Run the pipeline on Kafka until it is told to stop
     #[cfg(feature = "kafka")]
     Run(Box<ServiceArgs>),
+    /// The topics that `run` needs: what is missing or differs, and making it
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Topics(TopicsCommand),
     /// Explain a rated record, level by level, or the code of an error
     Explain(ExplainArgs),
     /// Price hypothetical usage; nothing is changed
     Quote(QuoteArgs),
     /// Run the tables of tariff authors: scenarios in Markdown
     Test(TestArgs),
-    /// Look at the settings of `rate`
+    /// Look at the settings of `rate` and `run`
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Check or register the message contracts in a schema registry
@@ -206,10 +221,31 @@ pub(crate) struct TestArgs {
 /// `rater config`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Show every setting of `rate`, its value and where it comes from
-    Show(Box<RateOptions>),
+    /// Show every setting of `rate`, or of another command, its value and where it comes from
+    Show(Box<ShowArgs>),
     /// Print the page docs/configuration.md
     Page,
+}
+
+/// `rater config show`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) rate: RateOptions,
+    #[command(subcommand)]
+    pub(crate) of: Option<ShowOf>,
+}
+
+/// Whose settings.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ShowOf {
+    /// Those of `run`, with what stands in its file
+    #[cfg(feature = "kafka")]
+    Run(Box<ServiceArgs>),
+    /// Those of `topics`, with what stands in its file
+    #[cfg(feature = "kafka")]
+    Topics(Box<TopicsArgs>),
 }
 
 /// `rater completions`.
@@ -433,13 +469,13 @@ pub(crate) struct ServiceOptions {
     #[arg(long, env = "RATER_BATCH_BYTES", default_value_t = 4_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub(crate) batch_bytes: u32,
     /// How long a transaction waits for more
-    #[arg(long, env = "RATER_BATCH_WAIT", default_value = "100 ms", value_name = "LENGTH")]
+    #[arg(long, env = "RATER_BATCH_WAIT", default_value = "100 ms", value_name = "LENGTH", value_parser = length_text)]
     pub(crate) batch_wait: String,
     /// Names this process among all that run [default: name of the machine and number of the process]
     #[arg(long, env = "RATER_INSTANCE", value_name = "NAME")]
     pub(crate) instance: Option<String>,
     /// How often ticks are written; `never` where others write them
-    #[arg(long, env = "RATER_TICK_EVERY", default_value = "10 s", value_name = "LENGTH")]
+    #[arg(long, env = "RATER_TICK_EVERY", default_value = "10 s", value_name = "LENGTH", value_parser = length_or_never)]
     pub(crate) tick_every: String,
     /// How often what is unavailable is asked for again, a second apart at most, before a worker stops
     #[arg(long, env = "RATER_ATTEMPTS", default_value_t = 180, value_name = "N")]
@@ -451,10 +487,10 @@ pub(crate) struct ServiceOptions {
     #[arg(long, env = "RATER_SOURCE", default_value = "kafka", value_name = "NAME")]
     pub(crate) source: String,
     /// How far ahead of now an event may lie
-    #[arg(long, env = "RATER_FUTURE_TOLERANCE", default_value = "1 h", value_name = "LENGTH")]
+    #[arg(long, env = "RATER_FUTURE_TOLERANCE", default_value = "1 h", value_name = "LENGTH", value_parser = length_text)]
     pub(crate) future_tolerance: String,
     /// How long record ids are remembered behind the clock of ticks, in whole hours; `forever` has no end
-    #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "72 h", value_name = "LENGTH")]
+    #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "72 h", value_name = "LENGTH", value_parser = window_text)]
     pub(crate) duplicate_window: String,
 }
 
@@ -470,6 +506,22 @@ pub(crate) enum StageOption {
     Rate,
     /// All three.
     All,
+}
+
+/// A length of time, still as text: so that a mistake is told with its place.
+#[cfg(feature = "kafka")]
+fn length_text(text: &str) -> Result<String, String> {
+    crate::settings::length_ms(text).map(|_| text.to_owned())
+}
+
+#[cfg(feature = "kafka")]
+fn length_or_never(text: &str) -> Result<String, String> {
+    if text == "never" { Ok(text.to_owned()) } else { length_text(text) }
+}
+
+#[cfg(feature = "kafka")]
+fn window_text(text: &str) -> Result<String, String> {
+    crate::settings::hours(text).map(|_| text.to_owned())
 }
 
 #[cfg(feature = "kafka")]

@@ -118,12 +118,17 @@ fn duplicate_window_h(options: &RecordOptions) -> Result<Option<u32>, Failure> {
 /// # Errors
 /// Anything else.
 pub(crate) fn window_h(option: &str, text: &str) -> Result<Option<u32>, Failure> {
+    hours(text).map_err(|what| Failure::Data(format!("{option}: {what}")))
+}
+
+/// As [`window_h`], for whoever knows the option.
+pub(crate) fn hours(text: &str) -> Result<Option<u32>, String> {
     if text == "forever" {
         return Ok(None);
     }
-    let length = milliseconds(option, text)?;
+    let length = length_ms(text)?;
     let hours = (length > 0 && length % 3_600_000 == 0).then(|| u32::try_from(length / 3_600_000).ok()).flatten();
-    hours.map(Some).ok_or_else(|| Failure::Data(format!("{option}: \"{text}\" is not a number of whole hours")))
+    hours.map(Some).ok_or_else(|| format!("\"{text}\" is not a number of whole hours"))
 }
 
 /// A length of time given to an option.
@@ -131,7 +136,12 @@ pub(crate) fn window_h(option: &str, text: &str) -> Result<Option<u32>, Failure>
 /// # Errors
 /// It is none.
 pub(crate) fn milliseconds(option: &str, text: &str) -> Result<i64, Failure> {
-    let wrong = || Failure::Data(format!("{option}: \"{text}\" is not a length such as 5 min, 48 h or 32 days"));
+    length_ms(text).map_err(|what| Failure::Data(format!("{option}: {what}")))
+}
+
+/// As [`milliseconds`], for whoever knows the option.
+pub(crate) fn length_ms(text: &str) -> Result<i64, String> {
+    let wrong = || format!("\"{text}\" is not a length such as 5 min, 48 h or 32 days");
     let span: jiff::Span = text.parse().map_err(|_| wrong())?;
     // Lengths of options are not calendar lengths: a day is 24 hours, months are refused.
     let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;

@@ -1,6 +1,6 @@
-//! `rater config`: every setting of `rate`, and where its value comes from. The page docs/configuration.md is made of the same table.
+//! `rater config`: every setting of `rate`, `run` and `topics`, and where its value comes from. The page docs/configuration.md is made of the same table.
 
-use crate::args::{Arguments, ConfigCommand};
+use crate::args::{self, Arguments, ConfigCommand, ShowArgs, ShowOf};
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::present::{Align, Table};
@@ -8,6 +8,7 @@ use crate::settings;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory};
 use serde_json::json;
+use std::path::Path;
 
 /// A setting as it is.
 struct Setting {
@@ -23,14 +24,30 @@ struct Setting {
 pub(crate) fn run(command: &ConfigCommand, matches: &ArgMatches, console: &mut Console) -> Result<(), Failure> {
     match command {
         ConfigCommand::Page => console.print(&page()),
-        ConfigCommand::Show(_) => show(matches, console),
+        ConfigCommand::Show(args) => show(args, matches, console),
     }
 }
 
-fn show(matches: &ArgMatches, console: &mut Console) -> Result<(), Failure> {
-    let shown = matches.subcommand_matches("config").and_then(|config| config.subcommand_matches("show"));
-    let Some(matches) = shown else { return Ok(()) };
-    let settings: Vec<Setting> = options().iter().map(|option| setting(option, matches)).collect();
+fn show(args: &ShowArgs, matches: &ArgMatches, console: &mut Console) -> Result<(), Failure> {
+    let (names, file): (&[&str], Option<&Path>) = match &args.of {
+        None => (&["config", "show"], None),
+        #[cfg(feature = "kafka")]
+        Some(ShowOf::Run(args)) => (&["config", "show", "run"], args.config.as_deref()),
+        #[cfg(feature = "kafka")]
+        Some(ShowOf::Topics(args)) => (&["config", "show", "topics"], args.config.as_deref()),
+        #[cfg(not(feature = "kafka"))]
+        Some(other) => match *other {},
+    };
+    let given = args::given(names, matches);
+    let with_file = match file {
+        #[cfg(feature = "kafka")]
+        Some(path) => Some(crate::config_file::merge(path, names, matches)?.1),
+        #[cfg(not(feature = "kafka"))]
+        Some(_) => None,
+        None => None,
+    };
+    let merged = with_file.as_ref().map_or(given, |matches| args::given(names, matches));
+    let settings: Vec<Setting> = options(names).iter().map(|option| setting(option, merged, given, file)).collect();
     if console.json {
         let each = settings
             .iter()
@@ -45,27 +62,35 @@ fn show(matches: &ArgMatches, console: &mut Console) -> Result<(), Failure> {
     console.print(&text)
 }
 
-/// The settings of `rate`: all options of `config show` that an environment variable can set.
-fn options() -> Vec<Arg> {
+/// The settings of a command: all its options that an environment variable can set.
+fn options(names: &[&str]) -> Vec<Arg> {
     let mut root = Arguments::command();
     root.build();
-    let show =
-        root.find_subcommand("config").and_then(|config| config.find_subcommand("show")).map(Command::get_arguments);
-    show.into_iter().flatten().filter(|option| option.get_env().is_some()).cloned().collect()
+    let command = names.iter().try_fold(&root, |command, name| command.find_subcommand(name));
+    let options = command.into_iter().flat_map(Command::get_arguments);
+    options.filter(|option| option.get_env().is_some()).cloned().collect()
 }
 
-fn setting(option: &Arg, matches: &ArgMatches) -> Setting {
+/// A setting: `merged` has what the file says, `given` has not.
+fn setting(option: &Arg, merged: &ArgMatches, given: &ArgMatches, file: Option<&Path>) -> Setting {
     let id = option.get_id().as_str();
-    let given: Vec<String> = match matches.try_get_raw(id) {
+    let is_given = given.value_source(id) == Some(ValueSource::CommandLine);
+    let origin = match (merged.value_source(id), file) {
+        (Some(ValueSource::CommandLine), Some(path)) if !is_given => format!("file {}", path.display()),
+        (Some(ValueSource::CommandLine), _) => "flag".to_owned(),
+        (Some(ValueSource::EnvVariable), _) => format!("environment {}", env_of(option)),
+        (Some(_) | None, _) => "default".to_owned(),
+    };
+    let raw: Vec<String> = match merged.try_get_raw(id) {
         Ok(Some(values)) => values.map(|value| value.to_string_lossy().into_owned()).collect(),
         Ok(None) | Err(_) => Vec::new(),
     };
-    let origin = match matches.value_source(id) {
-        Some(ValueSource::CommandLine) => "flag".to_owned(),
-        Some(ValueSource::EnvVariable) => format!("environment {}", env_of(option)),
-        Some(_) | None => "default".to_owned(),
+    // Values of properties may be secret; their names are not.
+    let shown = |value: String| match value.split_once('=') {
+        Some((name, _)) if option.is_hide_env_values_set() => format!("{name}=***"),
+        Some(_) | None => value,
     };
-    let value = if given.is_empty() { absent(option) } else { given.join(", ") };
+    let value = if raw.is_empty() { absent(option) } else { raw.into_iter().map(shown).collect::<Vec<_>>().join(", ") };
     Setting { name: name_of(option), value, origin }
 }
 
@@ -95,11 +120,36 @@ fn env_of(option: &Arg) -> String {
 /// `docs/configuration.md`.
 fn page() -> String {
     let mut page = String::from(
-        "# Configuration\n\nThe settings of `rater rate`, made from its options by `rater config page`; a test keeps this page equal. A flag beats its \
-         environment variable, which beats the default. `rater config show` shows the value that holds, and where it comes from. An option that may be \
-         repeated takes one value from its variable.\n\n| setting | flag | environment | default | values |\n| --- | --- | --- | --- | --- |\n",
+        "# Configuration\n\nMade from the options of the commands by `rater config page`; a test keeps this page equal. A flag beats its \
+         environment variable, which beats the file of `--config` (`run` and `topics`), which beats the default. `rater config show`, `rater config show run` \
+         and `rater config show topics` show the values that hold, and where they come from. An option that may be repeated takes one value from its variable, \
+         unless commas are allowed.\n",
     );
-    for option in options() {
+    let rate = options(&["config", "show"]);
+    page.push_str("\n## rater rate\n");
+    table_of(&rate, &mut page);
+    let run = options(&["run"]);
+    if !run.is_empty() {
+        page.push_str(
+            "\n## rater run\n\nAll of them may stand in the file of `--config`, as TOML: by their names, or as tables. Passwords are never options: they are read from files, \
+             or from `RATER_KAFKA_PASSWORD` and `RATER_REGISTRY_PASSWORD`.\n\n```toml\nreference = [\"rating.yaml\"]\nworkers = 4\n\n[kafka]\nbrokers = [\"a:9092\", \"b:9092\"]\n\n\
+             [kafka.property]\n\"linger.ms\" = 20\n```\n",
+        );
+        table_of(&run, &mut page);
+        page.push_str(
+            "\n## rater topics\n\nBeside those of `rater run` under Kafka and topics, in the same file if you like:\n",
+        );
+        let is_own = |option: &Arg| !run.iter().any(|known| known.get_id() == option.get_id());
+        let own: Vec<Arg> = options(&["topics", "plan"]).into_iter().filter(is_own).collect();
+        table_of(&own, &mut page);
+    }
+    page.push_str("\n`NO_COLOR` (not empty) turns colours off where `--color` is `auto`. `RATER_` variables have no effect on reference data.\n");
+    page
+}
+
+fn table_of(options: &[Arg], page: &mut String) {
+    page.push_str("\n| setting | flag | environment | default | values |\n| --- | --- | --- | --- | --- |\n");
+    for option in options {
         let help = option.get_help().map(ToString::to_string).unwrap_or_default();
         let meaning = help.split(" [default: ").next().unwrap_or_default().replace('|', "\\|");
         let fixed: Vec<String> =
@@ -107,8 +157,9 @@ fn page() -> String {
         let is_switch = !option.get_action().takes_values();
         let default = match fixed.first() {
             _ if is_switch => "off".to_owned(),
+            Some(first) if first == "``" => "empty".to_owned(),
             Some(_) => fixed.join(", "),
-            None => written_default(&option).unwrap_or_else(|| "none".to_owned()),
+            None => written_default(option).unwrap_or_else(|| "none".to_owned()),
         };
         let possible: Vec<String> =
             option.get_possible_values().iter().map(|value| format!("`{}`", value.get_name())).collect();
@@ -120,10 +171,8 @@ fn page() -> String {
         };
         page.push_str(&format!(
             "| {meaning} | `--{}` | `{}` | {default} | {values} |\n",
-            name_of(&option),
-            env_of(&option)
+            name_of(option),
+            env_of(option)
         ));
     }
-    page.push_str("\n`NO_COLOR` (not empty) turns colours off where `--color` is `auto`. `RATER_` variables have no effect on reference data.\n");
-    page
 }

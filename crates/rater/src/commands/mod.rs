@@ -12,6 +12,8 @@ mod run;
 #[cfg(feature = "kafka")]
 mod schema;
 mod test;
+#[cfg(feature = "kafka")]
+mod topics;
 
 use crate::args::Command;
 use crate::console::Console;
@@ -29,6 +31,8 @@ pub(crate) fn run(command: &Command, matches: &ArgMatches, console: &mut Console
         Command::Rate(args) => rate::run(args, console),
         #[cfg(feature = "kafka")]
         Command::Run(args) => run::run(args, matches, console),
+        #[cfg(feature = "kafka")]
+        Command::Topics(command) => topics::run(command, matches, console),
         Command::Explain(args) => explain::run(args, console),
         Command::Quote(args) => quote::run(args, console),
         Command::Test(args) => test::run(args, console),

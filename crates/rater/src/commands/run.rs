@@ -1,14 +1,13 @@
 //! `rater run`: the pipeline on Kafka.
 
 use crate::args::{
-    Arguments, Command, KafkaOptions, KafkaSecurity, RegistryOptions, ServiceArgs, ServiceOptions, StageOption,
-    TopicOptions,
+    Command, KafkaOptions, KafkaSecurity, RegistryOptions, ServiceArgs, ServiceOptions, StageOption, TopicOptions,
 };
 use crate::config_file;
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::{reference, settings};
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::ArgMatches;
 use runtime::kafka::{KafkaSettings, Mechanism, Sasl, Secret, Security, Tls};
 use runtime::registry::{Credentials, RegistryConfig, TlsFiles};
 use runtime::service::{
@@ -30,7 +29,10 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
     let merged;
     let args = match &args.config {
         Some(path) => {
-            merged = with_file(path, matches)?;
+            match config_file::merge(path, &["run"], matches)?.0.command {
+                Command::Run(args) => merged = args,
+                _ => return Err(Failure::Data(format!("{}: not for this command", path.display()))),
+            }
             &*merged
         }
         None => args,
@@ -50,22 +52,6 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
     run_service::run(&settings, &reference, &stop, &|report| tell(told, &report)).map_err(failure)?;
     console.say(if stop.load(Ordering::Relaxed) { "stopped" } else { "ended" });
     Ok(())
-}
-
-/// The arguments again, with those of the file.
-fn with_file(path: &Path, matches: &ArgMatches) -> Result<Box<ServiceArgs>, Failure> {
-    let mut root = Arguments::command();
-    root.build();
-    let of_run = root.find_subcommand("run").cloned().unwrap_or_default();
-    let given = matches.subcommand_matches("run").unwrap_or(matches);
-    let mut arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    arguments.extend(config_file::arguments(path, &of_run, given)?);
-    let in_words = |error: clap::Error| Failure::Data(format!("{}: {}", path.display(), error.to_string().trim_end()));
-    let matches = Arguments::command().try_get_matches_from(arguments).map_err(in_words)?;
-    match Arguments::from_arg_matches(&matches).map_err(in_words)?.command {
-        Command::Run(args) => Ok(args),
-        _ => Err(Failure::Data(format!("{}: not for this command", path.display()))),
-    }
 }
 
 fn tell(console: &Console, told: &WorkerReport<'_>) {
@@ -103,7 +89,7 @@ fn failure(error: ServiceError) -> Failure {
     }
 }
 
-fn of_log(error: &LogError, text: String) -> Failure {
+pub(crate) fn of_log(error: &LogError, text: String) -> Failure {
     match error {
         LogError::Unavailable(_) => Failure::Surroundings(text),
         LogError::Refused(_) => Failure::Data(text),

@@ -123,7 +123,10 @@ pub(super) fn explain_code(what: &str, code: Code, heard: &Heard, brokers: &str)
             LogError::Refused(format!("{what}: kafka at {brokers} refuses the credentials: {}", reason(code)))
         }
         Kind::Rights => LogError::Refused(format!("{what}: the access rules of kafka at {brokers} forbid it: {code}")),
-        Kind::Missing => LogError::Refused(format!("{what}: kafka at {brokers} has no such topic or partition")),
+        Kind::Missing => LogError::Refused(format!(
+            "{what}: kafka at {brokers} has no such topic or partition; `rater topics plan` shows what is missing, `rater topics apply` \
+             makes it"
+        )),
         Kind::Unsupported => LogError::Refused(format!("{what}: kafka at {brokers} does not support it: {code}")),
         Kind::OutOfRange => LogError::Refused(format!(
             "{what}: the position is not in the partition any more: messages were deleted before they were processed"

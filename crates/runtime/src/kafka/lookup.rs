@@ -5,7 +5,7 @@ use super::number;
 use super::settings::KafkaSettings;
 use crate::worker::log::{LogError, Offset, Visit};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientConfig, Message, TopicPartitionList};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -46,6 +46,22 @@ impl Lookup {
                 u32::try_from(seen.partitions().len()).map_err(|error| LogError::Refused(format!("{what}: {error}")))
             }
         }
+    }
+
+    /// Partitions and copies (the least number of any partition) of a topic; `None` if it is not there.
+    pub(super) fn topic(&self, topic: &str) -> Result<Option<(u32, u32)>, LogError> {
+        let what = format!("topic {topic:?}");
+        let brokers = self.settings.broker_list();
+        let seen = self.ask(&what, |limit| self.client.fetch_metadata(Some(topic), limit))?;
+        let Some(seen) = seen.topics().iter().find(|seen| seen.name() == topic) else { return Ok(None) };
+        match seen.error().map(Code::from) {
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => return Ok(None),
+            Some(code) => return Err(explain_code(&what, code, &self.client.context().heard, &brokers)),
+            None => {}
+        }
+        let count = |count: usize| u32::try_from(count).map_err(|error| LogError::Refused(format!("{what}: {error}")));
+        let copies = seen.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0);
+        Ok(Some((count(seen.partitions().len())?, count(copies)?)))
     }
 
     /// The first offset and the end of a partition.

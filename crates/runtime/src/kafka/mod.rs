@@ -5,6 +5,7 @@
 //!
 //! | file | owns |
 //! | --- | --- |
+//! | `admin` | topics made and changed |
 //! | `settings` | brokers, security, time-outs, and which properties nobody may set |
 //! | `lookup` | questions outside a group: partitions, ends, a partition read from its beginning |
 //! | `consumer` | a member of a group, which tells the group's news and takes over nothing by itself |
@@ -14,12 +15,14 @@
 //! It does not know what a message means, and it has no `unsafe` code: what the safe interface of the client costs is measured by
 //! `benches/kafka.rs`.
 
+mod admin;
 mod consumer;
 mod fault;
 mod lookup;
 mod producer;
 mod settings;
 
+pub use admin::{FoundTopic, KafkaAdmin};
 pub use consumer::{KafkaConsumer, KafkaGroup};
 pub use producer::KafkaProducer;
 pub use settings::{HAS_TLS, KafkaSettings, Mechanism, Sasl, Secret, Security, SettingsError, Timeouts, Tls};
@@ -32,6 +35,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
+
+/// The longest message that is written. A record that waits is written with its original, so this is well above what the inputs may
+/// bring (by Kafka's default 1 MB).
+pub const MAX_MESSAGE_BYTES: u32 = 8_388_608;
 
 /// A Kafka cluster as a worker sees it. One value may serve several workers.
 pub struct KafkaLog {

@@ -3,6 +3,7 @@
 //! A commit through the client's own call takes 100 ms whenever messages are under way, because it waits in steps of that length. So the
 //! thread of the client reports what was delivered, we wait for all of it, and only then commit.
 
+use super::MAX_MESSAGE_BYTES;
 use super::consumer::KafkaGroup;
 use super::fault::{Heard, explain, is_for_good, judge};
 use super::lookup::Lookup;
@@ -76,6 +77,8 @@ fn config(settings: &KafkaSettings, transactional_id: &str) -> ClientConfig {
         // Larger batches cost less. Their wait passes while the positions are sent, so a commit takes no longer.
         .set("linger.ms", "20")
         .set("batch.num.messages", "10000")
+        // A single message may be longer than a batch (1 MB); the topics have the same limit, with room for what stands around it.
+        .set("message.max.bytes", (MAX_MESSAGE_BYTES - 65_536).to_string())
         // A transaction is bounded by the worker's batch; more than one never waits here.
         .set("queue.buffering.max.messages", "1000000")
         .set("queue.buffering.max.kbytes", "524288")

@@ -3,11 +3,15 @@
 //! | module | owns |
 //! | --- | --- |
 //! | [`names`] | the topics of a deployment |
+//! | [`plan`] | what has to be done to the topics of a cluster, and what nobody should do |
+//! | [`rights`] | who needs which rights on a cluster |
 //! | [`run`] | workers on threads, until they are told to stop |
 //! | [`topics`] | what topics have to be like |
 //! | `ticker` | ticks, at the end of every input partition |
 
 pub mod names;
+pub mod plan;
+pub mod rights;
 pub mod run;
 mod ticker;
 pub mod topics;

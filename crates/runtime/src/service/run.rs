@@ -9,7 +9,7 @@ use crate::stages::{
 };
 use crate::wire::{FramedDecoder, Frames, Limits, Message, Registration};
 use crate::worker::log::{GatherLimits, Log, LogError};
-use crate::worker::{ForgottenPositions, Report, Stage, Worker, WorkerError, WorkerSettings};
+use crate::worker::{ForgottenPositions, RETRY_PAUSE, Report, Stage, Worker, WorkerError, WorkerSettings};
 use directory::snapshot::Snapshot;
 use rating::Timestamp;
 use std::fmt;
@@ -161,14 +161,9 @@ pub fn run_on<L: Log + Sync>(
     stop: &AtomicBool,
     report: &(dyn Fn(WorkerReport<'_>) + Sync),
 ) -> Result<(), ServiceError> {
-    let inputs = input_partitions(log, &settings.topics)?;
-    let partitions = Partitions {
-        inputs: inputs.iter().map(|(_, count)| *count as usize).sum(),
-        intaken: if settings.skip_intake { 0 } else { block_on(log.partitions(&settings.topics.intaken()))? },
-        guided: block_on(log.partitions(&settings.topics.guided()))?,
+    let Some(Deployment { inputs, partitions, frames }) = patiently(log, settings, stop, report)? else {
+        return Ok(());
     };
-    check(log, settings, &inputs, partitions)?;
-    let frames = frames(settings)?;
     let service = Service { settings, reference, log, partitions, frames, stop, report, failure: Mutex::new(None) };
     std::thread::scope(|scope| {
         let service = &service;
@@ -189,6 +184,47 @@ pub fn run_on<L: Log + Sync>(
     });
     let failure = service.failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     failure.map_or(Ok(()), Err)
+}
+
+/// What has to be known before any worker begins.
+struct Deployment {
+    inputs: Vec<(String, u32)>,
+    partitions: Partitions,
+    frames: Frames,
+}
+
+/// Looks at the deployment, again and again while something does not answer; `None` if it is told to stop meanwhile.
+fn patiently(
+    log: &impl Log,
+    settings: &ServiceSettings,
+    stop: &AtomicBool,
+    report: &(dyn Fn(WorkerReport<'_>) + Sync),
+) -> Result<Option<Deployment>, ServiceError> {
+    let stage = StageName::ALL.into_iter().find(|stage| settings.workers.of(*stage) > 0).unwrap_or(StageName::Intake);
+    let mut attempt = 0;
+    loop {
+        let why = match look(log, settings) {
+            Err(ServiceError::Surroundings(LogError::Unavailable(why))) if attempt < settings.attempts => why,
+            looked => return looked.map(Some),
+        };
+        attempt += 1;
+        report(WorkerReport { stage, number: 0, report: Report::Waiting(&why) });
+        block_on(log.pause(RETRY_PAUSE * attempt.min(20)));
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+    }
+}
+
+fn look(log: &impl Log, settings: &ServiceSettings) -> Result<Deployment, ServiceError> {
+    let inputs = input_partitions(log, &settings.topics)?;
+    let partitions = Partitions {
+        inputs: inputs.iter().map(|(_, count)| *count as usize).sum(),
+        intaken: if settings.skip_intake { 0 } else { block_on(log.partitions(&settings.topics.intaken()))? },
+        guided: block_on(log.partitions(&settings.topics.guided()))?,
+    };
+    check(log, settings, &inputs, partitions)?;
+    Ok(Deployment { inputs, partitions, frames: frames(settings)? })
 }
 
 /// The inputs with their partitions.

@@ -1,7 +1,21 @@
 //! What the topics of a deployment have to be like.
+//!
+//! | kind | cleaned up | why |
+//! | --- | --- | --- |
+//! | inputs, internal, outputs | by age, counted from the broker's clock | a record's own time says nothing of when it may go: one that arrives late would be deleted unread |
+//! | changelogs | compacted, in small segments, at once | state is the last entry of each key, and the segment that is written is never compacted |
+//!
+//! Messages of ours may be [`MAX_MESSAGE_BYTES`] long: what waits in suspense carries its original.
 
 use super::names::{StageName, TopicNames};
+use crate::kafka::MAX_MESSAGE_BYTES;
 use crate::wire::Message;
+
+/// How many partitions topics get that are not there yet, where nobody says otherwise.
+pub const DEFAULT_PARTITIONS: u32 = 8;
+
+/// The longest message of an input: with what surrounds its original in suspense it is still one that can be written.
+pub const MAX_INPUT_BYTES: u32 = MAX_MESSAGE_BYTES / 2;
 
 /// How many partitions new topics get.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +28,49 @@ pub struct PartitionCounts {
     pub guided: u32,
     /// Each topic that leaves.
     pub outputs: u32,
+}
+
+/// Which topic it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Usage, from outside.
+    Usage,
+    /// Account commands, from outside.
+    Commands,
+    /// From intake to guide.
+    Intaken,
+    /// From guide to rate.
+    Guided,
+    /// State of a stage.
+    Changelog(StageName),
+    /// What leaves.
+    Output(Message),
+}
+
+impl Role {
+    /// Whether its number of partitions is a setting; that of a changelog follows from what its stage reads.
+    pub fn has_own_partitions(self) -> bool {
+        match self {
+            Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Output(_) => true,
+            Role::Changelog(_) => false,
+        }
+    }
+
+    /// What it is for.
+    pub fn purpose(self) -> &'static str {
+        match self {
+            Role::Usage => "usage: mediation writes",
+            Role::Commands => "account commands: billing writes",
+            Role::Intaken => "internal: intake to guide",
+            Role::Guided => "internal: guide to rate",
+            Role::Changelog(_) => "internal: state",
+            Role::Output(Message::Charge) => "charges: billing reads",
+            Role::Output(Message::BalanceDelta) => "balance deltas: billing reads",
+            Role::Output(Message::Suspense) => "what waits: operations read",
+            Role::Output(Message::Notification) => "notifications: customer care reads",
+            Role::Output(Message::CommandReply) => "replies to commands: billing reads",
+        }
+    }
 }
 
 /// How a topic is cleaned up.
@@ -30,49 +87,81 @@ pub enum CleanUp {
 pub struct WantedTopic {
     /// Its name.
     pub name: String,
-    /// How many partitions it gets if it is not there.
-    pub partitions: u32,
+    /// Which it is.
+    pub role: Role,
     /// How it is cleaned up.
     pub clean_up: CleanUp,
-    /// What it is for, and who reads and writes it.
-    pub purpose: &'static str,
 }
 
-const DAY_MS: u64 = 86_400_000;
+impl WantedTopic {
+    /// The settings it gets when it is made.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = match self.clean_up {
+            CleanUp::DeleteAfter(milliseconds) => vec![
+                ("cleanup.policy", "delete".to_owned()),
+                ("retention.ms", milliseconds.to_string()),
+                ("message.timestamp.type", "LogAppendTime".to_owned()),
+            ],
+            CleanUp::Compact => vec![
+                ("cleanup.policy", "compact".to_owned()),
+                ("segment.bytes", (64 << 20).to_string()),
+                ("segment.ms", HOUR_MS.to_string()),
+                // A tenth may be outdated; the broker's half makes a restore read twice as much.
+                ("min.cleanable.dirty.ratio", "0.1".to_owned()),
+                ("min.compaction.lag.ms", "0".to_owned()),
+                // Who restores has seen an entry may still meet its deletion a day later.
+                ("delete.retention.ms", DAY_MS.to_string()),
+            ],
+        };
+        let longest = match self.role {
+            Role::Usage | Role::Commands => MAX_INPUT_BYTES,
+            Role::Intaken | Role::Guided | Role::Changelog(_) | Role::Output(_) => MAX_MESSAGE_BYTES,
+        };
+        settings.push(("max.message.bytes", longest.to_string()));
+        settings
+    }
+}
 
-/// All topics of a deployment.
-pub fn wanted(names: &TopicNames, counts: PartitionCounts, skip_intake: bool) -> Vec<WantedTopic> {
-    let topic = |name, partitions, clean_up, purpose| WantedTopic { name, partitions, clean_up, purpose };
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// For how long messages are kept at least, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Those of inputs; else a week of usage, a month of commands.
+    pub input: Option<u64>,
+    /// Those between stages; else three days.
+    pub internal: Option<u64>,
+    /// Those of outputs; else a month, three of what waits.
+    pub output: Option<u64>,
+}
+
+/// All topics of a deployment, in the order of the flow.
+pub fn wanted(names: &TopicNames, retention: Retention, skip_intake: bool) -> Vec<WantedTopic> {
+    let days = |set: Option<u64>, days: u64| CleanUp::DeleteAfter(set.unwrap_or(days * DAY_MS));
+    let topic = |name, role, clean_up| WantedTopic { name, role, clean_up };
     let mut topics = Vec::new();
     for name in &names.usage {
-        topics.push(topic(name.clone(), counts.inputs, CleanUp::DeleteAfter(7 * DAY_MS), "usage: mediation writes"));
+        topics.push(topic(name.clone(), Role::Usage, days(retention.input, 7)));
     }
     for name in &names.commands {
-        topics.push(topic(name.clone(), counts.inputs, CleanUp::DeleteAfter(30 * DAY_MS), "commands: billing writes"));
+        topics.push(topic(name.clone(), Role::Commands, days(retention.input, 30)));
     }
-    let internal = CleanUp::DeleteAfter(3 * DAY_MS);
     if !skip_intake {
-        topics.push(topic(names.intaken(), counts.intaken, internal, "internal: intake to guide"));
+        topics.push(topic(names.intaken(), Role::Intaken, days(retention.internal, 3)));
     }
-    topics.push(topic(names.guided(), counts.guided, internal, "internal: guide to rate"));
-    for (stage, partitions) in [
-        (StageName::Intake, if skip_intake { 0 } else { counts.inputs }),
-        (StageName::Guide, if skip_intake { counts.inputs } else { counts.intaken }),
-        (StageName::Rate, counts.guided),
-    ] {
-        if partitions > 0 {
-            topics.push(topic(names.changelog(stage), partitions, CleanUp::Compact, "internal: state"));
+    topics.push(topic(names.guided(), Role::Guided, days(retention.internal, 3)));
+    for stage in StageName::ALL {
+        if stage != StageName::Intake || !skip_intake {
+            topics.push(topic(names.changelog(stage), Role::Changelog(stage), CleanUp::Compact));
         }
     }
     for message in Message::ALL {
-        let (days, purpose) = match message {
-            Message::Charge => (30, "charges: billing reads"),
-            Message::BalanceDelta => (30, "balance deltas: billing reads"),
-            Message::Suspense => (90, "what waits: operations reads"),
-            Message::Notification => (30, "notifications: customer care reads"),
-            Message::CommandReply => (30, "replies to commands: billing reads"),
+        let least = match message {
+            Message::Suspense => 90,
+            Message::Charge | Message::BalanceDelta | Message::Notification | Message::CommandReply => 30,
         };
-        topics.push(topic(names.output(*message), counts.outputs, CleanUp::DeleteAfter(days * DAY_MS), purpose));
+        topics.push(topic(names.output(*message), Role::Output(*message), days(retention.output, least)));
     }
     topics
 }

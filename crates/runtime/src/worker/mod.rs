@@ -27,7 +27,7 @@ use std::time::Duration;
 use transact::Fate;
 
 /// Pause before the same call is made again, and before a new session.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// How a worker runs.
 #[derive(Clone, Debug)]
@@ -183,6 +183,8 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             match end {
                 Ok(()) => return Ok(()),
                 Err(End::Stop(error)) => return Err(error),
+                // What is not reached now is reached by whoever comes next; nothing of it is lost.
+                Err(End::Again(_)) if self.stop.load(Ordering::Relaxed) => return Ok(()),
                 Err(End::Again(why)) => {
                     failures = if progress == Progress::Committed { 1 } else { failures + 1 };
                     if failures > self.settings.attempts {

@@ -5,10 +5,12 @@ use directory::Loaded;
 use rating::Timestamp;
 use runtime::kafka::KafkaSettings;
 use runtime::registry::RegistryConfig;
-use runtime::service::topics::{CleanUp, PartitionCounts, wanted};
+use runtime::service::plan::{Asked, plan};
+use runtime::service::topics::{CleanUp, PartitionCounts, Retention, wanted};
 use runtime::service::{Reference, ServiceError, ServiceSettings, TopicNames, Workers, run};
 use runtime::worker::ForgottenPositions;
 use runtime::worker::log::GatherLimits;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -35,14 +37,16 @@ pub struct Shape {
 /// # Errors
 /// The brokers do not answer, or a topic is there.
 pub fn create_topics(kafka: &Kafka, prefix: &str, shape: Shape) -> Result<(), KafkaError> {
-    for topic in wanted(&TopicNames::new(prefix), shape.partitions, shape.skip_intake) {
+    let wanted = wanted(&TopicNames::new(prefix), Retention::default(), shape.skip_intake);
+    let asked = Asked::partitions(shape.partitions, shape.skip_intake);
+    for topic in plan(wanted, &BTreeMap::new(), &asked).map_err(KafkaError::Refused)? {
         let partitions = u16::try_from(topic.partitions).unwrap_or(u16::MAX);
-        let settings: &[(&str, &str)] = match topic.clean_up {
+        let settings: &[(&str, &str)] = match topic.wanted.clean_up {
             CleanUp::Compact => &[("cleanup.policy", "compact")],
             // Records of tests are as old as their authors like.
             CleanUp::DeleteAfter(_) => &[],
         };
-        kafka.create_topic(&topic.name, partitions, settings)?;
+        kafka.create_topic(&topic.wanted.name, partitions, settings)?;
     }
     Ok(())
 }

@@ -9,10 +9,11 @@ use super::cache::{self, Jars};
 use super::java::{self, Java};
 use super::run::Run;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
 use rustix::process::Signal;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -172,6 +173,54 @@ impl Kafka {
             })
         };
         wait_for(&self.bootstrap, &format!("topic {name:?}"), &[], led)
+    }
+
+    /// Gives a topic more partitions.
+    ///
+    /// # Errors
+    /// It has as many already, or the brokers do not answer.
+    pub fn grow_topic(&self, name: &str, partitions: u16) -> Result<(), ServiceError> {
+        let refused = |why: String| ServiceError::Refused(format!("topic {name:?}: {why}"));
+        let admin: AdminClient<_> = client(&self.bootstrap).create().map_err(|error| refused(error.to_string()))?;
+        let options = AdminOptions::new().operation_timeout(Some(START_LIMIT)).request_timeout(Some(START_LIMIT));
+        let more = NewPartitions::new(name, usize::from(partitions));
+        let made = block_on(admin.create_partitions([&more], &options)).map_err(|error| refused(error.to_string()))?;
+        for result in made {
+            result.map_err(|(_, code)| refused(code.to_string()))?;
+        }
+        let led = |seen: &Metadata| {
+            let mut topics = seen.topics().iter();
+            topics.any(|topic| {
+                topic.name() == name && topic.partitions().len() == usize::from(partitions) && has_leaders(topic)
+            })
+        };
+        wait_for(&self.bootstrap, &format!("topic {name:?}"), &[], led)
+    }
+
+    /// Deletes a group with its positions, as the brokers do after idle days.
+    ///
+    /// # Errors
+    /// Somebody is still in it, or the brokers do not answer.
+    pub fn delete_group(&self, name: &str) -> Result<(), ServiceError> {
+        let refused = |why: String| ServiceError::Refused(format!("group {name:?}: {why}"));
+        let admin: AdminClient<_> = client(&self.bootstrap).create().map_err(|error| refused(error.to_string()))?;
+        let options = AdminOptions::new().request_timeout(Some(START_LIMIT));
+        let made = block_on(admin.delete_groups(&[name], &options)).map_err(|error| refused(error.to_string()))?;
+        made.into_iter().try_for_each(|result| result.map(drop).map_err(|(_, code)| refused(code.to_string())))
+    }
+
+    /// All settings that hold for a topic.
+    ///
+    /// # Errors
+    /// The topic is not there, or the brokers do not answer.
+    pub fn topic_settings(&self, name: &str) -> Result<BTreeMap<String, String>, ServiceError> {
+        let refused = |why: String| ServiceError::Refused(format!("settings of topic {name:?}: {why}"));
+        let admin: AdminClient<_> = client(&self.bootstrap).create().map_err(|error| refused(error.to_string()))?;
+        let options = AdminOptions::new().request_timeout(Some(START_LIMIT));
+        let told = block_on(admin.describe_configs([&ResourceSpecifier::Topic(name)], &options));
+        let told = told.map_err(|error| refused(error.to_string()))?.into_iter().next();
+        let told = told.ok_or_else(|| refused("no answer".to_owned()))?.map_err(|code| refused(code.to_string()))?;
+        Ok(told.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }
 
     /// Ends all brokers in order and starts them again, on the same ports and data. Those that were stopped or killed start, too.
