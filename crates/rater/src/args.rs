@@ -71,6 +71,9 @@ pub(crate) enum Command {
     #[cfg(feature = "kafka")]
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Show messages of a topic, decoded
+    #[cfg(feature = "kafka")]
+    Tail(Box<TailArgs>),
     /// Explain a rated record, level by level, or the code of an error
     Explain(ExplainArgs),
     /// Price hypothetical usage; nothing is changed
@@ -363,6 +366,45 @@ pub(crate) struct ServiceArgs {
     pub(crate) topics: TopicOptions,
     #[command(flatten)]
     pub(crate) service: ServiceOptions,
+}
+
+/// `rater tail`.
+#[cfg(feature = "kafka")]
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    /// The topic, by its full name
+    pub(crate) topic: String,
+    /// The last so many messages of each partition; `all` for all that are there
+    #[arg(long, default_value = "10", value_name = "N", value_parser = parse_last)]
+    pub(crate) last: LastMessages,
+    /// Go on with those that come
+    #[arg(long, short = 'F')]
+    pub(crate) follow: bool,
+    /// Only messages that hold this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) grep: Option<String>,
+    #[command(flatten)]
+    pub(crate) kafka: KafkaOptions,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+}
+
+/// How many messages of each partition.
+#[cfg(feature = "kafka")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastMessages {
+    /// All that are there.
+    All,
+    /// So many.
+    Count(u32),
+}
+
+#[cfg(feature = "kafka")]
+fn parse_last(text: &str) -> Result<LastMessages, String> {
+    match text {
+        "all" => Ok(LastMessages::All),
+        number => number.parse().map(LastMessages::Count).map_err(|_| "a number, or `all`".to_owned()),
+    }
 }
 
 /// How the cluster is reached.

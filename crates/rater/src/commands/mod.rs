@@ -11,6 +11,8 @@ mod rate;
 mod run;
 #[cfg(feature = "kafka")]
 mod schema;
+#[cfg(feature = "kafka")]
+mod tail;
 mod test;
 #[cfg(feature = "kafka")]
 mod topics;
@@ -33,6 +35,8 @@ pub(crate) fn run(command: &Command, matches: &ArgMatches, console: &mut Console
         Command::Run(args) => run::run(args, matches, console),
         #[cfg(feature = "kafka")]
         Command::Topics(command) => topics::run(command, matches, console),
+        #[cfg(feature = "kafka")]
+        Command::Tail(args) => tail::run(args, console),
         Command::Explain(args) => explain::run(args, console),
         Command::Quote(args) => quote::run(args, console),
         Command::Test(args) => test::run(args, console),
