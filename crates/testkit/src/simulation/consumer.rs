@@ -155,7 +155,7 @@ impl World {
         self.after_inside(PULSE_INTERVAL, process, move |world| world.pulse_of(id));
         let client = self.consumer(id);
         let Membership { member: Some(member), generation } = client.membership else { return };
-        if client.last_gather + MAX_POLL_INTERVAL <= now && !client.owned.is_empty() {
+        if client.last_gather + MAX_POLL_INTERVAL <= now {
             let group = client.group;
             client.membership.member = None;
             self.count("too long between polls");

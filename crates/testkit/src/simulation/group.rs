@@ -315,6 +315,9 @@ impl World {
             self.count("member fenced");
             return Accepted::IllegalGeneration;
         }
+        if membership == (Membership { member: None, generation: None }) {
+            self.count("positions accepted of nobody");
+        }
         let group = &mut self.groups[id];
         for (partition, position) in positions {
             group.written += 1;
