@@ -1,6 +1,8 @@
 //! `rater config`: every setting of `rate`, `run` and `topics`, and where its value comes from. The page docs/configuration.md is made of the same table.
 
-use crate::args::{self, Arguments, ConfigCommand, ShowArgs, ShowOf};
+#[cfg(feature = "kafka")]
+use crate::args::ShowOf;
+use crate::args::{self, Arguments, ConfigCommand, ShowArgs};
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::present::{Align, Table};

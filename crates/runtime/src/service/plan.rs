@@ -296,3 +296,86 @@ pub fn length(milliseconds: u64) -> String {
     let unit = units.into_iter().find(|(unit, _)| milliseconds >= *unit && milliseconds.is_multiple_of(*unit));
     unit.map_or_else(|| format!("{milliseconds} ms"), |(unit, name)| format!("{} {name}", milliseconds / unit))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::TopicNames;
+    use crate::service::topics::{Retention, wanted};
+
+    /// Topics as `apply` makes them, with so many copies, of which so many have to have a message.
+    fn cluster(replication: u32, in_sync: &str) -> BTreeMap<String, FoundTopic> {
+        let plans =
+            plan(wanted(&TopicNames::new(""), Retention::default(), false), &BTreeMap::new(), &Asked::default());
+        let made = plans.expect("a plan").into_iter().map(|plan| {
+            assert!(plan.is_open(), "{} is missing", plan.wanted.name);
+            let own = plan.wanted.settings().into_iter().map(|(name, value)| (name.to_owned(), value));
+            let settings = own.chain([("min.insync.replicas".to_owned(), in_sync.to_owned())]).collect();
+            (plan.wanted.name.clone(), FoundTopic::new(plan.partitions, replication, settings))
+        });
+        made.collect()
+    }
+
+    /// What is said of one topic.
+    fn said(found: &BTreeMap<String, FoundTopic>, asked: &Asked, name: &str) -> Vec<(String, Answer)> {
+        let plans = plan(wanted(&TopicNames::new(""), Retention::default(), asked.skip_intake), found, asked);
+        let plans = plans.expect("a plan");
+        let topic = plans.iter().find(|plan| plan.wanted.name == name).expect("the topic");
+        topic.findings.iter().map(|finding| (finding.what.clone(), finding.answer.clone())).collect()
+    }
+
+    #[test]
+    fn copies_are_a_hint_and_nothing_to_do() {
+        let cases = [
+            (1, "1", Some("one copy")),
+            (2, "1", Some("2 copies, min.insync.replicas 1")),
+            (2, "2", Some("2 copies, min.insync.replicas 2")),
+            (3, "3", Some("3 copies, min.insync.replicas 3")),
+            (3, "2", None),
+        ];
+        for (replication, in_sync, expected) in cases {
+            let found = cluster(replication, in_sync);
+            let hint = expected.map(|what| (what.to_owned(), Answer::Hint));
+            assert_eq!(said(&found, &Asked::default(), "guided"), hint.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn where_the_inputs_differ_the_largest_needs_places_for_its_state() {
+        let mut found = cluster(3, "2");
+        found.get_mut("account-commands").expect("the topic").partitions = 12;
+        let grow = vec![("8 partitions, 12 wanted".to_owned(), Answer::Grow(12))];
+        assert_eq!(said(&found, &Asked::default(), "intake-changelog"), grow);
+        // Without intake guide keeps that state, and which record it was may lie in any of them.
+        let skipped = Asked { skip_intake: true, ..Asked::default() };
+        let refuse = vec![("8 partitions, 12 wanted".to_owned(), Answer::Refuse)];
+        assert_eq!(said(&found, &skipped, "guide-changelog"), refuse);
+    }
+
+    #[test]
+    fn writers_that_date_their_messages_are_a_hint() {
+        let mut found = cluster(3, "2");
+        let usage = found.get_mut("usage").expect("the topic");
+        usage.settings.insert("message.timestamp.type".to_owned(), "CreateTime".to_owned());
+        usage.settings.insert("max.message.bytes".to_owned(), "5000000".to_owned());
+        let said: Vec<Answer> =
+            said(&found, &Asked::default(), "usage").into_iter().map(|(_, answer)| answer).collect();
+        assert_eq!(said, [Answer::Hint, Answer::Hint]);
+    }
+
+    #[test]
+    fn lengths_are_said_in_whole_units() {
+        let cases = [
+            (0, "0 ms"),
+            (1500, "1500 ms"),
+            (5000, "5 s"),
+            (90_000, "90 s"),
+            (7_200_000, "2 h"),
+            (172_800_000, "2 days"),
+        ];
+        for (milliseconds, expected) in cases {
+            assert_eq!(length(milliseconds), expected);
+        }
+        assert_eq!(length(u64::MAX), "for ever");
+    }
+}
