@@ -147,7 +147,8 @@ pub(super) fn is_for_good(code: Code) -> bool {
     }
 }
 
-/// What the library says about a transaction, by its flags. A time-out of a commit is retriable: the same call goes on waiting.
+/// What the library says about a transaction, by its flags. To the library a time-out is retriable by the same call; but a request that was
+/// given up may still reach the broker, late, and hit the next transaction of the same producer. So it is uncertain here.
 pub(super) fn judge(what: &str, error: &KafkaError) -> TransactionError {
     match error {
         KafkaError::Transaction(inner) => {
@@ -156,8 +157,6 @@ pub(super) fn judge(what: &str, error: &KafkaError) -> TransactionError {
                 TransactionError::Uncertain(text)
             } else if inner.txn_requires_abort() {
                 TransactionError::Abortable(text)
-            } else if inner.is_retriable() {
-                TransactionError::Retriable(text)
             } else {
                 TransactionError::Uncertain(text)
             }

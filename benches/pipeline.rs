@@ -1,0 +1,187 @@
+//! The whole pipeline on a real broker on the same machine, against the raw copier that reads the same usage and writes as many messages of
+//! the same sizes.
+//!
+//! Each subject runs in a process of its own, in turn. A run ends when the last charge is there: the ends of the topic of charges are looked
+//! at all the time, and the last growth counts.
+//!
+//! Run: `cargo bench -p rater-testkit --bench pipeline`. Environment: `RATER_BENCH_RECORDS` (300000), `RATER_BENCH_ENDPOINTS` (20000),
+//! `RATER_BENCH_ROUNDS` (3), `RATER_BENCH_WORKERS` (1, of each stage), `RATER_BENCH_TRANSACTION` (20000 records),
+//! `RATER_BENCH_PARTITIONS` (4).
+
+#[path = "shared/copier.rs"]
+mod copier;
+#[path = "shared/table.rs"]
+mod table;
+
+use copier::{Figures, Shape, copy, cpu_of_broker, cpu_seconds, number, process, report, setting};
+use runtime::kafka::{KafkaLog, KafkaSettings, block_on};
+use runtime::service::topics::PartitionCounts;
+use runtime::service::{Reference, ServiceSettings, run};
+use runtime::worker::log::{GatherLimits, Log};
+use rustix::time::ClockId;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use table::{grouped, median};
+use testkit::generator::{self, Parameters};
+use testkit::load::{self, Connection, Form, Load};
+use testkit::services::Kafka;
+use testkit::{deployment, reference};
+
+/// A topic that has not grown for so long has grown for the last time.
+const QUIET: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["copier", bootstrap, prefix, charge, delta] => {
+            let shapes = [Shape::parse(charge), Shape::parse(delta)];
+            copy(bootstrap, &format!("{prefix}usage"), &format!("{prefix}copies"), &shapes, records(), transaction());
+        }
+        ["pipeline", bootstrap, prefix, folder, intake] => pipeline(bootstrap, prefix, Path::new(folder), intake),
+        _ => compare(),
+    }
+}
+
+fn records() -> u64 {
+    number(&setting("RECORDS", "300000"))
+}
+
+fn transaction() -> usize {
+    number(&setting("TRANSACTION", "20000"))
+}
+
+fn shape(intake: &str) -> deployment::Shape {
+    let partitions = number(&setting("PARTITIONS", "4"));
+    deployment::Shape {
+        partitions: PartitionCounts {
+            inputs: partitions,
+            intaken: partitions,
+            guided: partitions,
+            outputs: partitions,
+        },
+        skip_intake: intake == "without",
+        workers: number(&setting("WORKERS", "1")),
+        batch: transaction(),
+    }
+}
+
+fn compare() {
+    let kafka = Kafka::start().expect("a broker");
+    let folder = tempfile::tempdir().expect("a folder");
+    let parameters =
+        Parameters { records: records(), endpoints: number(&setting("ENDPOINTS", "20000")), ..Parameters::bench(7) };
+    generator::write_reference(&parameters, folder.path()).expect("reference data");
+    println!(
+        "\n### pipeline: {} usage records, four levels, {} endpoints, broker beside\n",
+        grouped(parameters.records as f64),
+        grouped(parameters.endpoints as f64)
+    );
+    println!(
+        "| subject | usage/s | spread | time / copier | CPU µs per usage | of the broker | messages out per usage |"
+    );
+    println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let subjects = ["copier", "with intake", "without intake"];
+    let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); subjects.len()];
+    for round in 0..number(&setting("ROUNDS", "3")) {
+        for (subject, rounds) in subjects.iter().zip(&mut rounds) {
+            let intake = subject.split(' ').next().unwrap_or_default();
+            let prefix = format!("{intake}-{round}-");
+            deployment::create_topics(&kafka, &prefix, shape(intake)).expect("topics");
+            kafka.create_topic(&format!("{prefix}copies"), number(&setting("PARTITIONS", "4")), &[]).expect("a topic");
+            fill(&kafka, &prefix, &parameters);
+            let before = cpu_of_broker(&kafka);
+            let folder = folder.path().to_string_lossy();
+            let mut figures = match intake {
+                // Sizes of the charges and deltas of this traffic, framed.
+                "copier" => process(&["copier", kafka.bootstrap(), &prefix, "4x340", "4x120"]),
+                _ => process(&["pipeline", kafka.bootstrap(), &prefix, &folder, intake]),
+            };
+            figures.insert("broker".to_owned(), cpu_of_broker(&kafka) - before);
+            rounds.push(figures);
+        }
+    }
+    let of = |rounds: &[Figures], name: &str| {
+        let values: Vec<f64> = rounds.iter().filter_map(|figures| figures.get(name).copied()).collect();
+        (!values.is_empty()).then(|| median(values))
+    };
+    let yardstick = of(&rounds[0], "seconds").expect("measured").0;
+    for (subject, rounds) in subjects.iter().zip(&rounds) {
+        let (seconds, spread) = of(rounds, "seconds").expect("measured");
+        let count = records() as f64;
+        let shown = |name: &str, factor: f64| {
+            of(rounds, name).map_or("8".to_owned(), |(value, _)| format!("{:.2}", value * factor))
+        };
+        println!(
+            "| {subject} | {} | ± {:.0} % | {:.2} | {} | {} | {} |",
+            grouped(count / seconds),
+            spread * 100.0,
+            seconds / yardstick,
+            shown("cpu", 1e6 / count),
+            shown("broker", 1e6 / count),
+            shown("out", 1.0 / count),
+        );
+    }
+}
+
+fn fill(kafka: &Kafka, prefix: &str, parameters: &Parameters) {
+    let load = Load {
+        parameters: parameters.clone(),
+        form: Form::Json,
+        usage: format!("{prefix}usage"),
+        commands: Some(format!("{prefix}account-commands")),
+        rate: None,
+        copies_per_mille: 0,
+        first: Vec::new(),
+    };
+    let sent = load::run(&load, &Connection::new(kafka.bootstrap()), &mut |_| {}).expect("sent");
+    assert_eq!(sent.failed, 0, "messages that were not sent");
+}
+
+/// A process: all stages, until the last charge is there.
+fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str) {
+    let loaded = reference::load(folder).expect("reference data");
+    let shape = shape(intake);
+    let settings = ServiceSettings {
+        limits: GatherLimits { messages: transaction(), bytes: 6 << 20, wait: Duration::from_millis(100) },
+        ..deployment::settings(bootstrap, prefix, shape)
+    };
+    let reference = Reference { snapshot: loaded.snapshot.clone(), version: loaded.version() };
+    let log = KafkaLog::new(KafkaSettings::new([bootstrap.to_owned()])).expect("settings");
+    let ends = |topic: &str| -> i64 {
+        let topic = format!("{prefix}{topic}");
+        (0..shape.partitions.outputs)
+            .map(|partition| block_on(log.uncommitted_end(&topic, partition)).expect("an end"))
+            .sum()
+    };
+    let stop = AtomicBool::new(false);
+    let is_ready = AtomicBool::new(false);
+    let report_ready = |told: runtime::service::WorkerReport<'_>| {
+        if matches!(told.report, runtime::worker::Report::Restored(..)) {
+            is_ready.store(true, Ordering::Relaxed);
+        }
+    };
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| run::run(&settings, &reference, &stop, &report_ready).expect("a run"));
+        // Joining groups is not what is measured.
+        while !is_ready.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        let (start, cpu) = (Instant::now(), cpu_seconds(ClockId::ProcessCPUTime));
+        let (mut grown, mut last, mut used) = (start, 0, cpu);
+        while last == 0 || grown.elapsed() < QUIET {
+            std::thread::sleep(LOOK_AGAIN);
+            let now = ends("charges");
+            if now != last {
+                (grown, last, used) = (Instant::now(), now, cpu_seconds(ClockId::ProcessCPUTime));
+            }
+        }
+        report("seconds", grown.duration_since(start).as_secs_f64());
+        report("cpu", used - cpu);
+        report("out", (last + ends("balance-deltas")) as f64);
+        stop.store(true, Ordering::Relaxed);
+        running.join().expect("the service");
+    });
+}
