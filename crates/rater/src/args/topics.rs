@@ -1,6 +1,7 @@
 //! Options of `rater topics`.
 
-use super::{KafkaOptions, TopicOptions, length_text};
+use super::kafka::length_text;
+use super::{KafkaOptions, TopicOptions};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 

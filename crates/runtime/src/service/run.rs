@@ -392,6 +392,7 @@ impl<L: Log> Service<'_, L> {
             replies: topics.output(Message::CommandReply),
             frames: self.frames,
             directory_version: self.reference.version.clone(),
+            duplicate_window_h: self.settings.duplicate_window_h,
         })
     }
 }

@@ -50,6 +50,16 @@ pub struct RateSettings {
     pub frames: Frames,
     /// Version of the reference data, as charges name it.
     pub directory_version: String,
+    /// For how many hours guide remembers record ids behind the clock: sessions and months are remembered as long. `None` is for ever.
+    pub duplicate_window_h: Option<u32>,
+}
+
+/// What is kept per partition, besides progress.
+#[derive(Debug)]
+struct Kept {
+    shard: RateShard,
+    /// What was before is forgotten.
+    forgotten: Timestamp,
 }
 
 /// The stage.
@@ -59,7 +69,7 @@ pub struct RateStage {
     outputs: Vec<String>,
     settings: RateSettings,
     outbound: Outbound,
-    units: Units<RateShard>,
+    units: Units<Kept>,
     forms: Forms,
     known_rates: KnownRates,
 }
@@ -91,8 +101,15 @@ impl RateStage {
 
     /// The state of an account, if its partition is owned.
     pub fn entry(&mut self, partition: Partition, account: &AccountId) -> Option<&pipeline::Entry> {
-        self.units.get(partition).ok()?.kept.entry(account)
+        self.units.get(partition).ok()?.kept.shard.entry(account)
     }
+}
+
+/// The first instant that guide remembers at this clock, wherever a leg comes from: the clock here is the least of all.
+fn horizon((clock, window_h): (Timestamp, u32)) -> Timestamp {
+    const HOUR_MS: i64 = 3_600_000;
+    let hour = clock.millis().div_euclid(HOUR_MS) - i64::from(window_h);
+    Timestamp::from_millis(hour.max(0).saturating_mul(HOUR_MS))
 }
 
 /// The tasks of an entry: a leg for each edge, or one command.
@@ -234,7 +251,8 @@ impl Stage for RateStage {
     }
 
     fn create(&mut self, partition: Partition) {
-        self.units.create(partition, RateShard::with_undo());
+        let kept = Kept { shard: RateShard::with_undo(), forgotten: Timestamp::EPOCH };
+        self.units.create(partition, kept);
     }
 
     fn restore(&mut self, partition: Partition, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
@@ -248,14 +266,14 @@ impl Stage for RateStage {
         };
         match about {
             About::Progress => unit.progress = Progress::read(input)?,
-            About::Account => unit.kept.restore_account(AccountId::new(&text(own)?), Stored::read(input)?),
+            About::Account => unit.kept.shard.restore_account(AccountId::new(&text(own)?), Stored::read(input)?),
             About::Member => {
                 let end = own.iter().position(|byte| *byte == 0);
                 let (account, endpoint) = end
                     .and_then(|end| own.split_at_checked(end))
                     .ok_or_else(|| corrupt("a changelog key", "endpoint missing"))?;
                 let endpoint = text(endpoint.get(1..).unwrap_or_default())?;
-                unit.kept.restore_member(AccountId::new(&text(account)?), endpoint, Stored::read(input)?);
+                unit.kept.shard.restore_member(AccountId::new(&text(account)?), endpoint, Stored::read(input)?);
             }
             About::Ids => {}
         }
@@ -284,7 +302,7 @@ impl Stage for RateStage {
             let facts = Facts::read(&packed, &mut self.forms, &mut self.known_rates)?;
             let entries: Vec<Guided<'_>> =
                 packed.entries.iter().map(|entry| facts.read_entry(*entry)).collect::<Result<_, _>>()?;
-            messages.rate(&facts, &entries, &mut unit.kept)?;
+            messages.rate(&facts, &entries, &mut unit.kept.shard)?;
             // A tick only says from when on memory may be freed: what a leg sees of the clock, it carries.
             let last_tick = entries.iter().rev().find_map(|entry| match entry {
                 Guided::Tick(instant) => Some(*instant),
@@ -300,7 +318,7 @@ impl Stage for RateStage {
         let mut key = Vec::new();
         for (partition, unit) in self.units.touched() {
             let target = Target { topic: CHANGELOG, partition: Some(partition.number) };
-            unit.kept.take_changes(|change| {
+            unit.kept.shard.take_changes(|change| {
                 key.clear();
                 match change {
                     Change::Account(id, account) => {
@@ -338,11 +356,19 @@ impl Stage for RateStage {
     }
 
     fn settle(&mut self) {
-        self.units.settle(|unit| unit.kept.settle());
+        let window_h = self.settings.duplicate_window_h;
+        self.units.settle(|unit| {
+            unit.kept.shard.settle();
+            let horizon = unit.progress.clock.zip(window_h).map_or(Timestamp::EPOCH, horizon);
+            if horizon > unit.kept.forgotten {
+                unit.kept.forgotten = horizon;
+                unit.kept.shard.forget(horizon);
+            }
+        });
     }
 
     fn undo(&mut self) {
-        self.units.undo(|unit| unit.kept.undo());
+        self.units.undo(|unit| unit.kept.shard.undo());
     }
 }
 

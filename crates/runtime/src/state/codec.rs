@@ -385,7 +385,9 @@ macro_rules! record {
     };
 }
 
-pub(crate) use {as_number, as_other, record};
+pub(crate) use record;
+#[cfg(feature = "registry")]
+pub(crate) use {as_number, as_other};
 
 record!(Account { balance, delta_sequence, exhausted, statuses, pools, member_bundles, counters, caps });
 record!(Member { bundles, sessions });

@@ -7,7 +7,9 @@ mod codec;
 mod sealed;
 mod store;
 
+pub(crate) use codec::record;
 pub use codec::{Corrupt, Stored, read_text, write_text};
-pub(crate) use codec::{as_number, as_other, record};
+#[cfg(feature = "registry")]
+pub(crate) use codec::{as_number, as_other};
 pub use sealed::{RunInfo, SealedIds};
 pub use store::{Commit, Store, StoreError};

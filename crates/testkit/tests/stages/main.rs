@@ -169,6 +169,7 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         replies: "command-replies".to_owned(),
         frames: frames(),
         directory_version: loaded.version(),
+        duplicate_window_h: None,
     };
     memory::run(&mut RateStage::new(settings), topics, Roughness { largest_batch: 4, ..roughness }, random);
 }

@@ -1,0 +1,233 @@
+//! Options of commands that talk to Kafka.
+
+use super::ReferenceArgs;
+use clap::{Args, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// `rater run`. Every option may also stand in the file of `--config`, under its name.
+#[derive(Debug, Args)]
+pub(crate) struct ServiceArgs {
+    /// Settings as TOML: options by their names, with `-` or as tables; flags and environment go before
+    #[arg(long, env = "RATER_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reference: ReferenceArgs,
+    #[command(flatten)]
+    pub(crate) kafka: KafkaOptions,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+    #[command(flatten)]
+    pub(crate) topics: TopicOptions,
+    #[command(flatten)]
+    pub(crate) service: ServiceOptions,
+}
+
+/// `rater tail`.
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    /// The topic, by its full name
+    pub(crate) topic: String,
+    /// The last so many messages of each partition; `all` for all that are there
+    #[arg(long, default_value = "10", value_name = "N", value_parser = parse_last)]
+    pub(crate) last: LastMessages,
+    /// Go on with those that come
+    #[arg(long, short = 'F')]
+    pub(crate) follow: bool,
+    /// Only messages that hold this text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) grep: Option<String>,
+    #[command(flatten)]
+    pub(crate) kafka: KafkaOptions,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+}
+
+/// How many messages of each partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LastMessages {
+    /// All that are there.
+    All,
+    /// So many.
+    Count(u32),
+}
+
+fn parse_last(text: &str) -> Result<LastMessages, String> {
+    match text {
+        "all" => Ok(LastMessages::All),
+        number => number.parse().map(LastMessages::Count).map_err(|_| "a number, or `all`".to_owned()),
+    }
+}
+
+/// How the cluster is reached.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Kafka")]
+pub(crate) struct KafkaOptions {
+    /// Some of the brokers, separated by commas
+    #[arg(
+        long,
+        env = "RATER_KAFKA_BROKERS",
+        default_value = "127.0.0.1:9092",
+        value_delimiter = ',',
+        value_name = "HOST:PORT"
+    )]
+    pub(crate) kafka_brokers: Vec<String>,
+    /// How connections are secured
+    #[arg(long, env = "RATER_KAFKA_SECURITY", value_enum, default_value_t = KafkaSecurity::Plaintext, value_name = "HOW")]
+    pub(crate) kafka_security: KafkaSecurity,
+    /// Authorities to trust, PEM
+    #[arg(long, env = "RATER_KAFKA_CA_FILE", value_name = "FILE")]
+    pub(crate) kafka_ca_file: Option<PathBuf>,
+    /// PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512
+    #[arg(long, env = "RATER_KAFKA_MECHANISM", default_value = "PLAIN", value_name = "NAME")]
+    pub(crate) kafka_mechanism: String,
+    /// User
+    #[arg(long, env = "RATER_KAFKA_USER", value_name = "NAME")]
+    pub(crate) kafka_user: Option<String>,
+    /// File with the password [default: the environment variable RATER_KAFKA_PASSWORD]
+    #[arg(long, env = "RATER_KAFKA_PASSWORD_FILE", value_name = "FILE")]
+    pub(crate) kafka_password_file: Option<PathBuf>,
+    /// A property of librdkafka; may be repeated
+    #[arg(long, env = "RATER_KAFKA_PROPERTY", value_name = "NAME=VALUE", value_parser = parse_property, hide_env_values = true)]
+    pub(crate) kafka_property: Vec<(String, String)>,
+}
+
+/// How connections are secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KafkaSecurity {
+    /// Not at all.
+    Plaintext,
+    /// Encrypted.
+    Tls,
+    /// User and password, not encrypted.
+    Sasl,
+    /// Both.
+    SaslTls,
+}
+
+/// The schema registry.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Schema registry")]
+pub(crate) struct RegistryOptions {
+    /// Address; without one messages say their schema by fingerprint
+    #[arg(long, env = "RATER_REGISTRY_URL", value_name = "URL")]
+    pub(crate) registry_url: Option<String>,
+    /// User
+    #[arg(long, env = "RATER_REGISTRY_USER", value_name = "NAME")]
+    pub(crate) registry_user: Option<String>,
+    /// File with the password [default: the environment variable RATER_REGISTRY_PASSWORD]
+    #[arg(long, env = "RATER_REGISTRY_PASSWORD_FILE", value_name = "FILE")]
+    pub(crate) registry_password_file: Option<PathBuf>,
+    /// Authorities to trust, PEM
+    #[arg(long, env = "RATER_REGISTRY_CA_FILE", value_name = "FILE")]
+    pub(crate) registry_ca_file: Option<PathBuf>,
+}
+
+/// Topics.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Topics")]
+pub(crate) struct TopicOptions {
+    /// Stands before the names of all topics and groups
+    #[arg(long, env = "RATER_TOPIC_PREFIX", default_value = "", value_name = "TEXT")]
+    pub(crate) topic_prefix: String,
+    /// Topics with usage [default: usage, behind the prefix]
+    #[arg(long, env = "RATER_USAGE_TOPICS", value_delimiter = ',', value_name = "NAME")]
+    pub(crate) usage_topics: Vec<String>,
+    /// Topics with account commands [default: account-commands, behind the prefix]
+    #[arg(long, env = "RATER_COMMAND_TOPICS", value_delimiter = ',', value_name = "NAME")]
+    pub(crate) command_topics: Vec<String>,
+    /// Guide reads usage itself: all copies of a record come to the same partition already
+    #[arg(long, env = "RATER_SKIP_INTAKE")]
+    pub(crate) skip_intake: bool,
+}
+
+/// How it runs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Run")]
+pub(crate) struct ServiceOptions {
+    /// Which stage runs here
+    #[arg(long, env = "RATER_STAGE", value_enum, default_value_t = StageOption::All, value_name = "STAGE")]
+    pub(crate) stage: StageOption,
+    /// Workers of each stage that runs here
+    #[arg(long, env = "RATER_WORKERS", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) workers: u16,
+    /// Messages to a transaction at most
+    #[arg(long, env = "RATER_BATCH_MESSAGES", default_value_t = 20_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) batch_messages: u32,
+    /// Bytes to a transaction at most
+    #[arg(long, env = "RATER_BATCH_BYTES", default_value_t = 4_000_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
+    pub(crate) batch_bytes: u32,
+    /// How long a transaction waits for more
+    #[arg(long, env = "RATER_BATCH_WAIT", default_value = "100 ms", value_name = "LENGTH", value_parser = length_text)]
+    pub(crate) batch_wait: String,
+    /// Names this process among all that run [default: name of the machine and number of the process]
+    #[arg(long, env = "RATER_INSTANCE", value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+    /// How often ticks are written; `never` where others write them
+    #[arg(long, env = "RATER_TICK_EVERY", default_value = "10 s", value_name = "LENGTH", value_parser = length_or_never)]
+    pub(crate) tick_every: String,
+    /// How often what is unavailable is asked for again, a second apart at most, before a worker stops
+    #[arg(long, env = "RATER_ATTEMPTS", default_value_t = 180, value_name = "N")]
+    pub(crate) attempts: u32,
+    /// Where Kafka has forgotten a group's position after idle days: go on from the position in the state
+    #[arg(long, env = "RATER_POSITIONS_FROM_STATE")]
+    pub(crate) positions_from_state: bool,
+    /// Source of records that name none
+    #[arg(long, env = "RATER_SOURCE", default_value = "kafka", value_name = "NAME")]
+    pub(crate) source: String,
+    /// How far ahead of now an event may lie
+    #[arg(long, env = "RATER_FUTURE_TOLERANCE", default_value = "1 h", value_name = "LENGTH", value_parser = length_text)]
+    pub(crate) future_tolerance: String,
+    /// How long record ids are remembered behind the clock of ticks, in whole hours; `forever` has no end
+    #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "72 h", value_name = "LENGTH", value_parser = window_text)]
+    pub(crate) duplicate_window: String,
+}
+
+/// Which stages run in a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StageOption {
+    /// Decodes, validates, routes by record id.
+    Intake,
+    /// Removes duplicates, finds lineages and rates.
+    Guide,
+    /// Owns accounts.
+    Rate,
+    /// All three.
+    All,
+}
+
+/// A length of time, still as text: so that a mistake is told with its place.
+pub(super) fn length_text(text: &str) -> Result<String, String> {
+    crate::settings::length_ms(text).map(|_| text.to_owned())
+}
+
+fn length_or_never(text: &str) -> Result<String, String> {
+    if text == "never" { Ok(text.to_owned()) } else { length_text(text) }
+}
+
+fn window_text(text: &str) -> Result<String, String> {
+    crate::settings::hours(text).map(|_| text.to_owned())
+}
+
+fn parse_property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write NAME=VALUE, such as linger.ms=20".to_owned()),
+    }
+}
+
+/// `rater schema`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SchemaCommand {
+    /// Say of each topic whether its contract is registered, or could be
+    Check(SchemaArgs),
+    /// Register the contract of each topic, with compatibility FULL_TRANSITIVE
+    Register(SchemaArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+    #[command(flatten)]
+    pub(crate) topics: TopicOptions,
+}
