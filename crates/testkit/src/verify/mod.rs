@@ -2,7 +2,7 @@
 //! books balance, and does the embedded engine charge the same?
 //!
 //! It reads committed messages only, with its own reading of Avro, and shares no code with the stages except
-//! [`read_guided`](runtime::stages::read_guided), the documented way to read the guided log.
+//! [`read_guided`], the documented way to read the guided log.
 //!
 //! | check | how |
 //! | --- | --- |
