@@ -12,7 +12,7 @@ use testkit::verify::{self, EngineReference, Verification, VerifyError};
 /// Check everything that a deployment read and wrote.
 #[derive(Parser)]
 struct Arguments {
-    /// Brokers, as host:port[,host:port]
+    /// Brokers, as `host:port`, separated by commas
     #[arg(long, default_value = "127.0.0.1:9092")]
     brokers: String,
     /// A property of librdkafka, such as security.protocol=SASL_SSL; may be repeated
