@@ -282,16 +282,15 @@ fn what_is_wrong_outside_is_said() {
     let refused = |result: Result<u32, LogError>, text: &str| {
         assert_eq!(result, Err(LogError::Refused(text.to_owned())));
     };
+    let hint = "`rater topics plan` shows what is missing, `rater topics apply` makes it";
     block_on(async {
-        refused(
-            log.partitions("no-such").await,
-            &format!("topic \"no-such\": kafka at {bootstrap} has no such topic or partition"),
-        );
+        let text = format!("topic \"no-such\": kafka at {bootstrap} has no such topic or partition; {hint}");
+        refused(log.partitions("no-such").await, &text);
         let missing = log.consumer("g", &["no-such".to_owned()]).await.map(|_| 0);
-        refused(missing, &format!("topic \"no-such\": kafka at {bootstrap} has no such topic or partition"));
+        refused(missing, &text);
         let end = log.uncommitted_end(&topics.topic("in"), 7).await;
-        let text =
-            format!("topic {:?} partition 7: kafka at {bootstrap} has no such topic or partition", topics.topic("in"));
+        let topic = topics.topic("in");
+        let text = format!("topic {topic:?} partition 7: kafka at {bootstrap} has no such topic or partition; {hint}");
         assert_eq!(end, Err(LogError::Refused(text)));
 
         let mut producer = log.producer(&topics.topic("a")).await.expect("a producer");
