@@ -12,7 +12,7 @@ use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
 use rating::Timestamp;
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -55,6 +55,7 @@ pub async fn tail<L: Log>(
     let mut batch = Batch::default();
     let limits = GatherLimits { messages: 1000, bytes: 1 << 22, wait: SLICE };
     let (mut quiet, mut is_assigned) = (0, false);
+    let mut held = Held::new(which);
     while !stop.load(Ordering::Relaxed) && (then == Then::Follow || quiet < QUIET_SLICES) {
         match consumer.gather(&mut batch, &limits).await? {
             Event::Assigned(partitions) => {
@@ -68,16 +69,58 @@ pub async fn tail<L: Log>(
             Event::Revoked(partitions) | Event::Lost(partitions) => consumer.release(&partitions).await?,
             Event::Gathered => {
                 quiet = if batch.is_empty() && is_assigned { quiet + 1 } else { 0 };
+                let mut ready = Vec::new();
                 for message in batch.messages() {
-                    if show(reader.show(topic, &message)) == Enough::Yes {
-                        return Ok(());
-                    }
+                    ready.extend(held.take(message.partition.number, reader.show(topic, &message)));
+                }
+                if quiet > 0 {
+                    ready.extend(held.give());
+                }
+                if ready.into_iter().any(|message| show(message) == Enough::Yes) {
+                    return Ok(());
                 }
                 batch.clear();
             }
         }
     }
     Ok(())
+}
+
+/// How far before the last messages reading begins: ends of transactions have offsets, too.
+const MARKERS: i64 = 200;
+
+/// The last messages of each partition, until what was there at the start is read; from then on nothing is held.
+struct Held {
+    /// `None`: everything is shown as it comes.
+    count: Option<usize>,
+    messages: BTreeMap<u32, VecDeque<Value>>,
+}
+
+impl Held {
+    fn new(which: Which) -> Held {
+        let count = match which {
+            Which::All => None,
+            Which::Last(count) => Some(count as usize),
+        };
+        Held { count, messages: BTreeMap::new() }
+    }
+
+    /// Holds a message, or gives it back to be shown at once.
+    fn take(&mut self, partition: u32, message: Value) -> Option<Value> {
+        let Some(count) = self.count else { return Some(message) };
+        let held = self.messages.entry(partition).or_default();
+        held.push_back(message);
+        if held.len() > count {
+            held.pop_front();
+        }
+        None
+    }
+
+    /// Everything held, partition by partition.
+    fn give(&mut self) -> Vec<Value> {
+        self.count = None;
+        std::mem::take(&mut self.messages).into_values().flatten().collect()
+    }
 }
 
 /// Whether more is wanted.
@@ -95,7 +138,7 @@ async fn first_of<L: Log>(log: &L, topic: &str, partition: Partition, which: Whi
         Which::All => Ok(first),
         Which::Last(count) => {
             let end = log.uncommitted_end(topic, partition.number).await?;
-            Ok(first.max(end.saturating_sub(count.into())))
+            Ok(first.max(end.saturating_sub(MARKERS.saturating_add(count.into()))))
         }
     }
 }
@@ -239,6 +282,17 @@ mod tests {
             assert_eq!(amount(bytes), text);
         }
         assert_eq!(amount(&(-25_i128 * 10_i128.pow(9)).to_be_bytes()), "-2.5");
+    }
+
+    #[test]
+    fn the_last_of_each_partition_are_held_until_all_are_read() {
+        let mut held = Held::new(Which::Last(1));
+        for (partition, message) in [(1, "a"), (0, "b"), (1, "c")] {
+            assert_eq!(held.take(partition, json!(message)), None);
+        }
+        assert_eq!(held.give(), [json!("b"), json!("c")]);
+        assert_eq!(held.take(0, json!("d")), Some(json!("d")));
+        assert_eq!(held.give(), [json!(null); 0]);
     }
 
     #[test]
