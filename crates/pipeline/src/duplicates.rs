@@ -51,6 +51,21 @@ pub fn hour_of(value: u64) -> i64 {
     (value & ((1 << HOUR_BITS) - 1)) as i64
 }
 
+/// The hour from which on identities are remembered: the window behind the clock; `None` where nothing is ever forgotten.
+fn window_hour(clock: Option<Timestamp>, window_hours: Option<u32>) -> Option<i64> {
+    clock.zip(window_hours).map(|(clock, window)| clock.millis().div_euclid(HOUR_MS) - i64::from(window))
+}
+
+/// The first instant of an hour; nothing is before [`Timestamp::EPOCH`].
+fn start_of(hour: Option<i64>) -> Timestamp {
+    hour.map_or(Timestamp::EPOCH, |hour| Timestamp::from_millis(hour.max(0).saturating_mul(HOUR_MS)))
+}
+
+/// The first instant that is remembered at a clock.
+pub fn window_horizon(clock: Option<Timestamp>, window_hours: Option<u32>) -> Timestamp {
+    start_of(window_hour(clock, window_hours))
+}
+
 impl Duplicates {
     /// Remembers identities for a number of hours behind the clock of ticks; `None` remembers all.
     pub fn new(window_hours: Option<u32>) -> Duplicates {
@@ -127,13 +142,11 @@ impl Duplicates {
 
     /// The first instant that is remembered: the window behind the clock of ticks.
     pub fn horizon(&self) -> Timestamp {
-        self.horizon_hour().map_or(Timestamp::EPOCH, |hour| Timestamp::from_millis(hour.max(0).saturating_mul(HOUR_MS)))
+        start_of(self.horizon_hour())
     }
 
     fn horizon_hour(&self) -> Option<i64> {
-        let hour = |clock: Timestamp, window: u32| clock.millis().div_euclid(HOUR_MS) - i64::from(window);
-        let of_window = self.clock.zip(self.window_hours).map(|(clock, window)| hour(clock, window));
-        of_window.max(self.forgotten_hour)
+        window_hour(self.clock, self.window_hours).max(self.forgotten_hour)
     }
 
     /// Says what had been forgotten when the state was written down: a window that has become wider since does not bring it back.

@@ -1,9 +1,10 @@
 //! Entries of packed messages: a record on its way from intake to guide, and its legs on their way from guide to rate.
 
 use super::bytes::{Reader, bytes, varint};
-use super::facts::{read_rate, read_whole, write_rate, write_template};
+use super::facts::{read_rate, read_whole, write_rate};
 use super::packed::{TABLES, Table, Unpacked};
 use crate::state::{Corrupt, Stored};
+use crate::worker::log::Incoming;
 use pipeline::{Intaken, Taken};
 use rating::bundle::BundleTemplate;
 use rating::{Command, Edge, Leg, Plmn, Rate, RateChoice, SuspenseReason, Timestamp, Unit, UsageRecord};
@@ -39,7 +40,19 @@ pub(super) struct Origin<'a> {
     pub(super) attempt: u32,
 }
 
-impl Origin<'_> {
+impl<'a> Origin<'a> {
+    /// Of a message from outside.
+    pub(super) fn of(message: &Incoming<'a>, form: &'a Form) -> Origin<'a> {
+        Origin {
+            form,
+            partition: message.partition.number,
+            offset: message.offset,
+            key: message.key,
+            bytes: message.value,
+            attempt: 0,
+        }
+    }
+
     fn write(&self, tables: &mut [Table; TABLES], out: &mut Vec<u8>) {
         let form = tables[ORIGINS].number(self.form, |out| {
             bytes(self.form.topic.as_bytes(), out);
@@ -187,7 +200,7 @@ pub(super) fn write_command(
     out.extend_from_slice(&guided.key.to_le_bytes());
     varint(tables[EDGES].number(guided.edge, |out| guided.edge.write(out)), out);
     match guided.template {
-        Some(template) => varint(tables[TEMPLATES].number(&**template, |out| write_template(template, out)) + 1, out),
+        Some(template) => varint(tables[TEMPLATES].number(&**template, |out| template.write(out)) + 1, out),
         None => out.push(0),
     }
     guided.command.write(out);

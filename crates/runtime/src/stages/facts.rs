@@ -2,7 +2,6 @@
 
 use super::bytes::Reader;
 use crate::state::{Corrupt, Stored, as_number, as_other, record};
-use rating::bundle::BundleTemplate;
 use rating::command::{BundleRef, Command, CommandKind};
 use rating::money::{Rounding, RoundingMode, UnitPrice};
 use rating::rate::{BandSpec, PricingSpec, Rate, RateSpec, Scope, TierSpec, VersionFacts};
@@ -181,9 +180,4 @@ pub(super) fn read_whole<T: Stored>(reader: Reader<'_>) -> Result<T, Corrupt> {
     let input = &mut &*reader.0;
     let value = T::read(input)?;
     if input.is_empty() { Ok(value) } else { Err(Corrupt { what: "the end", left: input.len() }) }
-}
-
-/// Templates are stored in account state too, in the same form.
-pub(super) fn write_template(template: &BundleTemplate, out: &mut Vec<u8>) {
-    template.write(out);
 }

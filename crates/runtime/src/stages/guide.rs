@@ -4,12 +4,12 @@ use super::entry::{Forms, Origin, read_taken, write_command, write_legs, write_t
 use super::inbound::Inbound;
 use super::outbound::{Outbound, Waiting};
 use super::packed::{Packer, Source, Unpacked};
-use super::progress::{About, Progress, Units, corrupt, read_format, read_key, write_format, write_key};
+use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, read_key};
 use super::{SHARDS, check_targets, send_packed, topic_of};
 use crate::state::Stored;
 use crate::wire::{CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::log::{Batch, Offset, Partition};
-use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
+use crate::worker::{FactsMissing, Output, Stage, StageError};
 use directory::snapshot::Snapshot;
 use pipeline::duplicates::hour_of;
 use pipeline::guide::{guide_command, shard_of};
@@ -21,7 +21,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Outputs, by their place in the list.
-const CHANGELOG: u16 = 0;
 const GUIDED: u16 = 1;
 const SUSPENSE: u16 = 2;
 const NOTIFICATIONS: u16 = 3;
@@ -162,14 +161,7 @@ impl GuideStage {
                 continue;
             }
             let form = self.forms.get(topic_of(&self.inputs, message.partition), Inbound::content_type(message.value));
-            let origin = Origin {
-                form: &form,
-                partition: message.partition.number,
-                offset: message.offset,
-                key: message.key,
-                bytes: message.value,
-                attempt: 0,
-            };
+            let origin = Origin::of(&message, &form);
             self.steps.arrival(&origin, taken, &mut unit.kept, work);
         }
         Ok(())
@@ -191,15 +183,13 @@ impl Kept {
     }
 
     /// Writes down the ids that the batch added, and deletes those that are forgotten.
-    fn write_ids(&mut self, topic: &str, number: u32, position: Offset, output: &mut Output) {
-        let target = Target { topic: CHANGELOG, partition: Some(number) };
+    fn write_ids(&mut self, changelog: Changelog<'_>, position: Offset, output: &mut Output) {
         let mut added = self.duplicates.added().to_vec();
         added.sort_unstable_by_key(|(_, value)| hour_of(*value));
         for chunk in added.chunk_by(|(_, one), (_, other)| hour_of(*one) == hour_of(*other)) {
             let Some((_, value)) = chunk.first() else { continue };
             let hour = hour_of(*value);
-            output.push(target, Some(&id_key(topic, hour, position)), |out| {
-                write_format(out);
+            changelog.put(About::Ids, &[&hour.to_be_bytes(), &position.to_be_bytes()], output, |out| {
                 for (id, value) in chunk {
                     out.extend_from_slice(&id.to_le_bytes());
                     out.extend_from_slice(&value.to_le_bytes());
@@ -209,18 +199,10 @@ impl Kept {
         }
         for (hour, positions) in self.id_keys.range(..self.horizon_hour()) {
             for position in positions {
-                output.push_deletion(target, &id_key(topic, *hour, *position));
+                changelog.delete(About::Ids, &[&hour.to_be_bytes(), &position.to_be_bytes()], output);
             }
         }
     }
-}
-
-fn id_key(topic: &str, hour: i64, position: Offset) -> Vec<u8> {
-    let mut key = Vec::with_capacity(topic.len() + 18);
-    write_key(topic, About::Ids, &mut key);
-    key.extend_from_slice(&hour.to_be_bytes());
-    key.extend_from_slice(&position.to_be_bytes());
-    key
 }
 
 fn read_id_key(own: &[u8]) -> Result<(i64, Offset), StageError> {
@@ -315,8 +297,14 @@ impl Steps {
 
     fn wait(&self, origin: &Origin<'_>, taken: &Taken, fault: &Fault, stage: &'static str, work: &mut Work<'_>) {
         work.totals.suspended += 1;
-        let waiting =
-            Waiting { origin, taken: Ok(taken), reason: fault.reason, detail: &fault.detail, stage, level: None };
+        let waiting = Waiting {
+            origin,
+            identity: taken.identity(),
+            reason: fault.reason,
+            detail: &fault.detail,
+            stage,
+            level: None,
+        };
         self.outbound.suspense(SUSPENSE, &waiting, work.output);
         if let Taken::Command(_, command) = taken {
             self.answer(command, CommandOutcome::Suspended(fault.reason), Some(&fault.detail), work);
@@ -420,13 +408,9 @@ impl Stage for GuideStage {
             send_packed(&source, &mut unit.progress, &mut unit.kept.packers, GUIDED, work.output);
             unit.progress.horizon = Some(unit.kept.duplicates.horizon());
             let position = unit.progress.position.unwrap_or_default();
-            unit.kept.write_ids(topic, partition.number, position, work.output);
-            let mut key = Vec::new();
-            write_key(topic, About::Progress, &mut key);
-            work.output.push(Target { topic: CHANGELOG, partition: Some(partition.number) }, Some(&key), |out| {
-                write_format(out);
-                unit.progress.write(out);
-            });
+            let changelog = Changelog::of(topic, partition);
+            unit.kept.write_ids(changelog, position, work.output);
+            changelog.put(About::Progress, &[], work.output, |out| unit.progress.write(out));
         }
         Ok(())
     }

@@ -4,16 +4,15 @@ use super::entry::{Forms, Origin, write_taken, write_tick};
 use super::inbound::Inbound;
 use super::outbound::{Outbound, Waiting};
 use super::packed::{Packer, Source};
-use super::progress::{About, Progress, Units, read_format, read_key, write_format, write_key};
+use super::progress::{About, Changelog, Progress, Units, read_format, read_key};
 use crate::state::Stored;
 use crate::wire::{Encoder, Frames, OutputFormat};
 use crate::worker::log::{Batch, Offset, Partition};
-use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
+use crate::worker::{FactsMissing, Output, Stage, StageError};
 use pipeline::guide::shard_of;
 use pipeline::{ControlTotals, Taken};
 
 /// Outputs, by their place in the list.
-const CHANGELOG: u16 = 0;
 const INTAKEN: u16 = 1;
 const SUSPENSE: u16 = 2;
 
@@ -112,20 +111,13 @@ impl Stage for IntakeStage {
             let mut taken = self.inbound.take(message.value);
             let topic = super::topic_of(&self.settings.inputs, message.partition);
             let form = self.forms.get(topic, Inbound::content_type(message.value));
-            let origin = Origin {
-                form: &form,
-                partition: message.partition.number,
-                offset: message.offset,
-                key: message.key,
-                bytes: message.value,
-                attempt: 0,
-            };
+            let origin = Origin::of(&message, &form);
             match &mut taken {
                 Taken::Fault(fault) => {
                     totals.suspended += 1;
                     let waiting = Waiting {
                         origin: &origin,
-                        taken: Err(fault),
+                        identity: None,
                         reason: fault.reason,
                         detail: &fault.detail,
                         stage: "intake",
@@ -154,12 +146,7 @@ impl Stage for IntakeStage {
             let topic = super::topic_of(&self.settings.inputs, partition);
             let source = Source { topic: topic.to_owned(), partition: partition.number };
             super::send_packed(&source, &mut unit.progress, &mut unit.kept, INTAKEN, output);
-            let mut key = Vec::new();
-            write_key(topic, About::Progress, &mut key);
-            output.push(Target { topic: CHANGELOG, partition: Some(partition.number) }, Some(&key), |out| {
-                write_format(out);
-                unit.progress.write(out);
-            });
+            Changelog::of(topic, partition).put(About::Progress, &[], output, |out| unit.progress.write(out));
         }
         totals.check_records()?;
         Ok(())

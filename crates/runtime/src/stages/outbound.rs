@@ -3,10 +3,8 @@
 use super::entry::Origin;
 use crate::wire::{self, CommandReply, Encoder, Frames, Message, SuspenseRecord};
 use crate::worker::{Output, Target};
-use pipeline::Fault;
-use pipeline::Taken;
 use rating::charge::{CommandDelta, Notification};
-use rating::{Charge, SuspenseReason};
+use rating::{Charge, SuspenseReason, Timestamp};
 
 /// Writes messages for the outside.
 #[derive(Clone, Debug)]
@@ -23,7 +21,8 @@ pub(super) fn by_key(topic: u16) -> Target {
 /// A record or leg that waits.
 pub(super) struct Waiting<'w> {
     pub(super) origin: &'w Origin<'w>,
-    pub(super) taken: Result<&'w Taken, &'w Fault>,
+    /// Identity, id and time, where they could be read.
+    pub(super) identity: Option<(u128, &'w str, Timestamp)>,
     pub(super) reason: SuspenseReason,
     pub(super) detail: &'w str,
     pub(super) stage: &'static str,
@@ -68,7 +67,7 @@ impl Outbound {
 
     pub(super) fn suspense(&self, topic: u16, waiting: &Waiting<'_>, output: &mut Output) {
         let origin = waiting.origin;
-        let identity = waiting.taken.ok().and_then(Taken::identity);
+        let identity = waiting.identity;
         let record = SuspenseRecord {
             key: identity.map(|(key, _, _)| key),
             reason: waiting.reason,

@@ -2,11 +2,12 @@
 
 use super::packed::Source;
 use crate::state::{Corrupt, Stored, record};
-use crate::worker::StageError;
 use crate::worker::log::{Offset, Partition};
+use crate::worker::{Output, StageError, Target};
 use hashbrown::HashMap;
 use pipeline::ControlMismatch;
 use rating::Timestamp;
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// Format of changelog entries, and the least reader's.
@@ -200,11 +201,42 @@ pub(super) enum About {
 const ABOUT: [(About, u8); 4] =
     [(About::Progress, b'p'), (About::Ids, b'i'), (About::Account, b'a'), (About::Member, b'm')];
 
-/// Writes the key of a changelog entry: the input topic, a kind, and what is the stage's own.
-pub(super) fn write_key(topic: &str, about: About, out: &mut Vec<u8>) {
-    out.extend_from_slice(topic.as_bytes());
-    out.push(0);
-    out.extend(ABOUT.iter().filter(|(known, _)| *known == about).map(|(_, byte)| *byte));
+/// Every stage names its changelog first among its outputs.
+pub(super) const CHANGELOG: u16 = 0;
+
+/// Where the entries of an input partition go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Changelog<'c> {
+    /// The input topic.
+    topic: &'c str,
+    target: Target,
+}
+
+impl<'c> Changelog<'c> {
+    pub(super) fn of(topic: &'c str, partition: Partition) -> Changelog<'c> {
+        Changelog { topic, target: Target { topic: CHANGELOG, partition: Some(partition.number) } }
+    }
+
+    /// Writes an entry. `own` is what stands in its key behind the topic and the kind.
+    pub(super) fn put(self, about: About, own: &[&[u8]], output: &mut Output, write: impl FnOnce(&mut Vec<u8>)) {
+        output.push(self.target, Some(&self.key(about, own)), |out| {
+            out.extend_from_slice(&FORMAT);
+            write(out);
+        });
+    }
+
+    /// Deletes an entry.
+    pub(super) fn delete(self, about: About, own: &[&[u8]], output: &mut Output) {
+        output.push_deletion(self.target, &self.key(about, own));
+    }
+
+    fn key(self, about: About, own: &[&[u8]]) -> SmallVec<[u8; 64]> {
+        let mut key = SmallVec::from_slice(self.topic.as_bytes());
+        key.push(0);
+        key.extend(ABOUT.iter().filter(|(known, _)| *known == about).map(|(_, byte)| *byte));
+        own.iter().for_each(|part| key.extend_from_slice(part));
+        key
+    }
 }
 
 /// Reads a key of this topic; `None` for another topic's.
@@ -216,11 +248,6 @@ pub(super) fn read_key<'k>(topic: &str, key: &'k [u8]) -> Result<Option<(About, 
     let about = ABOUT.iter().find(|(_, byte)| byte == kind).map(|(about, _)| *about);
     // A kind from a later version does not concern this one: otherwise its format would say so.
     Ok(about.map(|about| (about, own)))
-}
-
-/// Begins the value of a changelog entry.
-pub(super) fn write_format(out: &mut Vec<u8>) {
-    out.extend_from_slice(&FORMAT);
 }
 
 /// The value behind its format.

@@ -1,21 +1,21 @@
 //! Rate: owns the accounts of its partitions and prices the legs that guide hands over, in the order of the log.
 
-use super::entry::{Choice, Facts, Forms, Guided, GuidedUsage, KnownRates, Origin};
+use super::entry::{Choice, Facts, Forms, Guided, GuidedUsage, KnownRates};
 use super::outbound::{Outbound, Waiting};
 use super::packed::Unpacked;
-use super::progress::{About, Progress, Units, corrupt, read_format, read_key, write_format, write_key};
+use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, read_key};
 use super::{check_targets, topic_of};
 use crate::state::Stored;
 use crate::wire::{CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::log::{Batch, Offset, Partition};
-use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
+use crate::worker::{FactsMissing, Output, Stage, StageError};
+use pipeline::duplicates::window_horizon;
 use pipeline::rate::Change;
-use pipeline::{ControlTotals, Intaken, RateOutcome, RateShard, RatedTask, Taken, Task, Work};
+use pipeline::{ControlTotals, RateOutcome, RateShard, RatedTask, Task, Work};
 use rating::command::GuidedCommand;
 use rating::{AccountId, Leg, Outputs, RateChoice, Timestamp};
 
 /// Outputs, by their place in the list.
-const CHANGELOG: u16 = 0;
 const CHARGES: u16 = 1;
 const DELTAS: u16 = 2;
 const NOTIFICATIONS: u16 = 3;
@@ -98,18 +98,6 @@ impl RateStage {
             known_rates: KnownRates::default(),
         }
     }
-
-    /// The state of an account, if its partition is owned.
-    pub fn entry(&mut self, partition: Partition, account: &AccountId) -> Option<&pipeline::Entry> {
-        self.units.get(partition).ok()?.kept.shard.entry(account)
-    }
-}
-
-/// The first instant that guide remembers at this clock, wherever a leg comes from: the clock here is the least of all.
-fn horizon((clock, window_h): (Timestamp, u32)) -> Timestamp {
-    const HOUR_MS: i64 = 3_600_000;
-    let hour = clock.millis().div_euclid(HOUR_MS) - i64::from(window_h);
-    Timestamp::from_millis(hour.max(0).saturating_mul(HOUR_MS))
 }
 
 /// The tasks of an entry: a leg for each edge, or one command.
@@ -205,7 +193,15 @@ impl Messages<'_> {
         match (task.outcome, entries.get(task.position as usize)) {
             (RateOutcome::Suspended(reason), Some(Guided::Usage(usage))) => {
                 let detail = pipeline::admit::explain(&usage.record, reason);
-                self.wait(&usage.origin, usage, task.level, reason, &detail);
+                let waiting = Waiting {
+                    origin: &usage.origin,
+                    identity: Some((usage.key, &usage.record.id, usage.record.event_time)),
+                    reason,
+                    detail: &detail,
+                    stage: "rate",
+                    level: Some(task.level),
+                };
+                self.outbound.suspense(SUSPENSE, &waiting, self.output);
             }
             (RateOutcome::Applied, Some(Guided::Command { command, .. })) => {
                 let reply = CommandReply { command, outcome: CommandOutcome::Applied, detail: None };
@@ -220,20 +216,6 @@ impl Messages<'_> {
                 Some(Guided::Usage(_) | Guided::Command { .. } | Guided::Tick(_)) | None,
             ) => {}
         }
-    }
-
-    fn wait(
-        &mut self,
-        origin: &Origin<'_>,
-        usage: &GuidedUsage<'_>,
-        level: u8,
-        reason: rating::SuspenseReason,
-        detail: &str,
-    ) {
-        let intaken = Intaken { key: usage.key, payload: 0, record: usage.record.clone() };
-        let taken = Taken::Usage(Box::new(intaken));
-        let waiting = Waiting { origin, taken: Ok(&taken), reason, detail, stage: "rate", level: Some(level) };
-        self.outbound.suspense(SUSPENSE, &waiting, self.output);
     }
 }
 
@@ -315,38 +297,18 @@ impl Stage for RateStage {
         let Messages { output, totals, .. } = messages;
         totals.check_legs()?;
         let topic = &self.settings.guided;
-        let mut key = Vec::new();
         for (partition, unit) in self.units.touched() {
-            let target = Target { topic: CHANGELOG, partition: Some(partition.number) };
-            unit.kept.shard.take_changes(|change| {
-                key.clear();
-                match change {
-                    Change::Account(id, account) => {
-                        write_key(topic, About::Account, &mut key);
-                        key.extend_from_slice(id.as_str().as_bytes());
-                        output.push(target, Some(&key), |out| {
-                            write_format(out);
-                            account.write(out);
-                        });
-                    }
-                    Change::Member(id, endpoint, member) => {
-                        write_key(topic, About::Member, &mut key);
-                        key.extend_from_slice(id.as_str().as_bytes());
-                        key.push(0);
-                        key.extend_from_slice(endpoint.as_bytes());
-                        output.push(target, Some(&key), |out| {
-                            write_format(out);
-                            member.write(out);
-                        });
-                    }
+            let changelog = Changelog::of(topic, partition);
+            unit.kept.shard.take_changes(|change| match change {
+                Change::Account(id, account) => {
+                    changelog.put(About::Account, &[id.as_str().as_bytes()], output, |out| account.write(out));
+                }
+                Change::Member(id, endpoint, member) => {
+                    let own = [id.as_str().as_bytes(), &[0], endpoint.as_bytes()];
+                    changelog.put(About::Member, &own, output, |out| member.write(out));
                 }
             });
-            key.clear();
-            write_key(topic, About::Progress, &mut key);
-            output.push(target, Some(&key), |out| {
-                write_format(out);
-                unit.progress.write(out);
-            });
+            changelog.put(About::Progress, &[], output, |out| unit.progress.write(out));
         }
         Ok(())
     }
@@ -359,7 +321,8 @@ impl Stage for RateStage {
         let window_h = self.settings.duplicate_window_h;
         self.units.settle(|unit| {
             unit.kept.shard.settle();
-            let horizon = unit.progress.clock.zip(window_h).map_or(Timestamp::EPOCH, horizon);
+            // What guide remembers, wherever a leg comes from: the clock here is the least of all.
+            let horizon = window_horizon(unit.progress.clock, window_h);
             if horizon > unit.kept.forgotten {
                 unit.kept.forgotten = horizon;
                 unit.kept.shard.forget(horizon);
@@ -369,13 +332,5 @@ impl Stage for RateStage {
 
     fn undo(&mut self) {
         self.units.undo(|unit| unit.kept.shard.undo());
-    }
-}
-
-/// The clock of ticks of a partition, for reports.
-impl RateStage {
-    /// The least of the clocks of all senders; `None` until each has told one.
-    pub fn clock(&mut self, partition: Partition) -> Option<Timestamp> {
-        self.units.get(partition).ok()?.progress.clock
     }
 }
