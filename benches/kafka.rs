@@ -14,7 +14,7 @@ mod copier;
 mod table;
 
 use copier::{
-    Figures, Shape, copy, cpu_of_broker, cpu_seconds, number, process, properties, report, send, setting, text,
+    Figures, Shape, copy, cpu_of_broker, cpu_seconds, middle, number, process, properties, report, send, setting, text,
 };
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
@@ -27,7 +27,7 @@ use rustix::time::ClockId;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use table::{grouped, median};
+use table::grouped;
 use testkit::services::Kafka;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -83,16 +83,12 @@ fn compare() {
                 rounds.push(figures);
             }
         }
-        let of = |rounds: &[Figures], name: &str| {
-            let values: Vec<f64> = rounds.iter().filter_map(|figures| figures.get(name).copied()).collect();
-            (!values.is_empty()).then(|| median(values))
-        };
-        let yardstick = of(&rounds[0], "seconds").expect("measured").0;
+        let yardstick = middle(&rounds[0], "seconds").expect("measured").0;
         for (subject, rounds) in subjects.iter().zip(&rounds) {
-            let (seconds, spread) = of(rounds, "seconds").expect("measured");
+            let (seconds, spread) = middle(rounds, "seconds").expect("measured");
             let count = messages() as f64;
             let shown = |name: &str, factor: f64, digits: usize| {
-                of(rounds, name).map_or("–".to_owned(), |(value, _)| format!("{:.digits$}", value * factor))
+                middle(rounds, name).map_or("–".to_owned(), |(value, _)| format!("{:.digits$}", value * factor))
             };
             println!(
                 "| {shape} | {subject} | {} | ± {:.0} % | {:.2} | {} | {} | {} | {} | {} |",

@@ -13,7 +13,7 @@ mod copier;
 #[path = "shared/table.rs"]
 mod table;
 
-use copier::{Figures, Shape, copy, cpu_of_broker, cpu_seconds, number, process, report, setting};
+use copier::{Figures, Shape, copy, cpu_of_broker, cpu_seconds, middle, number, process, report, setting};
 use runtime::kafka::{KafkaLog, KafkaSettings, block_on};
 use runtime::service::topics::PartitionCounts;
 use runtime::service::{Reference, ServiceSettings, run};
@@ -22,7 +22,7 @@ use rustix::time::ClockId;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use table::{grouped, median};
+use table::grouped;
 use testkit::generator::{self, Parameters};
 use testkit::load::{self, Connection, Form, Load};
 use testkit::services::Kafka;
@@ -103,16 +103,12 @@ fn compare() {
             rounds.push(figures);
         }
     }
-    let of = |rounds: &[Figures], name: &str| {
-        let values: Vec<f64> = rounds.iter().filter_map(|figures| figures.get(name).copied()).collect();
-        (!values.is_empty()).then(|| median(values))
-    };
-    let yardstick = of(&rounds[0], "seconds").expect("measured").0;
+    let yardstick = middle(&rounds[0], "seconds").expect("measured").0;
     for (subject, rounds) in subjects.iter().zip(&rounds) {
-        let (seconds, spread) = of(rounds, "seconds").expect("measured");
+        let (seconds, spread) = middle(rounds, "seconds").expect("measured");
         let count = records() as f64;
         let shown = |name: &str, factor: f64| {
-            of(rounds, name).map_or("8".to_owned(), |(value, _)| format!("{:.2}", value * factor))
+            middle(rounds, name).map_or("8".to_owned(), |(value, _)| format!("{:.2}", value * factor))
         };
         println!(
             "| {subject} | {} | ± {:.0} % | {:.2} | {} | {} | {} |",

@@ -1,6 +1,7 @@
 //! The yardstick of everything on Kafka: a transactional copier written straight on the client library. And what subjects in processes of
 //! their own have in common.
 
+use crate::table::median;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -42,6 +43,12 @@ pub(crate) fn setting(name: &str, default: &str) -> String {
 
 /// What a process of ours reports: figures by name.
 pub(crate) type Figures = BTreeMap<String, f64>;
+
+/// The middle of a figure over all rounds, and its spread, if it was reported.
+pub(crate) fn middle(rounds: &[Figures], name: &str) -> Option<(f64, f64)> {
+    let values: Vec<f64> = rounds.iter().filter_map(|figures| figures.get(name).copied()).collect();
+    (!values.is_empty()).then(|| median(values))
+}
 
 pub(crate) fn report(name: &str, value: f64) {
     println!("{name}={value}");

@@ -24,6 +24,8 @@ pub mod kafka;
 #[cfg(feature = "registry")]
 pub mod registry;
 pub mod scenario;
+#[cfg(feature = "registry")]
+mod secret;
 #[cfg(feature = "kafka")]
 pub mod service;
 pub mod session;

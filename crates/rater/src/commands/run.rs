@@ -195,7 +195,7 @@ pub(crate) fn registry_config(options: &RegistryOptions) -> Result<Option<Regist
     config.credentials = options
         .registry_user
         .clone()
-        .map(|user| Credentials { user, password: runtime::registry::Secret::new(password.unwrap_or_default()) });
+        .map(|user| Credentials { user, password: Secret::new(password.unwrap_or_default()) });
     config.tls = TlsFiles { authorities: options.registry_ca_file.clone(), identity: None };
     Ok(Some(config))
 }

@@ -1,32 +1,12 @@
 //! Where the registry is and how it is talked to.
 
+pub use crate::secret::Secret;
+
 use super::error::RegistryError;
 use crate::wire::base64;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
-
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// Who we are to the registry (HTTP basic authentication).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +96,7 @@ impl RegistryConfig {
         }
         let mut header = b"Basic ".to_vec();
         base64(format!("{user}:{}", password.reveal()).as_bytes(), &mut header);
-        Ok(Some(Secret(String::from_utf8_lossy(&header).into_owned())))
+        Ok(Some(Secret::new(String::from_utf8_lossy(&header))))
     }
 }
 
