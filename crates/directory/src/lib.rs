@@ -1,5 +1,7 @@
 //! Accounts, endpoints, tariffs and bundles as reference data, validated as a whole, answered as of a time.
 
+#[cfg(feature = "store")]
+pub mod cache;
 mod compile;
 mod diagnostic;
 mod load;

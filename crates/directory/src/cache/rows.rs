@@ -1,0 +1,138 @@
+//! What the cache reads from a store: rows of many versions, of which each epoch sees its own.
+//!
+//! A row carries the version that wrote it. Of the rows under one key and endpoint, the one with the greatest version that the epoch's
+//! [`Head`] [holds](Head::holds) counts; one without a definition says that the endpoint is no longer found there. A store may delete
+//! rows that newer ones replaced, as long as an epoch that would miss them can tell ([`StoreError::Superseded`]).
+
+use crate::load::Input;
+use crate::model::IdentityKind;
+use crate::value::Digits;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+/// Number of a change of the store; 0 is the empty store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(pub u64);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which versions are committed: what an epoch sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The newest committed version.
+    pub version: Version,
+    /// Versions that were claimed and given up: their rows count for nobody, ever.
+    pub aborted: Arc<BTreeSet<Version>>,
+}
+
+impl Head {
+    /// Whether what a version wrote is seen.
+    pub fn holds(&self, version: Version) -> bool {
+        version <= self.version && !self.aborted.contains(&version)
+    }
+}
+
+/// What endpoints are looked up by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IdentityKey {
+    /// IMSI, ICCID or MSISDN.
+    Identity(IdentityKind, Digits),
+    /// The endpoint's name.
+    Name(Box<str>),
+}
+
+impl fmt::Display for IdentityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IdentityKey::Identity(kind, digits) => write!(f, "{} {digits}", kind.as_str()),
+            IdentityKey::Name(name) => write!(f, "endpoint {name}"),
+        }
+    }
+}
+
+/// An endpoint over all time, as an epoch sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointRow {
+    /// Its name.
+    pub endpoint: Box<str>,
+    /// Its whole definition: one mapping in flow style, as under `endpoints:` in reference data.
+    pub definition: Box<str>,
+}
+
+/// What changed between two versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changes {
+    /// Whether zones, tariffs, bundles or accounts did.
+    pub catalog: CatalogChange,
+    /// Under which keys endpoints did.
+    pub endpoints: EndpointChanges,
+}
+
+/// Whether zones, tariffs, bundles or accounts changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatalogChange {
+    /// None of them.
+    Same,
+    /// Some: all are to be read again.
+    Changed,
+}
+
+/// Where endpoints changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointChanges {
+    /// Under these keys: all that the endpoints had before or have after.
+    Keys(Vec<IdentityKey>),
+    /// In bulk, or longer ago than the store knows.
+    Everything,
+}
+
+/// Why a store does not answer. All of these are an outage to the cache: none means that an endpoint is unknown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// It cannot be reached, or not in time.
+    Unavailable(String),
+    /// It holds something that does not belong there.
+    Corrupt(String),
+    /// The epoch is so old that rows it needs may have been deleted: under a key there are none for it, but several newer ones.
+    Superseded,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreError::Unavailable(what) => write!(f, "the directory's store does not answer: {what}"),
+            StoreError::Corrupt(what) => write!(f, "the directory's store: {what}"),
+            StoreError::Superseded => f.write_str("the directory's store has moved on beyond what is being read"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// A store, as the cache reads it. Calls may run at the same time.
+pub trait Rows: Send + Sync + 'static {
+    /// The newest committed version and those given up: one cheap row.
+    ///
+    /// # Errors
+    /// See [`StoreError`], as for all of these.
+    fn head(&self) -> impl Future<Output = Result<Head, StoreError>> + Send;
+
+    /// Zones, tariffs, bundles and accounts as inputs of [`load`](crate::load()).
+    fn catalog(&self, head: &Head) -> impl Future<Output = Result<Vec<Input>, StoreError>> + Send;
+
+    /// For each key, every endpoint that is found there at some time, once; none is an answer too. Keys are read concurrently.
+    fn endpoints(
+        &self,
+        head: &Head,
+        keys: &[IdentityKey],
+    ) -> impl Future<Output = Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError>> + Send;
+
+    /// What changed after a version, up to a head.
+    fn changes(&self, after: Version, head: &Head) -> impl Future<Output = Result<Changes, StoreError>> + Send;
+}
