@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use testkit::generator::arguments::GeneratorArguments;
-use testkit::generator::{self, Parameters};
+use testkit::generator::{self, Parameters, Profile, Times};
 use testkit::load::{self, Connection, Form, Load, LoadError, Sent};
 
 /// Send generated usage, commands and ticks to Kafka.
@@ -31,6 +31,9 @@ struct Arguments {
     /// Records per second at most [default: as fast as possible]
     #[arg(long)]
     rate: Option<NonZeroU32>,
+    /// Events happen now, and not in January 2026; each start names another source, so that nothing it sends was there before
+    #[arg(long, requires = "rate")]
+    live: bool,
     /// Usage records in a thousand that are sent again on another partition, beyond those of the profile
     #[arg(long, value_name = "PER_MILLE", default_value_t = 0)]
     duplicates: u16,
@@ -80,7 +83,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, LoadError> {
-    let parameters = arguments.generator.parameters();
+    let mut parameters = arguments.generator.parameters();
+    if let (true, Some(rate)) = (arguments.live, arguments.rate) {
+        if parameters.profile != Profile::Bench {
+            return Err(LoadError::Refused("--live is for --profile bench".to_owned()));
+        }
+        parameters.times = Times::live(jiff::Timestamp::now().as_millisecond(), parameters.records, rate);
+    }
     if let Some(directory) = &arguments.reference {
         generator::write_reference(&parameters, directory)
             .map_err(|error| LoadError::Surroundings(format!("{}: {error}", directory.display())))?;

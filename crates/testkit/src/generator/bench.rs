@@ -10,10 +10,6 @@ use crate::generator::record::{UsageRecord, time_text};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// 1 January 2026, 00:00 UTC, in milliseconds since 1970.
-const START_MS: i64 = 1_767_225_600_000;
-/// The records are spread over 30 days.
-const SPAN_MS: u64 = 30 * 86_400_000;
 const NETWORKS: [(&str, &str); 8] = [
     ("234", "15"),
     ("234", "10"),
@@ -240,7 +236,7 @@ pub(super) fn tick_line(at_ms: i64) -> String {
 pub(super) fn each(parameters: &Parameters, mut visit: impl FnMut(Item<'_>) -> io::Result<()>) -> io::Result<()> {
     let mut random = Random::new(parameters.seed);
     let mut recent: Vec<UsageRecord> = Vec::new();
-    let mut last_tick_ms = START_MS;
+    let mut last_tick_ms = parameters.times.start_ms;
     for number in 0..parameters.records {
         let is_copy = !recent.is_empty() && random.chance(1);
         let record =
@@ -263,18 +259,18 @@ pub(super) fn each(parameters: &Parameters, mut visit: impl FnMut(Item<'_>) -> i
 
 /// The time at which record `number` would arrive if records came evenly.
 fn position_ms(parameters: &Parameters, number: u64) -> i64 {
-    let offset = u128::from(number) * u128::from(SPAN_MS) / u128::from(parameters.records.max(1));
-    START_MS + i64::try_from(offset).unwrap_or(0)
+    let offset = u128::from(number) * u128::from(parameters.times.span_ms) / u128::from(parameters.records.max(1));
+    parameters.times.start_ms + i64::try_from(offset).unwrap_or(0)
 }
 
 fn usage(parameters: &Parameters, number: u64, random: &mut Random) -> UsageRecord {
     let endpoint = random.below(parameters.endpoints.max(1));
     let identity = if random.below(10_000) == 0 { parameters.endpoints + endpoint } else { endpoint };
-    let delay_ms = i64::try_from(random.heavy_tailed(5_000, 14)).unwrap_or(0);
+    let delay_ms = i64::try_from(random.heavy_tailed(parameters.times.delay_ms, 14)).unwrap_or(0);
     let (mcc, mnc) = *random.pick(&NETWORKS);
     let mut record = UsageRecord {
         id: format!("u{number}"),
-        source: "pgw-1".to_owned(),
+        source: parameters.times.source.clone(),
         event_time_ms: position_ms(parameters, number) - delay_ms,
         imsi: imsi(identity),
         mcc,

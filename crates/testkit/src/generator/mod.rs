@@ -12,6 +12,7 @@ pub mod stream;
 pub mod traffic;
 
 use std::io;
+use std::num::NonZeroU32;
 use std::path::Path;
 
 /// What kind of files are wanted.
@@ -60,6 +61,36 @@ pub struct Parameters {
     pub endpoint_form: EndpointForm,
     /// How usage is written.
     pub usage_form: UsageForm,
+    /// When events happen; for [`Profile::Bench`] only.
+    pub times: Times,
+}
+
+/// When the events of a stream happen, and under which name its records run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// The source that records name: an id counts within it.
+    pub source: String,
+    /// Milliseconds since 1970 at which the stream begins.
+    pub start_ms: i64,
+    /// Records are spread evenly over so many milliseconds.
+    pub span_ms: u64,
+    /// How long before it arrives an event has happened: at most so many milliseconds for half of them, twice as many for a quarter, and so on.
+    pub delay_ms: u64,
+}
+
+impl Times {
+    /// 30 days from 1 January 2026: the same for all files of a seed.
+    #[must_use]
+    pub fn fixed() -> Self {
+        Self { source: "pgw-1".to_owned(), start_ms: 1_767_225_600_000, span_ms: 30 * 86_400_000, delay_ms: 5_000 }
+    }
+
+    /// From a moment on, as fast as records are sent, under a name that no other start has.
+    #[must_use]
+    pub fn live(now_ms: i64, records: u64, per_second: NonZeroU32) -> Self {
+        let span_ms = records.saturating_mul(1000) / u64::from(per_second.get());
+        Self { source: format!("load-{now_ms}"), start_ms: now_ms, span_ms, delay_ms: 500 }
+    }
 }
 
 impl Parameters {
@@ -74,6 +105,7 @@ impl Parameters {
             customers: 200,
             endpoint_form: EndpointForm::Csv,
             usage_form: UsageForm::Json,
+            times: Times::fixed(),
         }
     }
 
@@ -106,5 +138,32 @@ pub fn write_reference(parameters: &Parameters, directory: &Path) -> io::Result<
     match parameters.profile {
         Profile::Bench => bench::write_reference(parameters, directory),
         Profile::Traffic => traffic::write_reference(parameters, directory),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU32;
+
+    #[test]
+    fn a_live_stream_happens_as_it_is_sent() {
+        let rate = NonZeroU32::new(10).expect("not 0");
+        let now_ms = 1_800_000_000_000;
+        let parameters =
+            Parameters { records: 100, endpoints: 10, times: Times::live(now_ms, 100, rate), ..Parameters::bench(1) };
+        let mut number = 0;
+        let seen = bench::each(&parameters, |item| {
+            if let bench::Item::Usage { record, is_copy: false } = item {
+                assert_eq!(record.source, "load-1800000000000");
+                // Record 50 is sent five seconds after the start, and happened before.
+                assert!(record.event_time_ms <= now_ms + number * 100, "{number}: {}", record.event_time_ms);
+                assert!(record.event_time_ms > now_ms - (500 << 14), "{number}: {}", record.event_time_ms);
+            }
+            number += 1;
+            Ok(())
+        });
+        seen.expect("nothing to fail");
+        assert_eq!(number, 100);
     }
 }

@@ -4,7 +4,8 @@
 
 use super::ServiceError;
 use super::cache::{self, Jars};
-use super::java::{self, Java};
+use super::java;
+use super::process::Process;
 use super::run::Run;
 use rustix::process::Signal;
 use std::fs;
@@ -65,7 +66,7 @@ const LOGGING: &str = r#"<configuration>
 pub struct Cassandra {
     address: String,
     /// None for an existing one.
-    java: Option<Java>,
+    java: Option<Process>,
 }
 
 impl Cassandra {
@@ -108,7 +109,7 @@ impl Cassandra {
             .map_err(ServiceError::io(folder.display()))?;
         let arguments = arguments(&jars, &folder, &settings, &logging)?;
         let address = format!("127.0.0.1:{}", run.port(0));
-        let java = Java::new("cassandra".to_owned(), run, folder, arguments)?;
+        let java = java::process("cassandra".to_owned(), run, folder, arguments)?;
         java.start()?;
         let cassandra = Self { address, java: Some(java) };
         cassandra.wait()?;
@@ -125,12 +126,12 @@ impl Cassandra {
     /// # Errors
     /// [`ServiceError::Refused`] for an existing node.
     pub fn log(&self) -> Result<&Path, ServiceError> {
-        self.ours("show the log of").map(Java::log)
+        self.ours("show the log of").map(Process::log)
     }
 
     /// The id of its process, if it is ours and runs.
     pub fn process_id(&self) -> Option<u32> {
-        self.java.as_ref().and_then(Java::process_id)
+        self.java.as_ref().and_then(Process::process_id)
     }
 
     /// Ends it in order, if it runs, and starts it again on the same ports and data; waits until it answers.
@@ -177,7 +178,7 @@ impl Cassandra {
         self.ours("resume")?.signal(Signal::CONT)
     }
 
-    fn ours(&self, action: &str) -> Result<&Java, ServiceError> {
+    fn ours(&self, action: &str) -> Result<&Process, ServiceError> {
         self.java.as_ref().ok_or_else(|| {
             ServiceError::Refused(format!(
                 "cannot {action} the existing node of {EXISTING}; run this test without that variable"

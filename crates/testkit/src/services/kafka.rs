@@ -6,7 +6,8 @@
 
 use super::ServiceError;
 use super::cache::{self, Jars};
-use super::java::{self, Java};
+use super::java;
+use super::process::Process;
 use super::run::Run;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -66,7 +67,7 @@ pub struct Broker {
     id: u16,
     address: String,
     password_address: String,
-    java: Java,
+    java: Process,
 }
 
 impl Kafka {
@@ -278,7 +279,7 @@ impl Kafka {
     fn start_all(&self) -> Result<(), ServiceError> {
         let brokers = self.ours("start")?;
         brokers.iter().try_for_each(|broker| broker.java.start())?;
-        let javas: Vec<&Java> = brokers.iter().map(|broker| &broker.java).collect();
+        let javas: Vec<&Process> = brokers.iter().map(|broker| &broker.java).collect();
         let ready =
             |seen: &Metadata| brokers.iter().all(|broker| broker.is_in(seen)) && seen.topics().iter().all(has_leaders);
         wait_for(&self.bootstrap, "kafka", &javas, ready)
@@ -309,7 +310,7 @@ impl Broker {
         java::run_to_end("kafka's StorageTool", &folder, &format.collect::<Vec<_>>())?;
         let serve = java(if brokers == 1 { "1g" } else { "512m" }).into_iter();
         let serve = serve.chain(["kafka.Kafka".to_owned(), settings.display().to_string()]).collect();
-        let java = Java::new(format!("kafka broker {id}"), Arc::clone(run), folder, serve)?;
+        let java = java::process(format!("kafka broker {id}"), Arc::clone(run), folder, serve)?;
         let at = |port: u16| format!("127.0.0.1:{port}");
         Ok(Self { id, address: at(client_port(run, index)), password_address: at(password_port(run, index)), java })
     }
@@ -463,7 +464,7 @@ fn client(bootstrap: &str) -> ClientConfig {
 fn wait_for(
     bootstrap: &str,
     what: &str,
-    javas: &[&Java],
+    javas: &[&Process],
     ready: impl Fn(&Metadata) -> bool,
 ) -> Result<(), ServiceError> {
     let asking: BaseConsumer =

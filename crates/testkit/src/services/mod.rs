@@ -1,5 +1,5 @@
 //! Real services for tests, without containers: Apache Kafka and Apache Cassandra from jars that Maven fetches, run by the Java of
-//! this machine.
+//! this machine; and Prometheus from Debian.
 //!
 //! Owns: fetching once into a cache outside the source tree, folders and ports that two test processes never share, starting,
 //! stopping, killing and freezing, and that nothing outlives the test process, however that ends. Configuration is what a
@@ -11,22 +11,27 @@
 //! | --- | --- |
 //! | `cache` | the folder of everything, its locks, the jars |
 //! | `run` | the folder and the ports of one running service, and who cleans up after it |
-//! | `java` | one Java process: start, signals, end |
+//! | `process` | one process: start, signals, end |
+//! | `java` | the Java of this machine |
 //! | `kafka` | brokers and clusters |
 //! | `cassandra` | one node |
 //! | `python` | an environment of Python with the packages of other clients |
+//! | `prometheus` | a server, and promtool |
 //!
 //! | variable | meaning |
 //! | --- | --- |
 //! | `RATER_SERVICES_DIR` | where jars and running services are kept; else `$XDG_CACHE_HOME/rater-services`, else `~/.cache/rater-services` |
 //! | `RATER_TEST_KAFKA` | `host:port[,host:port]` of a cluster to use in place of one of our own |
 //! | `RATER_TEST_CASSANDRA` | the same for Cassandra: `host:port` of CQL |
+//! | `RATER_TEST_PROMETHEUS` | a folder with `prometheus` and `promtool`, in place of those in PATH or of Debian |
 
 mod cache;
 mod cassandra;
 mod error;
 mod java;
 mod kafka;
+mod process;
+mod prometheus;
 mod python;
 mod run;
 
@@ -34,4 +39,5 @@ pub use cache::folder;
 pub use cassandra::Cassandra;
 pub use error::ServiceError;
 pub use kafka::{Broker, Kafka, PASSWORD, PASSWORD_USER};
+pub use prometheus::{Prometheus, promtool};
 pub use python::Python;
