@@ -16,7 +16,7 @@ mod table;
 use copier::{Figures, Shape, copy, cpu_of_broker, cpu_seconds, middle, number, process, report, setting};
 use runtime::kafka::{KafkaLog, KafkaSettings, block_on};
 use runtime::service::topics::PartitionCounts;
-use runtime::service::{Reference, ServiceSettings, run};
+use runtime::service::{ServiceSettings, run};
 use runtime::worker::log::{GatherLimits, Log};
 use rustix::time::ClockId;
 use std::path::Path;
@@ -144,7 +144,7 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str) {
         limits: GatherLimits { messages: transaction(), bytes: 6 << 20, wait: Duration::from_millis(100) },
         ..deployment::settings(bootstrap, prefix, shape)
     };
-    let reference = Reference { snapshot: loaded.snapshot.clone(), version: loaded.version() };
+    let directory = loaded.directory();
     let log = KafkaLog::new(KafkaSettings::new([bootstrap.to_owned()])).expect("settings");
     let ends = |topic: &str| -> i64 {
         let topic = format!("{prefix}{topic}");
@@ -160,7 +160,7 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str) {
         }
     };
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| run::run(&settings, &reference, &stop, &report_ready).expect("a run"));
+        let running = scope.spawn(|| run::run(&settings, &directory, &stop, &report_ready).expect("a run"));
         // Joining groups is not what is measured.
         while !is_ready.load(Ordering::Relaxed) {
             std::thread::sleep(LOOK_AGAIN);

@@ -6,6 +6,7 @@ mod compile;
 mod diagnostic;
 mod load;
 pub mod model;
+mod needs;
 mod read;
 mod schema;
 pub mod snapshot;
@@ -19,5 +20,6 @@ pub use diagnostic::{
     render_all, to_json,
 };
 pub use load::{Grant, Input, InputKind, Loaded, load};
+pub use needs::{Directory, Needs, RecordNeeds, Unavailable, Whole};
 pub use schema::json_schema;
 pub use source::{FileId, Location, SourceFile, Sources, Span, TooLarge};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use rating::Timestamp;
 use siphasher::sip::SipHasher13;
 
-use crate::compile::{Found, Tariffs, Zones, parts};
+use crate::compile::{Found, Tariffs, Zones, snapshot};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Refused};
 use crate::model::Model;
+use crate::needs::{Directory, Whole};
 use crate::read::{Outcome, read_csv, read_file};
 use crate::snapshot::Snapshot;
 use crate::source::{FileId, Sources, Span};
@@ -51,7 +52,12 @@ pub struct Loaded {
 impl Loaded {
     /// The version named on charges: the hash in hexadecimal.
     pub fn version(&self) -> String {
-        format!("{:016x}", self.hash)
+        self.snapshot.version().to_string()
+    }
+
+    /// What batches ask: the whole snapshot.
+    pub fn directory(&self) -> Arc<dyn Directory> {
+        Arc::new(Whole(self.snapshot.clone()))
     }
 }
 
@@ -88,7 +94,7 @@ pub fn load(inputs: Vec<Input>) -> Result<Loaded, Refused> {
         };
         complete &= outcome == Outcome::Read;
     }
-    let (snapshot, grants) = {
+    let (found, grants) = {
         let mut check = Check { model: &model, errors: &mut errors, complete };
         let zones = Zones::compile(&model);
         let units = Units::collect(&mut check);
@@ -98,9 +104,9 @@ pub fn load(inputs: Vec<Input>) -> Result<Loaded, Refused> {
         let held = check_endpoints(&mut check, &tariffs);
         let grants = check_grants(&mut check, &hierarchy);
         let found = Found { zones, units, tariffs, hierarchy, held };
-        (errors.is_empty().then(|| Snapshot::new(parts(&model, &found))), grants)
+        (errors.is_empty().then(|| snapshot(&model, &found, version_of(hash))), grants)
     };
-    match snapshot {
+    match found {
         Some(snapshot) => Ok(Loaded { snapshot: Arc::new(snapshot), grants, hash, model }),
         None => {
             errors.sort();
@@ -147,6 +153,10 @@ fn read(sources: &Sources, file: FileId, kind: InputKind, model: &mut Model, err
             read_file(root.as_ref(), start, model, errors)
         }
     }
+}
+
+fn version_of(hash: u64) -> Arc<str> {
+    format!("{hash:016x}").into()
 }
 
 fn hash_of(inputs: &[Input]) -> u64 {

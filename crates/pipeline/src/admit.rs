@@ -3,6 +3,7 @@
 use crate::duplicates::{Admission, Duplicates};
 use crate::intake::{Fault, IntakeRules, Intaken, intake_command, intake_usage};
 use crate::raw::{RawCommand, RawUsage};
+use directory::Needs;
 use rating::{AccountId, Command, SuspenseReason, Timestamp, UsageRecord};
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash, Hasher};
@@ -139,6 +140,15 @@ impl Taken {
                 SuspenseReason::TooLate,
                 format!("event time {at} is before {}, from when on ids are remembered", duplicates.horizon()),
             )),
+        }
+    }
+
+    /// Notes what guiding it looks up.
+    pub fn add_needs<'t>(&'t self, needs: &mut Needs<'t>) {
+        match self {
+            Taken::Usage(intaken) => needs.add_record(&intaken.record),
+            Taken::Command(_, command) => needs.add_command(command),
+            Taken::Tick(_) | Taken::Fault(_) => {}
         }
     }
 

@@ -80,6 +80,7 @@ impl From<RunError> for Failure {
             RunError::File(..)
             | RunError::Store(StoreError::Database(_) | StoreError::Corrupt(_) | StoreError::InUse)
             | RunError::Ids(_)
+            | RunError::Directory(_)
             | RunError::WriterStopped => Failure::Surroundings(text),
             RunError::Control(_) => Failure::Control(text),
         }

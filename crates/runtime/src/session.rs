@@ -58,7 +58,7 @@ impl Session {
         let engine_settings =
             EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
         let encoder = Encoder::new(OutputFormat::JsonLines, &loaded.version());
-        let engine = Engine::new(loaded.snapshot.clone(), encoder, engine_settings);
+        let engine = Engine::new(loaded.directory(), encoder, engine_settings);
         let mut session = Session {
             engine,
             open: BTreeMap::new(),
@@ -132,8 +132,7 @@ impl Session {
     /// # Errors
     /// A control total that does not balance.
     pub fn replace_reference(&mut self, loaded: &Loaded) -> Result<BatchOutput, EngineError> {
-        let encoder = Encoder::new(OutputFormat::JsonLines, &loaded.version());
-        self.engine.replace_reference(loaded.snapshot.clone(), encoder)?;
+        self.engine.replace_directory(loaded.directory());
         self.grant(loaded)
     }
 

@@ -1,7 +1,7 @@
-//! From the validated model to what rates: the specifications of crate `rating` and the parts of a snapshot.
+//! From the validated model to what rates: the specifications of crate `rating` and a snapshot.
 //!
 //! Owns the step from names to positions and shared values. Runs in two halves, because validation needs the first one: tariffs are compiled
-//! while checks still run ([`Tariffs`]), everything else only once nothing is wrong ([`parts`]).
+//! while checks still run ([`Tariffs`]), everything else only once nothing is wrong ([`snapshot()`]).
 
 mod alias;
 mod tariff;
@@ -17,7 +17,8 @@ use crate::model::{
     Bundle, Catalog, Endpoint, EndpointStatus, Group, IdentityKind, Model, Plan, Properties, Reference,
 };
 use crate::snapshot::{
-    AccountFacts, AccountSlice, EndpointFacts, EndpointSlice, IdentityFacts, PlanFacts, SnapshotParts,
+    self, AccountFacts, AccountSlice, CatalogParts, EndpointFacts, EndpointSlice, Endpoints, IdentityFacts, PlanFacts,
+    Snapshot,
 };
 use crate::validate::{Held, Hierarchy, Units};
 
@@ -57,11 +58,15 @@ pub(crate) struct Found<'m> {
     pub(crate) held: [Vec<Held>; 3],
 }
 
-/// The parts of a snapshot, of a model without errors. Definitions that refer to something that is not there are left out; validation has
-/// made sure that there are none.
-pub(crate) fn parts(model: &Model, found: &Found<'_>) -> SnapshotParts {
+/// The snapshot of a model without errors. Definitions that refer to something that is not there are left out; validation has made sure
+/// that there are none.
+pub(crate) fn snapshot(model: &Model, found: &Found<'_>, version: Arc<str>) -> Snapshot {
     let bundles =
         model.bundles.values().filter_map(|(name, bundle)| template(model, found, name, bundle)).map(Arc::new);
+    let tariffs = model.tariffs.items().iter().zip(found.tariffs.all());
+    let tariffs = tariffs.filter_map(|(item, tariff)| Some((Arc::from(&*item.name), tariff.clone()?)));
+    let parts =
+        CatalogParts { accounts: accounts(model, found), bundles: bundles.collect(), tariffs: tariffs.collect() };
     let items = model.endpoints.items().iter();
     let endpoints = items.filter_map(|item| endpoint(model, found, &item.name, item.value.as_ref()?));
     let identities = IdentityKind::ALL.into_iter().zip(&found.held).flat_map(|(kind, held)| {
@@ -73,12 +78,9 @@ pub(crate) fn parts(model: &Model, found: &Found<'_>) -> SnapshotParts {
             until: held.until,
         })
     });
-    SnapshotParts {
-        accounts: accounts(model, found),
-        endpoints: endpoints.collect(),
-        bundles: bundles.collect(),
-        identities: identities.collect(),
-    }
+    let catalog = snapshot::Catalog::new(parts);
+    let endpoints = Endpoints::new(&catalog, endpoints.collect(), identities.collect());
+    Snapshot::new(Arc::new(catalog), endpoints, version)
 }
 
 fn accounts(model: &Model, found: &Found<'_>) -> Vec<AccountFacts> {

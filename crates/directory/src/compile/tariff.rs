@@ -60,6 +60,11 @@ impl Tariffs {
         self.currencies[at]
     }
 
+    /// All of them, by the positions of their definitions.
+    pub(super) fn all(&self) -> &[Option<Arc<Tariff>>] {
+        &self.compiled
+    }
+
     /// The compiled tariff of this name.
     pub(super) fn compiled(&self, model: &Model, name: &Reference) -> Option<Arc<Tariff>> {
         self.compiled[model.tariffs.find(&name.value)?].clone()

@@ -10,9 +10,7 @@ use crate::{reference, settings};
 use clap::ArgMatches;
 use runtime::kafka::{KafkaSettings, Mechanism, Sasl, Secret, Security, Tls};
 use runtime::registry::{Credentials, RegistryConfig, TlsFiles};
-use runtime::service::{
-    Reference, ServiceError, ServiceSettings, TopicNames, WorkerReport, Workers, run as run_service,
-};
+use runtime::service::{ServiceError, ServiceSettings, TopicNames, WorkerReport, Workers, run as run_service};
 use runtime::worker::log::{GatherLimits, LogError};
 use runtime::worker::{ForgottenPositions, Report, StageError, WorkerError};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -39,7 +37,6 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
     };
     let settings = service_settings(args)?;
     let loaded = reference::load(&args.reference, None)?;
-    let reference = Reference { snapshot: loaded.snapshot.clone(), version: loaded.version() };
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         // The second signal finds the flag set.
@@ -47,9 +44,9 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
         let first = signal_hook::flag::register(signal, stop.clone());
         second.and(first).map_err(|error| Failure::Surroundings(format!("signals: {error}")))?;
     }
-    console.say(&format!("instance {}: reference data {}", settings.instance, reference.version));
+    console.say(&format!("instance {}: reference data {}", settings.instance, loaded.version()));
     let told: &Console = console;
-    run_service::run(&settings, &reference, &stop, &|report| tell(told, &report)).map_err(failure)?;
+    run_service::run(&settings, &loaded.directory(), &stop, &|report| tell(told, &report)).map_err(failure)?;
     console.say(if stop.load(Ordering::Relaxed) { "stopped" } else { "ended" });
     Ok(())
 }

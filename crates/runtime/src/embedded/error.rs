@@ -3,6 +3,7 @@
 use crate::engine::EngineError;
 use crate::state::StoreError;
 use crate::wire::InputError;
+use directory::Unavailable;
 use pipeline::ControlMismatch;
 use std::fmt;
 use std::path::PathBuf;
@@ -35,6 +36,8 @@ pub enum RunError {
     Store(StoreError),
     /// Record ids on the disk.
     Ids(std::io::Error),
+    /// The directory cannot answer now.
+    Directory(Unavailable),
     /// Control totals do not balance; nothing of the batch was committed.
     Control(ControlMismatch),
     /// The writing thread has stopped; its own error says why.
@@ -68,6 +71,7 @@ impl fmt::Display for RunError {
             }
             RunError::Store(error) => error.fmt(f),
             RunError::Ids(error) => write!(f, "record ids: {error}"),
+            RunError::Directory(error) => error.fmt(f),
             RunError::Control(mismatch) => mismatch.fmt(f),
             RunError::WriterStopped => f.write_str("the writing thread has stopped"),
         }
@@ -87,6 +91,7 @@ impl From<EngineError> for RunError {
         match error {
             EngineError::Control(mismatch) => RunError::Control(mismatch),
             EngineError::Ids(error) => RunError::Ids(error),
+            EngineError::Directory(error) => RunError::Directory(error),
         }
     }
 }

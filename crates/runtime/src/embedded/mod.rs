@@ -241,7 +241,7 @@ impl Folder {
         let engine_settings =
             EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
         let encoder = Encoder::new(settings.format, &loaded.version());
-        let mut engine = Engine::new(loaded.snapshot.clone(), encoder, engine_settings);
+        let mut engine = Engine::new(loaded.directory(), encoder, engine_settings);
         let (checkpoint_bytes, log_bytes) = store.visit_accounts(|part| engine.restore_accounts(part))?;
         let mut logged_ids = 0;
         store.visit_ids(|ids| {

@@ -26,6 +26,7 @@ use crate::state::SealedIds;
 use crate::summary::{EdgeSums, Summary};
 use crate::wire::{Decoder, Encoder, RawBatch};
 use directory::snapshot::Snapshot;
+use directory::{Directory, Needs, Unavailable};
 use pipeline::{ControlMismatch, ControlTotals, Duplicates, IntakeRules, RateShard};
 use rating::Timestamp;
 use std::sync::Arc;
@@ -116,6 +117,8 @@ pub enum EngineError {
     Control(ControlMismatch),
     /// Record ids that were moved to the disk cannot be read.
     Ids(std::io::Error),
+    /// The directory cannot answer now. Nothing of the batch was admitted: it may be processed again.
+    Directory(Unavailable),
 }
 
 impl std::fmt::Display for EngineError {
@@ -123,6 +126,7 @@ impl std::fmt::Display for EngineError {
         match self {
             EngineError::Control(mismatch) => mismatch.fmt(f),
             EngineError::Ids(error) => write!(f, "record ids: {error}"),
+            EngineError::Directory(error) => error.fmt(f),
         }
     }
 }
@@ -138,7 +142,9 @@ impl From<ControlMismatch> for EngineError {
 /// Rating state and the facts it needs.
 #[derive(Debug)]
 pub struct Engine {
-    snapshot: Arc<Snapshot>,
+    directory: Arc<dyn Directory>,
+    /// Of the last batch: the sums stand on its edges.
+    snapshot: Option<Arc<Snapshot>>,
     rules: IntakeRules,
     duplicates: Duplicates,
     owners: Vec<Owners>,
@@ -172,10 +178,11 @@ pub struct EngineSettings {
 }
 
 impl Engine {
-    /// An engine without state.
-    pub fn new(snapshot: Arc<Snapshot>, encoder: Encoder, settings: EngineSettings) -> Engine {
+    /// An engine without state. Charges name the version of the snapshot that their batch was guided by.
+    pub fn new(directory: Arc<dyn Directory>, encoder: Encoder, settings: EngineSettings) -> Engine {
         Engine {
-            snapshot,
+            directory,
+            snapshot: None,
             rules: settings.rules,
             duplicates: Duplicates::new(settings.duplicate_window_h),
             owners: (0..SHARDS).map(|_| Owners::default()).collect(),
@@ -201,10 +208,10 @@ impl Engine {
     /// Takes a batch through all phases.
     ///
     /// # Errors
-    /// See [`EngineError`]: the state is no longer to be trusted, nothing may be committed.
+    /// See [`EngineError`]: but for an unavailable directory the state is no longer to be trusted, nothing may be committed.
     pub fn process(&mut self, batch: BatchInput<'_>) -> Result<BatchOutput, EngineError> {
-        let snapshot = self.snapshot.clone();
         let mut stretches = take::take_in(batch, &self.rules, self.sealed.as_ref(), self.threads)?;
+        let snapshot = self.snapshot_for(&stretches)?;
         let mut totals = ControlTotals::default();
         take::admit(&mut stretches, batch.retries, &mut self.duplicates, &mut totals);
         let guided = guided::guide_all(&stretches, batch.retries, &snapshot, self.threads);
@@ -221,6 +228,28 @@ impl Engine {
             }
         }
         Ok(output)
+    }
+}
+
+impl Engine {
+    /// The one snapshot of a batch.
+    fn snapshot_for(&mut self, stretches: &[take::Stretch]) -> Result<Arc<Snapshot>, EngineError> {
+        let snapshot = match self.directory.whole() {
+            Some(snapshot) => snapshot.clone(),
+            None => {
+                let mut needs = Needs::default();
+                stretches.iter().flat_map(|stretch| &stretch.taken).for_each(|taken| taken.add_needs(&mut needs));
+                self.directory.snapshot_for(&needs).map_err(EngineError::Directory)?
+            }
+        };
+        if self.snapshot.as_ref().is_some_and(|last| Arc::ptr_eq(last, &snapshot)) {
+            return Ok(snapshot);
+        }
+        // The sums stand on edges of the snapshot that goes.
+        self.summary()?;
+        self.encoder.name_directory(snapshot.version());
+        self.snapshot = Some(snapshot.clone());
+        Ok(snapshot)
     }
 }
 

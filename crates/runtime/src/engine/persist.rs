@@ -3,8 +3,7 @@
 use super::{Engine, EngineError, Owners, SHARDS};
 use crate::state::{Corrupt, SealedIds, Stored, read_text, write_text};
 use crate::summary::Summary;
-use crate::wire::Encoder;
-use directory::snapshot::Snapshot;
+use directory::Directory;
 use pipeline::ControlMismatch;
 use pipeline::guide::shard_of;
 use pipeline::rate::Change;
@@ -161,21 +160,9 @@ impl Engine {
         self.summary = summary;
     }
 
-    /// Continues with other reference data, named in charges by the new encoder.
-    ///
-    /// # Errors
-    /// A sum out of range.
-    pub fn replace_reference(&mut self, snapshot: Arc<Snapshot>, encoder: Encoder) -> Result<(), ControlMismatch> {
-        // The sums stand on edges of the snapshot that goes.
-        self.summary()?;
-        self.snapshot = snapshot;
-        self.encoder = encoder;
-        Ok(())
-    }
-
-    /// The reference data.
-    pub fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
+    /// Continues with other reference data from the next batch on.
+    pub fn replace_directory(&mut self, directory: Arc<dyn Directory>) {
+        self.directory = directory;
     }
 
     /// The state of an account.

@@ -2,6 +2,7 @@
 
 use super::take::take;
 use super::{BatchInput, Engine};
+use directory::Needs;
 use directory::snapshot::LineageEdge;
 use pipeline::{Taken, guide};
 use rating::draw::{self, Place};
@@ -53,11 +54,14 @@ pub struct RateCandidate {
 }
 
 impl Engine {
-    /// Looks at a record of a batch as it would be rated now. `None` if it has no legs.
+    /// Looks at a record of a batch as it would be rated now. `None` if it has no legs, or the directory cannot answer.
     pub fn trace(&self, batch: BatchInput<'_>, position: usize) -> Option<Vec<LegTrace>> {
         let Taken::Usage(intaken) = take(batch, position, &self.rules) else { return None };
-        let legs = guide(&intaken, &self.snapshot, self.duplicates.horizon()).ok()?.legs();
-        let lineage = self.snapshot.lineage_for(&intaken.record).ok()?;
+        let mut needs = Needs::default();
+        needs.add_record(&intaken.record);
+        let snapshot = self.directory.snapshot_for(&needs).ok()?;
+        let legs = guide(&intaken, &snapshot, self.duplicates.horizon()).ok()?.legs();
+        let lineage = snapshot.lineage_for(&intaken.record).ok()?;
         Some(legs.zip(lineage.edges()).map(|(leg, step)| self.trace_leg(&leg, step)).collect())
     }
 

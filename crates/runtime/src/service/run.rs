@@ -10,7 +10,7 @@ use crate::stages::{
 use crate::wire::{FramedDecoder, Frames, Limits, Message, Registration};
 use crate::worker::log::{GatherLimits, Log, LogError};
 use crate::worker::{ForgottenPositions, RETRY_PAUSE, Report, Stage, Worker, WorkerError, WorkerSettings};
-use directory::snapshot::Snapshot;
+use directory::Directory;
 use rating::Timestamp;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -118,15 +118,6 @@ impl From<LogError> for ServiceError {
     }
 }
 
-/// Reference data as charges name it.
-#[derive(Clone, Debug)]
-pub struct Reference {
-    /// The data.
-    pub snapshot: Arc<Snapshot>,
-    /// Its version.
-    pub version: String,
-}
-
 /// How many partitions the topics have that workers care for.
 #[derive(Clone, Copy, Debug)]
 struct Partitions {
@@ -142,12 +133,12 @@ struct Partitions {
 /// See [`ServiceError`].
 pub fn run(
     settings: &ServiceSettings,
-    reference: &Reference,
+    directory: &Arc<dyn Directory>,
     stop: &AtomicBool,
     report: &(dyn Fn(WorkerReport<'_>) + Sync),
 ) -> Result<(), ServiceError> {
     let log = KafkaLog::new(settings.kafka.clone())?;
-    run_on(&log, settings, reference, stop, report)
+    run_on(&log, settings, directory, stop, report)
 }
 
 /// The same on any log whose calls block, such as one that fails on purpose.
@@ -157,14 +148,14 @@ pub fn run(
 pub fn run_on<L: Log + Sync>(
     log: &L,
     settings: &ServiceSettings,
-    reference: &Reference,
+    directory: &Arc<dyn Directory>,
     stop: &AtomicBool,
     report: &(dyn Fn(WorkerReport<'_>) + Sync),
 ) -> Result<(), ServiceError> {
     let Some(Deployment { inputs, partitions, frames }) = patiently(log, settings, stop, report)? else {
         return Ok(());
     };
-    let service = Service { settings, reference, log, partitions, frames, stop, report, failure: Mutex::new(None) };
+    let service = Service { settings, directory, log, partitions, frames, stop, report, failure: Mutex::new(None) };
     std::thread::scope(|scope| {
         let service = &service;
         for stage in StageName::ALL {
@@ -296,7 +287,7 @@ fn frames(settings: &ServiceSettings) -> Result<Frames, ServiceError> {
 /// What the workers of a process share.
 struct Service<'s, L> {
     settings: &'s ServiceSettings,
-    reference: &'s Reference,
+    directory: &'s Arc<dyn Directory>,
     log: &'s L,
     partitions: Partitions,
     frames: Frames,
@@ -374,7 +365,7 @@ impl<L: Log> Service<'_, L> {
             frames: self.frames,
             duplicate_window_h: self.settings.duplicate_window_h,
         };
-        GuideStage::new(settings, inbound, self.reference.snapshot.clone())
+        GuideStage::new(settings, inbound, self.directory.clone())
     }
 
     fn rate(&self) -> RateStage {
@@ -391,7 +382,6 @@ impl<L: Log> Service<'_, L> {
             suspense: topics.output(Message::Suspense),
             replies: topics.output(Message::CommandReply),
             frames: self.frames,
-            directory_version: self.reference.version.clone(),
             duplicate_window_h: self.settings.duplicate_window_h,
         })
     }

@@ -136,6 +136,16 @@ pub(super) fn write_tick(instant: Timestamp, out: &mut Vec<u8>) {
     out.extend_from_slice(&instant.millis().to_le_bytes());
 }
 
+/// Reads where something that intake wrote came from; a tick has no origin.
+pub(super) fn read_origin<'m>(entry: Reader<'m>, forms: &'m [Arc<Form>]) -> Result<Option<Origin<'m>>, Corrupt> {
+    let mut reader = entry;
+    match reader.byte()? {
+        USAGE | COMMAND => Origin::read(&mut reader, forms).map(Some),
+        TICK => Ok(None),
+        _ => Err(reader.corrupt("a record, a command or a tick")),
+    }
+}
+
 /// Reads what intake wrote; a tick has no origin.
 pub(super) fn read_taken<'m>(
     entry: Reader<'m>,

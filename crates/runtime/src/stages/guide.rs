@@ -1,15 +1,17 @@
 //! Guide: lets each record pass once, finds its lineage and rates, and hands legs and commands to the owners of their payers.
 
-use super::entry::{Forms, Origin, read_taken, write_command, write_legs, write_tick};
+use super::entry::{Forms, Origin, read_origin, read_taken, write_command, write_legs, write_tick};
 use super::inbound::Inbound;
 use super::outbound::{Outbound, Waiting};
 use super::packed::{Packer, Source, Unpacked};
+use super::prepared::Prepared;
 use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, read_key};
 use super::{SHARDS, check_targets, send_packed, topic_of};
 use crate::state::Stored;
 use crate::wire::{CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError};
+use directory::Directory;
 use directory::snapshot::Snapshot;
 use pipeline::duplicates::hour_of;
 use pipeline::guide::{guide_command, shard_of};
@@ -85,6 +87,7 @@ pub struct GuideStage {
     forms: Forms,
     inbound: Inbound,
     senders: usize,
+    prepared: Prepared,
     steps: Steps,
 }
 
@@ -93,18 +96,18 @@ pub struct GuideStage {
 struct Steps {
     settings: GuideSettings,
     outbound: Outbound,
-    snapshot: Arc<Snapshot>,
 }
 
 /// A batch at work.
 struct Work<'w> {
     output: &'w mut Output,
     totals: ControlTotals,
+    snapshot: &'w Snapshot,
 }
 
 impl GuideStage {
     /// The stage without state. `inbound` is for input that others write.
-    pub fn new(settings: GuideSettings, inbound: Inbound, snapshot: Arc<Snapshot>) -> GuideStage {
+    pub fn new(settings: GuideSettings, inbound: Inbound, directory: Arc<dyn Directory>) -> GuideStage {
         let outputs =
             [&settings.changelog, &settings.guided, &settings.suspense, &settings.notifications, &settings.replies];
         let (inputs, senders) = match &settings.input {
@@ -119,7 +122,8 @@ impl GuideStage {
             forms: Forms::default(),
             inbound,
             senders,
-            steps: Steps { settings, outbound, snapshot },
+            prepared: Prepared::new(directory),
+            steps: Steps { settings, outbound },
         }
     }
 
@@ -129,13 +133,22 @@ impl GuideStage {
             let packed = Unpacked::read(message.value)?;
             unit.progress.receive(&packed.source, packed.sequence)?;
             let forms = self.forms.of(&packed)?;
+            let mut decoded = self.prepared.decoded(&message).map(<[Taken]>::iter_mut);
             for entry in &packed.entries {
-                match read_taken(*entry, &forms)? {
+                let mut read;
+                let (origin, taken) = match decoded.as_mut().and_then(Iterator::next) {
+                    Some(taken) => (read_origin(*entry, &forms)?, taken),
+                    None => {
+                        read = read_taken(*entry, &forms)?;
+                        (read.0, &mut read.1)
+                    }
+                };
+                match (origin, taken) {
                     (Some(origin), taken) => self.steps.arrival(&origin, taken, &mut unit.kept, work),
                     (None, Taken::Tick(instant)) => {
                         work.totals.received += 1;
                         work.totals.ticks += 1;
-                        if let Some(clock) = unit.progress.tick(&packed.source, instant, self.senders) {
+                        if let Some(clock) = unit.progress.tick(&packed.source, *instant, self.senders) {
                             unit.kept.tick(clock);
                         }
                     }
@@ -151,8 +164,15 @@ impl GuideStage {
     fn execute_usage(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
         for message in batch.messages() {
             let unit = self.units.touch(message.partition, message.offset)?;
-            let taken = self.inbound.take(message.value);
-            if let Taken::Tick(instant) = taken {
+            let mut read;
+            let taken = match self.prepared.decoded(&message).and_then(<[Taken]>::first_mut) {
+                Some(taken) => taken,
+                None => {
+                    read = self.inbound.take(message.value);
+                    &mut read
+                }
+            };
+            if let Taken::Tick(instant) = *taken {
                 work.totals.received += 1;
                 work.totals.ticks += 1;
                 if let Some(clock) = unit.progress.advance(instant) {
@@ -213,24 +233,29 @@ fn read_id_key(own: &[u8]) -> Result<(i64, Offset), StageError> {
 
 impl Steps {
     /// Everything that happens to a record or command.
-    fn arrival(&self, origin: &Origin<'_>, mut taken: Taken, kept: &mut Kept, work: &mut Work<'_>) {
+    fn arrival(&self, origin: &Origin<'_>, taken: &mut Taken, kept: &mut Kept, work: &mut Work<'_>) {
         work.totals.received += 1;
-        let stage = if matches!(taken, Taken::Fault(_)) { "intake" } else { "guide" };
+        if let Taken::Fault(fault) = taken {
+            // It stays what it is: the batch may be undone and executed again.
+            let fault = fault.clone();
+            return self.wait(origin, taken, &fault, "intake", work);
+        }
+        let stage = "guide";
         match taken.admit(Intent::Fresh, &mut kept.duplicates, None) {
-            Verdict::Waits(fault) => self.wait(origin, &taken, &fault, stage, work),
+            Verdict::Waits(fault) => self.wait(origin, taken, &fault, stage, work),
             // Ticks were taken out before.
             Verdict::Tick => work.totals.ticks += 1,
             Verdict::Duplicate => {
                 work.totals.duplicates += 1;
-                if let Taken::Command(_, command) = &taken {
+                if let Taken::Command(_, command) = taken {
                     self.answer(command, CommandOutcome::Duplicate, None, work);
                 }
             }
-            Verdict::Pass(remembered_from) => match &taken {
+            Verdict::Pass(remembered_from) => match &*taken {
                 Taken::Usage(intaken) => {
                     if let Err(reason) = self.usage(origin, intaken, remembered_from, kept, work) {
                         let fault = Fault::new(reason, taken.explain(reason));
-                        self.wait(origin, &taken, &fault, stage, work);
+                        self.wait(origin, taken, &fault, stage, work);
                     }
                 }
                 Taken::Command(key, command) => self.command(origin, *key, command, kept, work),
@@ -247,7 +272,7 @@ impl Steps {
         kept: &mut Kept,
         work: &mut Work<'_>,
     ) -> Result<(), SuspenseReason> {
-        let guided = guide(intaken, &self.snapshot, remembered_from)?;
+        let guided = guide(intaken, work.snapshot, remembered_from)?;
         let legs: SmallVec<[Leg<'_>; 8]> = guided.legs().collect();
         let mut targets: SmallVec<[Option<usize>; 8]> =
             legs.iter().map(|leg| Some(self.partition_of(&leg.edge.payer))).collect();
@@ -274,7 +299,7 @@ impl Steps {
 
     fn command(&self, origin: &Origin<'_>, key: u128, command: &Command, kept: &mut Kept, work: &mut Work<'_>) {
         work.totals.commands += 1;
-        match guide_command(key, command, &self.snapshot) {
+        match guide_command(key, command, work.snapshot) {
             Ok(guided) => {
                 if let Some(packer) = kept.packers.get_mut(self.partition_of(&guided.edge.payer)) {
                     packer.add(|tables, out| write_command(origin, &guided, tables, out));
@@ -389,14 +414,24 @@ impl Stage for GuideStage {
     }
 
     fn prepare(&mut self, batch: &Batch) -> Result<(), FactsMissing> {
+        let (inbound, forms) = (&mut self.inbound, &mut self.forms);
         match self.steps.settings.input {
-            GuideInput::Intaken { .. } => Ok(()),
-            GuideInput::Usage(_) => self.inbound.prepare(batch),
+            // A message that cannot be read is found out again, and said, when it is executed.
+            GuideInput::Intaken { .. } => self.prepared.prepare(batch, |message| {
+                let Ok(packed) = Unpacked::read(message.value) else { return Vec::new() };
+                let Ok(forms) = forms.of(&packed) else { return Vec::new() };
+                packed.entries.iter().map_while(|entry| Some(read_taken(*entry, &forms).ok()?.1)).collect()
+            }),
+            GuideInput::Usage(_) => {
+                inbound.prepare(batch)?;
+                self.prepared.prepare(batch, |message| vec![inbound.take(message.value)])
+            }
         }
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
-        let mut work = Work { output, totals: ControlTotals::default() };
+        let snapshot = self.prepared.snapshot().ok_or_else(|| corrupt("a batch", "it was not prepared"))?;
+        let mut work = Work { output, totals: ControlTotals::default(), snapshot: &snapshot };
         match self.steps.settings.input {
             GuideInput::Intaken { .. } => self.execute_intaken(batch, &mut work)?,
             GuideInput::Usage(_) => self.execute_usage(batch, &mut work)?,
@@ -405,7 +440,7 @@ impl Stage for GuideStage {
         for (partition, unit) in self.units.touched() {
             let topic = topic_of(&self.inputs, partition);
             let source = Source { topic: topic.to_owned(), partition: partition.number };
-            send_packed(&source, &mut unit.progress, &mut unit.kept.packers, GUIDED, work.output);
+            send_packed((&source, snapshot.version()), &mut unit.progress, &mut unit.kept.packers, GUIDED, work.output);
             unit.progress.horizon = Some(unit.kept.duplicates.horizon());
             let position = unit.progress.position.unwrap_or_default();
             let changelog = Changelog::of(topic, partition);
@@ -420,6 +455,7 @@ impl Stage for GuideStage {
     }
 
     fn settle(&mut self) {
+        self.prepared.settle();
         self.units.settle(|unit| {
             let horizon = unit.kept.horizon_hour();
             unit.kept.id_keys = unit.kept.id_keys.split_off(&horizon);

@@ -145,7 +145,7 @@ impl Stage for IntakeStage {
         for (partition, unit) in self.units.touched() {
             let topic = super::topic_of(&self.settings.inputs, partition);
             let source = Source { topic: topic.to_owned(), partition: partition.number };
-            super::send_packed(&source, &mut unit.progress, &mut unit.kept, INTAKEN, output);
+            super::send_packed((&source, ""), &mut unit.progress, &mut unit.kept, INTAKEN, output);
             Changelog::of(topic, partition).put(About::Progress, &[], output, |out| unit.progress.write(out));
         }
         totals.check_records()?;

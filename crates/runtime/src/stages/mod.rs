@@ -17,6 +17,7 @@ mod inbound;
 mod intake;
 mod outbound;
 mod packed;
+mod prepared;
 mod progress;
 mod rate;
 mod replay;
@@ -52,12 +53,18 @@ fn check_targets(progress: &mut Progress, targets: u32, topic: &str) -> Result<O
     Ok(progress.position)
 }
 
-/// Sends what was packed, a message or more per partition that has any.
-fn send_packed(source: &Source, progress: &mut Progress, packers: &mut [Packer], topic: u16, output: &mut Output) {
+/// Sends what was packed, a message or more per partition that has any. It comes from a source, by what a version of the directory says.
+fn send_packed(
+    (source, directory): (&Source, &str),
+    progress: &mut Progress,
+    packers: &mut [Packer],
+    topic: u16,
+    output: &mut Output,
+) {
     for (number, packer) in (0_u32..).zip(packers) {
         let last = progress.sent.get(&number).copied().unwrap_or(0);
         let target = Target { topic, partition: Some(number) };
-        let sent = packer.finish(source, last, |write| output.push(target, None, write));
+        let sent = packer.finish(source, directory, last, |write| output.push(target, None, write));
         if sent != last {
             progress.sent.insert(number, sent);
         }

@@ -5,11 +5,12 @@
 //! | version, least reader | one byte each; a reader below the second refuses the message |
 //! | source | topic and partition of the sender's input |
 //! | sequence | 1 for the first message from this source to this partition, then without gaps: a message lost or doubled is noticed |
+//! | directory | version of the directory that the sender read; empty if it read none |
 //! | tables | facts and origins that entries name by number, each once |
 //! | entries | in the order of the source: (partition, offset, level) |
 //! | checksum | CRC-32 of all before |
 //!
-//! A message is cut at [`MAX_BYTES`]; the next one has the next sequence.
+//! Messages of version 1 name no directory. A message is cut at [`MAX_BYTES`]; the next one has the next sequence.
 
 use super::bytes::{Reader, bytes, sized, varint};
 use crate::state::Corrupt;
@@ -18,8 +19,10 @@ use hashbrown::HashMap;
 /// Size at which a message is closed, in bytes.
 pub(super) const MAX_BYTES: usize = 400_000;
 
-const VERSION: u8 = 1;
-const LEAST_READER: u8 = 1;
+const VERSION: u8 = 2;
+const LEAST_READER: u8 = 2;
+/// The first version that names the directory.
+const WITH_DIRECTORY: u8 = 2;
 
 /// A partition of the sender's input.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,6 +104,7 @@ impl Packer {
     pub(super) fn finish(
         &mut self,
         source: &Source,
+        directory: &str,
         mut sequence: u64,
         mut send: impl FnMut(&dyn Fn(&mut Vec<u8>)),
     ) -> u64 {
@@ -115,6 +119,7 @@ impl Packer {
                 bytes(source.topic.as_bytes(), out);
                 varint(source.partition.into(), out);
                 varint(sequence, out);
+                bytes(directory.as_bytes(), out);
                 out.extend_from_slice(&body.0);
                 let checksum = crc32fast::hash(out.get(start..).unwrap_or_default());
                 out.extend_from_slice(&checksum.to_le_bytes());
@@ -140,6 +145,7 @@ impl Packer {
 pub(super) struct Unpacked<'m> {
     pub(super) source: Source,
     pub(super) sequence: u64,
+    pub(super) directory: &'m str,
     pub(super) tables: [Vec<Reader<'m>>; TABLES],
     pub(super) entries: Vec<Reader<'m>>,
 }
@@ -156,12 +162,13 @@ impl<'m> Unpacked<'m> {
             return Err(whole.corrupt("a message with its checksum"));
         }
         let mut reader = Reader(content);
-        let [_, least_reader] = reader.array()?;
+        let [version, least_reader] = reader.array()?;
         if least_reader > VERSION {
             return Err(reader.corrupt("a message for readers of this version"));
         }
         let source = Source { topic: reader.text()?.to_owned(), partition: reader.small("a partition")? };
         let sequence = reader.varint()?;
+        let directory = if version < WITH_DIRECTORY { "" } else { reader.text()? };
         let mut tables: [Vec<Reader<'m>>; TABLES] = Default::default();
         for table in &mut tables {
             *table = read_list(&mut reader)?;
@@ -170,7 +177,7 @@ impl<'m> Unpacked<'m> {
         if !reader.is_empty() {
             return Err(reader.corrupt("the end of the message"));
         }
-        Ok(Unpacked { source, sequence, tables, entries })
+        Ok(Unpacked { source, sequence, directory, tables, entries })
     }
 }
 

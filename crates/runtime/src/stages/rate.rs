@@ -48,8 +48,6 @@ pub struct RateSettings {
     pub replies: String,
     /// What stands before each datum.
     pub frames: Frames,
-    /// Version of the reference data, as charges name it.
-    pub directory_version: String,
     /// For how many hours guide remembers record ids behind the clock: sessions and months are remembered as long. `None` is for ever.
     pub duplicate_window_h: Option<u32>,
 }
@@ -88,10 +86,7 @@ impl RateStage {
         RateStage {
             inputs: vec![settings.guided.clone()],
             outputs: outputs.into_iter().cloned().collect(),
-            outbound: Outbound {
-                encoder: Encoder::new(OutputFormat::Avro, &settings.directory_version),
-                frames: settings.frames,
-            },
+            outbound: Outbound { encoder: Encoder::new(OutputFormat::Avro, ""), frames: settings.frames },
             settings,
             units: Units::default(),
             forms: Forms::default(),
@@ -137,7 +132,7 @@ fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Ch
 
 /// What a message is worked on with.
 struct Messages<'w> {
-    outbound: &'w Outbound,
+    outbound: &'w mut Outbound,
     output: &'w mut Output,
     totals: ControlTotals,
 }
@@ -276,7 +271,7 @@ impl Stage for RateStage {
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
-        let mut messages = Messages { outbound: &self.outbound, output, totals: ControlTotals::default() };
+        let mut messages = Messages { outbound: &mut self.outbound, output, totals: ControlTotals::default() };
         for message in batch.messages() {
             let unit = self.units.touch(message.partition, message.offset)?;
             let packed = Unpacked::read(message.value)?;
@@ -284,6 +279,8 @@ impl Stage for RateStage {
             let facts = Facts::read(&packed, &mut self.forms, &mut self.known_rates)?;
             let entries: Vec<Guided<'_>> =
                 packed.entries.iter().map(|entry| facts.read_entry(*entry)).collect::<Result<_, _>>()?;
+            // What guide read, which may be older than what it reads by now.
+            messages.outbound.encoder.name_directory(packed.directory);
             messages.rate(&facts, &entries, &mut unit.kept.shard)?;
             // A tick only says from when on memory may be freed: what a leg sees of the clock, it carries.
             let last_tick = entries.iter().rev().find_map(|entry| match entry {

@@ -11,7 +11,7 @@ use runtime::session::{Session, Settings};
 use runtime::state::Stored;
 use runtime::wire::{CsvMapping, Decoder, Encoder, InputFormat, OutputFormat, Splitter};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use testkit::generator::{self, Parameters};
 
 const USAGE: &str = include_str!("../../../../schemas/usage-record.avsc");
@@ -238,7 +238,7 @@ fn generated() -> &'static (tempfile::TempDir, Loaded) {
 pub(crate) fn engine() -> Engine {
     let rules = IntakeRules { default_source: "file".into(), latest_event: Timestamp::LATEST };
     let settings = EngineSettings { rules, duplicate_window_h: None, threads: 1 };
-    Engine::new(Arc::clone(&generated().1.snapshot), Encoder::new(OutputFormat::JsonLines, "v"), settings)
+    Engine::new(generated().1.directory(), Encoder::new(OutputFormat::JsonLines, "v"), settings)
 }
 
 pub(crate) fn stored() -> StoredState {

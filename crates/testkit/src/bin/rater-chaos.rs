@@ -6,7 +6,7 @@
 use clap::{Args, Parser, Subcommand};
 use runtime::kafka::KafkaLog;
 use runtime::service::topics::PartitionCounts;
-use runtime::service::{Reference, ServiceSettings, run};
+use runtime::service::{ServiceSettings, run};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -111,14 +111,13 @@ fn work(arguments: &WorkerArguments) -> Result<(), String> {
         attempts: 120,
         ..deployment::settings(&arguments.brokers, &arguments.prefix, SHAPE)
     };
-    let reference = Reference { snapshot: loaded.snapshot.clone(), version: loaded.version() };
     let log = KafkaLog::new(settings.kafka.clone()).map_err(|error| error.to_string())?;
     let directions = Directions { killed: arguments.directed, stopped: arguments.directed };
     let log = DirectedLog::new(log, directions, arguments.seed);
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&stop)).map_err(|error| error.to_string())?;
     let report = |report: runtime::service::WorkerReport<'_>| eprintln!("{report:?}");
-    run::run_on(&log, &settings, &reference, &stop, &report).map_err(|error| error.to_string())
+    run::run_on(&log, &settings, &loaded.directory(), &stop, &report).map_err(|error| error.to_string())
 }
 
 fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {

@@ -7,7 +7,7 @@ use runtime::kafka::KafkaSettings;
 use runtime::registry::RegistryConfig;
 use runtime::service::plan::{Asked, plan};
 use runtime::service::topics::{CleanUp, PartitionCounts, Retention, wanted};
-use runtime::service::{Reference, ServiceError, ServiceSettings, TopicNames, Workers, run};
+use runtime::service::{ServiceError, ServiceSettings, TopicNames, Workers, run};
 use runtime::worker::ForgottenPositions;
 use runtime::worker::log::GatherLimits;
 use std::collections::BTreeMap;
@@ -63,12 +63,12 @@ pub struct Running {
 pub fn start(kafka: &Kafka, prefix: &str, shape: Shape, registry: Option<&str>, loaded: &Loaded) -> Running {
     let registry = registry.map(RegistryConfig::new);
     let settings = ServiceSettings { registry, ..settings(kafka.bootstrap(), prefix, shape) };
-    let reference = Reference { snapshot: loaded.snapshot.clone(), version: loaded.version() };
+    let directory = loaded.directory();
     let (stop, reports) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
     let thread = thread::spawn({
         let (stop, reports) = (Arc::clone(&stop), Arc::clone(&reports));
         move || {
-            run::run(&settings, &reference, &stop, &|report| {
+            run::run(&settings, &directory, &stop, &|report| {
                 reports.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{report:?}"));
             })
         }

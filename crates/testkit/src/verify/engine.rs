@@ -121,9 +121,9 @@ impl Rating {
     pub(super) fn new(reference: &EngineReference, default_source: &str) -> Rating {
         let rules = IntakeRules { latest_event: Timestamp::LATEST, default_source: default_source.into() };
         let settings = EngineSettings { rules, duplicate_window_h: None, threads: reference.threads };
-        let encoder = Encoder::new(OutputFormat::Avro, &reference.version);
+        let encoder = Encoder::new(OutputFormat::Avro, "");
         Rating {
-            engine: Engine::new(reference.snapshot.clone(), encoder, settings),
+            engine: Engine::new(reference.directory.clone(), encoder, settings),
             form: Form::Json,
             decoders: HashMap::new(),
             records: RawBatch::default(),

@@ -31,7 +31,7 @@ mod report;
 pub use report::{Report, Row, SHOWN};
 
 use crate::load::Connection;
-use directory::snapshot::Snapshot;
+use directory::Directory;
 use engine::{Contracts, Outputs, Rating, Side};
 use framed::{Framed, Schemas};
 use guided::Sequences;
@@ -85,9 +85,7 @@ impl Layout {
 #[derive(Clone, Debug)]
 pub struct EngineReference {
     /// The reference data.
-    pub snapshot: Arc<Snapshot>,
-    /// Their version, as charges name it.
-    pub version: String,
+    pub directory: Arc<dyn Directory>,
     /// Threads of the engine.
     pub threads: usize,
 }
@@ -99,7 +97,7 @@ impl EngineReference {
     /// Files that cannot be read, or reference data with errors.
     pub fn load(directory: &Path) -> Result<EngineReference, VerifyError> {
         let loaded = crate::reference::load(directory).map_err(|error| VerifyError::Refused(error.to_string()))?;
-        Ok(EngineReference { snapshot: loaded.snapshot.clone(), version: loaded.version(), threads: 1 })
+        Ok(EngineReference { directory: loaded.directory(), threads: 1 })
     }
 }
 

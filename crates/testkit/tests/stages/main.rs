@@ -156,7 +156,7 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         frames: frames(),
         duplicate_window_h: None,
     };
-    memory::run(&mut GuideStage::new(settings, inbound(), loaded.snapshot.clone()), topics, roughness, random);
+    memory::run(&mut GuideStage::new(settings, inbound(), loaded.directory()), topics, roughness, random);
     let settings = RateSettings {
         guided: "guided".to_owned(),
         guided_partitions: shape.guided,
@@ -168,7 +168,6 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         suspense: "suspense".to_owned(),
         replies: "command-replies".to_owned(),
         frames: frames(),
-        directory_version: loaded.version(),
         duplicate_window_h: None,
     };
     memory::run(&mut RateStage::new(settings), topics, Roughness { largest_batch: 4, ..roughness }, random);
@@ -192,7 +191,7 @@ impl Reference {
     fn new(loaded: &Loaded) -> Reference {
         let settings = EngineSettings { rules: rules(), duplicate_window_h: None, threads: 1 };
         let encoder = Encoder::new(OutputFormat::Avro, &loaded.version());
-        Reference { avro: Engine::new(loaded.snapshot.clone(), encoder, settings), expected: Expected::default() }
+        Reference { avro: Engine::new(loaded.directory(), encoder, settings), expected: Expected::default() }
     }
 
     fn process(&mut self, records: &RawBatch, retries: &[Retry]) {

@@ -142,7 +142,7 @@ pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, sink
         None => sink.list("segments", &charge.segments),
     }
     sink.pairs("codes", charge.rate.map_or(&[], |rate| &rate.codes));
-    sink.optional_text("directory_version", Some(directory_version));
+    sink.optional_text("directory_version", (!directory_version.is_empty()).then_some(directory_version));
     sink.pairs("properties", &edge.properties);
     let id = charge.delta.as_ref().map(|delta| delta_id(edge.payer.as_str(), delta));
     sink.optional_joined("delta_id", id.as_ref().map(<[Part<'_>; 3]>::as_slice));

@@ -62,9 +62,16 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// Charges will name this version of the reference data.
+    /// Charges will name this version of the reference data; none, if it is empty.
     pub fn new(format: OutputFormat, directory_version: &str) -> Encoder {
         Encoder { format, directory_version: directory_version.to_owned() }
+    }
+
+    /// Charges name this version from now on.
+    pub fn name_directory(&mut self, version: &str) {
+        if self.directory_version != version {
+            version.clone_into(&mut self.directory_version);
+        }
     }
 
     /// Appends a charge.

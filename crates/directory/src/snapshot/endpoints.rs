@@ -1,0 +1,149 @@
+//! Endpoints and who held which identity when: all of them, or those that a batch asks for.
+
+use super::catalog::{Catalog, LineageEdge, TariffChoice};
+use crate::model::IdentityKind;
+use hashbrown::HashMap;
+use rating::leg::{Edge, Mode, Status};
+use rating::{AccountId, AccountKind, Tariff, Timestamp};
+use std::sync::Arc;
+
+/// An endpoint over time.
+#[derive(Debug)]
+pub struct EndpointFacts {
+    /// Name.
+    pub id: Arc<str>,
+    /// What held from when on, ascending; the first holds from the beginning.
+    pub slices: Vec<EndpointSlice>,
+}
+
+/// What holds for an endpoint from an instant on.
+#[derive(Clone, Debug)]
+pub struct EndpointSlice {
+    /// First instant.
+    pub from: Timestamp,
+    /// Position of the customer account.
+    pub customer: u32,
+    /// Active, with a customer and an endpoint group (rule 7).
+    pub is_active: bool,
+    /// The plan that its customer gave it (rule 1).
+    pub plan: Option<PlanFacts>,
+}
+
+/// A plan: what makes an endpoint a payer.
+#[derive(Clone, Debug)]
+pub struct PlanFacts {
+    /// Tariff of the endpoint's edge; none is `tariff_missing` (detail m).
+    pub tariff: Option<Arc<Tariff>>,
+    /// Prepaid or postpaid.
+    pub mode: Mode,
+}
+
+/// An identity and when an endpoint held it: half-open.
+#[derive(Debug)]
+pub struct IdentityFacts {
+    /// Which.
+    pub kind: IdentityKind,
+    /// Its digits.
+    pub digits: Box<str>,
+    /// Position of the endpoint.
+    pub endpoint: u32,
+    /// First instant.
+    pub from: Timestamp,
+    /// First instant no longer.
+    pub until: Option<Timestamp>,
+}
+
+/// Endpoints, found by name and by identity.
+#[derive(Debug, Default)]
+pub struct Endpoints {
+    all: Vec<Endpoint>,
+    by_name: HashMap<Arc<str>, u32>,
+    by_identity: [HashMap<Box<str>, Vec<Held>>; 3],
+}
+
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) id: Arc<str>,
+    pub(super) slices: Box<[Located]>,
+}
+
+#[derive(Debug)]
+pub(super) struct Located {
+    pub(super) from: Timestamp,
+    pub(super) customer: u32,
+    pub(super) is_active: bool,
+    pub(super) edge: Option<Box<LineageEdge>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    endpoint: u32,
+    from: Timestamp,
+    until: Option<Timestamp>,
+}
+
+impl Endpoints {
+    /// Puts endpoints below the accounts of a catalog; identities name them by their positions.
+    pub fn new(catalog: &Catalog, facts: Vec<EndpointFacts>, identities: Vec<IdentityFacts>) -> Endpoints {
+        let by_name = facts.iter().zip(0..).map(|(endpoint, at)| (endpoint.id.clone(), at)).collect();
+        let all = facts.into_iter().map(|endpoint| endpoint_of(catalog, endpoint)).collect();
+        let mut by_identity: [HashMap<Box<str>, Vec<Held>>; 3] = Default::default();
+        for IdentityFacts { kind, digits, endpoint, from, until } in identities {
+            by_identity[kind as usize].entry(digits).or_default().push(Held { endpoint, from, until });
+        }
+        Endpoints { all, by_name, by_identity }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The position of an endpoint by its name.
+    pub(super) fn position_of(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+
+    /// An endpoint by its position.
+    pub(super) fn get(&self, position: u32) -> Option<&Endpoint> {
+        self.all.get(position as usize)
+    }
+
+    /// An endpoint by its name.
+    pub(super) fn named(&self, name: &str) -> Option<&Endpoint> {
+        self.get(self.position_of(name)?)
+    }
+
+    /// The position of the endpoint that holds an identity at an instant.
+    pub(super) fn holder(&self, kind: IdentityKind, digits: &str, at: Timestamp) -> Option<u32> {
+        let held = self.by_identity[kind as usize].get(digits)?;
+        let holds = |held: &&Held| held.from <= at && held.until.is_none_or(|until| at < until);
+        held.iter().find(holds).map(|held| held.endpoint)
+    }
+}
+
+fn endpoint_of(catalog: &Catalog, facts: EndpointFacts) -> Endpoint {
+    let located = |slice: EndpointSlice| {
+        let customer = &catalog.accounts()[slice.customer as usize];
+        let edge = slice.plan.map(|plan| {
+            let edge = Edge {
+                payer: AccountId::of_endpoint(customer.id.as_str(), &facts.id),
+                payer_kind: AccountKind::Endpoint,
+                payee: customer.id.clone(),
+                level: 0,
+                currency: customer.currency,
+                mode: plan.mode,
+                status: Status::Active,
+                time_zone: customer.time_zone.clone(),
+                sponsors: None,
+                subscription_types: None,
+                properties: Arc::from([]),
+            };
+            let tariff = plan.tariff.map_or(TariffChoice::Missing, TariffChoice::Tariff);
+            Box::new(LineageEdge { edge, tariff })
+        });
+        Located { from: slice.from, customer: slice.customer, is_active: slice.is_active, edge }
+    };
+    let slices = facts.slices.into_iter().map(located).collect();
+    Endpoint { id: facts.id, slices }
+}
