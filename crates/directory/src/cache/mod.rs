@@ -1,5 +1,162 @@
-//! Endpoints of a store, cached; accounts and tariffs whole.
+//! A directory in a store: accounts and tariffs whole, endpoints as far as memory allows.
+//!
+//! | rule | because |
+//! | --- | --- |
+//! | a batch sees one epoch: one version of the store | half of a change would charge half of the edges |
+//! | what was confirmed is served for the lead time, and then nothing | changes are written that long before they take effect |
+//! | what cannot be read is unavailable, never unknown | an outage is not bad data |
+//! | that there is nobody is remembered for 2 s only, in bounded number | somebody may be about to be added; strangers cost a read each |
+//! | what one batch has read, no other reads at the same time | a cold start would ask the store for everything several times |
+//! | accounts and tariffs that are not valid are not served | a broken change must not stop or misprice what ran before it |
+//!
+//! The store is anything with [`Rows`]; how rows are laid out and written is not known here. Nothing here prices, and nothing reads a
+//! clock but the one given.
 
+mod entries;
+mod epoch;
+mod flights;
+mod lookup;
+mod numbered;
+mod packed;
 mod rows;
+mod settings;
+mod shared;
 
 pub use rows::{CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, Rows, StoreError, Version};
+pub use settings::{CacheEvent, CacheSettings, CacheStats, Clock};
+pub use shared::OpenError;
+
+use crate::needs::{Directory, Needs, RecordNeeds, Unavailable};
+use crate::snapshot::Snapshot;
+use epoch::Epoch;
+use lookup::{Kept, Lookup, Step};
+use shared::Shared;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+/// A directory over a store. Its reads and its poller run on the runtime it was opened on; batches ask from other threads.
+pub struct Cache<R> {
+    shared: Arc<Shared<R>>,
+    runtime: Handle,
+    poller: AbortHandle,
+}
+
+impl<R> fmt::Debug for Cache<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("epoch", &self.shared.epoch_version()).finish_non_exhaustive()
+    }
+}
+
+impl<R> Drop for Cache<R> {
+    fn drop(&mut self) {
+        self.poller.abort();
+    }
+}
+
+impl<R: Rows> Cache<R> {
+    /// Reads accounts and tariffs, and follows the store from then on. To be called on a runtime with time enabled.
+    ///
+    /// # Errors
+    /// A store that cannot be read, or holds what is not valid.
+    pub async fn open(
+        rows: R,
+        settings: CacheSettings,
+        clock: Clock,
+        report: impl Fn(CacheEvent) + Send + Sync + 'static,
+    ) -> Result<Cache<R>, OpenError> {
+        let poll = settings.poll;
+        let shared = Arc::new(Shared::open(rows, settings, clock, Box::new(report)).await?);
+        let polled = shared.clone();
+        let poller = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(poll).await;
+                polled.poll().await;
+            }
+        });
+        Ok(Cache { shared, runtime: Handle::current(), poller: poller.abort_handle() })
+    }
+
+    /// Counters, as of now.
+    pub fn stats(&self) -> CacheStats {
+        self.shared.stats()
+    }
+
+    /// Reads keys ahead of the first batch. What does not fit is not kept.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub fn preload(&self, keys: Vec<IdentityKey>) -> Result<(), Unavailable> {
+        let epoch = self.shared.present().clone();
+        let mut lookup = Lookup::new(&epoch, 0);
+        self.fetch(&epoch, keys, &mut lookup)
+    }
+
+    /// Has keys read, and waits for them.
+    fn fetch(&self, epoch: &Arc<Epoch>, keys: Vec<IdentityKey>, lookup: &mut Lookup<'_>) -> Result<(), Unavailable> {
+        self.shared.counters.misses.fetch_add(keys.len() as u64, Ordering::Relaxed);
+        let boarded = self.shared.flights.board(epoch.head.version, keys, self.shared.settings.keys_per_read);
+        if !boarded.own.is_empty() {
+            self.runtime.spawn(self.shared.clone().fly(epoch.clone(), boarded.own));
+        }
+        for flight in boarded.flights {
+            let answers = flight.wait().map_err(|error| Unavailable(error.to_string()))?;
+            lookup.answered(&answers)?;
+        }
+        Ok(())
+    }
+}
+
+impl<R: Rows> Directory for Cache<R> {
+    fn whole(&self) -> Option<&Arc<Snapshot>> {
+        None
+    }
+
+    fn snapshot_for(&self, needs: &Needs<'_>) -> Result<Arc<Snapshot>, Unavailable> {
+        let shared = &self.shared;
+        shared.check_confirmed()?;
+        let present = shared.present();
+        let epoch = present.clone();
+        let mut lookup = Lookup::new(&epoch, needs.len());
+        let now = Kept::At(shared.clock.now());
+        let mut names: Vec<&str> = Vec::new();
+        for name in needs.endpoints() {
+            if lookup.name(name, now)? == Step::Waits {
+                names.push(name);
+            }
+        }
+        let mut records: Vec<RecordNeeds<'_>> = Vec::new();
+        for record in needs.records() {
+            if lookup.record(&record, now)? == Step::Waits {
+                records.push(record);
+            }
+        }
+        drop(present);
+        // Each round answers one more key of every record that is left, of which there are five at most.
+        while !(names.is_empty() && records.is_empty()) {
+            self.fetch(&epoch, lookup.take_missing(), &mut lookup)?;
+            let present = shared.present();
+            let is_same = Arc::ptr_eq(&present, &epoch);
+            let kept = if is_same { Kept::At(shared.clock.now()) } else { Kept::Elsewhere };
+            let waits = |step: Result<Step, Unavailable>| step.map(|step| step == Step::Waits);
+            names = retain(names, |name| waits(lookup.name(name, kept)))?;
+            records = retain(records, |record| waits(lookup.record(record, kept)))?;
+        }
+        shared.counters.hits.fetch_add(lookup.hits, Ordering::Relaxed);
+        shared.counters.absent_hits.fetch_add(lookup.absent, Ordering::Relaxed);
+        Ok(Arc::new(lookup.finish()))
+    }
+}
+
+/// Keeps what a test says, unless it fails.
+fn retain<T, E>(items: Vec<T>, mut keep: impl FnMut(&T) -> Result<bool, E>) -> Result<Vec<T>, E> {
+    let mut kept = Vec::new();
+    for item in items {
+        if keep(&item)? {
+            kept.push(item);
+        }
+    }
+    Ok(kept)
+}

@@ -9,16 +9,13 @@ mod tariff;
 use std::sync::Arc;
 
 use rating::bundle::ElementClass;
-use rating::{AccountId, BundleTemplate, Element, Timestamp, UsageMatch, Zone};
+use rating::{AccountId, BundleTemplate, Element, Tariff, UsageMatch, Zone};
 
 pub(crate) use tariff::Tariffs;
 
-use crate::model::{
-    Bundle, Catalog, Endpoint, EndpointStatus, Group, IdentityKind, Model, Plan, Properties, Reference,
-};
+use crate::model::{Bundle, Catalog, Endpoint, IdentityKind, Model, Properties, Reference};
 use crate::snapshot::{
-    self, AccountFacts, AccountSlice, CatalogParts, EndpointFacts, EndpointSlice, Endpoints, IdentityFacts, PlanFacts,
-    Snapshot,
+    self, AccountFacts, AccountSlice, CatalogParts, EndpointSlice, Endpoints, IdentityFacts, PlanFacts, Snapshot,
 };
 use crate::validate::{Held, Hierarchy, Units};
 
@@ -67,19 +64,21 @@ pub(crate) fn snapshot(model: &Model, found: &Found<'_>, version: Arc<str>) -> S
     let tariffs = tariffs.filter_map(|(item, tariff)| Some((Arc::from(&*item.name), tariff.clone()?)));
     let parts =
         CatalogParts { accounts: accounts(model, found), bundles: bundles.collect(), tariffs: tariffs.collect() };
-    let items = model.endpoints.items().iter();
-    let endpoints = items.filter_map(|item| endpoint(model, found, &item.name, item.value.as_ref()?));
-    let identities = IdentityKind::ALL.into_iter().zip(&found.held).flat_map(|(kind, held)| {
-        held.iter().map(move |held| IdentityFacts {
-            kind,
-            digits: held.digits.to_string().into(),
-            endpoint: held.endpoint,
-            from: held.from,
-            until: held.until,
-        })
-    });
     let catalog = snapshot::Catalog::new(parts);
-    let endpoints = Endpoints::new(&catalog, endpoints.collect(), identities.collect());
+    let mut endpoints = Endpoints::default();
+    endpoints.reserve(model.endpoints.len());
+    // By the positions of their definitions, of which every one is there.
+    for (name, endpoint) in model.endpoints.values() {
+        let tariff = |name: &Reference| found.tariffs.compiled(model, name);
+        let slices = slices(endpoint, |customer| position(&model.accounts, customer), tariff);
+        let _ = endpoints.add(&catalog, Arc::from(name), slices.flatten());
+    }
+    for (kind, held) in IdentityKind::ALL.into_iter().zip(&found.held) {
+        for Held { digits, from, until, endpoint, .. } in held {
+            let (digits, from, until, endpoint) = (*digits, *from, *until, *endpoint);
+            endpoints.add_identity(IdentityFacts { kind, digits, endpoint, from, until });
+        }
+    }
     Snapshot::new(Arc::new(catalog), endpoints, version)
 }
 
@@ -142,19 +141,14 @@ fn template(model: &Model, found: &Found<'_>, name: &str, bundle: &Bundle) -> Op
     })
 }
 
-fn endpoint(model: &Model, found: &Found<'_>, name: &str, endpoint: &Endpoint) -> Option<EndpointFacts> {
-    let plan = |plan: &Plan| PlanFacts {
-        tariff: plan.tariff.as_ref().and_then(|name| found.tariffs.compiled(model, name)),
-        mode: plan.mode,
-    };
-    let slice = |from: Timestamp, customer: &Reference, status: EndpointStatus, group: &Group, held: Option<&Plan>| {
-        let is_active = status == EndpointStatus::Active && *group != Group::Without;
-        Some(EndpointSlice { from, customer: position(&model.accounts, customer)?, is_active, plan: held.map(plan) })
-    };
-    let states = endpoint.states();
-    let slices: Option<Vec<EndpointSlice>> = states
-        .iter()
-        .map(|(from, state)| slice(*from, state.customer, state.status, state.group, state.plan))
-        .collect();
-    Some(EndpointFacts { id: Arc::from(name), slices: slices? })
+/// What holds for an endpoint from when on; `None` where it refers to something that is not there.
+pub(crate) fn slices<'e>(
+    endpoint: &'e Endpoint,
+    customer: impl Fn(&'e Reference) -> Option<u32> + 'e,
+    tariff: impl Fn(&'e Reference) -> Option<Arc<Tariff>> + 'e,
+) -> impl Iterator<Item = Option<EndpointSlice>> + 'e {
+    endpoint.states().into_iter().map(move |(from, state)| {
+        let plan = state.plan.map(|plan| PlanFacts { tariff: plan.tariff.as_ref().and_then(&tariff), mode: plan.mode });
+        Some(EndpointSlice { from, customer: customer(state.customer)?, is_active: state.is_active(), plan })
+    })
 }

@@ -116,6 +116,13 @@ pub struct EndpointState<'m> {
     pub group: &'m Group,
 }
 
+impl EndpointState<'_> {
+    /// Active, with an endpoint group (rule 7).
+    pub fn is_active(&self) -> bool {
+        self.status == EndpointStatus::Active && *self.group != Group::Without
+    }
+}
+
 impl Endpoint {
     /// Whether one state holds for ever, as for most endpoints.
     pub fn never_changes(&self) -> bool {

@@ -55,6 +55,24 @@ pub(crate) fn read_file(root: Option<&Node<'_>>, start: Span, model: &mut Model,
     if sections.contains(&Outcome::Unreadable) { Outcome::Unreadable } else { Outcome::Read }
 }
 
+/// Reads the definition of one endpoint, as it stands behind its name.
+///
+/// # Errors
+/// The first thing that is wrong.
+#[cfg(feature = "store")]
+pub(crate) fn read_endpoint(name: &str, definition: &str) -> Result<crate::model::Endpoint, String> {
+    let (mut sources, mut errors) = (crate::source::Sources::new(), Diagnostics::new());
+    let file = sources.add(name, definition).map_err(|_| "the definition is larger than 1 GiB".to_owned())?;
+    let node = crate::yaml::parse(&sources, file, &mut errors);
+    let endpoint = node.and_then(|value| {
+        let entry = Entry { key: name.into(), key_span: Span { file, start: 0, end: 0 }, value };
+        let mut reader = Reader::new(&mut errors);
+        let endpoint = endpoint::read(&mut reader, Thing { kind: "endpoint", name }, &entry)?;
+        (reader.flaws == 0).then_some(endpoint)
+    });
+    endpoint.ok_or_else(|| errors.iter().next().map_or("no definition".to_owned(), |first| first.message.clone()))
+}
+
 /// The format decides how everything else is read, so nothing else is looked at if it is another one.
 fn check_format(reader: &mut Reader<'_>, thing: Thing<'_>, start: Span, root: &Node<'_>) -> Result<(), ()> {
     let Value::Map(entries) = &root.value else {

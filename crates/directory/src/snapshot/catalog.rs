@@ -133,6 +133,11 @@ impl Catalog {
         self.bundles.get(name)
     }
 
+    /// All tariffs with their names, in no particular order.
+    pub fn tariffs(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<Tariff>)> {
+        self.tariffs.iter()
+    }
+
     /// A tariff by name.
     pub fn tariff(&self, name: &str) -> Option<&Arc<Tariff>> {
         self.tariffs.get(name)

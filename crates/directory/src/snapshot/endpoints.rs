@@ -2,19 +2,13 @@
 
 use super::catalog::{Catalog, LineageEdge, TariffChoice};
 use crate::model::IdentityKind;
+use crate::value::Digits;
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use rating::leg::{Edge, Mode, Status};
 use rating::{AccountId, AccountKind, Tariff, Timestamp};
+use smallvec::SmallVec;
 use std::sync::Arc;
-
-/// An endpoint over time.
-#[derive(Debug)]
-pub struct EndpointFacts {
-    /// Name.
-    pub id: Arc<str>,
-    /// What held from when on, ascending; the first holds from the beginning.
-    pub slices: Vec<EndpointSlice>,
-}
 
 /// What holds for an endpoint from an instant on.
 #[derive(Clone, Debug)]
@@ -44,7 +38,7 @@ pub struct IdentityFacts {
     /// Which.
     pub kind: IdentityKind,
     /// Its digits.
-    pub digits: Box<str>,
+    pub digits: Digits,
     /// Position of the endpoint.
     pub endpoint: u32,
     /// First instant.
@@ -58,7 +52,7 @@ pub struct IdentityFacts {
 pub struct Endpoints {
     all: Vec<Endpoint>,
     by_name: HashMap<Arc<str>, u32>,
-    by_identity: [HashMap<Box<str>, Vec<Held>>; 3],
+    by_identity: [HashMap<Digits, SmallVec<[Held; 1]>>; 3],
 }
 
 #[derive(Debug)]
@@ -83,15 +77,36 @@ struct Held {
 }
 
 impl Endpoints {
-    /// Puts endpoints below the accounts of a catalog; identities name them by their positions.
-    pub fn new(catalog: &Catalog, facts: Vec<EndpointFacts>, identities: Vec<IdentityFacts>) -> Endpoints {
-        let by_name = facts.iter().zip(0..).map(|(endpoint, at)| (endpoint.id.clone(), at)).collect();
-        let all = facts.into_iter().map(|endpoint| endpoint_of(catalog, endpoint)).collect();
-        let mut by_identity: [HashMap<Box<str>, Vec<Held>>; 3] = Default::default();
-        for IdentityFacts { kind, digits, endpoint, from, until } in identities {
-            by_identity[kind as usize].entry(digits).or_default().push(Held { endpoint, from, until });
+    /// Adds an endpoint below accounts of a catalog, unless it is there; its position. `slices` ascend, the first from the beginning.
+    pub(crate) fn add(
+        &mut self,
+        catalog: &Catalog,
+        name: Arc<str>,
+        slices: impl Iterator<Item = EndpointSlice>,
+    ) -> Result<u32, u32> {
+        let next = self.all.len() as u32;
+        match self.by_name.entry(name) {
+            Entry::Occupied(there) => Err(*there.get()),
+            Entry::Vacant(place) => {
+                let name = place.key().clone();
+                place.insert(next);
+                let slices = slices.map(|slice| located(catalog, &name, slice)).collect();
+                self.all.push(Endpoint { id: name, slices });
+                Ok(next)
+            }
         }
-        Endpoints { all, by_name, by_identity }
+    }
+
+    /// Notes that an endpoint holds an identity for some time.
+    pub(crate) fn add_identity(&mut self, identity: IdentityFacts) {
+        let IdentityFacts { kind, digits, endpoint, from, until } = identity;
+        self.by_identity[kind as usize].entry(digits).or_default().push(Held { endpoint, from, until });
+    }
+
+    /// Makes room.
+    pub(crate) fn reserve(&mut self, endpoints: usize) {
+        self.all.reserve(endpoints);
+        self.by_name.reserve(endpoints);
     }
 
     /// How many there are.
@@ -100,7 +115,7 @@ impl Endpoints {
     }
 
     /// The position of an endpoint by its name.
-    pub(super) fn position_of(&self, name: &str) -> Option<u32> {
+    pub(crate) fn position_of(&self, name: &str) -> Option<u32> {
         self.by_name.get(name).copied()
     }
 
@@ -114,36 +129,32 @@ impl Endpoints {
         self.get(self.position_of(name)?)
     }
 
-    /// The position of the endpoint that holds an identity at an instant.
-    pub(super) fn holder(&self, kind: IdentityKind, digits: &str, at: Timestamp) -> Option<u32> {
-        let held = self.by_identity[kind as usize].get(digits)?;
+    /// The position of the endpoint that holds an identity at an instant, as far as endpoints were added.
+    pub(crate) fn holder(&self, kind: IdentityKind, digits: Digits, at: Timestamp) -> Option<u32> {
+        let held = self.by_identity[kind as usize].get(&digits)?;
         let holds = |held: &&Held| held.from <= at && held.until.is_none_or(|until| at < until);
         held.iter().find(holds).map(|held| held.endpoint)
     }
 }
 
-fn endpoint_of(catalog: &Catalog, facts: EndpointFacts) -> Endpoint {
-    let located = |slice: EndpointSlice| {
-        let customer = &catalog.accounts()[slice.customer as usize];
-        let edge = slice.plan.map(|plan| {
-            let edge = Edge {
-                payer: AccountId::of_endpoint(customer.id.as_str(), &facts.id),
-                payer_kind: AccountKind::Endpoint,
-                payee: customer.id.clone(),
-                level: 0,
-                currency: customer.currency,
-                mode: plan.mode,
-                status: Status::Active,
-                time_zone: customer.time_zone.clone(),
-                sponsors: None,
-                subscription_types: None,
-                properties: Arc::from([]),
-            };
-            let tariff = plan.tariff.map_or(TariffChoice::Missing, TariffChoice::Tariff);
-            Box::new(LineageEdge { edge, tariff })
-        });
-        Located { from: slice.from, customer: slice.customer, is_active: slice.is_active, edge }
-    };
-    let slices = facts.slices.into_iter().map(located).collect();
-    Endpoint { id: facts.id, slices }
+fn located(catalog: &Catalog, endpoint: &str, slice: EndpointSlice) -> Located {
+    let customer = &catalog.accounts()[slice.customer as usize];
+    let edge = slice.plan.map(|plan| {
+        let edge = Edge {
+            payer: AccountId::of_endpoint(customer.id.as_str(), endpoint),
+            payer_kind: AccountKind::Endpoint,
+            payee: customer.id.clone(),
+            level: 0,
+            currency: customer.currency,
+            mode: plan.mode,
+            status: Status::Active,
+            time_zone: customer.time_zone.clone(),
+            sponsors: None,
+            subscription_types: None,
+            properties: Arc::from([]),
+        };
+        let tariff = plan.tariff.map_or(TariffChoice::Missing, TariffChoice::Tariff);
+        Box::new(LineageEdge { edge, tariff })
+    });
+    Located { from: slice.from, customer: slice.customer, is_active: slice.is_active, edge }
 }

@@ -9,9 +9,10 @@ mod catalog;
 mod endpoints;
 
 pub use catalog::{AccountFacts, AccountSlice, Catalog, CatalogParts, LineageEdge, MAX_LEVELS};
-pub use endpoints::{EndpointFacts, EndpointSlice, Endpoints, IdentityFacts, PlanFacts};
+pub use endpoints::{EndpointSlice, Endpoints, IdentityFacts, PlanFacts};
 
 use crate::model::IdentityKind;
+use crate::value::Digits;
 use rating::leg::Edge;
 use rating::{AccountId, BundleTemplate, SuspenseReason, Timestamp, UsageRecord};
 use std::sync::Arc;
@@ -86,9 +87,9 @@ impl Snapshot {
         let at = usage.event_time;
         let mut found: Option<u32> = None;
         let given = [
-            usage.imsi.as_deref().map(|digits| self.endpoints.holder(IdentityKind::Imsi, digits, at)),
-            usage.iccid.as_deref().map(|digits| self.endpoints.holder(IdentityKind::Iccid, digits, at)),
-            usage.msisdn.as_deref().map(|digits| self.endpoints.holder(IdentityKind::Msisdn, digits, at)),
+            usage.imsi.as_deref().map(|digits| self.holder(IdentityKind::Imsi, digits, at)),
+            usage.iccid.as_deref().map(|digits| self.holder(IdentityKind::Iccid, digits, at)),
+            usage.msisdn.as_deref().map(|digits| self.holder(IdentityKind::Msisdn, digits, at)),
             usage.endpoint_id.as_deref().map(|name| self.endpoints.position_of(name)),
         ];
         for holder in given.into_iter().flatten().flatten() {
@@ -112,6 +113,11 @@ impl Snapshot {
             return Err(SuspenseReason::UnknownEndpoint);
         }
         Ok(Lineage { endpoint: None, own: None, above })
+    }
+
+    /// What is no identity at all is nobody's.
+    fn holder(&self, kind: IdentityKind, digits: &str, at: Timestamp) -> Option<u32> {
+        self.endpoints.holder(kind, Digits::parse(digits)?, at)
     }
 
     /// An account that is named beside the endpoint has to be in its lineage, or one of the two is wrong (detail I).

@@ -1,6 +1,7 @@
 //! Identities, called prefixes and networks: texts of digits.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use rating::Plmn;
 
@@ -8,7 +9,7 @@ use super::ValueError;
 use crate::diagnostic::Code;
 
 /// Up to 20 decimal digits, leading zeros included, in nine bytes: reference data holds three of them for every endpoint.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Digits([u8; 9]);
 
 impl Digits {
@@ -23,7 +24,10 @@ impl Digits {
             return None;
         }
         // 20 digits need 67 bits and the length 5: together they fill the nine bytes.
-        let number = text.bytes().fold(0u128, |number, digit| number * 10 + u128::from(digit - b'0'));
+        // Ten digits each are below 2^34, so that only the last step is made in 128 bits: every record in is looked up by these.
+        let number = |part: &[u8]| part.iter().fold(0u64, |number, digit| number * 10 + u64::from(digit - b'0'));
+        let (high, low) = text.as_bytes().split_at(text.len().saturating_sub(10));
+        let number = u128::from(number(high)) * 10_000_000_000 + u128::from(number(low));
         let packed = number << 5 | text.len() as u128;
         let bytes = packed.to_be_bytes();
         let mut kept = [0; 9];
@@ -31,9 +35,28 @@ impl Digits {
         Some(Digits(kept))
     }
 
+    /// As bytes, to be kept.
+    #[cfg(feature = "store")]
+    pub(crate) fn to_bytes(self) -> [u8; 9] {
+        self.0
+    }
+
+    /// From [`Digits::to_bytes`].
+    #[cfg(feature = "store")]
+    pub(crate) fn from_bytes(bytes: [u8; 9]) -> Digits {
+        Digits(bytes)
+    }
+
     /// Whether there are none.
     pub fn is_none(self) -> bool {
         self == Self::NONE
+    }
+}
+
+impl Hash for Digits {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // All are equally long: hashing the length, as arrays do, would tell nothing.
+        state.write(&self.0);
     }
 }
 

@@ -1,0 +1,319 @@
+//! What batches, reads and the poller of a cache share.
+
+use super::entries::Entries;
+use super::epoch::Epoch;
+use super::flights::{Answers, Flights, Landing};
+use super::packed::Packed;
+use super::rows::{CatalogChange, EndpointChanges, Head, IdentityKey, Rows, StoreError, Version};
+use super::settings::{CacheEvent, CacheSettings, CacheStats, Clock};
+use crate::diagnostic::Refused;
+use crate::load::load;
+use crate::needs::Unavailable;
+use crate::snapshot::Catalog;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+/// Everything but the task that polls.
+pub(super) struct Shared<R> {
+    pub(super) rows: R,
+    pub(super) settings: CacheSettings,
+    pub(super) clock: Clock,
+    report: Box<dyn Fn(CacheEvent) + Send + Sync>,
+    /// Read while a batch looks at what is kept, written while keys are dropped: so a batch never sees two epochs.
+    epoch: RwLock<Arc<Epoch>>,
+    /// When the head was last read and is what is served: milliseconds of the clock.
+    confirmed_ms: AtomicU64,
+    trouble: Mutex<Trouble>,
+    pub(super) flights: Arc<Flights>,
+    pub(super) counters: Counters,
+}
+
+/// What keeps the store from confirming.
+#[derive(Debug, Default)]
+struct Trouble {
+    what: Option<String>,
+    /// The version that was refused last, and why: it is not loaded again and again.
+    refused: Option<(Version, String)>,
+}
+
+/// What is counted.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) hits: AtomicU64,
+    pub(super) absent_hits: AtomicU64,
+    pub(super) misses: AtomicU64,
+    reads: AtomicU64,
+    failed_reads: AtomicU64,
+    evictions: Arc<AtomicU64>,
+}
+
+/// Why a cache cannot be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The store.
+    Store(StoreError),
+    /// Zones, tariffs, bundles or accounts in it are not valid.
+    Refused(Box<Refused>),
+}
+
+impl std::fmt::Display for OpenError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            OpenError::Store(error) => error.fmt(f),
+            OpenError::Refused(refused) => write!(f, "the directory's store holds what is not valid: {refused}"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> OpenError {
+        OpenError::Store(error)
+    }
+}
+
+impl<R> Shared<R> {
+    /// The version of the present epoch.
+    pub(super) fn epoch_version(&self) -> Version {
+        self.epoch.read().unwrap_or_else(PoisonError::into_inner).head.version
+    }
+}
+
+impl<R: Rows> Shared<R> {
+    /// Reads the head and the catalog.
+    pub(super) async fn open(
+        rows: R,
+        settings: CacheSettings,
+        clock: Clock,
+        report: Box<dyn Fn(CacheEvent) + Send + Sync>,
+    ) -> Result<Shared<R>, OpenError> {
+        let counters = Counters::default();
+        let now = clock.now();
+        let head = in_time(settings.read_timeout, rows.head()).await?;
+        let catalog = read_catalog(&rows, &head, settings.read_timeout).await?;
+        let entries = Entries::new(settings.memory_bytes, settings.absent_keys, counters.evictions.clone());
+        Ok(Shared {
+            rows,
+            settings,
+            clock,
+            report,
+            epoch: RwLock::new(Arc::new(Epoch::new(head, catalog, entries))),
+            confirmed_ms: AtomicU64::new(millis(now)),
+            trouble: Mutex::default(),
+            flights: Arc::default(),
+            counters,
+        })
+    }
+
+    /// The present epoch; it stays the present one, and nothing it keeps is dropped, until this is let go.
+    pub(super) fn present(&self) -> RwLockReadGuard<'_, Arc<Epoch>> {
+        self.epoch.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn age(&self) -> Duration {
+        let confirmed = Duration::from_millis(self.confirmed_ms.load(Ordering::Relaxed));
+        self.clock.now().saturating_sub(confirmed)
+    }
+
+    /// Whether what is kept may be served.
+    pub(super) fn check_confirmed(&self) -> Result<(), Unavailable> {
+        let age = self.age();
+        if age < self.settings.lead {
+            return Ok(());
+        }
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let why = trouble.what.as_deref().unwrap_or("the store was not asked");
+        Err(Unavailable(format!("the directory was last confirmed {} s ago: {why}", age.as_secs())))
+    }
+
+    pub(super) fn stats(&self) -> CacheStats {
+        let Counters { hits, absent_hits, misses, reads, failed_reads, evictions } = &self.counters;
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let epoch = self.present().clone();
+        let (entries, absent_entries) = epoch.entries.len();
+        CacheStats {
+            hits: count(hits),
+            absent_hits: count(absent_hits),
+            misses: count(misses),
+            reads: count(reads),
+            failed_reads: count(failed_reads),
+            evictions: count(evictions),
+            entries: entries as u64,
+            absent_entries: absent_entries as u64,
+            bytes: epoch.entries.bytes(),
+            version: epoch.head.version,
+            age: self.age(),
+        }
+    }
+
+    /// Reads what flights are for, one after the other; once one fails, the store is not asked for the others.
+    pub(super) async fn fly(self: Arc<Self>, epoch: Arc<Epoch>, landings: Vec<Landing>) {
+        let mut failed = None;
+        for landing in landings {
+            let outcome = match &failed {
+                Some(error) => Err(StoreError::clone(error)),
+                None => self.read(&epoch, &landing.keys).await.map(Arc::new),
+            };
+            failed = outcome.as_ref().err().cloned();
+            landing.land(outcome);
+        }
+    }
+
+    /// Reads keys as of an epoch, and keeps what they hold if the epoch is still the present one.
+    async fn read(&self, epoch: &Epoch, keys: &[IdentityKey]) -> Result<Answers, StoreError> {
+        let until = self.clock.now() + self.settings.absent_life;
+        self.counters.reads.fetch_add(keys.len() as u64, Ordering::Relaxed);
+        let answers = self.answers(epoch, keys).await;
+        if answers.is_err() {
+            self.counters.failed_reads.fetch_add(1, Ordering::Relaxed);
+        }
+        let answers = answers?;
+        let present = self.present();
+        if present.head.version == epoch.head.version {
+            for (key, found) in &answers {
+                match found {
+                    Some(found) => present.entries.keep(key.clone(), found.clone()),
+                    None => present.entries.keep_absent(key.clone(), until),
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn answers(&self, epoch: &Epoch, keys: &[IdentityKey]) -> Result<Answers, StoreError> {
+        let rows = in_time(self.settings.read_timeout, self.rows.endpoints(&epoch.head, keys)).await?;
+        let mut answers = Answers::with_capacity(rows.len());
+        for (key, rows) in rows {
+            let found = if rows.is_empty() { None } else { Some(Packed::pack(&rows, &epoch.names)?) };
+            answers.insert(key, found);
+        }
+        match keys.iter().find(|key| !answers.contains_key(*key)) {
+            // Silence is not the answer that there is nobody.
+            Some(key) => Err(StoreError::Corrupt(format!("no answer for {key}"))),
+            None => Ok(answers),
+        }
+    }
+
+    /// Looks at the head once, and follows it.
+    pub(super) async fn poll(&self) {
+        let asked_at = self.clock.now();
+        match self.follow().await {
+            Ok(()) => {
+                self.confirmed_ms.store(millis(asked_at), Ordering::Relaxed);
+                let before = std::mem::take(&mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner));
+                if before.what.is_some() {
+                    (self.report)(CacheEvent::Confirmed);
+                }
+            }
+            Err(lag) => self.troubled(lag),
+        }
+    }
+
+    /// Notes why the store does not confirm, and tells it when that begins.
+    fn troubled(&self, lag: Lag) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut begins = trouble.what.is_none();
+        let event = match lag {
+            Lag::Store(error) => {
+                let text = error.to_string();
+                trouble.what = Some(text.clone());
+                CacheEvent::Unconfirmed(text)
+            }
+            Lag::Refused(version, text) => {
+                begins |= trouble.refused.as_ref().is_none_or(|(known, _)| *known != version);
+                trouble.what = Some(text.clone());
+                trouble.refused = Some((version, text.clone()));
+                CacheEvent::Refused(version, text)
+            }
+        };
+        drop(trouble);
+        if begins {
+            (self.report)(event);
+        }
+    }
+
+    /// Makes the newest head the present epoch.
+    async fn follow(&self) -> Result<(), Lag> {
+        let present = self.present().clone();
+        let head = in_time(self.settings.read_timeout, self.rows.head()).await?;
+        if head.version == present.head.version {
+            return Ok(());
+        }
+        if head.version < present.head.version {
+            let what = format!("its version went back from {} to {}", present.head.version, head.version);
+            return Err(StoreError::Corrupt(what).into());
+        }
+        let refused = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).refused.clone();
+        if let Some((version, text)) = refused.filter(|(version, _)| *version == head.version) {
+            return Err(Lag::Refused(version, text));
+        }
+        let changes = self.rows.changes(present.head.version, &head);
+        let changes = in_time(self.settings.read_timeout, changes).await?;
+        let catalog = match changes.catalog {
+            CatalogChange::Same => None,
+            CatalogChange::Changed => Some(self.catalog(&head).await?),
+        };
+        let version = head.version;
+        match changes.endpoints {
+            EndpointChanges::Keys(keys) => {
+                let next = Arc::new(present.next(head, catalog));
+                let mut epoch = self.epoch.write().unwrap_or_else(PoisonError::into_inner);
+                keys.iter().for_each(|key| next.entries.forget(key));
+                *epoch = next;
+            }
+            EndpointChanges::Everything => {
+                let CacheSettings { memory_bytes, absent_keys, .. } = self.settings;
+                let entries = Entries::new(memory_bytes, absent_keys, self.counters.evictions.clone());
+                let catalog = catalog.unwrap_or_else(|| present.catalog.clone());
+                let next = Arc::new(Epoch::new(head, catalog, entries));
+                *self.epoch.write().unwrap_or_else(PoisonError::into_inner) = next;
+            }
+        }
+        (self.report)(CacheEvent::Moved(version));
+        Ok(())
+    }
+
+    async fn catalog(&self, head: &Head) -> Result<Arc<Catalog>, Lag> {
+        match read_catalog(&self.rows, head, self.settings.read_timeout).await {
+            Ok(catalog) => Ok(catalog),
+            Err(OpenError::Store(error)) => Err(Lag::Store(error)),
+            Err(OpenError::Refused(refused)) => {
+                let text = format!("version {} is not valid, and not served: {refused}", head.version);
+                Err(Lag::Refused(head.version, text))
+            }
+        }
+    }
+}
+
+/// Why the newest head is not served.
+enum Lag {
+    Store(StoreError),
+    /// Its catalog is not valid.
+    Refused(Version, String),
+}
+
+impl From<StoreError> for Lag {
+    fn from(error: StoreError) -> Lag {
+        Lag::Store(error)
+    }
+}
+
+async fn read_catalog(rows: &impl Rows, head: &Head, timeout: Duration) -> Result<Arc<Catalog>, OpenError> {
+    let inputs = in_time(timeout, rows.catalog(head)).await?;
+    // Thousands of accounts take a while, which others of the runtime need not wait for.
+    let loaded = tokio::task::spawn_blocking(move || load(inputs)).await;
+    let loaded = loaded.map_err(|error| StoreError::Unavailable(format!("loading was given up: {error}")))?;
+    let loaded = loaded.map_err(|refused| OpenError::Refused(Box::new(refused)))?;
+    Ok(loaded.snapshot.catalog().clone())
+}
+
+async fn in_time<T>(timeout: Duration, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_| Err(StoreError::Unavailable(format!("no answer within {timeout:?}")));
+    tokio::time::timeout(timeout, read).await.unwrap_or_else(late)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
