@@ -4,7 +4,7 @@
 use clap::{Parser, Subcommand};
 use std::io::{Read, Write};
 use std::process::ExitCode;
-use testkit::services::{Cassandra, Kafka, ServiceError};
+use testkit::services::{Cassandra, Kafka, Postgres, ServiceError};
 
 /// Start a service, print where it answers, and keep it until the end of the input.
 #[derive(Parser)]
@@ -23,12 +23,15 @@ enum Service {
     },
     /// Apache Cassandra; prints the address of its CQL port
     Cassandra,
+    /// PostgreSQL; prints the URL of its database
+    Postgres,
 }
 
 fn main() -> ExitCode {
     let kept = match Arguments::parse().service {
         Service::Kafka { brokers } => Kafka::cluster(brokers).and_then(|kafka| keep(kafka.bootstrap(), kafka.log()?)),
         Service::Cassandra => Cassandra::start().and_then(|cassandra| keep(cassandra.address(), cassandra.log()?)),
+        Service::Postgres => Postgres::start().and_then(|postgres| keep(postgres.url(), postgres.log()?)),
     };
     match kept {
         Ok(()) => ExitCode::SUCCESS,

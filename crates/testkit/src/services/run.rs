@@ -37,6 +37,30 @@ while ! rm -rf -- "$1" 2>/dev/null && [ "$tries" -lt 50 ]; do tries=$((tries + 1
 /// Numbers the runs of this process.
 static STARTED: AtomicU32 = AtomicU32::new(0);
 
+/// As whom a process runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum User {
+    /// As the tests do.
+    Ours,
+    /// As the one who owns nothing: for programs that root must not run. Only root can become somebody else.
+    Nobody,
+}
+
+impl User {
+    /// Number of the user and of the group that Linux sets aside for this.
+    pub(super) const NOBODY: u32 = 65534;
+
+    /// Has a command run as this user.
+    pub(super) fn apply(self, command: &mut Command) {
+        match self {
+            Self::Ours => {}
+            Self::Nobody => {
+                command.uid(Self::NOBODY).gid(Self::NOBODY);
+            }
+        }
+    }
+}
+
 /// One running service: its folder, its ports, its keeper.
 pub(super) struct Run {
     folder: PathBuf,
@@ -44,6 +68,7 @@ pub(super) struct Run {
     /// Locked as long as this process lives.
     _owner: File,
     ports: Vec<(u16, File)>,
+    user: User,
 }
 
 impl Run {
@@ -52,11 +77,20 @@ impl Run {
     /// # Errors
     /// The cache cannot be written, or there are no ports.
     pub(super) fn new(cache: &Path, ports: usize) -> Result<Self, ServiceError> {
+        Self::below(cache, cache, ports, User::Ours)
+    }
+
+    /// The same with the folder below another one, which has a folder `runs`, and its processes as another user. Ports are those of
+    /// the cache.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(super) fn below(place: &Path, cache: &Path, ports: usize, user: User) -> Result<Self, ServiceError> {
         let (folder, owner) = {
-            let _alone = cache::lock(&cache.join("runs.lock"))?;
-            remove_leftovers(&cache.join("runs"));
+            let _alone = cache::lock(&place.join("runs.lock"))?;
+            remove_leftovers(&place.join("runs"));
             let number = STARTED.fetch_add(1, Ordering::Relaxed);
-            let folder = cache.join("runs").join(format!("{}-{number}", std::process::id()));
+            let folder = place.join("runs").join(format!("{}-{number}", std::process::id()));
             fs::create_dir_all(&folder).map_err(ServiceError::io(folder.display()))?;
             let owner = cache::lock(&folder.join(OWNER))?;
             (folder, owner)
@@ -71,7 +105,13 @@ impl Run {
             .process_group(0)
             .spawn()
             .map_err(ServiceError::io("cannot start sh"))?;
-        Ok(Self { folder, keeper: Mutex::new(keeper), _owner: owner, ports: take_ports(&cache.join("ports"), ports)? })
+        Ok(Self {
+            folder,
+            keeper: Mutex::new(keeper),
+            _owner: owner,
+            ports: take_ports(&cache.join("ports"), ports)?,
+            user,
+        })
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -90,16 +130,17 @@ impl Run {
     pub(super) fn spawn(&self, command: &[String], folder: &Path, log: &Path) -> Result<Child, ServiceError> {
         let output = File::options().create(true).append(true).open(log).map_err(ServiceError::io(log.display()))?;
         let errors = output.try_clone().map_err(ServiceError::io(log.display()))?;
-        let mut child = Command::new("sh")
+        let mut shell = Command::new("sh");
+        shell
             .args(["-c", r#"read -r go && exec "$@" </dev/null"#, "rater-service"])
             .args(command)
             .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(output)
             .stderr(errors)
-            .process_group(0)
-            .spawn()
-            .map_err(ServiceError::io("cannot start sh"))?;
+            .process_group(0);
+        self.user.apply(&mut shell);
+        let mut child = shell.spawn().map_err(ServiceError::io("cannot start sh"))?;
         self.tell("+", child.id())?;
         if let Some(mut go) = child.stdin.take() {
             go.write_all(b"go\n").map_err(ServiceError::io(format!("{} did not start", command[0])))?;

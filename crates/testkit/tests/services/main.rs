@@ -3,6 +3,7 @@
 mod cassandra;
 mod kafka;
 mod leftovers;
+mod postgres;
 mod prometheus;
 
 use std::time::Instant;
