@@ -216,8 +216,16 @@ fn work(bootstrap: &str, input: &str, output: &str, shape: Shape) {
                 stop.store(true, Ordering::Relaxed);
             }
         }
-        Report::Restored(..) | Report::Released(_) => {}
-        Report::Aborted(why) | Report::Restarted(why) | Report::Waiting(why) => panic!("{why}"),
+        Report::Assigned(_)
+        | Report::Restored(..)
+        | Report::Started { .. }
+        | Report::Released(_)
+        | Report::Behind(_)
+        | Report::Ended(_) => {}
+        Report::Aborted(why) | Report::Uncertain(why) | Report::Restarted(why) | Report::Waiting(why) => {
+            panic!("{why}")
+        }
+        Report::Mismatch(check) => panic!("{check}"),
     };
     block_on(Worker::new(&log, stage, settings, &stop, &told).run()).expect("a run");
     let (seconds, cpu) = finish.get();

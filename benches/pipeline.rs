@@ -16,7 +16,8 @@ mod table;
 use copier::{Figures, Shape, copy, cpu_of_broker, cpu_seconds, middle, number, process, report, setting};
 use runtime::kafka::{KafkaLog, KafkaSettings, block_on};
 use runtime::service::topics::PartitionCounts;
-use runtime::service::{ServiceSettings, run};
+use runtime::service::{ServiceReport, ServiceSettings, run};
+use runtime::worker::Report;
 use runtime::worker::log::{GatherLimits, Log};
 use rustix::time::ClockId;
 use std::path::Path;
@@ -154,8 +155,8 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str) {
     };
     let stop = AtomicBool::new(false);
     let is_ready = AtomicBool::new(false);
-    let report_ready = |told: runtime::service::WorkerReport<'_>| {
-        if matches!(told.report, runtime::worker::Report::Restored(..)) {
+    let report_ready = |told: ServiceReport<'_>| {
+        if matches!(&told, ServiceReport::Worker(told) if matches!(told.report, Report::Restored(..))) {
             is_ready.store(true, Ordering::Relaxed);
         }
     };

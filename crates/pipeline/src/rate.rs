@@ -275,6 +275,16 @@ impl RateShard {
         self.slots.get(*self.places.get(id)?).map(|slot| &slot.entry)
     }
 
+    /// How many accounts there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     /// All accounts in order.
     pub fn accounts(&self) -> Vec<(&AccountId, &Entry)> {
         let mut all: Vec<_> = self.slots.iter().map(|slot| (&slot.id, &slot.entry)).collect();

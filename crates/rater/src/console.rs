@@ -16,8 +16,23 @@ pub(crate) struct Console {
     pub(crate) json: bool,
     verbose: bool,
     quiet: bool,
+    /// Errors are events of a log that machines read.
+    #[cfg(feature = "kafka")]
+    talks_in_events: bool,
     stdout_paint: Paint,
     stderr_paint: Paint,
+}
+
+/// How much is said.
+#[cfg(feature = "kafka")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verbosity {
+    /// Errors.
+    Quiet,
+    /// What matters.
+    Normal,
+    /// Everything that may help.
+    Verbose,
 }
 
 /// Puts colours around text, or not.
@@ -92,9 +107,27 @@ impl Console {
             json: globals.json,
             verbose: globals.verbose,
             quiet: globals.quiet,
+            #[cfg(feature = "kafka")]
+            talks_in_events: false,
             stdout_paint: Paint::for_stream(globals.color, &std::io::stdout()),
             stderr_paint: Paint::for_stream(globals.color, &std::io::stderr()),
         }
+    }
+
+    /// How much was asked for.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn verbosity(&self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Verbose,
+            (false, false) => Verbosity::Normal,
+        }
+    }
+
+    /// From now on errors are events, too.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn talk_in_events(&mut self) {
+        self.talks_in_events = true;
     }
 
     /// Colours of what is printed.
@@ -163,6 +196,13 @@ impl Console {
             };
             // There is no better place to complain about stdout.
             let _ = self.print_json(&json!({ "error": object }));
+            return;
+        }
+        #[cfg(feature = "kafka")]
+        if self.talks_in_events
+            && let Failure::Data(text) | Failure::Surroundings(text) | Failure::Control(text) = failure
+        {
+            tracing::error!(kind = failure.kind(), "{text}");
             return;
         }
         let text = match failure {

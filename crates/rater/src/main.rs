@@ -7,6 +7,7 @@
 //! | `config_file` | settings from a file |
 //! | [`console`] | what goes to stdout and stderr, and in which form |
 //! | [`exit`] | exit codes |
+//! | `log` | events of `run` as lines |
 //! | [`present`] | tables, money, quantities |
 //! | [`mod@reference`] | which files are the reference data |
 //! | [`settings`] | options as the libraries take them |
@@ -19,6 +20,8 @@ mod commands;
 mod config_file;
 mod console;
 mod exit;
+#[cfg(feature = "kafka")]
+mod log;
 mod present;
 mod reference;
 mod settings;

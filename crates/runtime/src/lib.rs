@@ -11,6 +11,7 @@
 //! | [`worker`] | a stage on a partitioned log, exactly once |
 //! | `kafka` | Kafka below the worker (feature `kafka`) |
 //! | `service` | the stages on Kafka: topics, workers, ticks (feature `kafka`) |
+//! | `telemetry` | metrics, health and log events of a service (feature `kafka`) |
 //! | [`session`] | the same in memory, for scenarios and quotes |
 //! | [`explain`] | why an amount is what it is |
 //! | [`summary`] | what was charged per level, payer and payee |
@@ -33,5 +34,7 @@ pub mod session;
 pub mod stages;
 pub mod state;
 pub mod summary;
+#[cfg(feature = "kafka")]
+pub mod telemetry;
 pub mod wire;
 pub mod worker;

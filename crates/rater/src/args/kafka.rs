@@ -20,6 +20,8 @@ pub(crate) struct ServiceArgs {
     pub(crate) topics: TopicOptions,
     #[command(flatten)]
     pub(crate) service: ServiceOptions,
+    #[command(flatten)]
+    pub(crate) telemetry: TelemetryOptions,
 }
 
 /// `rater tail`.
@@ -180,6 +182,58 @@ pub(crate) struct ServiceOptions {
     /// How long record ids are remembered behind the clock of ticks, in whole hours; `forever` has no end
     #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "72 h", value_name = "LENGTH", value_parser = window_text)]
     pub(crate) duplicate_window: String,
+}
+
+/// What it shows of itself.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Metrics and log")]
+pub(crate) struct TelemetryOptions {
+    /// Where /metrics, /healthz and /readyz are served; `off` for nowhere
+    #[arg(long, env = "RATER_LISTEN", default_value = "127.0.0.1:9464", value_name = "ADDRESS:PORT", value_parser = address_or_off)]
+    pub(crate) listen: String,
+    /// Form of the log on stderr
+    #[arg(long, env = "RATER_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, value_name = "FORM")]
+    pub(crate) log_format: LogFormat,
+    /// Least level that is logged [default: info; error with --quiet, debug with --verbose]
+    #[arg(long, env = "RATER_LOG", value_enum, value_name = "LEVEL")]
+    pub(crate) log_level: Option<LogLevel>,
+    /// Log what identifies a person, such as the IMSI of a record that waits, at any level: else only at debug
+    #[arg(long, env = "RATER_LOG_PERSONAL_DATA")]
+    pub(crate) log_personal_data: bool,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line per event, for people.
+    Text,
+    /// An object per line.
+    Json,
+}
+
+/// Levels of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Somebody must act.
+    Error,
+    /// It goes on, but not as it should.
+    Warn,
+    /// Partitions come and go; something waits.
+    Info,
+    /// Every batch.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+fn address_or_off(text: &str) -> Result<String, String> {
+    match text {
+        "off" => Ok(text.to_owned()),
+        address => address
+            .parse::<std::net::SocketAddr>()
+            .map(|_| address.to_owned())
+            .map_err(|_| "write ADDRESS:PORT, such as 127.0.0.1:9464 or [::1]:9464, or off".to_owned()),
+    }
 }
 
 /// Which stages run in a process.

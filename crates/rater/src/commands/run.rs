@@ -2,21 +2,28 @@
 
 use crate::args::{
     Command, KafkaOptions, KafkaSecurity, RegistryOptions, ServiceArgs, ServiceOptions, StageOption, TopicOptions,
+    given,
 };
 use crate::config_file;
 use crate::console::Console;
 use crate::exit::Failure;
-use crate::{reference, settings};
+use crate::{log, reference, settings};
 use clap::ArgMatches;
+use clap::parser::ValueSource;
+use directory::Loaded;
+use rating::Currency;
 use runtime::kafka::{KafkaSettings, Mechanism, Sasl, Secret, Security, Tls};
 use runtime::registry::{Credentials, RegistryConfig, TlsFiles};
-use runtime::service::{ServiceError, ServiceSettings, TopicNames, WorkerReport, Workers, run as run_service};
+use runtime::service::{ServiceError, ServiceSettings, TopicNames, Workers, run as run_service};
+use runtime::telemetry::http::Server;
+use runtime::telemetry::{ReferenceNumbers, Telemetry};
 use runtime::worker::log::{GatherLimits, LogError};
-use runtime::worker::{ForgottenPositions, Report, StageError, WorkerError};
+use runtime::worker::{ForgottenPositions, StageError, WorkerError};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// Runs until a signal; a second one ends it at once.
@@ -35,6 +42,7 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
         }
         None => args,
     };
+    log::start(&args.telemetry, console);
     let settings = service_settings(args)?;
     let loaded = reference::load(&args.reference, None)?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -44,29 +52,39 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
         let first = signal_hook::flag::register(signal, stop.clone());
         second.and(first).map_err(|error| Failure::Surroundings(format!("signals: {error}")))?;
     }
-    console.say(&format!("instance {}: reference data {}", settings.instance, loaded.version()));
-    let told: &Console = console;
-    run_service::run(&settings, &loaded.directory(), &stop, &|report| tell(told, &report)).map_err(failure)?;
-    console.say(if stop.load(Ordering::Relaxed) { "stopped" } else { "ended" });
+    let telemetry = Arc::new(telemetry(&settings, &loaded)?);
+    let _server = listen(&args.telemetry.listen, matches, &telemetry)?;
+    tracing::info!(instance = settings.instance, reference = loaded.version(), "started");
+    run_service::run(&settings, &loaded.directory(), &stop, &|told| telemetry.tell(&told)).map_err(failure)?;
+    tracing::info!("stopped");
     Ok(())
 }
 
-fn tell(console: &Console, told: &WorkerReport<'_>) {
-    let who = format!("{} {}", told.stage.name(), told.number);
-    match &told.report {
-        Report::Restored(partition, entries) => {
-            console.say(&format!("{who}: partition {} restored from {entries} entries", partition.number));
+/// Telemetry of a service whose reference data comes from files: as old as now, and good, or nothing would run.
+fn telemetry(settings: &ServiceSettings, loaded: &Loaded) -> Result<Telemetry, Failure> {
+    let currencies: Vec<Currency> = loaded.snapshot.accounts().iter().map(|account| account.currency).collect();
+    let numbers = ReferenceNumbers { confirmed: settings::machine_now(), is_good: true, is_fresh: true };
+    let telemetry = Telemetry::new(settings, &currencies, Box::new(move || numbers));
+    telemetry.map_err(|error| Failure::Data(error.to_string()))
+}
+
+/// Serves metrics and health, unless that is off. Where nobody said where, and another process is there already, it goes without: a second
+/// `rater run` on a machine needs no option.
+///
+/// # Errors
+/// The address that was asked for cannot be had.
+fn listen(address: &str, matches: &ArgMatches, telemetry: &Arc<Telemetry>) -> Result<Option<Server>, Failure> {
+    let Ok(address) = address.parse::<SocketAddr>() else { return Ok(None) };
+    match Server::start(address, telemetry.clone()) {
+        Ok(server) => {
+            tracing::info!(address = %server.address(), "serves /metrics, /healthz, /readyz");
+            Ok(Some(server))
         }
-        Report::Released(partitions) => {
-            let numbers: Vec<String> = partitions.iter().map(|partition| partition.number.to_string()).collect();
-            console.say(&format!("{who}: partitions {} given away", numbers.join(", ")));
+        Err(error) if given(&["run"], matches).value_source("listen") == Some(ValueSource::DefaultValue) => {
+            tracing::warn!(%address, reason = %error, "no metrics: name another address with --listen");
+            Ok(None)
         }
-        Report::Committed { received, sent } => {
-            console.say_more(&format!("{who}: {received} messages in, {sent} out"));
-        }
-        Report::Aborted(why) => console.say(&format!("{who}: transaction aborted, made again: {why}")),
-        Report::Restarted(why) => console.say(&format!("{who}: starts over: {why}")),
-        Report::Waiting(why) => console.say(&format!("{who}: waits: {why}")),
+        Err(error) => Err(Failure::Data(format!("--listen {address}: {error}"))),
     }
 }
 

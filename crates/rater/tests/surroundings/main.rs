@@ -17,7 +17,7 @@ fn a_broker_that_cannot_be_reached_is_asked_again_visibly_and_then_it_is_code_3(
     let broker = nobody();
     let properties = ["--kafka-brokers", &broker, "--attempts", "2"];
     let said = deployment.start(&properties).expect(3);
-    assert_eq!(said.matches("waits: ").count(), 2, "{said}");
+    assert_eq!(said.matches("waits ").count(), 2, "{said}");
     let last = said.lines().last().expect("a line");
     assert!(last.starts_with("error: ") && last.contains(&format!("no answer from kafka at {broker}")), "{said}");
 }
@@ -129,7 +129,7 @@ fn a_broker_that_takes_nothing_more_is_asked_again_and_nothing_is_lost_when_it_i
     }
     deployment.write_usage(0, 6);
     let said = deployment.start(&["--attempts", "2"]).expect(3);
-    assert_eq!(said.matches("guide 0: starts over: ").count(), 2, "{said}");
+    assert_eq!(said.matches("starts over stage=\"guide\" worker=0 ").count(), 2, "{said}");
     let last = said.lines().last().expect("a line");
     assert!(last.starts_with("error: guide 0: ") && last.contains("guide-changelog"), "{said}");
     deployment.check_charged(0);
@@ -197,12 +197,12 @@ fn while_nobody_answers_one_signal_is_enough_and_a_second_ends_it_at_once() {
     let broker = nobody();
     let options = ["--kafka-brokers", broker.as_str()];
     let mut running = deployment.start(&options);
-    running.wait_for_words("waits: ");
+    running.wait_for_words("waits ");
     running.ask_to_end();
     running.expect(0);
 
     let mut running = deployment.start(&options);
-    running.wait_for_words("instance ");
+    running.wait_for_words("instance=");
     running.ask_to_end();
     // Within the ten seconds that a question takes.
     std::thread::sleep(std::time::Duration::from_millis(300));

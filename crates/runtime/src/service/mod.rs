@@ -19,4 +19,4 @@ mod ticker;
 pub mod topics;
 
 pub use names::{StageName, TopicNames};
-pub use run::{ServiceError, ServiceSettings, WorkerReport, Workers};
+pub use run::{ServiceError, ServiceReport, ServiceSettings, WorkerReport, Workers};

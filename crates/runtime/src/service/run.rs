@@ -71,6 +71,34 @@ pub struct ServiceSettings {
     pub now: fn() -> Timestamp,
 }
 
+impl ServiceSettings {
+    /// How many workers a stage has in this process: none where nobody needs it.
+    pub fn workers_of(&self, stage: StageName) -> u16 {
+        match stage {
+            StageName::Intake if self.skip_intake => 0,
+            StageName::Intake | StageName::Guide | StageName::Rate => self.workers.of(stage),
+        }
+    }
+
+    /// The topics that a stage reads.
+    pub fn inputs_of(&self, stage: StageName) -> Vec<String> {
+        match stage {
+            StageName::Guide if !self.skip_intake => vec![self.topics.intaken()],
+            StageName::Intake | StageName::Guide => self.topics.inputs(),
+            StageName::Rate => vec![self.topics.guided()],
+        }
+    }
+}
+
+/// What the service tells while it runs.
+#[derive(Debug)]
+pub enum ServiceReport<'r> {
+    /// One of its workers.
+    Worker(WorkerReport<'r>),
+    /// Ticks were written, or could not be.
+    Ticked(Result<(), &'r str>),
+}
+
 /// What a worker tells.
 #[derive(Debug)]
 pub struct WorkerReport<'r> {
@@ -135,7 +163,7 @@ pub fn run(
     settings: &ServiceSettings,
     directory: &Arc<dyn Directory>,
     stop: &AtomicBool,
-    report: &(dyn Fn(WorkerReport<'_>) + Sync),
+    report: &(dyn Fn(ServiceReport<'_>) + Sync),
 ) -> Result<(), ServiceError> {
     let log = KafkaLog::new(settings.kafka.clone())?;
     run_on(&log, settings, directory, stop, report)
@@ -150,7 +178,7 @@ pub fn run_on<L: Log + Sync>(
     settings: &ServiceSettings,
     directory: &Arc<dyn Directory>,
     stop: &AtomicBool,
-    report: &(dyn Fn(WorkerReport<'_>) + Sync),
+    report: &(dyn Fn(ServiceReport<'_>) + Sync),
 ) -> Result<(), ServiceError> {
     let Some(Deployment { inputs, partitions, frames }) = patiently(log, settings, stop, report)? else {
         return Ok(());
@@ -159,18 +187,14 @@ pub fn run_on<L: Log + Sync>(
     std::thread::scope(|scope| {
         let service = &service;
         for stage in StageName::ALL {
-            for number in 0..settings.workers.of(stage) {
+            for number in 0..settings.workers_of(stage) {
                 scope.spawn(move || service.work(stage, number));
             }
         }
         if let Some(every) = settings.tick_every {
-            let failed = |why: &str| {
-                let told = WorkerReport { stage: StageName::Intake, number: 0, report: Report::Waiting(why) };
-                report(told);
-            };
             let transactional_id = format!("{}rater-ticker-{}", settings.topics.prefix, settings.instance);
             let ticker = Ticker { log, inputs: &inputs, transactional_id, every, now: settings.now };
-            scope.spawn(move || ticker.run(stop, failed));
+            scope.spawn(move || ticker.run(stop, |ticked| report(ServiceReport::Ticked(ticked))));
         }
     });
     let failure = service.failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -189,7 +213,7 @@ fn patiently(
     log: &impl Log,
     settings: &ServiceSettings,
     stop: &AtomicBool,
-    report: &(dyn Fn(WorkerReport<'_>) + Sync),
+    report: &(dyn Fn(ServiceReport<'_>) + Sync),
 ) -> Result<Option<Deployment>, ServiceError> {
     let stage = StageName::ALL.into_iter().find(|stage| settings.workers.of(*stage) > 0).unwrap_or(StageName::Intake);
     let mut attempt = 0;
@@ -199,7 +223,7 @@ fn patiently(
             looked => return looked.map(Some),
         };
         attempt += 1;
-        report(WorkerReport { stage, number: 0, report: Report::Waiting(&why) });
+        report(ServiceReport::Worker(WorkerReport { stage, number: 0, report: Report::Waiting(&why) }));
         block_on(log.pause(RETRY_PAUSE * attempt.min(20)));
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
@@ -292,7 +316,7 @@ struct Service<'s, L> {
     partitions: Partitions,
     frames: Frames,
     stop: &'s AtomicBool,
-    report: &'s (dyn Fn(WorkerReport<'_>) + Sync),
+    report: &'s (dyn Fn(ServiceReport<'_>) + Sync),
     /// Of the first worker that stopped by itself.
     failure: Mutex<Option<ServiceError>>,
 }
@@ -300,18 +324,23 @@ struct Service<'s, L> {
 impl<L: Log> Service<'_, L> {
     /// One worker, on its own thread, to its end.
     fn work(&self, stage: StageName, number: u16) {
+        let _span = tracing::info_span!("worker", stage = stage.name(), worker = number).entered();
         let outcome = match stage {
-            // Where nobody needs it there is no stage to run.
-            StageName::Intake if self.settings.skip_intake => Ok(()),
             StageName::Intake => self.inbound().and_then(|inbound| self.run(stage, number, self.intake(inbound))),
             StageName::Guide => self.inbound().and_then(|inbound| self.run(stage, number, self.guide(inbound))),
             StageName::Rate => self.run(stage, number, self.rate()),
         };
+        let why = outcome.as_ref().err().map(ToString::to_string);
+        self.tell(stage, number, Report::Ended(why.as_deref()));
         if let Err(error) = outcome {
             let mut failure = self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             failure.get_or_insert(error);
             self.stop.store(true, Ordering::Relaxed);
         }
+    }
+
+    fn tell(&self, stage: StageName, number: u16, report: Report<'_>) {
+        (self.report)(ServiceReport::Worker(WorkerReport { stage, number, report }));
     }
 
     fn run(&self, stage: StageName, number: u16, machine: impl Stage) -> Result<(), ServiceError> {
@@ -323,8 +352,8 @@ impl<L: Log> Service<'_, L> {
             attempts: self.settings.attempts,
             forgotten_positions: self.settings.forgotten_positions,
         };
-        let report = |report: Report<'_>| (self.report)(WorkerReport { stage, number, report });
-        let mut worker = Worker::new(self.log, machine, settings, self.stop, &report);
+        let report = |report: Report<'_>| self.tell(stage, number, report);
+        let mut worker = Worker::new(self.log, machine, settings, self.stop, &report).with_clock(self.settings.now);
         block_on(worker.run()).map_err(|error| ServiceError::Worker { stage, number, error })
     }
 

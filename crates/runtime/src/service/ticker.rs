@@ -23,11 +23,12 @@ pub(super) struct Ticker<'t, L> {
 impl<L: Log> Ticker<'_, L> {
     /// Writes ticks until it is told to stop. What cannot be written now is written next time: a later tick says all that an earlier one
     /// did.
-    pub(super) fn run(&self, stop: &AtomicBool, failed: impl Fn(&str)) {
+    pub(super) fn run(&self, stop: &AtomicBool, tell: impl Fn(Result<(), &str>)) {
         let mut producer = None;
         while !stop.load(Ordering::Relaxed) {
-            if let Err(why) = self.write(&mut producer) {
-                failed(&why);
+            let written = self.write(&mut producer);
+            tell(written.as_ref().map(|()| ()).map_err(String::as_str));
+            if written.is_err() {
                 // It may be anything: the next one starts afresh.
                 producer = None;
             }

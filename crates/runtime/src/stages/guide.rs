@@ -9,6 +9,7 @@ use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, r
 use super::{SHARDS, check_targets, send_packed, topic_of};
 use crate::state::Stored;
 use crate::wire::{CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
+use crate::worker::counts::{CommandResult, RecordOutcome, Service, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError};
 use directory::Directory;
@@ -103,6 +104,29 @@ struct Work<'w> {
     output: &'w mut Output,
     totals: ControlTotals,
     snapshot: &'w Snapshot,
+}
+
+impl Work<'_> {
+    fn count_usage(&mut self, intaken: &Intaken, outcome: RecordOutcome) {
+        let record = &intaken.record;
+        let counts = &mut self.output.counts;
+        counts.record(Service::of(&record.service), outcome, Some((record.unit, record.quantity)));
+        counts.age(record.event_time);
+    }
+
+    /// Counts what goes no further.
+    fn count(&mut self, taken: &Taken, outcome: RecordOutcome) {
+        match taken {
+            Taken::Usage(intaken) => self.count_usage(intaken, outcome),
+            Taken::Command(..) => match outcome {
+                RecordOutcome::Duplicate => self.output.counts.command(CommandResult::Duplicate),
+                RecordOutcome::Suspended => self.output.counts.command(CommandResult::Suspended),
+                RecordOutcome::Guided => {}
+            },
+            Taken::Fault(_) => self.output.counts.record(Service::Unknown, outcome, None),
+            Taken::Tick(_) => {}
+        }
+    }
 }
 
 impl GuideStage {
@@ -247,6 +271,7 @@ impl Steps {
             Verdict::Tick => work.totals.ticks += 1,
             Verdict::Duplicate => {
                 work.totals.duplicates += 1;
+                work.count(taken, RecordOutcome::Duplicate);
                 if let Taken::Command(_, command) = taken {
                     self.answer(command, CommandOutcome::Duplicate, None, work);
                 }
@@ -294,6 +319,7 @@ impl Steps {
             work.totals.guided_leg(leg.edge.level, leg.usage.quantity);
         }
         work.totals.guided += 1;
+        work.count_usage(intaken, RecordOutcome::Guided);
         Ok(())
     }
 
@@ -306,6 +332,7 @@ impl Steps {
                 }
             }
             Err(refusal) => {
+                work.output.counts.command(CommandResult::Refused);
                 let notification = Notification {
                     kind: NotificationKind::CommandRefused { reason: refusal.name() },
                     account: &command.account_id,
@@ -322,6 +349,8 @@ impl Steps {
 
     fn wait(&self, origin: &Origin<'_>, taken: &Taken, fault: &Fault, stage: &'static str, work: &mut Work<'_>) {
         work.totals.suspended += 1;
+        work.count(taken, RecordOutcome::Suspended);
+        work.output.counts.waits(fault.reason);
         let waiting = Waiting {
             origin,
             identity: taken.identity(),
@@ -472,5 +501,10 @@ impl Stage for GuideStage {
             unit.kept.new_keys.clear();
             unit.kept.duplicates.undo();
         });
+    }
+
+    fn status(&self) -> StageStatus {
+        let ids = self.units.all().map(|unit| unit.kept.duplicates.len() as u64).sum();
+        StageStatus { clock: self.units.clock(), entries: ids }
     }
 }

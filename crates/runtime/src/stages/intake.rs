@@ -7,6 +7,7 @@ use super::packed::{Packer, Source};
 use super::progress::{About, Changelog, Progress, Units, read_format, read_key};
 use crate::state::Stored;
 use crate::wire::{Encoder, Frames, OutputFormat};
+use crate::worker::counts::{RecordOutcome, Service, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError};
 use pipeline::guide::shard_of;
@@ -115,6 +116,8 @@ impl Stage for IntakeStage {
             match &mut taken {
                 Taken::Fault(fault) => {
                     totals.suspended += 1;
+                    output.counts.record(Service::Unknown, RecordOutcome::Suspended, None);
+                    output.counts.waits(fault.reason);
                     let waiting = Waiting {
                         origin: &origin,
                         identity: None,
@@ -135,6 +138,9 @@ impl Stage for IntakeStage {
                 }
                 Taken::Usage(_) | Taken::Command(..) => {
                     totals.guided += 1;
+                    if let Taken::Usage(intaken) = &taken {
+                        output.counts.age(intaken.record.event_time);
+                    }
                     let target = route(&taken, self.settings.intaken_partitions);
                     if let Some(packer) = unit.kept.get_mut(target as usize) {
                         packer.add(|tables, out| write_taken(&origin, &taken, tables, out));
@@ -162,5 +168,9 @@ impl Stage for IntakeStage {
 
     fn undo(&mut self) {
         self.units.undo(|unit| unit.kept.iter_mut().for_each(Packer::clear));
+    }
+
+    fn status(&self) -> StageStatus {
+        StageStatus { clock: self.units.clock(), entries: 0 }
     }
 }

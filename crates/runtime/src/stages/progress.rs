@@ -140,6 +140,16 @@ impl<K> Units<K> {
         Ok(unit)
     }
 
+    /// All that are owned.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Unit<K>> {
+        self.units.values()
+    }
+
+    /// The least of their clocks; `None` while one has none.
+    pub(super) fn clock(&self) -> Option<Timestamp> {
+        self.all().map(|unit| unit.progress.clock).min().flatten()
+    }
+
     /// Those that the batch touches.
     pub(super) fn touched(&mut self) -> impl Iterator<Item = (Partition, &mut Unit<K>)> {
         // Few, and each once: a look-up for each keeps their order.

@@ -7,13 +7,14 @@ use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, r
 use super::{check_targets, topic_of};
 use crate::state::Stored;
 use crate::wire::{CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
+use crate::worker::counts::{CommandResult, LegOutcome, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError};
 use pipeline::duplicates::window_horizon;
 use pipeline::rate::Change;
 use pipeline::{ControlTotals, RateOutcome, RateShard, RatedTask, Task, Work};
 use rating::command::GuidedCommand;
-use rating::{AccountId, Leg, Outputs, RateChoice, Timestamp};
+use rating::{AccountId, Charge, Leg, Outputs, RateChoice, Timestamp};
 
 /// Outputs, by their place in the list.
 const CHARGES: u16 = 1;
@@ -153,6 +154,7 @@ impl Messages<'_> {
             shard.execute(counted, &mut outputs, &mut rated);
             self.totals.rated(&rated);
             self.totals.charged(&outputs.charges)?;
+            self.count(&outputs.charges, &rated);
             self.write(entries, &outputs, &rated);
             outputs.charges.clear();
             outputs.deltas.clear();
@@ -160,6 +162,22 @@ impl Messages<'_> {
             rated.clear();
         }
         Ok(())
+    }
+
+    fn count(&mut self, charges: &[Charge<'_>], rated: &[RatedTask]) {
+        let counts = &mut self.output.counts;
+        charges.iter().for_each(|charge| counts.charge(charge));
+        for task in rated {
+            match task.outcome {
+                RateOutcome::Charged => counts.leg(task.level, LegOutcome::Charged),
+                RateOutcome::Suspended(reason) => {
+                    counts.leg(task.level, LegOutcome::Suspended);
+                    counts.waits(reason);
+                }
+                RateOutcome::Applied => counts.command(CommandResult::Applied),
+                RateOutcome::Refused(_) => counts.command(CommandResult::Refused),
+            }
+        }
     }
 
     /// Writes what tasks put out, in their order.
@@ -282,6 +300,11 @@ impl Stage for RateStage {
             // What guide read, which may be older than what it reads by now.
             messages.outbound.encoder.name_directory(packed.directory);
             messages.rate(&facts, &entries, &mut unit.kept.shard)?;
+            for entry in &entries {
+                if let Guided::Usage(usage) = entry {
+                    messages.output.counts.age(usage.record.event_time);
+                }
+            }
             // A tick only says from when on memory may be freed: what a leg sees of the clock, it carries.
             let last_tick = entries.iter().rev().find_map(|entry| match entry {
                 Guided::Tick(instant) => Some(*instant),
@@ -329,5 +352,10 @@ impl Stage for RateStage {
 
     fn undo(&mut self) {
         self.units.undo(|unit| unit.kept.shard.undo());
+    }
+
+    fn status(&self) -> StageStatus {
+        let accounts = self.units.all().map(|unit| unit.kept.shard.len() as u64).sum();
+        StageStatus { clock: self.units.clock(), entries: accounts }
     }
 }

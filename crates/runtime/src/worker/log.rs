@@ -267,6 +267,12 @@ pub trait Consumer {
 
     /// The member as of now.
     fn group(&self) -> Self::Group;
+
+    /// The ends of partitions up to which committed messages can be read, where the log has told of them since the last call. Nothing is
+    /// asked for; a log that never tells of them is one whose workers do not know how far behind they are.
+    fn new_ends(&mut self) -> Vec<(Partition, Offset)> {
+        Vec::new()
+    }
 }
 
 /// A producer of one transactional id.

@@ -12,18 +12,24 @@
 //!
 //! What a message means is the [`Stage`]'s business; where it comes from is the [`log`]'s.
 
+pub mod counts;
 pub mod log;
+mod report;
 mod restore;
 mod stage;
 mod transact;
 
+pub use report::Report;
 pub use stage::{FactsMissing, Output, Stage, StageError, Target};
 
+use counts::BatchTimes;
 use log::{Batch, Consumer, Event, GatherLimits, Log, LogError, Offset, Partition};
+use rating::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tracing::Instrument;
 use transact::Fate;
 
 /// Pause before the same call is made again, and before a new session.
@@ -51,28 +57,6 @@ pub enum ForgottenPositions {
     Stop,
     /// Go on from the position in the state, which is what was processed.
     FromState,
-}
-
-/// What a worker has to tell while it runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Report<'r> {
-    /// The state of a partition is there; so many entries of the changelog were read.
-    Restored(Partition, u64),
-    /// Partitions are no longer its own.
-    Released(&'r [Partition]),
-    /// A batch of so many messages is committed, with so many messages out.
-    Committed {
-        /// Messages of the batch.
-        received: usize,
-        /// Messages out, changelog included.
-        sent: usize,
-    },
-    /// A transaction was aborted and is made again.
-    Aborted(&'r str),
-    /// All state is dropped and restored.
-    Restarted(&'r str),
-    /// Waits for something outside, and goes on asking.
-    Waiting(&'r str),
 }
 
 /// Why a worker stopped by itself.
@@ -143,6 +127,8 @@ pub struct Worker<'w, L: Log, S: Stage> {
     settings: WorkerSettings,
     stop: &'w AtomicBool,
     report: &'w dyn Fn(Report<'_>),
+    /// The time of day: only to count how old records are.
+    now: Option<fn() -> Timestamp>,
     /// The next offset to process of each owned partition, as committed.
     positions: BTreeMap<Partition, Offset>,
     batch: Batch,
@@ -164,10 +150,16 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             settings,
             stop,
             report,
+            now: None,
             positions: BTreeMap::new(),
             batch: Batch::default(),
             output: Output::default(),
         }
+    }
+
+    /// The same worker, which counts how old records are by this clock.
+    pub fn with_clock(self, now: fn() -> Timestamp) -> Self {
+        Worker { now: Some(now), ..self }
     }
 
     /// Runs until it is told to stop. What is gathered by then and not yet executed is left to whoever comes next.
@@ -182,7 +174,12 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             self.drop_everything();
             match end {
                 Ok(()) => return Ok(()),
-                Err(End::Stop(error)) => return Err(error),
+                Err(End::Stop(error)) => {
+                    if let WorkerError::Stage(StageError::Control(mismatch)) = &error {
+                        (self.report)(Report::Mismatch(mismatch.check));
+                    }
+                    return Err(error);
+                }
                 // What is not reached now is reached by whoever comes next; nothing of it is lost.
                 Err(End::Again(_)) if self.stop.load(Ordering::Relaxed) => return Ok(()),
                 Err(End::Again(why)) => {
@@ -202,14 +199,19 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
         let mut producer = self.log.producer(&self.settings.transactional_id).await?;
         let mut consumer = self.log.consumer(&self.settings.group, self.stage.inputs()).await?;
         while !self.stop.load(Ordering::Relaxed) {
+            let mut lap = Lap::start();
             let event = consumer.gather(&mut self.batch, &self.settings.limits).await?;
+            let mut times = BatchTimes { gather: lap.next(), ..BatchTimes::default() };
             let is_full = event == Event::Gathered;
             self.follow(&mut consumer, event).await?;
+            self.look_behind(&mut consumer);
             if is_full && !self.batch.is_empty() {
                 self.get_facts(&mut consumer).await?;
+                times.prepare = lap.next();
             }
             if is_full && !self.batch.is_empty() {
-                let made = self.process(&mut producer, &mut consumer).await?;
+                let span = tracing::info_span!("batch", messages = self.batch.len());
+                let made = self.process(&mut producer, &mut consumer, times).instrument(span).await?;
                 *progress = (*progress).max(made);
             }
         }
@@ -226,6 +228,7 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             let news_only = GatherLimits { messages: 0, bytes: 0, wait: RETRY_PAUSE * attempt.min(20) };
             let event = consumer.gather(&mut self.batch, &news_only).await?;
             self.follow(consumer, event).await?;
+            self.look_behind(consumer);
             if self.stop.load(Ordering::Relaxed) {
                 self.batch.clear();
                 return Ok(());
@@ -248,26 +251,50 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
                 (self.report)(Report::Released(&partitions));
             }
             Event::Assigned(partitions) => {
+                (self.report)(Report::Assigned(&partitions));
                 let positions = self.restore(consumer, &partitions).await?;
                 consumer.start(&positions).await?;
                 self.positions.extend(positions);
+                (self.report)(Report::Started { partitions: self.positions.len(), status: self.stage.status() });
             }
         }
         Ok(())
     }
 
+    /// Tells how far behind the ends of its partitions it is, if the log has told of new ends.
+    fn look_behind(&self, consumer: &mut L::Consumer) {
+        let ends = consumer.new_ends();
+        if ends.is_empty() {
+            return;
+        }
+        let behind = |(partition, end): &(Partition, Offset)| {
+            let position = self.positions.get(partition)?;
+            Some((*partition, u64::try_from(end.saturating_sub(*position)).unwrap_or(0)))
+        };
+        (self.report)(Report::Behind(&ends.iter().filter_map(behind).collect::<Vec<_>>()));
+    }
+
     /// Executes the batch and commits, or undoes and goes back.
-    async fn process(&mut self, producer: &mut L::Producer, consumer: &mut L::Consumer) -> Result<Progress, End> {
+    async fn process(
+        &mut self,
+        producer: &mut L::Producer,
+        consumer: &mut L::Consumer,
+        mut times: BatchTimes,
+    ) -> Result<Progress, End> {
+        let mut lap = Lap::start();
         self.output.clear();
+        self.output.counts.now = self.now.map(|now| now());
         self.stage.execute(&self.batch, &mut self.output)?;
         let positions = self.stage.positions();
-        match self.transact(producer, consumer, &positions).await {
+        times.execute = lap.next();
+        match self.transact(producer, consumer, &positions, &mut times).await {
             Fate::Committed => {
                 self.stage.settle();
                 let (received, sent) = (self.batch.len(), self.output.len());
                 self.batch.clear();
                 self.positions.extend(positions);
-                (self.report)(Report::Committed { received, sent });
+                let (counts, status) = (&self.output.counts, self.stage.status());
+                (self.report)(Report::Committed { received, sent, counts, times, status });
                 Ok(Progress::Committed)
             }
             Fate::Aborted(why) => {
@@ -281,7 +308,10 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
                 }
                 Ok(Progress::None)
             }
-            Fate::Uncertain(why) => Err(End::Again(why)),
+            Fate::Uncertain(why) => {
+                (self.report)(Report::Uncertain(&why));
+                Err(End::Again(why))
+            }
         }
     }
 
@@ -299,6 +329,21 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
         for partition in std::mem::take(&mut self.positions).into_keys() {
             self.stage.drop_state(partition);
         }
+    }
+}
+
+/// Measures one part of a batch after the other.
+struct Lap(Instant);
+
+impl Lap {
+    fn start() -> Lap {
+        Lap(Instant::now())
+    }
+
+    /// The time since the last call.
+    fn next(&mut self) -> Duration {
+        let now = Instant::now();
+        now.duration_since(std::mem::replace(&mut self.0, now))
     }
 }
 

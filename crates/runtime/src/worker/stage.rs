@@ -1,5 +1,6 @@
 //! What a worker runs: a stage with the state of its partitions.
 
+use super::counts::{BatchCounts, StageStatus};
 use super::log::{Batch, Offset, Outgoing, Partition};
 use pipeline::ControlMismatch;
 use std::fmt;
@@ -10,6 +11,8 @@ use std::ops::Range;
 pub struct Output {
     bytes: Vec<u8>,
     messages: Vec<Prepared>,
+    /// What the batch did, in numbers.
+    pub(crate) counts: BatchCounts,
 }
 
 #[derive(Debug)]
@@ -70,6 +73,7 @@ impl Output {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.messages.clear();
+        self.counts = BatchCounts::default();
     }
 
     /// How many messages there are.
@@ -177,4 +181,9 @@ pub trait Stage {
 
     /// The batch was not committed: everything as before it.
     fn undo(&mut self);
+
+    /// What it has, between batches; for people only.
+    fn status(&self) -> StageStatus {
+        StageStatus::default()
+    }
 }

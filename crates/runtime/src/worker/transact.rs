@@ -1,7 +1,8 @@
 //! One transaction: outputs, state and positions, or nothing.
 
+use super::counts::BatchTimes;
 use super::log::{Consumer, Log, Offset, Partition, Producer, TransactionError};
-use super::{RETRY_PAUSE, Stage, Worker};
+use super::{Lap, RETRY_PAUSE, Stage, Worker};
 
 /// What became of a transaction.
 pub(super) enum Fate {
@@ -20,8 +21,9 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         producer: &mut L::Producer,
         consumer: &L::Consumer,
         positions: &[(Partition, Offset)],
+        times: &mut BatchTimes,
     ) -> Fate {
-        match self.try_transact(producer, consumer, positions).await {
+        match self.try_transact(producer, consumer, positions, times).await {
             Ok(()) => Fate::Committed,
             Err(TransactionError::Abortable(why)) => self.abort(producer, why).await,
             Err(TransactionError::Retriable(why) | TransactionError::Uncertain(why)) => Fate::Uncertain(why),
@@ -33,7 +35,9 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         producer: &mut L::Producer,
         consumer: &L::Consumer,
         positions: &[(Partition, Offset)],
+        times: &mut BatchTimes,
     ) -> Result<(), TransactionError> {
+        let mut lap = Lap::start();
         let mut attempts = Attempts { left: self.settings.attempts };
         while let Err(error) = producer.begin().await {
             attempts.again(self.log, error).await?;
@@ -48,9 +52,11 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         while let Err(error) = producer.send_offsets(positions, owner, &consumer.group()).await {
             attempts.again(self.log, error).await?;
         }
+        times.send = lap.next();
         while let Err(error) = producer.commit().await {
             attempts.again(self.log, error).await?;
         }
+        times.commit = lap.next();
         Ok(())
     }
 

@@ -116,7 +116,7 @@ fn work(arguments: &WorkerArguments) -> Result<(), String> {
     let log = DirectedLog::new(log, directions, arguments.seed);
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&stop)).map_err(|error| error.to_string())?;
-    let report = |report: runtime::service::WorkerReport<'_>| eprintln!("{report:?}");
+    let report = |report: runtime::service::ServiceReport<'_>| eprintln!("{report:?}");
     run::run_on(&log, &settings, &loaded.directory(), &stop, &report).map_err(|error| error.to_string())
 }
 

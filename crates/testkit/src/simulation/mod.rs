@@ -168,15 +168,27 @@ impl Simulation {
             Box::pin(async move {
                 let report = |report: Report<'_>| {
                     if let Ok(world) = shared.try_borrow() {
-                        world.tell(|| format!("{who}: {report:?}"));
+                        world.tell(|| match &report {
+                            // The time that it took is another each time.
+                            Report::Committed { received, sent, .. } => {
+                                format!("{who}: committed, {received} in, {sent} out")
+                            }
+                            other => format!("{who}: {other:?}"),
+                        });
                     }
                     let name = match report {
+                        Report::Assigned(_) => "worker assigned",
                         Report::Restored(..) => "worker restored",
+                        Report::Started { .. } => "worker started",
                         Report::Released(_) => "worker released",
                         Report::Committed { .. } => "worker committed",
+                        Report::Behind(_) => "worker behind",
                         Report::Aborted(_) => "worker aborted",
+                        Report::Uncertain(_) => "worker uncertain",
                         Report::Restarted(_) => "worker restarted",
                         Report::Waiting(_) => "worker waited",
+                        Report::Mismatch(_) => "worker mismatched",
+                        Report::Ended(_) => "worker ended",
                     };
                     *reports.borrow_mut().entry(name).or_default() += 1;
                 };

@@ -1,0 +1,348 @@
+//! Every metric: name, kind, labels with their values, and what to do about it. The only place where they are named; docs/metrics.md is
+//! written from here.
+//!
+//! Labels are closed sets. There is never one for an account, an endpoint, a tariff, a zone or a record.
+
+use super::labels::{Check, Phase, TickResult, TransactionResult, WorkerState};
+use crate::service::StageName;
+use crate::worker::counts::{ChargeSource, CommandResult, LegOutcome, LevelLabel, RecordOutcome, Service};
+use rating::SuspenseReason;
+
+/// Most series that a process may show, whatever its input and deployment.
+pub const MAX_SERIES: usize = 2_000;
+/// Most currencies that have a label of their own.
+pub const MAX_CURRENCIES: usize = 16;
+/// Most partitions whose lag has a series of its own.
+pub const MAX_LAGS: usize = 512;
+
+/// How a metric moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only up, from 0 at the start of the process.
+    Counter,
+    /// Up and down.
+    Gauge,
+    /// Counts below bounds, with a sum.
+    Histogram,
+}
+
+impl Kind {
+    /// The name in the exposition.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// A label.
+#[derive(Clone, Copy, Debug)]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// Its values.
+    pub values: Values,
+}
+
+/// The values of a label.
+#[derive(Clone, Copy, Debug)]
+pub enum Values {
+    /// These, each there from the start.
+    Set(fn() -> Vec<&'static str>),
+    /// Not known before the start, but bounded: how.
+    Bounded(&'static str),
+}
+
+/// A metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// Name, with its unit.
+    pub name: &'static str,
+    /// How it moves.
+    pub kind: Kind,
+    /// Labels.
+    pub labels: &'static [Label],
+    /// What it says, as in the exposition.
+    pub help: &'static str,
+    /// When it moves.
+    pub moves: &'static str,
+    /// What to do about it.
+    pub todo: &'static str,
+}
+
+macro_rules! set {
+    ($set:ty) => {
+        Values::Set(|| <$set>::ALL.iter().map(|value| value.name()).collect())
+    };
+}
+
+const STAGE: Label = Label { name: "stage", values: set!(StageName) };
+const KEEPING_STAGE: Label = Label { name: "stage", values: Values::Set(|| vec!["guide", "rate"]) };
+const OUTCOME: Label = Label { name: "outcome", values: set!(RecordOutcome) };
+const LEVEL: Label = Label { name: "level", values: set!(LevelLabel) };
+
+/// Records by outcome.
+pub const RECORDS: Family = Family {
+    name: "rater_records_total",
+    kind: Kind::Counter,
+    labels: &[Label { name: "service", values: set!(Service) }, OUTCOME],
+    help: "Usage records that have an outcome, each once over all stages.",
+    moves: "at commits of guide; of intake, for what cannot be taken in (service unknown)",
+    todo: "compare with last week: too few is a feed that stopped; many duplicates are a producer that sends again",
+};
+
+/// Octets.
+pub const USAGE_BYTES: Family = Family {
+    name: "rater_usage_bytes_total",
+    kind: Kind::Counter,
+    labels: &[OUTCOME],
+    help: "Octets of the records whose unit is octets.",
+    moves: "at commits of guide",
+    todo: "compare with the network's own totals",
+};
+
+/// Seconds.
+pub const USAGE_SECONDS: Family = Family {
+    name: "rater_usage_seconds_total",
+    kind: Kind::Counter,
+    labels: &[OUTCOME],
+    help: "Seconds of the records whose unit is seconds.",
+    moves: "at commits of guide",
+    todo: "compare with the network's own totals",
+};
+
+/// Messages.
+pub const USAGE_MESSAGES: Family = Family {
+    name: "rater_usage_messages_total",
+    kind: Kind::Counter,
+    labels: &[OUTCOME],
+    help: "Short messages of the records whose unit is messages.",
+    moves: "at commits of guide",
+    todo: "compare with the network's own totals",
+};
+
+/// Anything else.
+pub const USAGE_UNITS: Family = Family {
+    name: "rater_usage_units_total",
+    kind: Kind::Counter,
+    labels: &[OUTCOME],
+    help: "Units of the records of all other services, added whatever they are units of.",
+    moves: "at commits of guide",
+    todo: "compare with last week",
+};
+
+/// Commands.
+pub const COMMANDS: Family = Family {
+    name: "rater_commands_total",
+    kind: Kind::Counter,
+    labels: &[Label { name: "outcome", values: set!(CommandResult) }],
+    help: "Account commands that have an outcome, each once over all stages.",
+    moves: "at commits of guide (refused, duplicate, suspended) and rate (applied, refused)",
+    todo: "many refused: the topic of replies says why each was",
+};
+
+/// Legs.
+pub const LEGS: Family = Family {
+    name: "rater_legs_total",
+    kind: Kind::Counter,
+    labels: &[LEVEL, Label { name: "outcome", values: set!(LegOutcome) }],
+    help: "Legs, one per record and level, by outcome.",
+    moves: "at commits of rate",
+    todo: "suspended legs are money that waits: rater_suspended_total has the reasons",
+};
+
+/// Charges.
+pub const CHARGES: Family = Family {
+    name: "rater_charges_total",
+    kind: Kind::Counter,
+    labels: &[LEVEL, Label { name: "source", values: set!(ChargeSource) }],
+    help: "Charges, by level and what they come from.",
+    moves: "at commits of rate",
+    todo: "a share of no_tariff, zero_quantity or bundle that grows is use that nobody pays by tariff",
+};
+
+/// Money.
+pub const CHARGED_AMOUNT: Family = Family {
+    name: "rater_charged_amount_total",
+    kind: Kind::Counter,
+    labels: &[
+        LEVEL,
+        Label {
+            name: "currency",
+            values: Values::Bounded("currencies of the accounts at the start, at most 16 of them; `other`"),
+        },
+    ],
+    help: "Sum of charges above 0 in units of the currency, for graphs and not for books; currency other adds up what cannot be added.",
+    moves: "at commits of rate",
+    todo: "a level that charges less than the one above it rates below cost; books come from the balance deltas",
+};
+
+/// Reasons.
+pub const SUSPENDED: Family = Family {
+    name: "rater_suspended_total",
+    kind: Kind::Counter,
+    labels: &[Label {
+        name: "reason",
+        values: Values::Set(|| SuspenseReason::ALL.iter().map(|reason| reason.name()).collect()),
+    }],
+    help: "Records, commands and legs that went to suspense, by reason.",
+    moves: "at commits of any stage",
+    todo: "docs/suspense.md says for each reason what to do; the topic of suspense has what waits",
+};
+
+/// Broken totals.
+pub const CONTROL_MISMATCHES: Family = Family {
+    name: "rater_control_mismatches_total",
+    kind: Kind::Counter,
+    labels: &[Label { name: "check", values: set!(Check) }],
+    help: "Control totals that did not add up; nothing of their batch was committed.",
+    moves: "once, just before the process ends with exit code 70: a scrape may miss it, so watch the exit code and the log as well",
+    todo: "a defect: keep the log, report it; do not skip the batch",
+};
+
+/// Ages.
+pub const RECORD_AGE: Family = Family {
+    name: "rater_record_age_seconds",
+    kind: Kind::Histogram,
+    labels: &[STAGE],
+    help: "Time from the event of a record to its execution in a stage; rate sees a record once per owner of accounts.",
+    moves: "at every commit",
+    todo: "old already in intake: the feed is late; young there and old in rate: the pipeline is slow, see rater_consumer_lag_records",
+};
+
+/// Phases.
+pub const BATCH_DURATION: Family = Family {
+    name: "rater_batch_duration_seconds",
+    kind: Kind::Histogram,
+    labels: &[STAGE, Label { name: "phase", values: set!(Phase) }],
+    help: "Where the time of a committed batch went; gather is mostly waiting for messages.",
+    moves: "at every commit",
+    todo: "long commit: the broker; long execute: more workers; long prepare: the schema registry",
+};
+
+/// Lag.
+pub const CONSUMER_LAG: Family = Family {
+    name: "rater_consumer_lag_records",
+    kind: Kind::Gauge,
+    labels: &[
+        Label { name: "topic", values: Values::Bounded("topics that the stages here read") },
+        Label {
+            name: "partition",
+            values: Values::Bounded("partitions read here; what goes beyond 512 series is added up in `other`"),
+        },
+    ],
+    help: "Messages of a partition read here that can be read and are not processed yet.",
+    moves: "every 5 s, from what the client knows of the partition's end (the last stable offset); gone with the partition",
+    todo: "growing: add workers, up to one per partition; no commits at the same time: see the log",
+};
+
+/// Transactions.
+pub const TRANSACTIONS: Family = Family {
+    name: "rater_transactions_total",
+    kind: Kind::Counter,
+    labels: &[STAGE, Label { name: "result", values: set!(TransactionResult) }],
+    help: "Transactions by what became of them.",
+    moves: "at the end of each batch",
+    todo: "aborted now and then is normal where groups change; uncertain costs a restore of the state: look at the broker",
+};
+
+/// Ticks.
+pub const TICKS: Family = Family {
+    name: "rater_ticks_total",
+    kind: Kind::Counter,
+    labels: &[Label { name: "result", values: set!(TickResult) }],
+    help: "Ticks, each written to all input partitions or to none.",
+    moves: "every --tick-every, in processes with intake",
+    todo: "failed: no clock moves while nobody writes ticks; see the log",
+};
+
+/// Clocks.
+pub const CLOCK: Family = Family {
+    name: "rater_clock_timestamp_seconds",
+    kind: Kind::Gauge,
+    labels: &[STAGE],
+    help: "The clock of ticks, the least over the partitions here; 0 before the first tick or without a partition.",
+    moves: "at commits, when ticks have come from all senders",
+    todo: "behind: one input partition gets no ticks, or one worker before this stage stands still",
+};
+
+/// Workers.
+pub const WORKERS: Family = Family {
+    name: "rater_workers",
+    kind: Kind::Gauge,
+    labels: &[STAGE, Label { name: "state", values: set!(WorkerState) }],
+    help: "Workers of this process by what they do.",
+    moves: "as workers start, wait, are given partitions and stop",
+    todo: "stopped: the process ends, and the log has the reason; waiting for long: what it waits for is in /readyz",
+};
+
+/// State.
+pub const STATE_ENTRIES: Family = Family {
+    name: "rater_state_entries",
+    kind: Kind::Gauge,
+    labels: &[KEEPING_STAGE],
+    help: "Entries of the state in memory: record ids remembered by guide (16 bytes each), accounts of rate.",
+    moves: "at commits, and when partitions come and go",
+    todo: "ids grow with usage times --duplicate-window; process_resident_memory_bytes has the memory",
+};
+
+/// Reference data.
+pub const DIRECTORY_SNAPSHOT: Family = Family {
+    name: "rater_directory_snapshot_timestamp_seconds",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "When the reference data in use was read or last confirmed.",
+    moves: "at the start, where it comes from files; with every confirmation, where it comes from a store",
+    todo: "older than 15 min with a store: the store does not answer",
+};
+
+/// Whether it was good.
+pub const REFERENCE_RELOAD: Family = Family {
+    name: "rater_reference_reload_successful",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "1 if the last load of reference data was good, 0 if it was refused and older data is in use.",
+    moves: "at every load",
+    todo: "0: the log has every error with file and line",
+};
+
+/// Version.
+pub const BUILD_INFO: Family = Family {
+    name: "rater_build_info",
+    kind: Kind::Gauge,
+    labels: &[
+        Label { name: "version", values: Values::Bounded("one") },
+        Label { name: "revision", values: Values::Bounded("one: `RATER_REVISION` when it was built, or `unknown`") },
+    ],
+    help: "Always 1; which program this is.",
+    moves: "never",
+    todo: "nothing",
+};
+
+/// All of them, in the order of the page.
+pub const FAMILIES: &[Family] = &[
+    RECORDS,
+    USAGE_BYTES,
+    USAGE_SECONDS,
+    USAGE_MESSAGES,
+    USAGE_UNITS,
+    COMMANDS,
+    LEGS,
+    CHARGES,
+    CHARGED_AMOUNT,
+    SUSPENDED,
+    CONTROL_MISMATCHES,
+    RECORD_AGE,
+    BATCH_DURATION,
+    CONSUMER_LAG,
+    TRANSACTIONS,
+    TICKS,
+    CLOCK,
+    WORKERS,
+    STATE_ENTRIES,
+    DIRECTORY_SNAPSHOT,
+    REFERENCE_RELOAD,
+    BUILD_INFO,
+];

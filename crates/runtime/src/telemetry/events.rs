@@ -1,0 +1,80 @@
+//! Log events of what the service tells. Fields first: a person filters by them, a machine counts by them.
+//!
+//! | level | when |
+//! | --- | --- |
+//! | error | somebody must act: a worker stopped, a control total does not add up |
+//! | warn | it goes on by itself, but not as it should |
+//! | info | partitions come and go; something of a batch went to suspense |
+//! | debug | every batch |
+//!
+//! Stage and worker are those of the span around the worker's thread. No event has an identity of a subscriber, a key or bytes of a
+//! message: what identifies a record is written under [`PERSONAL`] only, below info. Secrets are never fields: their type does not show
+//! them.
+
+use crate::service::ServiceReport;
+use crate::worker::Report;
+use crate::worker::counts::{BatchCounts, BatchTimes};
+use rating::SuspenseReason;
+use tracing::{debug, error, info, warn};
+
+/// Target of events that hold what identifies a person: an IMSI in an explanation, the id of a record.
+pub const PERSONAL: &str = "rater::personal";
+
+/// Writes what is told.
+pub(super) fn write(told: &ServiceReport<'_>) {
+    match told {
+        ServiceReport::Ticked(Ok(())) => debug!("tick"),
+        ServiceReport::Ticked(Err(why)) => warn!(reason = why, "tick failed"),
+        ServiceReport::Worker(told) => report(told.stage.name(), told.number, &told.report),
+    }
+}
+
+fn report(stage: &'static str, worker: u16, report: &Report<'_>) {
+    match report {
+        Report::Assigned(partitions) => debug!(stage, worker, partitions = partitions.len(), "assigned"),
+        Report::Restored(partition, entries) => {
+            info!(stage, worker, input = partition.topic, partition = partition.number, entries, "restored");
+        }
+        Report::Started { partitions, .. } => info!(stage, worker, partitions, "started"),
+        Report::Released(partitions) => {
+            let numbers: Vec<u32> = partitions.iter().map(|partition| partition.number).collect();
+            info!(stage, worker, partitions = ?numbers, "released");
+        }
+        Report::Behind(_) => {}
+        Report::Committed { received, sent, counts, times, .. } => {
+            committed(stage, worker, *received, *sent, counts, times);
+        }
+        Report::Aborted(why) => warn!(stage, worker, reason = why, "transaction aborted, made again"),
+        Report::Uncertain(why) => warn!(stage, worker, reason = why, "transaction uncertain"),
+        Report::Restarted(why) => warn!(stage, worker, reason = why, "starts over"),
+        Report::Waiting(why) => warn!(stage, worker, reason = why, "waits"),
+        Report::Mismatch(check) => error!(stage, worker, check, "control total does not add up"),
+        Report::Ended(None) => info!(stage, worker, "ended"),
+        Report::Ended(Some(why)) => error!(stage, worker, reason = why, "stopped"),
+    }
+}
+
+fn committed(stage: &str, worker: u16, received: usize, sent: usize, counts: &BatchCounts, times: &BatchTimes) {
+    let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+    let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    debug!(
+        stage,
+        worker,
+        received,
+        sent,
+        records = sum(counts.records.as_flattened()),
+        legs = sum(counts.legs.as_flattened()),
+        charges = sum(counts.charges.as_flattened()),
+        gather_ms = milliseconds(times.gather),
+        execute_ms = milliseconds(times.execute),
+        send_ms = milliseconds(times.send),
+        commit_ms = milliseconds(times.commit),
+        "committed"
+    );
+    let suspended = sum(&counts.suspended);
+    if suspended > 0 {
+        let each = SuspenseReason::ALL.iter().zip(counts.suspended).filter(|(_, count)| *count > 0);
+        let reasons: Vec<String> = each.map(|(reason, count)| format!("{}={count}", reason.name())).collect();
+        info!(stage, worker, suspended, reasons = reasons.join(" "), "went to suspense");
+    }
+}

@@ -1,0 +1,288 @@
+//! The metrics of a process: one struct of handles, found once and then only added to.
+//!
+//! Everything is added once per batch, from the numbers that the batch gathered. Amounts are exact up to here and become floats only now,
+//! for graphs.
+
+use super::ages::AgeHistogram;
+use super::catalog::{self, Family, MAX_CURRENCIES};
+use super::labels::{Check, Phase, TickResult, TransactionResult, WorkerState};
+use crate::service::StageName;
+use crate::worker::counts::{
+    BatchCounts, BatchTimes, ChargeSource, CommandResult, LegOutcome, LevelLabel, RecordOutcome, Service,
+};
+use prometheus::core::Collector;
+use prometheus::{
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
+};
+use rating::{Currency, Sum, SuspenseReason};
+use rust_decimal::prelude::ToPrimitive;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The label of what has no label of its own.
+const OTHER: &str = "other";
+
+/// Bounds of durations in seconds: from a millisecond, each twice the one before.
+fn duration_bounds() -> Vec<f64> {
+    (0..15_i32).map(|power| 0.001 * 2_f64.powi(power)).collect()
+}
+
+/// Handles for each value of one label.
+struct By<H>(Vec<H>);
+
+impl<H> By<H> {
+    /// The handle of the value at this place; all values have one.
+    fn at(&self, place: usize) -> Option<&H> {
+        self.0.get(place)
+    }
+}
+
+/// Counters that count what batches tell.
+pub(super) struct Metrics {
+    records: By<By<IntCounter>>,
+    usage: By<By<Counter>>,
+    commands: By<IntCounter>,
+    legs: By<By<IntCounter>>,
+    charges: By<By<IntCounter>>,
+    amounts: BTreeMap<(LevelLabel, Option<Currency>), Counter>,
+    suspended: By<IntCounter>,
+    mismatches: By<IntCounter>,
+    ages: By<AgeHistogram>,
+    durations: By<By<Histogram>>,
+    transactions: By<By<IntCounter>>,
+    ticks: By<IntCounter>,
+    lags: IntGaugeVec,
+    workers: By<By<IntGauge>>,
+    clocks: By<Gauge>,
+    entries: By<Option<IntGauge>>,
+    directory_snapshot: Gauge,
+    reference_reload: IntGauge,
+}
+
+fn options(family: &Family) -> Opts {
+    Opts::new(family.name, family.help)
+}
+
+fn label_names(family: &Family) -> Vec<&'static str> {
+    family.labels.iter().map(|label| label.name).collect()
+}
+
+/// Registers what can be collected.
+fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn int_counters(registry: &Registry, family: &Family) -> prometheus::Result<IntCounterVec> {
+    registered(registry, IntCounterVec::new(options(family), &label_names(family))?)
+}
+
+fn int_gauges(registry: &Registry, family: &Family) -> prometheus::Result<IntGaugeVec> {
+    registered(registry, IntGaugeVec::new(options(family), &label_names(family))?)
+}
+
+fn gauges(registry: &Registry, family: &Family) -> prometheus::Result<GaugeVec> {
+    registered(registry, GaugeVec::new(options(family), &label_names(family))?)
+}
+
+/// One handle per value.
+fn by<T: Copy, H>(values: &[T], make: impl FnMut(T) -> prometheus::Result<H>) -> prometheus::Result<By<H>> {
+    values.iter().copied().map(make).collect::<prometheus::Result<_>>().map(By)
+}
+
+impl Metrics {
+    /// Registers all of them, each series of a closed set at 0.
+    pub(super) fn new(registry: &Registry, currencies: &[Currency]) -> prometheus::Result<Metrics> {
+        let records = int_counters(registry, &catalog::RECORDS)?;
+        let [bytes, seconds, messages, units] =
+            [&catalog::USAGE_BYTES, &catalog::USAGE_SECONDS, &catalog::USAGE_MESSAGES, &catalog::USAGE_UNITS];
+        let legs = int_counters(registry, &catalog::LEGS)?;
+        let charges = int_counters(registry, &catalog::CHARGES)?;
+        let commands = int_counters(registry, &catalog::COMMANDS)?;
+        let suspended = int_counters(registry, &catalog::SUSPENDED)?;
+        let mismatches = int_counters(registry, &catalog::CONTROL_MISMATCHES)?;
+        let transactions = int_counters(registry, &catalog::TRANSACTIONS)?;
+        let ticks = int_counters(registry, &catalog::TICKS)?;
+        let workers = int_gauges(registry, &catalog::WORKERS)?;
+        let clocks = gauges(registry, &catalog::CLOCK)?;
+        let entries = int_gauges(registry, &catalog::STATE_ENTRIES)?;
+        let family = &catalog::BATCH_DURATION;
+        let durations = HistogramOpts::new(family.name, family.help).buckets(duration_bounds());
+        let durations = registered(registry, HistogramVec::new(durations, &label_names(family))?)?;
+        let ages = AgeHistogram::register(registry)?;
+        let build = int_gauges(registry, &catalog::BUILD_INFO)?;
+        let revision = option_env!("RATER_REVISION").unwrap_or("unknown");
+        build.get_metric_with_label_values(&[env!("CARGO_PKG_VERSION"), revision])?.set(1);
+        let directory_snapshot = registered(registry, Gauge::with_opts(options(&catalog::DIRECTORY_SNAPSHOT))?)?;
+        let reference_reload = registered(registry, IntGauge::with_opts(options(&catalog::REFERENCE_RELOAD))?)?;
+        Ok(Metrics {
+            records: by(Service::ALL, |service| {
+                by(RecordOutcome::ALL, |outcome| {
+                    records.get_metric_with_label_values(&[service.name(), outcome.name()])
+                })
+            })?,
+            usage: by(&[bytes, seconds, messages, units], |family| {
+                let counters = registered(registry, CounterVec::new(options(family), &label_names(family))?)?;
+                by(RecordOutcome::ALL, |outcome| counters.get_metric_with_label_values(&[outcome.name()]))
+            })?,
+            commands: by(CommandResult::ALL, |result| commands.get_metric_with_label_values(&[result.name()]))?,
+            legs: by(LevelLabel::ALL, |level| {
+                by(LegOutcome::ALL, |outcome| legs.get_metric_with_label_values(&[level.name(), outcome.name()]))
+            })?,
+            charges: by(LevelLabel::ALL, |level| {
+                by(ChargeSource::ALL, |source| charges.get_metric_with_label_values(&[level.name(), source.name()]))
+            })?,
+            amounts: amounts(registry, currencies)?,
+            suspended: by(SuspenseReason::ALL, |reason| suspended.get_metric_with_label_values(&[reason.name()]))?,
+            mismatches: by(Check::ALL, |check| mismatches.get_metric_with_label_values(&[check.name()]))?,
+            ages: By(ages),
+            durations: by(&StageName::ALL, |stage| {
+                by(Phase::ALL, |phase| durations.get_metric_with_label_values(&[stage.name(), phase.name()]))
+            })?,
+            transactions: by(&StageName::ALL, |stage| {
+                by(TransactionResult::ALL, |result| {
+                    transactions.get_metric_with_label_values(&[stage.name(), result.name()])
+                })
+            })?,
+            ticks: by(TickResult::ALL, |result| ticks.get_metric_with_label_values(&[result.name()]))?,
+            lags: int_gauges(registry, &catalog::CONSUMER_LAG)?,
+            workers: by(&StageName::ALL, |stage| {
+                by(WorkerState::ALL, |state| workers.get_metric_with_label_values(&[stage.name(), state.name()]))
+            })?,
+            clocks: by(&StageName::ALL, |stage| clocks.get_metric_with_label_values(&[stage.name()]))?,
+            entries: by(&StageName::ALL, |stage| match stage {
+                StageName::Intake => Ok(None),
+                StageName::Guide | StageName::Rate => entries.get_metric_with_label_values(&[stage.name()]).map(Some),
+            })?,
+            directory_snapshot,
+            reference_reload,
+        })
+    }
+
+    /// Adds what a committed batch did.
+    pub(super) fn add(&self, stage: StageName, counts: &BatchCounts, times: &BatchTimes) {
+        add_all(&self.records, &counts.records);
+        for (counters, sums) in self.usage.0.iter().zip(&counts.usage) {
+            for (counter, sum) in counters.0.iter().zip(sums).filter(|(_, sum)| **sum > 0) {
+                counter.inc_by(*sum as f64);
+            }
+        }
+        add_each(&self.commands, &counts.commands);
+        add_all(&self.legs, &counts.legs);
+        add_all(&self.charges, &counts.charges);
+        for (level, currency, sum) in &counts.amounts {
+            let counter = self.amounts.get(&(*level, Some(*currency))).or_else(|| self.amounts.get(&(*level, None)));
+            if let Some(counter) = counter {
+                counter.inc_by(for_graphs(*sum));
+            }
+        }
+        add_each(&self.suspended, &counts.suspended);
+        if let Some(ages) = self.ages.at(stage as usize) {
+            ages.add(&counts.ages);
+        }
+        let BatchTimes { gather, prepare, execute, send, commit } = *times;
+        let phases = [gather, prepare, execute, send, commit];
+        if let Some(histograms) = self.durations.at(stage as usize) {
+            for (histogram, time) in histograms.0.iter().zip(phases) {
+                histogram.observe(Duration::as_secs_f64(&time));
+            }
+        }
+        self.transaction(stage, TransactionResult::Committed);
+    }
+
+    /// Counts a transaction.
+    pub(super) fn transaction(&self, stage: StageName, result: TransactionResult) {
+        if let Some(counter) = self.transactions.at(stage as usize).and_then(|by| by.at(result as usize)) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a control total that does not add up.
+    pub(super) fn mismatch(&self, check: Check) {
+        if let Some(counter) = self.mismatches.at(check as usize) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a tick.
+    pub(super) fn tick(&self, result: TickResult) {
+        if let Some(counter) = self.ticks.at(result as usize) {
+            counter.inc();
+        }
+    }
+
+    /// Shows the lags, and none that are not among them.
+    pub(super) fn lags(&self, lags: &[(String, String, u64)]) {
+        self.lags.reset();
+        for (topic, partition, lag) in lags {
+            if let Ok(gauge) = self.lags.get_metric_with_label_values(&[topic, partition]) {
+                gauge.set(i64::try_from(*lag).unwrap_or(i64::MAX));
+            }
+        }
+    }
+
+    /// Shows how many workers of a stage are in a state.
+    pub(super) fn workers(&self, stage: StageName, state: WorkerState, count: usize) {
+        if let Some(gauge) = self.workers.at(stage as usize).and_then(|by| by.at(state as usize)) {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Shows what a stage has.
+    pub(super) fn status(&self, stage: StageName, clock_ms: i64, entries: u64) {
+        if let Some(clock) = self.clocks.at(stage as usize) {
+            clock.set(seconds(clock_ms));
+        }
+        if let Some(Some(gauge)) = self.entries.at(stage as usize) {
+            gauge.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Shows when reference data was confirmed, and whether the last load was good.
+    pub(super) fn reference(&self, confirmed_ms: i64, is_good: bool) {
+        self.directory_snapshot.set(seconds(confirmed_ms));
+        self.reference_reload.set(i64::from(is_good));
+    }
+}
+
+/// Per level a counter for each currency that has a label, and one for the rest.
+fn amounts(
+    registry: &Registry,
+    currencies: &[Currency],
+) -> prometheus::Result<BTreeMap<(LevelLabel, Option<Currency>), Counter>> {
+    let family = &catalog::CHARGED_AMOUNT;
+    let counters = registered(registry, CounterVec::new(options(family), &label_names(family))?)?;
+    let mut known = currencies.to_vec();
+    known.sort_unstable_by_key(|currency| currency.as_str().to_owned());
+    known.dedup();
+    known.truncate(MAX_CURRENCIES);
+    let labelled: Vec<Option<Currency>> = known.into_iter().map(Some).chain([None]).collect();
+    let mut amounts = BTreeMap::new();
+    for level in LevelLabel::ALL {
+        for currency in &labelled {
+            let code = currency.as_ref().map_or(OTHER, Currency::as_str);
+            amounts.insert((*level, *currency), counters.get_metric_with_label_values(&[level.name(), code])?);
+        }
+    }
+    Ok(amounts)
+}
+
+fn add_each(counters: &By<IntCounter>, counts: &[u64]) {
+    for (counter, count) in counters.0.iter().zip(counts).filter(|(_, count)| **count > 0) {
+        counter.inc_by(*count);
+    }
+}
+
+fn add_all<const INNER: usize>(counters: &By<By<IntCounter>>, counts: &[[u64; INNER]]) {
+    counters.0.iter().zip(counts).for_each(|(counters, counts)| add_each(counters, counts));
+}
+
+/// The nearest float, which only graphs see. A sum is never below 0 here.
+fn for_graphs(sum: Sum) -> f64 {
+    sum.to_decimal().to_f64().unwrap_or(0.0).max(0.0)
+}
+
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1000.0
+}

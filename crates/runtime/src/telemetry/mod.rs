@@ -1,0 +1,174 @@
+//! What a running service shows of itself: metrics, health and log events, all made from what its workers tell.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | [`catalog`] | names, labels and meaning of all metrics; docs/metrics.md is written from it |
+//! | [`labels`] | label values that only telemetry has |
+//! | [`http`] | `/metrics`, `/healthz`, `/readyz` |
+//! | `metrics` | the handles |
+//! | `ages` | the histogram of ages |
+//! | `workers` | what each worker does right now |
+//! | `events` | log events of what is told |
+//!
+//! A batch is counted when it is committed, all of it at once; what was undone never shows. Nothing here can hold a worker up: it adds to
+//! counters and takes note, under locks that are held for microseconds.
+//!
+//! Deliberately not here: numbers that nobody knows. How much waits in suspense now and since when cannot be known while nothing takes
+//! messages out of its topic again, so there is no such metric (ADR 24).
+
+mod ages;
+pub mod catalog;
+mod events;
+pub mod http;
+pub mod labels;
+mod metrics;
+mod workers;
+
+pub use events::PERSONAL;
+
+use crate::service::{ServiceReport, ServiceSettings, StageName};
+use crate::worker::Report;
+use labels::{Check, TickResult, TransactionResult, WorkerState};
+use metrics::Metrics;
+use prometheus::{Registry, TextEncoder};
+use rating::{Currency, Timestamp};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use workers::Workers;
+
+/// What is known of the reference data in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReferenceNumbers {
+    /// When it was read or last confirmed.
+    pub confirmed: Timestamp,
+    /// Whether the last load was good.
+    pub is_good: bool,
+    /// Whether it is recent enough to rate by.
+    pub is_fresh: bool,
+}
+
+/// Tells of the reference data whenever somebody looks.
+pub type ReferenceSource = Box<dyn Fn() -> ReferenceNumbers + Send + Sync>;
+
+/// Telemetry of one process.
+pub struct Telemetry {
+    registry: Registry,
+    metrics: Metrics,
+    workers: Mutex<Workers>,
+    reference: ReferenceSource,
+    /// One look at a time: gauges are set and then read.
+    look: Mutex<()>,
+}
+
+/// Why telemetry cannot start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TelemetryError(String);
+
+impl std::fmt::Display for TelemetryError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "metrics: {}", self.0)
+    }
+}
+
+impl std::error::Error for TelemetryError {}
+
+impl From<prometheus::Error> for TelemetryError {
+    fn from(error: prometheus::Error) -> TelemetryError {
+        TelemetryError(error.to_string())
+    }
+}
+
+/// Whether work can be done here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Why not; empty if it can.
+    pub reasons: Vec<String>,
+}
+
+impl Telemetry {
+    /// For a service that runs with these settings, on accounts with these currencies.
+    ///
+    /// # Errors
+    /// Two metrics of one name: a mistake in the catalog.
+    pub fn new(
+        settings: &ServiceSettings,
+        currencies: &[Currency],
+        reference: ReferenceSource,
+    ) -> Result<Telemetry, TelemetryError> {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry, currencies)?;
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let workers = Mutex::new(Workers::expected(settings));
+        Ok(Telemetry { registry, metrics, workers, reference, look: Mutex::new(()) })
+    }
+
+    /// Takes note of what the service tells: counts it, and writes it to the log.
+    pub fn tell(&self, told: &ServiceReport<'_>) {
+        events::write(told);
+        match told {
+            ServiceReport::Ticked(Ok(())) => self.metrics.tick(TickResult::Written),
+            ServiceReport::Ticked(Err(_)) => self.metrics.tick(TickResult::Failed),
+            ServiceReport::Worker(told) => {
+                self.workers().hear(told);
+                match &told.report {
+                    Report::Committed { counts, times, .. } => self.metrics.add(told.stage, counts, times),
+                    Report::Aborted(_) => self.metrics.transaction(told.stage, TransactionResult::Aborted),
+                    Report::Uncertain(_) => self.metrics.transaction(told.stage, TransactionResult::Uncertain),
+                    Report::Mismatch(check) => self.metrics.mismatch(Check::of(check)),
+                    Report::Assigned(_)
+                    | Report::Restored(..)
+                    | Report::Started { .. }
+                    | Report::Released(_)
+                    | Report::Behind(_)
+                    | Report::Restarted(_)
+                    | Report::Waiting(_)
+                    | Report::Ended(_) => {}
+                }
+            }
+        }
+    }
+
+    /// All metrics in Prometheus' text format.
+    ///
+    /// # Errors
+    /// A metric that cannot be written as text.
+    pub fn page(&self) -> Result<String, TelemetryError> {
+        let _one_at_a_time = self.look.lock().unwrap_or_else(PoisonError::into_inner);
+        self.set_gauges();
+        Ok(TextEncoder::new().encode_to_string(&self.registry.gather())?)
+    }
+
+    fn set_gauges(&self) {
+        let workers = self.workers();
+        for stage in StageName::ALL {
+            for state in WorkerState::ALL {
+                self.metrics.workers(stage, *state, workers.count(stage, *state));
+            }
+            let (clock_ms, entries) = workers.status(stage);
+            self.metrics.status(stage, clock_ms, entries);
+        }
+        self.metrics.lags(&workers.lags());
+        drop(workers);
+        let reference = (self.reference)();
+        self.metrics.reference(reference.confirmed.millis(), reference.is_good);
+    }
+
+    /// Whether every stage of the process is assigned and restored, and the reference data fresh. A worker without a partition, because
+    /// there are more workers than partitions, is ready, too: it stands by.
+    pub fn readiness(&self) -> Readiness {
+        let mut reasons = self.workers().unready();
+        if !(self.reference)().is_fresh {
+            reasons.push("reference data: not confirmed for too long".to_owned());
+        }
+        Readiness { reasons }
+    }
+
+    /// Whether no worker stopped by itself.
+    pub fn is_alive(&self) -> bool {
+        self.workers().are_alive()
+    }
+
+    fn workers(&self) -> MutexGuard<'_, Workers> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,179 @@
+//! What each worker of the process does right now, put together from what it tells.
+
+use super::catalog::MAX_LAGS;
+use super::labels::WorkerState;
+use crate::service::{ServiceSettings, StageName, WorkerReport};
+use crate::worker::Report;
+use crate::worker::counts::StageStatus;
+use crate::worker::log::Partition;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// All workers.
+#[derive(Debug)]
+pub(super) struct Workers {
+    views: BTreeMap<(StageName, u16), View>,
+    /// Topics that a stage reads, by their place in partitions.
+    inputs: BTreeMap<StageName, Vec<String>>,
+}
+
+/// One worker.
+#[derive(Debug)]
+struct View {
+    state: WorkerState,
+    /// What it waits for, or why it stopped.
+    why: String,
+    /// It stopped, and nobody had told it to.
+    has_failed: bool,
+    owned: BTreeSet<Partition>,
+    behind: BTreeMap<Partition, u64>,
+    status: StageStatus,
+}
+
+impl View {
+    fn new() -> View {
+        View {
+            state: WorkerState::Starting,
+            why: String::new(),
+            has_failed: false,
+            owned: BTreeSet::new(),
+            behind: BTreeMap::new(),
+            status: StageStatus::default(),
+        }
+    }
+
+    fn becomes(&mut self, state: WorkerState) {
+        self.state = state;
+        self.why.clear();
+    }
+
+    /// With all partitions there: at work, or with nothing to do.
+    fn settles(&mut self) {
+        self.becomes(if self.owned.is_empty() { WorkerState::Standby } else { WorkerState::Running });
+    }
+
+    fn forget(&mut self, partitions: &[Partition]) {
+        for partition in partitions {
+            self.owned.remove(partition);
+            self.behind.remove(partition);
+        }
+    }
+
+    fn hears(&mut self, report: &Report<'_>) {
+        match report {
+            Report::Assigned(partitions) => {
+                self.owned.extend(partitions.iter());
+                self.becomes(WorkerState::Restoring);
+            }
+            // It was waiting while it restored.
+            Report::Restored(..) => self.becomes(WorkerState::Restoring),
+            Report::Started { status, .. } => {
+                self.status = *status;
+                self.settles();
+            }
+            Report::Released(partitions) => {
+                self.forget(partitions);
+                if self.owned.is_empty() {
+                    self.status = StageStatus::default();
+                    self.becomes(WorkerState::Standby);
+                }
+            }
+            Report::Behind(lags) => self.behind = lags.iter().copied().collect(),
+            Report::Committed { status, .. } => {
+                self.status = *status;
+                self.becomes(WorkerState::Running);
+            }
+            Report::Restarted(why) => {
+                *self = View { why: (*why).to_owned(), ..View::new() };
+            }
+            Report::Waiting(why) => {
+                self.state = WorkerState::Waiting;
+                (*why).clone_into(&mut self.why);
+            }
+            Report::Aborted(_) | Report::Uncertain(_) | Report::Mismatch(_) => {}
+            Report::Ended(why) => {
+                *self = View {
+                    state: WorkerState::Stopped,
+                    why: why.unwrap_or("told to stop").to_owned(),
+                    has_failed: why.is_some(),
+                    ..View::new()
+                };
+            }
+        }
+    }
+}
+
+impl Workers {
+    /// Those that will run, none of which has told anything yet.
+    pub(super) fn expected(settings: &ServiceSettings) -> Workers {
+        let of = |stage: StageName| (0..settings.workers_of(stage)).map(move |number| ((stage, number), View::new()));
+        Workers {
+            views: StageName::ALL.into_iter().flat_map(of).collect(),
+            inputs: StageName::ALL.into_iter().map(|stage| (stage, settings.inputs_of(stage))).collect(),
+        }
+    }
+
+    /// Takes note of what one tells.
+    pub(super) fn hear(&mut self, told: &WorkerReport<'_>) {
+        self.views.entry((told.stage, told.number)).or_insert_with(View::new).hears(&told.report);
+    }
+
+    /// How many workers of a stage are in a state.
+    pub(super) fn count(&self, stage: StageName, state: WorkerState) -> usize {
+        self.of(stage).filter(|view| view.state == state).count()
+    }
+
+    /// The least clock of a stage in milliseconds, and the entries of its state.
+    pub(super) fn status(&self, stage: StageName) -> (i64, u64) {
+        let owning = || self.of(stage).filter(|view| !view.owned.is_empty());
+        let clock = owning().map(|view| view.status.clock).min().flatten();
+        (clock.map_or(0, |clock| clock.millis()), owning().map(|view| view.status.entries).sum())
+    }
+
+    fn of(&self, stage: StageName) -> impl Iterator<Item = &View> {
+        self.views.range((stage, 0)..=(stage, u16::MAX)).map(|(_, view)| view)
+    }
+
+    /// Topic, partition and lag; what goes beyond [`MAX_LAGS`] as one per topic.
+    pub(super) fn lags(&self) -> Vec<(String, String, u64)> {
+        let mut lags: BTreeMap<(&str, u32), u64> = BTreeMap::new();
+        for ((stage, _), view) in &self.views {
+            let topics = self.inputs.get(stage).map(Vec::as_slice).unwrap_or_default();
+            for (partition, lag) in &view.behind {
+                let topic = topics.get(usize::from(partition.topic)).map_or("", String::as_str);
+                lags.insert((topic, partition.number), *lag);
+            }
+        }
+        let topics: BTreeSet<&str> = lags.keys().map(|(topic, _)| *topic).collect();
+        let shown = if lags.len() > MAX_LAGS { MAX_LAGS.saturating_sub(topics.len()) } else { lags.len() };
+        let mut series = Vec::with_capacity(shown);
+        let mut rest: BTreeMap<&str, u64> = BTreeMap::new();
+        for (place, ((topic, partition), lag)) in lags.into_iter().enumerate() {
+            if place < shown {
+                series.push((topic.to_owned(), partition.to_string(), lag));
+            } else {
+                *rest.entry(topic).or_default() += lag;
+            }
+        }
+        series.extend(
+            rest.into_iter().take(MAX_LAGS - shown).map(|(topic, lag)| (topic.to_owned(), "other".to_owned(), lag)),
+        );
+        series
+    }
+
+    /// Whether no worker stopped by itself.
+    pub(super) fn are_alive(&self) -> bool {
+        self.views.values().all(|view| !view.has_failed)
+    }
+
+    /// Why the process is not ready, worker by worker.
+    pub(super) fn unready(&self) -> Vec<String> {
+        let each = self.views.iter().filter_map(|((stage, number), view)| match view.state {
+            WorkerState::Standby | WorkerState::Running => None,
+            WorkerState::Starting | WorkerState::Restoring | WorkerState::Waiting | WorkerState::Stopped => {
+                let why = if view.why.is_empty() { String::new() } else { format!(": {}", view.why) };
+                Some(format!("{} {number}: {}{why}", stage.name(), view.state.name()))
+            }
+        });
+        each.collect()
+    }
+}
