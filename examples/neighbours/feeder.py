@@ -191,14 +191,18 @@ class Feeder:
     def read_places(self):
         """The last committed place of each file. Up to the end that counts open transactions: those before it are waited for."""
         common = {**self.kafka, "group.id": f"{self.arguments.topic}-feeder-{self.arguments.name}", "enable.auto.commit": False}
-        partition, places = TopicPartition(self.positions_topic, 0, 0), {}
-        looking = Consumer({**common, "isolation.level": "read_uncommitted"})
-        low, end = looking.get_watermark_offsets(partition, timeout=SECONDS)
+        places, deadline = {}, time.monotonic() + 2 * SECONDS
+        looking, end = Consumer({**common, "isolation.level": "read_uncommitted"}), None
+        while end is None:
+            try:
+                low, end = looking.get_watermark_offsets(TopicPartition(self.positions_topic, 0), timeout=SECONDS)
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)  # a topic that was just made is not known everywhere yet
         looking.close()
         reader = Consumer({**common, "isolation.level": "read_committed", "enable.partition.eof": True})
-        partition.offset = low
-        reader.assign([partition])
-        deadline = time.monotonic() + 2 * SECONDS
+        reader.assign([TopicPartition(self.positions_topic, 0, low)])
         while True:
             message = reader.poll(1)
             if message is None:

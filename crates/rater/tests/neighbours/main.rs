@@ -12,13 +12,12 @@ mod support;
 
 use deployment::{LEVELS, write_file};
 use programs::{Neighbours, Program, gateway, run};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 use testkit::registry::TestRegistry;
 
 const FILES: [&str; 3] = ["pgw-1", "pgw-2", "pgw-3"];
-const LINES: usize = 1000;
+const LINES: usize = 700;
 const KILLS: usize = 5;
 
 /// The first two texts of a record in the single-object encoding: its id and its source.
@@ -33,14 +32,6 @@ fn identity(message: &[u8]) -> (String, String) {
     };
     let (id, source) = (text(), text());
     (source, id)
-}
-
-struct SetAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for SetAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]
@@ -58,38 +49,26 @@ fn each_record_is_fed_charged_and_booked_once_whoever_is_killed() {
         bad.extend(written.bad_lines.into_iter().map(|line| (format!("{node}.csv"), line)));
     }
     let mut running = deployment.start(&[]);
-    let has_fed = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let billing = scope.spawn(|| {
-            let (mut kills, mut had_booked) = (0, 0);
-            while kills < KILLS || !has_fed.load(Ordering::Relaxed) {
-                let billing = Program::start(&mut neighbours.billing("run", &neighbours.database(), &[]));
-                thread::sleep(Duration::from_millis(900 + 37 * kills as u64));
-                had_booked += usize::from(billing.kill().contains("booked "));
-                kills += 1;
-            }
-            had_booked
-        });
-        // Also where this thread fails: or the other one would go on for ever.
-        let fed = SetAtEnd(&has_fed);
-        for kill in 0..KILLS {
-            let mut feeder = Program::start(&mut neighbours.feeder(&["--batch", "20", "-v", "records"]));
-            assert!(feeder.says("committed", 20 + kill), "it ended by itself: {}", feeder.expect(0));
-            thread::sleep(Duration::from_millis(kill as u64 * 3));
-            feeder.kill();
-        }
-        neighbours.top_up("t-1", "10.00");
-        let said = run(&mut neighbours.feeder(&["--batch", "20", "records"])).expect(0).stderr;
-        assert_eq!(said.matches("all 1001 lines read").count(), FILES.len(), "{said}");
-        // What is sent again under its id is done once.
-        neighbours.top_up("t-1", "10.00");
-        neighbours.top_up("t-2", "0.0000000001");
-        deployment.wait_for("charges", known * LEVELS, &mut running);
-        deployment.wait_for("command-replies", 3, &mut running);
-        drop(fed);
-        let had_booked = billing.join().expect("no panic");
-        assert!(had_booked >= 3, "{had_booked} of those that were killed had booked anything");
-    });
+    for kill in 0..KILLS {
+        let mut feeder = Program::start(&mut neighbours.feeder(&["--batch", "20", "-v", "records"]));
+        feeder.wait_for("committed", 10 + kill);
+        // The next transaction is open by now.
+        thread::sleep(Duration::from_millis(kill as u64 * 3));
+        feeder.kill();
+        // What was fed is being charged: there is something to book.
+        let mut billing = Program::start(&mut neighbours.billing("run", &neighbours.database(), &[]));
+        billing.wait_for("booked ", 1);
+        thread::sleep(Duration::from_millis(kill as u64 * 50));
+        billing.kill();
+    }
+    neighbours.top_up("t-1", "10.00");
+    let said = run(&mut neighbours.feeder(&["--batch", "20", "records"])).expect(0).stderr;
+    assert_eq!(said.matches("all 701 lines read").count(), FILES.len(), "{said}");
+    // What is sent again under its id is done once.
+    neighbours.top_up("t-1", "10.00");
+    neighbours.top_up("t-2", "0.0000000001");
+    deployment.wait_for("charges", known * LEVELS, &mut running);
+    deployment.wait_for("command-replies", 3, &mut running);
     running.stop();
 
     let mut fed: Vec<_> = deployment.read("usage").iter().map(|message| identity(&message.value)).collect();
@@ -187,12 +166,12 @@ fn a_second_feeder_of_a_name_takes_over_and_the_first_one_stops() {
     let options = ["--batch", "10", "-v", "--follow", "records"];
     put("pgw-1");
     let mut first = Program::start(&mut neighbours.feeder(&options));
-    assert!(first.says("all 101 lines read", 1), "{}", first.expect(0));
+    first.wait_for("all 101 lines read", 1);
     let mut second = Program::start(&mut neighbours.feeder(&options));
-    assert!(second.says("all 101 lines read", 1), "{}", second.expect(0));
+    second.wait_for("all 101 lines read", 1);
     put("pgw-2");
     first.expect(4);
-    assert!(second.says("all 101 lines read", 1), "{}", second.expect(0));
+    second.wait_for("all 101 lines read", 1);
     second.ask_to_end();
     second.expect(0);
     let fed = neighbours.deployment.read("usage");
@@ -229,6 +208,11 @@ fn with_a_registry_both_speak_confluents_framing() {
     deployment.wait_for("charges", (written.known + 1) * LEVELS, &mut running);
     running.stop();
     let options = ["--registry", &url, "--until-end"];
+    let mut billing = Program::start(&mut neighbours.billing("run", &neighbours.database(), &options[..2]));
+    billing.wait_for("booked ", 1);
+    billing.ask_to_end();
+    billing.expect(0);
+    // Asked to end, it left what it had not begun.
     run(&mut neighbours.billing("run", &neighbours.database(), &options)).expect(0);
     run(&mut neighbours.billing("verify", &neighbours.database(), &options[..2])).expect(0);
     assert_eq!(neighbours.ask("select count(*) from charges"), format!("{}\n", (written.known + 1) * LEVELS));
@@ -237,6 +221,51 @@ fn with_a_registry_both_speak_confluents_framing() {
     neighbours.on(&copy, &["update offsets set next_offset = 0"]);
     let said = run(&mut neighbours.billing("run", &copy, &["--until-end"])).expect(1).stderr;
     assert!(said.contains("neither framing nor schema is known"), "{said}");
+}
+
+#[test]
+fn killed_in_the_middle_of_a_transaction_the_billing_has_booked_nothing_of_it() {
+    let neighbours = Neighbours::new("middle");
+    neighbours.write(&["c1:1.50:1:-1.50"]);
+    neighbours.book(0);
+    let state =
+        "select (select sum(next_offset) from offsets), (select count(*) from charges), (select count(*) from ledger)";
+    assert_eq!(neighbours.ask(state), "2 1 1\n");
+    // Positions are moved and charges are written when it comes to the ledger, which somebody else has locked.
+    let holder = neighbours.hold("lock table ledger in share mode");
+    neighbours.write(&["c2:0.25:2:-1.75"]);
+    let billing = Program::start(&mut neighbours.billing("run", &neighbours.database(), &[]));
+    neighbours.wait_for_rows("select 1 from pg_locks where not granted and relation = 'ledger'::regclass");
+    billing.kill();
+    holder.kill();
+    assert_eq!(neighbours.ask(state), "2 1 1\n");
+    neighbours.book(0);
+    assert_eq!(neighbours.ask(state), "4 2 2\n");
+    neighbours.verify(&neighbours.database(), 0);
+}
+
+#[test]
+fn two_that_book_into_the_same_books_double_nothing_and_one_of_them_stops() {
+    let neighbours = Neighbours::new("second");
+    let mut both = [(); 2].map(|()| Program::start(&mut neighbours.billing("run", &neighbours.database(), &[])));
+    let mut written = 0;
+    // Both read the next message, and only one finds the position where it left it.
+    let stopped = loop {
+        written += 1;
+        assert!(written < 100, "both go on");
+        neighbours.write(&[&format!("c{written}:1.00:{written}:-{written}.00")]);
+        if let Some(stopped) = both.iter_mut().position(Program::has_ended) {
+            break stopped;
+        }
+    };
+    let [first, second] = both;
+    let (stopped, other) = if stopped == 0 { (first, second) } else { (second, first) };
+    assert!(stopped.expect(1).contains("somebody else books into this database, too"));
+    other.ask_to_end();
+    other.expect(0);
+    neighbours.book(0);
+    assert_eq!(neighbours.ask("select count(*) from ledger"), format!("{written}\n"));
+    neighbours.verify(&neighbours.database(), 0);
 }
 
 #[test]

@@ -3,15 +3,16 @@
 use crate::deployment::Deployment;
 use crate::support::Ran;
 use std::fmt::Write;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 use testkit::services::{Kafka, Postgres, Python};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository")
@@ -140,6 +141,23 @@ impl Neighbours {
         }
     }
 
+    /// Until a query has rows.
+    #[track_caller]
+    pub(crate) fn wait_for_rows(&self, query: &str) {
+        let deadline = Instant::now() + LIMIT;
+        while self.ask(query).is_empty() {
+            assert!(Instant::now() < deadline, "no rows: {query}");
+        }
+    }
+
+    /// Runs a statement and keeps its transaction open.
+    pub(crate) fn hold(&self, statement: &str) -> Program {
+        let mut command = self.python.command(&here("books.py"));
+        let mut holder = Program::start(command.args(["--hold", &self.database(), statement]));
+        holder.wait_for("held", 1);
+        holder
+    }
+
     #[track_caller]
     pub(crate) fn top_up(&self, id: &str, amount: &str) {
         let mut command = self.python.command(&example("billing.py"));
@@ -158,36 +176,49 @@ pub(crate) fn run(command: &mut Command) -> Ran {
 /// A program whose words are waited for.
 pub(crate) struct Program {
     child: Child,
-    stderr: BufReader<ChildStderr>,
-    said: String,
+    said: Receiver<String>,
+    heard: String,
 }
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Program {
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program runs");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-        Program { child, stderr, said: String::new() }
+        let (sender, said) = channel();
+        // It ends with the program, whose last words are left to be heard.
+        thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Program { child, said, heard: String::new() }
     }
 
-    /// Waits until so many lines with these words were said; false if it ends before.
-    pub(crate) fn says(&mut self, words: &str, times: usize) -> bool {
+    /// Waits until so many more lines with these words are said.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, words: &str, times: usize) {
+        let deadline = Instant::now() + LIMIT;
         let mut seen = 0;
         while seen < times {
-            let start = self.said.len();
-            if self.stderr.read_line(&mut self.said).expect("text") == 0 {
-                return false;
-            }
-            seen += usize::from(self.said[start..].contains(words));
+            let line = self.said.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|why| panic!("{words:?} is not said, {why}:\n{}", self.heard));
+            seen += usize::from(line.contains(words));
+            self.heard += &format!("{line}\n");
         }
-        true
     }
 
-    /// SIGKILL; what was said.
-    pub(crate) fn kill(mut self) -> String {
+    /// All that was said, after its end.
+    fn last_words(&mut self) -> String {
+        for line in self.said.iter() {
+            self.heard += &format!("{line}\n");
+        }
+        std::mem::take(&mut self.heard)
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a process").is_some()
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("a signal");
         self.child.wait().expect("an end");
-        self.stderr.read_to_string(&mut self.said).expect("text");
-        std::mem::take(&mut self.said)
     }
 
     /// SIGTERM.
@@ -199,10 +230,15 @@ impl Program {
     /// Waits for the end; what was said.
     #[track_caller]
     pub(crate) fn expect(mut self, code: i32) -> String {
-        self.stderr.read_to_string(&mut self.said).expect("text");
+        let deadline = Instant::now() + LIMIT;
+        while !self.has_ended() {
+            assert!(Instant::now() < deadline, "it does not end");
+            thread::sleep(Duration::from_millis(20));
+        }
         let status = self.child.wait().expect("an end");
-        assert_eq!(status.code(), Some(code), "{}", self.said);
-        std::mem::take(&mut self.said)
+        let said = self.last_words();
+        assert_eq!(status.code(), Some(code), "{said}");
+        said
     }
 }
 
