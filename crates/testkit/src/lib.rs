@@ -1,6 +1,7 @@
 //! An independent oracle, generators, load, a simulated log, real services and their verification: never in the binary.
 
 pub mod chaos;
+pub mod compose;
 pub mod deployment;
 pub mod generator;
 pub mod load;

@@ -47,7 +47,7 @@ pub(super) fn run_to_end(name: &str, folder: &Path, arguments: &[String]) -> Res
 }
 
 /// The Java to use.
-fn program() -> Result<String, ServiceError> {
+pub(super) fn program() -> Result<String, ServiceError> {
     match std::env::var("JAVA_HOME") {
         Ok(home) if !home.is_empty() => Ok(format!("{home}/bin/java")),
         Ok(_) | Err(std::env::VarError::NotPresent) => Ok("java".to_owned()),

@@ -4,6 +4,10 @@
 //! what makes them honest (no topic comes to be by a spelling mistake) and in that nothing is deleted by age, since the
 //! records of tests are as old as their authors like.
 
+mod image;
+
+pub use image::Place;
+
 use super::ServiceError;
 use super::cache::{self, Jars};
 use super::java;

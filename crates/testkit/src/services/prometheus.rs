@@ -31,11 +31,12 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one with this configuration (the text of a `prometheus.yml`); files that it names are looked for from `folder` on.
+    /// Starts one with this configuration (the text of a `prometheus.yml`), whose `rules/` are those of `folder`. `history` is what it has
+    /// scraped before, as OpenMetrics text with times; empty for nothing.
     ///
     /// # Errors
-    /// It cannot be had, refuses the configuration, or does not answer in time.
-    pub fn start(configuration: &str, folder: &Path) -> Result<Self, ServiceError> {
+    /// It cannot be had, refuses the configuration or the history, or does not answer in time.
+    pub fn start(configuration: &str, folder: &Path, history: &str) -> Result<Self, ServiceError> {
         let cache = cache::folder()?;
         let programs = programs(&cache)?;
         let run = Arc::new(Run::new(&cache, 1)?);
@@ -45,6 +46,10 @@ impl Prometheus {
         let linked = own.join("rules");
         fs::write(&settings, configuration).map_err(ServiceError::io(settings.display()))?;
         std::os::unix::fs::symlink(folder.join("rules"), &linked).map_err(ServiceError::io(linked.display()))?;
+        if !history.is_empty() {
+            fs::write(own.join("history"), history).map_err(ServiceError::io(own.display()))?;
+            promtool(&own, &["tsdb", "create-blocks-from", "openmetrics", "history", "data"])?;
+        }
         let address = format!("127.0.0.1:{}", run.port(0));
         let command = vec![
             programs.join(SERVER).display().to_string(),

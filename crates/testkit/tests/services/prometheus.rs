@@ -13,7 +13,7 @@ fn a_server_scrapes_itself_and_refuses_what_does_not_parse() {
     let folder = tempfile::tempdir().expect("a folder");
     rules(folder.path(), RULES);
     let configuration = "global: { scrape_interval: 1s, evaluation_interval: 1s }\nrule_files: [rules/*.yml]\n";
-    let prometheus = Prometheus::start(configuration, folder.path()).expect("a server");
+    let prometheus = Prometheus::start(configuration, folder.path(), "").expect("a server");
     let started = Instant::now();
     while prometheus.query("vector(1)").expect("an answer")["result"].as_array().is_none_or(Vec::is_empty) {
         assert!(started.elapsed() < LIMIT);
