@@ -4,6 +4,7 @@ pub mod chaos;
 pub mod compose;
 pub mod deployment;
 pub mod generator;
+pub mod histories;
 pub mod load;
 pub mod oracle;
 pub mod reference;

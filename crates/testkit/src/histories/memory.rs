@@ -1,0 +1,194 @@
+//! A store of many versions in memory: for generated histories, and for a store that fails when told to.
+
+use directory::cache::{
+    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, Rows, StoreError, Version,
+};
+use directory::{Input, InputKind};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The store; clones are the same store.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryRows(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    state: Mutex<State>,
+    is_down: AtomicBool,
+    delay_ms: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    head: u64,
+    aborted: BTreeSet<Version>,
+    catalogs: BTreeMap<Version, String>,
+    /// By key and endpoint: definitions by version, `None` where it is no longer found.
+    rows: BTreeMap<IdentityKey, BTreeMap<String, BTreeMap<Version, Option<String>>>>,
+    changes: BTreeMap<Version, Changes>,
+    /// Under which keys an endpoint was found last.
+    keys: BTreeMap<String, BTreeSet<IdentityKey>>,
+    /// Keys asked for, in order.
+    asked: Vec<IdentityKey>,
+}
+
+/// What one version writes.
+#[derive(Clone, Debug, Default)]
+pub struct Write {
+    /// Zones, tariffs, bundles and accounts, if they change.
+    pub catalog: Option<String>,
+    /// Endpoints with their definitions; `None` removes them. With the keys they are found under.
+    pub endpoints: Vec<(String, Option<Definition>)>,
+}
+
+/// A definition and every identity in it.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// In flow style.
+    pub text: String,
+    /// Without the name.
+    pub identities: BTreeSet<IdentityKey>,
+}
+
+impl MemoryRows {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits a version.
+    pub fn commit(&self, write: &Write) -> Version {
+        self.put(write, true)
+    }
+
+    /// Writes a version that is given up: nobody ever sees it.
+    pub fn abort(&self, write: &Write) {
+        self.put(write, false);
+    }
+
+    fn put(&self, write: &Write, commits: bool) -> Version {
+        let mut state = self.state();
+        let version = Version(state.head.max(state.aborted.last().map_or(0, |last| last.0)) + 1);
+        let mut changed = BTreeSet::new();
+        for (name, definition) in &write.endpoints {
+            let mut keys: BTreeSet<IdentityKey> =
+                definition.iter().flat_map(|definition| definition.identities.iter().cloned()).collect();
+            if definition.is_some() {
+                keys.insert(IdentityKey::Name(name.as_str().into()));
+            }
+            let before = state.keys.get(name).cloned().unwrap_or_default();
+            for key in before.union(&keys) {
+                let text = definition.as_ref().filter(|_| keys.contains(key)).map(|definition| definition.text.clone());
+                let versions = state.rows.entry(key.clone()).or_default().entry(name.clone()).or_default();
+                versions.insert(version, text);
+                changed.insert(key.clone());
+            }
+            if commits {
+                state.keys.insert(name.clone(), keys);
+            }
+        }
+        if let Some(catalog) = &write.catalog {
+            state.catalogs.insert(version, catalog.clone());
+        }
+        let catalog = if write.catalog.is_some() { CatalogChange::Changed } else { CatalogChange::Same };
+        let endpoints = EndpointChanges::Keys(changed.into_iter().collect());
+        state.changes.insert(version, Changes { catalog, endpoints });
+        match commits {
+            true => state.head = version.0,
+            false => _ = state.aborted.insert(version),
+        }
+        version
+    }
+
+    /// From now on the changes of a version are only known to be some.
+    pub fn forget_changes(&self, version: Version) {
+        if let Some(changes) = self.state().changes.get_mut(&version) {
+            changes.endpoints = EndpointChanges::Everything;
+        }
+    }
+
+    /// Whether the store answers.
+    pub fn set_down(&self, is_down: bool) {
+        self.0.is_down.store(is_down, Ordering::SeqCst);
+    }
+
+    /// How long each answer takes.
+    pub fn set_delay(&self, delay: Duration) {
+        self.0.delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    /// Keys that endpoints were asked under so far, in order.
+    #[must_use]
+    pub fn asked(&self) -> Vec<IdentityKey> {
+        self.state().asked.clone()
+    }
+
+    async fn answer(&self) -> Result<(), StoreError> {
+        let delay = Duration::from_millis(self.0.delay_ms.load(Ordering::SeqCst));
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        match self.0.is_down.load(Ordering::SeqCst) {
+            true => Err(StoreError::Unavailable("it is down on purpose".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Rows for MemoryRows {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.answer().await?;
+        let state = self.state();
+        Ok(Head { version: Version(state.head), aborted: Arc::new(state.aborted.clone()) })
+    }
+
+    async fn catalog(&self, head: &Head) -> Result<Vec<Input>, StoreError> {
+        self.answer().await?;
+        let state = self.state();
+        let newest = state.catalogs.iter().rev().find(|(version, _)| head.holds(**version));
+        let input = |text: &String| Input { name: "store".into(), bytes: text.clone().into(), kind: InputKind::Yaml };
+        Ok(newest.map(|(_, text)| input(text)).into_iter().collect())
+    }
+
+    async fn endpoints(
+        &self,
+        head: &Head,
+        keys: &[IdentityKey],
+    ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError> {
+        let found = {
+            let mut state = self.state();
+            state.asked.extend_from_slice(keys);
+            let seen = |versions: &BTreeMap<Version, Option<String>>| {
+                versions.iter().rev().find(|(version, _)| head.holds(**version)).and_then(|(_, text)| text.clone())
+            };
+            let rows = |key: &IdentityKey| {
+                let endpoints = state.rows.get(key).into_iter().flatten();
+                let row = |(name, versions): (&String, &BTreeMap<_, _>)| {
+                    Some(EndpointRow { endpoint: name.as_str().into(), definition: seen(versions)?.into() })
+                };
+                (key.clone(), endpoints.filter_map(row).collect())
+            };
+            keys.iter().map(rows).collect()
+        };
+        self.answer().await?;
+        Ok(found)
+    }
+
+    async fn changes(&self, after: Version, head: &Head) -> Result<Changes, StoreError> {
+        self.answer().await?;
+        let state = self.state();
+        let mut all = Changes { catalog: CatalogChange::Same, endpoints: EndpointChanges::Keys(Vec::new()) };
+        for (_, changes) in state.changes.iter().filter(|(version, _)| **version > after && head.holds(**version)) {
+            if changes.catalog == CatalogChange::Changed {
+                all.catalog = CatalogChange::Changed;
+            }
+            match (&mut all.endpoints, &changes.endpoints) {
+                (EndpointChanges::Keys(all), EndpointChanges::Keys(more)) => all.extend_from_slice(more),
+                (_, EndpointChanges::Everything) => all.endpoints = EndpointChanges::Everything,
+                (EndpointChanges::Everything, EndpointChanges::Keys(_)) => {}
+            }
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,6 @@
+//! The directory: from files, and from a store by way of the cache.
+
+mod cache;
+mod histories;
+mod outage;
+mod support;

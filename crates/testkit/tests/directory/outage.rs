@@ -1,0 +1,87 @@
+//! Outages: what was confirmed within the lead time is served, nothing is taken for unknown, and all is well again by itself.
+
+use crate::support::{Small, by_imsi, endpoint, wait_for};
+use directory::cache::{CacheEvent, CacheSettings};
+use std::time::Duration;
+use testkit::histories::memory::Write;
+
+fn waits_for(small: &Small, event: impl Fn(&CacheEvent) -> bool) {
+    assert!(wait_for(|| small.events.lock().unwrap().iter().any(&event)), "{:?}", small.events.lock().unwrap());
+}
+
+#[test]
+fn hits_are_served_for_the_lead_time_and_then_nothing_until_the_store_is_back() {
+    let small = Small::open(2, CacheSettings::default());
+    assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
+    small.rows.set_down(true);
+    waits_for(&small, |event| matches!(event, CacheEvent::Unconfirmed(text) if text.contains("down on purpose")));
+    small.clock.advance(Duration::from_millis(59_999));
+    assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
+    small.clock.advance(Duration::from_millis(1));
+    let error = small.payer(&by_imsi(0)).unwrap_err();
+    assert!(error.0.contains("60 s ago") && error.0.contains("down on purpose"), "{error}");
+    assert_eq!(small.cache.stats().age, Duration::from_secs(60));
+    small.rows.set_down(false);
+    waits_for(&small, |event| *event == CacheEvent::Confirmed);
+    assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
+    assert_eq!(small.cache.stats().age, Duration::ZERO);
+    // An outage is told when it begins and when it ends, not at every look.
+    assert_eq!(small.events.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn what_cannot_be_read_is_unavailable_and_never_unknown() {
+    let small = Small::open(2, CacheSettings::default());
+    assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
+    small.rows.set_down(true);
+    // Known to be there or not: the store cannot tell now.
+    for number in [1, 7] {
+        let error = small.payer(&by_imsi(number)).unwrap_err();
+        assert!(error.0.contains("down on purpose"), "{error}");
+    }
+    assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
+    small.rows.set_down(false);
+    assert_eq!(small.payer(&by_imsi(1)).unwrap(), "acme");
+    assert_eq!(small.payer(&by_imsi(7)).unwrap(), "unknown_endpoint");
+    assert_eq!(small.cache.stats().failed_reads, 2);
+}
+
+#[test]
+fn a_store_that_does_not_answer_in_time_is_an_outage() {
+    let settings = CacheSettings { read_timeout: Duration::from_millis(50), ..CacheSettings::default() };
+    let small = Small::open(2, settings);
+    small.rows.set_delay(Duration::from_secs(60));
+    let error = small.payer(&by_imsi(0)).unwrap_err();
+    assert!(error.0.contains("no answer within 50ms"), "{error}");
+    waits_for(&small, |event| matches!(event, CacheEvent::Unconfirmed(_)));
+    small.rows.set_delay(Duration::ZERO);
+    waits_for(&small, |event| *event == CacheEvent::Confirmed);
+    assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
+}
+
+/// Everybody who waits for a read hears that it failed, and nobody waits for ever.
+#[test]
+fn a_read_that_fails_fails_for_all_who_wait() {
+    let settings = CacheSettings { read_timeout: Duration::from_millis(200), ..CacheSettings::default() };
+    let small = Small::open(2, settings);
+    small.rows.set_delay(Duration::from_secs(60));
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = (0..4).map(|_| scope.spawn(|| small.payer(&by_imsi(0)))).collect();
+        for thread in waiting {
+            assert!(thread.join().expect("a thread").is_err());
+        }
+    });
+}
+
+#[test]
+fn a_change_during_an_outage_is_seen_after_it() {
+    let small = Small::open(2, CacheSettings::default());
+    assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
+    small.rows.set_down(true);
+    waits_for(&small, |event| matches!(event, CacheEvent::Unconfirmed(_)));
+    let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(0, "beta")] });
+    assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
+    small.rows.set_down(false);
+    small.waits_for(version);
+    assert_eq!(small.payer(&by_imsi(0)).unwrap(), "beta");
+}
