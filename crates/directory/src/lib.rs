@@ -9,8 +9,11 @@ pub mod model;
 mod needs;
 mod read;
 mod schema;
+mod secret;
 pub mod snapshot;
 mod source;
+#[cfg(feature = "store")]
+pub mod store;
 mod validate;
 pub mod value;
 mod yaml;
@@ -22,4 +25,5 @@ pub use diagnostic::{
 pub use load::{Grant, Input, InputKind, Loaded, load};
 pub use needs::{Directory, Needs, RecordNeeds, Unavailable, Whole};
 pub use schema::json_schema;
+pub use secret::Secret;
 pub use source::{FileId, Location, SourceFile, Sources, Span, TooLarge};

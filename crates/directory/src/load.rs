@@ -116,7 +116,7 @@ pub fn load(inputs: Vec<Input>) -> Result<Loaded, Refused> {
 }
 
 /// Takes over a text. What is not UTF-8 is kept with replacement characters, so that the error can show its place.
-fn add(sources: &mut Sources, input: Input, errors: &mut Diagnostics) -> Option<FileId> {
+pub(crate) fn add(sources: &mut Sources, input: Input, errors: &mut Diagnostics) -> Option<FileId> {
     let Input { name, bytes, .. } = input;
     let (text, broken) = match String::from_utf8(bytes) {
         Ok(text) => (text, None),
@@ -140,7 +140,14 @@ fn add(sources: &mut Sources, input: Input, errors: &mut Diagnostics) -> Option<
     None
 }
 
-fn read(sources: &Sources, file: FileId, kind: InputKind, model: &mut Model, errors: &mut Diagnostics) -> Outcome {
+/// Adds what an input defines to the model.
+pub(crate) fn read(
+    sources: &Sources,
+    file: FileId,
+    kind: InputKind,
+    model: &mut Model,
+    errors: &mut Diagnostics,
+) -> Outcome {
     match kind {
         InputKind::EndpointCsv => read_csv(sources, file, &mut model.endpoints, errors),
         InputKind::Yaml => {

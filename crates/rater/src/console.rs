@@ -190,6 +190,8 @@ impl Console {
                     let errors = refused.diagnostics.iter().map(|error| to_json(&refused.sources, error));
                     json!({ "kind": failure.kind(), "count": refused.diagnostics.count(), "errors": errors.collect::<Vec<_>>() })
                 }
+                #[cfg(feature = "store")]
+                Failure::Conflict(text) => json!({ "kind": failure.kind(), "message": text }),
                 Failure::Data(text) | Failure::Surroundings(text) | Failure::Control(text) => {
                     json!({ "kind": failure.kind(), "message": text })
                 }
@@ -214,6 +216,8 @@ impl Console {
                 };
                 render_all(&refused.sources, &refused.diagnostics, style)
             }
+            #[cfg(feature = "store")]
+            Failure::Conflict(text) => format!("{} {text}\n", self.stderr_paint.bad("error:")),
             Failure::Data(text) | Failure::Surroundings(text) => {
                 format!("{} {text}\n", self.stderr_paint.bad("error:"))
             }

@@ -3,7 +3,7 @@
 //! | code | meaning |
 //! | --- | --- |
 //! | 0 | fine |
-//! | 1 | findings: the command worked and found something that it was to find |
+//! | 1 | findings: the command worked and found something that it was to find; or somebody else was quicker, and it can be tried again |
 //! | 2 | usage, data or configuration |
 //! | 3 | surroundings unreachable: outputs, stores |
 //! | 70 | control totals broken: a defect of the program, nothing of the batch was committed |
@@ -23,6 +23,9 @@ pub(crate) enum Failure {
     Data(String),
     /// Reference data with errors.
     Reference(Box<Refused>),
+    /// Somebody else was quicker; nothing was done, and it can be tried again.
+    #[cfg(feature = "store")]
+    Conflict(String),
     /// Surroundings.
     Surroundings(String),
     /// Control totals.
@@ -38,6 +41,8 @@ impl Failure {
     fn number(&self) -> u8 {
         match self {
             Failure::Findings => 1,
+            #[cfg(feature = "store")]
+            Failure::Conflict(_) => 1,
             Failure::Data(_) | Failure::Reference(_) => 2,
             Failure::Surroundings(_) => 3,
             Failure::Control(_) => 70,
@@ -48,6 +53,8 @@ impl Failure {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Failure::Findings => "findings",
+            #[cfg(feature = "store")]
+            Failure::Conflict(_) => "conflict",
             Failure::Data(_) => "data",
             Failure::Reference(_) => "reference",
             Failure::Surroundings(_) => "surroundings",

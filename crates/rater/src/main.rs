@@ -16,7 +16,7 @@
 
 mod args;
 mod commands;
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "store"))]
 mod config_file;
 mod console;
 mod exit;

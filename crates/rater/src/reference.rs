@@ -19,7 +19,7 @@ pub(crate) fn load(args: &ReferenceArgs, first_input: Option<&Path>) -> Result<L
     }
     let mut inputs: Vec<(PathBuf, InputKind)> = files.into_iter().map(|file| (file.clone(), kind_of(&file))).collect();
     inputs.extend(args.endpoints.iter().map(|file| (file.clone(), InputKind::EndpointCsv)));
-    load_files(inputs)
+    load_inputs(read_files(inputs)?)
 }
 
 /// Loads these files; a CSV holds endpoints.
@@ -27,8 +27,24 @@ pub(crate) fn load(args: &ReferenceArgs, first_input: Option<&Path>) -> Result<L
 /// # Errors
 /// As [`load`].
 pub(crate) fn load_named(files: &[PathBuf]) -> Result<Loaded, Failure> {
+    load_inputs(read_named(files)?)
+}
+
+/// Reads these files; a CSV holds endpoints.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(crate) fn read_named(files: &[PathBuf]) -> Result<Vec<Input>, Failure> {
     let files = if files.is_empty() { vec![default_file(None)?] } else { files.to_vec() };
-    load_files(files.into_iter().map(|file| (file.clone(), kind_of(&file))).collect())
+    read_files(files.into_iter().map(|file| (file.clone(), kind_of(&file))).collect())
+}
+
+/// Loads what was read.
+///
+/// # Errors
+/// Reference data with errors.
+pub(crate) fn load_inputs(inputs: Vec<Input>) -> Result<Loaded, Failure> {
+    directory::load(inputs).map_err(|refused| Failure::Reference(Box::new(refused)))
 }
 
 fn default_file(first_input: Option<&Path>) -> Result<PathBuf, Failure> {
@@ -49,7 +65,7 @@ fn kind_of(file: &Path) -> InputKind {
     }
 }
 
-fn load_files(files: Vec<(PathBuf, InputKind)>) -> Result<Loaded, Failure> {
+fn read_files(files: Vec<(PathBuf, InputKind)>) -> Result<Vec<Input>, Failure> {
     let mut inputs = Vec::new();
     let mut unreadable = Vec::new();
     for (path, kind) in files {
@@ -61,5 +77,5 @@ fn load_files(files: Vec<(PathBuf, InputKind)>) -> Result<Loaded, Failure> {
     if !unreadable.is_empty() {
         return Err(Failure::Data(unreadable.join("\n       ")));
     }
-    directory::load(inputs).map_err(|refused| Failure::Reference(Box::new(refused)))
+    Ok(inputs)
 }

@@ -147,3 +147,26 @@ pub(crate) fn length_ms(text: &str) -> Result<i64, String> {
     let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
     i64::try_from(length.as_millis()).ok().filter(|length| *length >= 0).ok_or_else(wrong)
 }
+
+/// No two processes that run have the same.
+#[cfg(any(feature = "kafka", feature = "store"))]
+pub(crate) fn instance() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "machine".to_owned());
+    format!("{}-{}", machine.trim(), std::process::id())
+}
+
+/// A password from a file, or else from the environment; it is never an argument, which everybody on the machine could see.
+///
+/// # Errors
+/// The file cannot be read.
+#[cfg(any(feature = "kafka", feature = "store"))]
+pub(crate) fn password(file: Option<&Path>, variable: &str) -> Result<Option<String>, Failure> {
+    match file {
+        Some(path) => {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|error| Failure::Data(format!("{}: {error}", path.display())))?;
+            Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
+        }
+        None => Ok(std::env::var(variable).ok()),
+    }
+}

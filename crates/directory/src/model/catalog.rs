@@ -59,6 +59,12 @@ impl<T> Catalog<T> {
         self.items.iter().filter_map(|item| Some((&*item.name, item.value.as_ref()?)))
     }
 
+    /// Values of those that could be read.
+    #[cfg(feature = "store")]
+    pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
+        self.items.into_iter().filter_map(|item| item.value)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.items.len()

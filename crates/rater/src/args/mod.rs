@@ -2,11 +2,15 @@
 
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "store")]
+mod store;
 #[cfg(feature = "kafka")]
 mod topics;
 
 #[cfg(feature = "kafka")]
 pub(crate) use kafka::*;
+#[cfg(feature = "store")]
+pub(crate) use store::*;
 #[cfg(feature = "kafka")]
 pub(crate) use topics::{NewTopicOptions, TopicsArgs, TopicsCommand};
 
@@ -75,6 +79,10 @@ pub(crate) enum Command {
     #[cfg(feature = "kafka")]
     #[command(subcommand)]
     Topics(TopicsCommand),
+    /// Reference data in a store: fill it, change it, look at it
+    #[cfg(feature = "store")]
+    #[command(subcommand)]
+    Directory(DirectoryCommand),
     /// Show messages of a topic, decoded
     #[cfg(feature = "kafka")]
     Tail(Box<TailArgs>),
@@ -253,6 +261,9 @@ pub(crate) enum ShowOf {
     /// Those of `topics`, with what stands in its file
     #[cfg(feature = "kafka")]
     Topics(Box<TopicsArgs>),
+    /// Those of `directory`, with what stands in its file
+    #[cfg(feature = "store")]
+    Directory(Box<MigrateArgs>),
 }
 
 /// `rater completions`.

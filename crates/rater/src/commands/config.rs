@@ -1,6 +1,6 @@
-//! `rater config`: every setting of `rate`, `run` and `topics`, and where its value comes from. The page docs/configuration.md is made of the same table.
+//! `rater config`: every setting of `rate`, `run`, `topics` and `directory`, and where its value comes from. The page docs/configuration.md is made of the same table.
 
-#[cfg(feature = "kafka")]
+#[cfg(any(feature = "kafka", feature = "store"))]
 use crate::args::ShowOf;
 use crate::args::{self, Arguments, ConfigCommand, ShowArgs};
 use crate::console::Console;
@@ -37,14 +37,16 @@ fn show(args: &ShowArgs, matches: &ArgMatches, console: &mut Console) -> Result<
         Some(ShowOf::Run(args)) => (&["config", "show", "run"], args.config.as_deref()),
         #[cfg(feature = "kafka")]
         Some(ShowOf::Topics(args)) => (&["config", "show", "topics"], args.config.as_deref()),
-        #[cfg(not(feature = "kafka"))]
+        #[cfg(feature = "store")]
+        Some(ShowOf::Directory(args)) => (&["config", "show", "directory"], args.store.config()),
+        #[cfg(not(any(feature = "kafka", feature = "store")))]
         Some(other) => match *other {},
     };
     let given = args::given(names, matches);
     let with_file = match file {
-        #[cfg(feature = "kafka")]
+        #[cfg(any(feature = "kafka", feature = "store"))]
         Some(path) => Some(crate::config_file::merge(path, names, matches)?.1),
-        #[cfg(not(feature = "kafka"))]
+        #[cfg(not(any(feature = "kafka", feature = "store")))]
         Some(_) => None,
         None => None,
     };
@@ -123,8 +125,8 @@ fn env_of(option: &Arg) -> String {
 fn page() -> String {
     let mut page = String::from(
         "# Configuration\n\nMade from the options of the commands by `rater config page`; a test keeps this page equal. A flag beats its \
-         environment variable, which beats the file of `--config` (`run` and `topics`), which beats the default. `rater config show`, `rater config show run` \
-         and `rater config show topics` show the values that hold, and where they come from. An option that may be repeated takes one value from its variable, \
+         environment variable, which beats the file of `--config` (`run`, `topics` and `directory`), which beats the default. `rater config show`, `rater config show run` \
+         and so on show the values that hold, and where they come from. An option that may be repeated takes one value from its variable, \
          unless commas are allowed.\n",
     );
     let rate = options(&["config", "show"]);
@@ -143,6 +145,15 @@ fn page() -> String {
         );
         let is_own = |option: &Arg| !run.iter().any(|known| known.get_id() == option.get_id());
         let own: Vec<Arg> = options(&["topics", "plan"]).into_iter().filter(is_own).collect();
+        table_of(&own, &mut page);
+    }
+    let directory = options(&["directory", "migrate"]);
+    if !directory.is_empty() {
+        page.push_str(
+            "\n## rater directory\n\nIn the same file if you like. The password is read from a file, or from `RATER_STORE_PASSWORD`.\n",
+        );
+        let is_own = |option: &Arg| !run.iter().any(|known| known.get_id() == option.get_id());
+        let own: Vec<Arg> = directory.into_iter().filter(is_own).collect();
         table_of(&own, &mut page);
     }
     page.push_str("\n`NO_COLOR` (not empty) turns colours off where `--color` is `auto`. `RATER_` variables have no effect on reference data.\n");

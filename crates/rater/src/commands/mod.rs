@@ -3,6 +3,8 @@
 mod check;
 mod completions;
 mod config;
+#[cfg(feature = "store")]
+mod directory;
 mod explain;
 mod init;
 mod quote;
@@ -35,6 +37,8 @@ pub(crate) fn run(command: &Command, matches: &ArgMatches, console: &mut Console
         Command::Run(args) => run::run(args, matches, console),
         #[cfg(feature = "kafka")]
         Command::Topics(command) => topics::run(command, matches, console),
+        #[cfg(feature = "store")]
+        Command::Directory(command) => directory::run(command, matches, console),
         #[cfg(feature = "kafka")]
         Command::Tail(args) => tail::run(args, console),
         Command::Explain(args) => explain::run(args, console),

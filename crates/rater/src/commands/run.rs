@@ -21,7 +21,6 @@ use runtime::worker::log::{GatherLimits, LogError};
 use runtime::worker::{ForgottenPositions, StageError, WorkerError};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -142,7 +141,7 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
             bytes: service.batch_bytes as usize,
             wait: length("--batch-wait", &service.batch_wait)?,
         },
-        instance: service.instance.clone().unwrap_or_else(instance),
+        instance: service.instance.clone().unwrap_or_else(settings::instance),
         default_source: service.source.clone(),
         future_ms: settings::milliseconds("--future-tolerance", &service.future_tolerance)?,
         duplicate_window_h: settings::window_h("--duplicate-window", &service.duplicate_window)?,
@@ -154,12 +153,6 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
         attempts: service.attempts,
         now: settings::machine_now,
     })
-}
-
-/// No two processes that run have the same.
-fn instance() -> String {
-    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "machine".to_owned());
-    format!("{}-{}", machine.trim(), std::process::id())
 }
 
 /// The topics that options name.
@@ -185,7 +178,8 @@ pub(crate) fn kafka_settings(options: &KafkaOptions) -> Result<KafkaSettings, Fa
         let mechanism = Mechanism::from_name(&options.kafka_mechanism)
             .ok_or_else(|| Failure::Data(format!("--kafka-mechanism: \"{}\" is not known", options.kafka_mechanism)))?;
         let user = options.kafka_user.clone().unwrap_or_default();
-        let password = password(options.kafka_password_file.as_deref(), "RATER_KAFKA_PASSWORD")?.unwrap_or_default();
+        let password =
+            settings::password(options.kafka_password_file.as_deref(), "RATER_KAFKA_PASSWORD")?.unwrap_or_default();
         Ok(Sasl { mechanism, user, password: Secret::new(password) })
     };
     kafka.security = match options.kafka_security {
@@ -206,23 +200,11 @@ pub(crate) fn kafka_settings(options: &KafkaOptions) -> Result<KafkaSettings, Fa
 pub(crate) fn registry_config(options: &RegistryOptions) -> Result<Option<RegistryConfig>, Failure> {
     let Some(url) = &options.registry_url else { return Ok(None) };
     let mut config = RegistryConfig::new(url.clone());
-    let password = password(options.registry_password_file.as_deref(), "RATER_REGISTRY_PASSWORD")?;
+    let password = settings::password(options.registry_password_file.as_deref(), "RATER_REGISTRY_PASSWORD")?;
     config.credentials = options
         .registry_user
         .clone()
         .map(|user| Credentials { user, password: Secret::new(password.unwrap_or_default()) });
     config.tls = TlsFiles { authorities: options.registry_ca_file.clone(), identity: None };
     Ok(Some(config))
-}
-
-/// A password from a file, or else from the environment; it is never an argument, which everybody on the machine could see.
-fn password(file: Option<&Path>, variable: &str) -> Result<Option<String>, Failure> {
-    match file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path);
-            let text = text.map_err(|error| Failure::Data(format!("{}: {error}", path.display())))?;
-            Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
-        }
-        None => Ok(std::env::var(variable).ok()),
-    }
 }

@@ -22,6 +22,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const ASK_LIMIT: Duration = Duration::from_secs(2);
 const EXISTING: &str = "RATER_TEST_CASSANDRA";
 
+/// Who may do everything on a node that wants a password.
+pub const CASSANDRA_USER: &str = "cassandra";
+/// The password.
+pub const CASSANDRA_PASSWORD: &str = "cassandra";
+
 const JARS: Jars = Jars { key: "cassandra-5.0.6", artifacts: &[("org.apache.cassandra", "cassandra-all", "5.0.6")] };
 
 /// What Cassandra reaches of Java's insides.
@@ -81,7 +86,7 @@ impl Cassandra {
                 cassandra.wait()?;
                 Ok(cassandra)
             }
-            Ok(_) | Err(std::env::VarError::NotPresent) => Self::own(),
+            Ok(_) | Err(std::env::VarError::NotPresent) => Self::own(""),
             Err(error) => Err(ServiceError::Refused(format!("{EXISTING}: {error}"))),
         }
     }
@@ -95,7 +100,17 @@ impl Cassandra {
         SHARED.get_or_init(Self::start).as_ref().map_err(Clone::clone)
     }
 
-    fn own() -> Result<Self, ServiceError> {
+    /// A fresh node that wants a user and a password, [`CASSANDRA_USER`] and [`CASSANDRA_PASSWORD`]. They are good a little after it
+    /// answers: try again where it refuses them at first.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_password() -> Result<Self, ServiceError> {
+        Self::own("authenticator: PasswordAuthenticator\n")
+    }
+
+    /// A node with further lines of configuration.
+    fn own(more: &str) -> Result<Self, ServiceError> {
         java::check_version()?;
         let cache = cache::folder()?;
         let jars = JARS.fetch(&cache)?;
@@ -104,7 +119,7 @@ impl Cassandra {
         let settings = folder.join("cassandra.yaml");
         let logging = folder.join("logback.xml");
         fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&settings, cassandra_yaml(&run, &folder)))
+            .and_then(|()| fs::write(&settings, cassandra_yaml(&run, &folder) + more))
             .and_then(|()| fs::write(&logging, LOGGING))
             .map_err(ServiceError::io(folder.display()))?;
         let arguments = arguments(&jars, &folder, &settings, &logging)?;

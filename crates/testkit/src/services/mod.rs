@@ -39,7 +39,7 @@ mod python;
 mod run;
 
 pub use cache::folder;
-pub use cassandra::Cassandra;
+pub use cassandra::{CASSANDRA_PASSWORD, CASSANDRA_USER, Cassandra};
 pub use error::ServiceError;
 pub use kafka::{Broker, Kafka, PASSWORD, PASSWORD_USER, Place};
 pub use postgres::Postgres;

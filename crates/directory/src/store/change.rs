@@ -1,0 +1,183 @@
+//! What differs between two directories.
+
+use super::definition::Kind;
+use super::timeline;
+use crate::cache::IdentityKey;
+use crate::model::{BEGINNING, Endpoint, IdentityKind, Model};
+use crate::source::Sources;
+use crate::{Diagnostics, Input, InputKind};
+use rating::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// A change has to be written so long before it takes effect, in milliseconds, that every cache knows of it in time.
+pub const LEAD_MS: i64 = 60_000;
+
+/// One definition that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What it defines.
+    pub kind: Kind,
+    /// Its name.
+    pub name: Box<str>,
+    /// What it was; none: not there.
+    pub old: Option<Box<str>>,
+    /// What it is; none: removed.
+    pub new: Option<Box<str>>,
+}
+
+/// What happens to a definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It is new.
+    Added,
+    /// It is another one.
+    Changed,
+    /// It is no longer there.
+    Removed,
+}
+
+/// From when on answers differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// At all times.
+    Always,
+    /// From a moment on.
+    From(Timestamp),
+    /// Never: it is written in other words.
+    Never,
+}
+
+impl What {
+    /// As people say it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            What::Added => "added",
+            What::Changed => "changed",
+            What::Removed => "removed",
+        }
+    }
+}
+
+impl Effect {
+    pub(super) fn of(moment: Option<Timestamp>) -> Effect {
+        match moment {
+            None => Effect::Never,
+            Some(BEGINNING) => Effect::Always,
+            Some(moment) => Effect::From(moment),
+        }
+    }
+
+    /// The first moment; none: never.
+    pub fn moment(self) -> Option<Timestamp> {
+        match self {
+            Effect::Always => Some(BEGINNING),
+            Effect::From(moment) => Some(moment),
+            Effect::Never => None,
+        }
+    }
+
+    /// As JSON: a time, or a word.
+    pub fn to_json(self) -> Value {
+        match self {
+            Effect::Always => json!("always"),
+            Effect::From(moment) => json!(moment.to_string()),
+            Effect::Never => json!("never"),
+        }
+    }
+}
+
+impl Change {
+    /// What happens.
+    pub fn what(&self) -> What {
+        match (&self.old, &self.new) {
+            (None, _) => What::Added,
+            (Some(_), Some(_)) => What::Changed,
+            (Some(_), None) => What::Removed,
+        }
+    }
+
+    /// From when on answers differ.
+    pub fn effect(&self) -> Effect {
+        timeline::effect(self.kind, self.old.as_deref(), self.new.as_deref())
+    }
+
+    /// Whether something may have been charged by what held before: it was there, and the change reaches back behind the lead time.
+    pub fn is_retroactive(&self, effect: Effect, now: Timestamp) -> bool {
+        let soonest = now.millis().saturating_add(LEAD_MS);
+        self.old.is_some() && effect.moment().is_some_and(|moment| moment.millis() < soonest)
+    }
+
+    /// Under which keys an endpoint was or is found.
+    pub(super) fn keys(&self) -> Keys {
+        let of = |body: &Option<Box<str>>| match body {
+            Some(body) => keys_of(&self.name, body),
+            None => BTreeSet::new(),
+        };
+        let (before, after) = (of(&self.old), of(&self.new));
+        Keys { gone: before.difference(&after).cloned().collect(), after }
+    }
+}
+
+/// Where an endpoint is to be written.
+pub(super) struct Keys {
+    /// Where it was found and no longer is.
+    pub(super) gone: Vec<IdentityKey>,
+    /// Where it is found.
+    pub(super) after: BTreeSet<IdentityKey>,
+}
+
+/// Its name and every identity that the endpoint of a body ever has.
+fn keys_of(name: &str, body: &str) -> BTreeSet<IdentityKey> {
+    let mut keys = BTreeSet::from([IdentityKey::Name(Box::from(name))]);
+    if let Some(endpoint) = read_endpoint(name, body) {
+        keys.extend(identities(&endpoint));
+    }
+    keys
+}
+
+pub(super) fn identities(endpoint: &Endpoint) -> impl Iterator<Item = IdentityKey> {
+    let later = endpoint.changes.iter().flat_map(|change| {
+        IdentityKind::ALL.into_iter().zip(change.identities).map(|(kind, identity)| (kind, identity.flatten()))
+    });
+    let all = IdentityKind::ALL.into_iter().zip(endpoint.identities).chain(later);
+    all.filter_map(|(kind, identity)| Some(IdentityKey::Identity(kind, identity?.value)))
+}
+
+/// The model of one definition; what a store holds was validated before.
+pub(super) fn read_one(kind: Kind, name: &str, body: &str) -> Option<Model> {
+    let text = format!("format: rater/v1\n{}:\n  {name}: {body}\n", kind.section());
+    let input = Input { name: name.to_owned(), bytes: text.into_bytes(), kind: InputKind::Yaml };
+    let (mut sources, mut errors, mut model) = (Sources::new(), Diagnostics::new(), Model::default());
+    let file = crate::load::add(&mut sources, input, &mut errors)?;
+    crate::load::read(&sources, file, InputKind::Yaml, &mut model, &mut errors);
+    errors.is_empty().then_some(model)
+}
+
+pub(super) fn read_endpoint(name: &str, body: &str) -> Option<Endpoint> {
+    let mut model = read_one(Kind::Endpoint, name, body)?;
+    std::mem::take(&mut model.endpoints).into_values().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::definition::endpoint_text;
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_written_wherever_it_was_or_is_found() {
+        let old =
+            "{customer: a, imsi: 234150000000001, changes: [{from: 2026-01-01T00:00:00Z, imsi: 234150000000002}]}";
+        let new = "{customer: a, imsi: 234150000000002, msisdn: 4477}";
+        let change = Change { kind: Kind::Endpoint, name: "x".into(), old: Some(old.into()), new: Some(new.into()) };
+        let keys = change.keys();
+        let shown = |key: &IdentityKey| key.to_string();
+        assert_eq!(keys.gone.iter().map(shown).collect::<Vec<_>>(), ["imsi 234150000000001"]);
+        assert_eq!(
+            keys.after.iter().map(shown).collect::<Vec<_>>(),
+            ["imsi 234150000000002", "msisdn 4477", "endpoint x"]
+        );
+        let endpoint = read_endpoint("x", old).expect("an endpoint");
+        assert_eq!(endpoint_text(&endpoint), old);
+    }
+}

@@ -1,0 +1,104 @@
+//! The directory in a store that speaks CQL: Scylla in production, Apache Cassandra in tests.
+//!
+//! Many versions under one lock. Every row carries the version that wrote it; the one row of `head` says which version is committed, which
+//! ones were given up, and who is writing the next one. A version is seen iff it is not newer than the head and not given up, so that rows
+//! of a writer that crashed, or comes back late, count for nobody, and two writers never mix.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `settings` | how the store is reached |
+//! | `error` | why it did not do what was asked |
+//! | `migrations`, `cql/` | the tables |
+//! | `statements`, `query` | prepared statements; pages, concurrency |
+//! | `head` | the lock |
+//! | `rows` | reading as of a head; what the cache reads through |
+//! | `write` | one version: rows, change log, commit |
+//! | `definition` | definitions as text |
+//! | `change`, `timeline` | what differs between two directories, and from when |
+//! | `plan` | a change planned and validated before anything is written |
+//! | `load`, `dump` | whole directories |
+//! | `get` | one endpoint at a moment |
+//! | `log` | what was written, when and by whom |
+//!
+//! Deliberately keeps no state between calls (that is the cache's), decides nothing about prices, and validates by
+//! [`load`](crate::load()) and nothing else.
+
+mod change;
+mod definition;
+mod dump;
+mod error;
+mod get;
+mod head;
+mod load;
+mod log;
+mod migrations;
+mod plan;
+mod query;
+mod rows;
+mod settings;
+mod statements;
+mod timeline;
+mod write;
+
+pub use change::{Change, Effect, LEAD_MS, What};
+pub use definition::{Definition, Kind, endpoint_text, file_of};
+pub use dump::{Contents, Csv};
+pub use error::Error;
+pub use get::{Found, FoundEdge, parse_key};
+pub use head::{Claim, HeadRow, TakeOver};
+pub use load::{Loading, Replace};
+pub use log::{LoggedChange, WrittenVersion};
+pub use migrations::{Migrated, Replication, migrate};
+pub use plan::{Plan, PlanError, Removal};
+pub use settings::{ConsistencyLevel, Security, SerialLevel, Settings};
+pub use write::{Author, Writer};
+
+use rating::Timestamp;
+use scylla::client::session::Session;
+use settings::Keyspace;
+use statements::Statements;
+use std::sync::Arc;
+
+/// A connection to the store, ready to be used. Cheap to copy.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    session: Session,
+    statements: Statements,
+    clock: fn() -> Timestamp,
+}
+
+impl Store {
+    /// Connects, and looks whether the tables are those of this program. `clock` says when something is written.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], [`Error::Refused`], or [`Error::Schema`] where `rater directory migrate` has to run first.
+    pub async fn connect(settings: &Settings, clock: fn() -> Timestamp) -> Result<Store, Error> {
+        let session = settings.connect(Keyspace::Ours).await?;
+        migrations::check(&session).await?;
+        let statements = Statements::prepare(&session, settings).await?;
+        Ok(Store { inner: Arc::new(Inner { session, statements, clock }) })
+    }
+
+    fn session(&self) -> &Session {
+        &self.inner.session
+    }
+
+    fn statements(&self) -> &Statements {
+        &self.inner.statements
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Timestamp {
+        (self.inner.clock)()
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}

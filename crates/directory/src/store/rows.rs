@@ -1,0 +1,306 @@
+//! Reading as of a head.
+//!
+//! Under each key rows are sorted from the newest version down, so that the first one that the head holds is the one that counts. Writers
+//! keep the newest two committed rows of every key: where a head holds none of them but several are newer, those that it would need may be
+//! gone, and the reader is told so.
+
+use super::definition::{Definition, Kind, file_of};
+use super::head::bigint;
+use super::query::{IN_FLIGHT, each};
+use super::{Error, Store};
+use crate::cache::{
+    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, Rows, StoreError, Version,
+};
+use crate::load::{Input, InputKind};
+use crate::model::IdentityKind;
+use crate::value::Digits;
+use siphasher::sip::SipHasher13;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::Hasher;
+
+/// Partitions of each kind of definition: part of the schema, never to be changed.
+const BUCKETS: u64 = 32;
+/// Parts of the ring that a scan reads by themselves.
+const RING_PARTS: i128 = 128;
+/// Parts of the ring that are read at once.
+const SCANS: usize = 8;
+/// Versions between two heads of which the change log is read; beyond, everything counts as changed.
+const MAX_VERSIONS: u64 = 256;
+
+/// Name, version and body, as read.
+pub(super) type Written = (String, i64, Option<String>);
+/// Whether a version changed things in bulk, whether the catalogue, under which keys endpoints, and the things.
+pub(super) type ChangePart = (Option<bool>, Option<bool>, Option<Vec<String>>, Option<Vec<String>>);
+
+/// Where a definition is kept.
+pub(super) fn bucket(name: &str) -> i32 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(name.as_bytes());
+    // Below `BUCKETS`, so that it fits.
+    (hasher.finish() % BUCKETS) as i32
+}
+
+/// A key as the store has it.
+pub(super) fn key_columns(key: &IdentityKey) -> (&'static str, String) {
+    match key {
+        IdentityKey::Identity(kind, digits) => (kind.as_str(), digits.to_string()),
+        IdentityKey::Name(name) => ("name", name.to_string()),
+    }
+}
+
+/// The key of these columns.
+fn key_of(text: &str) -> Result<IdentityKey, Error> {
+    let wrong = || Error::Corrupt(format!("\"{text}\" is no key of an endpoint"));
+    let (kind, value) = text.split_once(':').ok_or_else(wrong)?;
+    if kind == "name" {
+        return Ok(IdentityKey::Name(Box::from(value)));
+    }
+    let kind = IdentityKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(wrong)?;
+    Digits::parse(value).map(|digits| IdentityKey::Identity(kind, digits)).ok_or_else(wrong)
+}
+
+/// A key as text, for the change log.
+pub(super) fn key_text(key: &IdentityKey) -> String {
+    let (kind, value) = key_columns(key);
+    format!("{kind}:{value}")
+}
+
+/// What counts for a head, of rows sorted by name and from the newest version down. Removed things are left out.
+fn held(rows: Vec<Written>, head: &Head) -> Result<Vec<(String, String)>, StoreError> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut rows = rows.into_iter().peekable();
+    while let Some((name, version, body)) = rows.next() {
+        let mut newer = 0;
+        let mut here = Some((version, body));
+        let mut counts = None;
+        while let Some((version, body)) = here.take() {
+            let version =
+                Version(u64::try_from(version).map_err(|_| StoreError::Corrupt(format!("version {version}")))?);
+            if counts.is_none() && head.holds(version) {
+                counts = Some(body);
+            } else if version > head.version && !head.aborted.contains(&version) {
+                newer += 1;
+            }
+            if rows.peek().is_some_and(|(next, ..)| *next == name) {
+                here = rows.next().map(|(_, version, body)| (version, body));
+            }
+        }
+        match counts {
+            Some(Some(body)) => found.push((name, body)),
+            Some(None) => {}
+            None if newer > 1 => return Err(StoreError::Superseded),
+            None => {}
+        }
+    }
+    Ok(found)
+}
+
+impl Store {
+    /// All zones, tariffs, bundles and accounts, by kind and name.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn definitions(&self, head: &Head) -> Result<BTreeMap<(Kind, Box<str>), Box<str>>, Error> {
+        let places = Kind::CATALOG.into_iter().flat_map(|kind| (0..BUCKETS as i32).map(move |bucket| (kind, bucket)));
+        let parts = each(IN_FLIGHT, places, |(kind, bucket)| {
+            let store = self.clone();
+            async move {
+                let rows: Vec<Written> = store.rows(&store.statements().bucket, (kind.as_str(), bucket)).await?;
+                Ok((kind, rows))
+            }
+        });
+        let mut found = BTreeMap::new();
+        for (kind, rows) in parts.await? {
+            let each = held(rows, head)?.into_iter();
+            found.extend(each.map(|(name, body)| ((kind, name.into_boxed_str()), body.into_boxed_str())));
+        }
+        Ok(found)
+    }
+
+    /// Endpoints under these keys, in the order of the keys.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn endpoints_at(
+        &self,
+        head: &Head,
+        keys: &[IdentityKey],
+    ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, Error> {
+        let parts = each(IN_FLIGHT, keys.iter().cloned(), |key| {
+            let store = self.clone();
+            async move {
+                let (kind, value) = key_columns(&key);
+                let rows: Vec<Written> = store.rows(&store.statements().endpoints, (kind, value)).await?;
+                Ok((key, rows))
+            }
+        });
+        let mut found = Vec::with_capacity(keys.len());
+        for (key, rows) in parts.await? {
+            let each = held(rows, head)?.into_iter();
+            let row = |(endpoint, definition): (String, String)| EndpointRow {
+                endpoint: endpoint.into_boxed_str(),
+                definition: definition.into_boxed_str(),
+            };
+            found.push((key, each.map(row).collect()));
+        }
+        Ok(found)
+    }
+
+    /// Every endpoint, by name: reads the whole table, part by part. `progress` hears how many were found so far.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn all_endpoints(
+        &self,
+        head: &Head,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<BTreeMap<Box<str>, Box<str>>, Error> {
+        let ring = i128::from(i64::MAX) - i128::from(i64::MIN) + 1;
+        let edge = |part: i128| i128::from(i64::MIN) + ring * part / RING_PARTS;
+        let token = |at: i128| i64::try_from(at).unwrap_or(i64::MAX);
+        let parts: Vec<(i64, i64)> =
+            (0..RING_PARTS).map(|part| (token(edge(part)), token(edge(part + 1) - 1))).collect();
+        let mut found = BTreeMap::new();
+        for some in parts.chunks(SCANS) {
+            let read = each(SCANS, some.iter().copied(), |(first, last)| {
+                let (store, head) = (self.clone(), head.clone());
+                async move { store.scan(first, last, &head).await }
+            });
+            for part in read.await? {
+                found.extend(part);
+            }
+            progress(found.len() as u64);
+        }
+        Ok(found)
+    }
+
+    async fn scan(&self, first: i64, last: i64, head: &Head) -> Result<Vec<(Box<str>, Box<str>)>, Error> {
+        let rows: Vec<(String, String, i64, Option<String>)> =
+            self.rows(&self.statements().scan, (first, last)).await?;
+        // Each endpoint has one partition under its name; those under identities are passed over.
+        let names = rows.into_iter().filter(|(kind, ..)| kind == "name");
+        let named = held(names.map(|(_, endpoint, version, body)| (endpoint, version, body)).collect(), head)?;
+        Ok(named.into_iter().map(|(name, body)| (name.into_boxed_str(), body.into_boxed_str())).collect())
+    }
+
+    /// The catalogue as one input, and with it the endpoints that grants of accounts name: without them it would not be complete.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn catalog_input(&self, head: &Head) -> Result<Input, Error> {
+        let mut definitions: Vec<Definition> = definitions(self.definitions(head).await?);
+        let named = super::plan::granted_endpoints(definitions.iter());
+        definitions.extend(self.named_endpoints(head, named).await?);
+        Ok(store_input(head, &definitions))
+    }
+
+    /// Endpoints of these names, as far as there are such.
+    pub(super) async fn named_endpoints(
+        &self,
+        head: &Head,
+        names: BTreeSet<Box<str>>,
+    ) -> Result<Vec<Definition>, Error> {
+        let keys: Vec<IdentityKey> = names.into_iter().map(IdentityKey::Name).collect();
+        let found = self.endpoints_at(head, &keys).await?;
+        Ok(found.into_iter().flat_map(|(_, rows)| rows).map(endpoint_definition).collect())
+    }
+
+    pub(super) async fn change_parts(&self, version: Version) -> Result<Vec<ChangePart>, Error> {
+        self.rows(&self.statements().changes, (bigint(version)?,)).await
+    }
+
+    async fn changes_between(&self, after: Version, head: &Head) -> Result<Changes, Error> {
+        let everything = Changes { catalog: CatalogChange::Changed, endpoints: EndpointChanges::Everything };
+        if head.version.0.saturating_sub(after.0) > MAX_VERSIONS {
+            return Ok(everything);
+        }
+        let versions = (after.0.saturating_add(1)..=head.version.0).map(Version).filter(|version| head.holds(*version));
+        let logs = each(IN_FLIGHT, versions, |version| {
+            let store = self.clone();
+            async move { store.change_parts(version).await }
+        });
+        let mut catalog = CatalogChange::Same;
+        let mut keys = BTreeSet::new();
+        for parts in logs.await? {
+            // A committed version has a log; one without it is older than the store remembers.
+            if parts.is_empty() || parts.iter().any(|(bulk, ..)| bulk.unwrap_or(true)) {
+                return Ok(everything);
+            }
+            for (_, changed, part, _) in parts {
+                if changed.unwrap_or(true) {
+                    catalog = CatalogChange::Changed;
+                }
+                for key in part.unwrap_or_default() {
+                    keys.insert(key_of(&key)?);
+                }
+            }
+        }
+        Ok(Changes { catalog, endpoints: EndpointChanges::Keys(keys.into_iter().collect()) })
+    }
+}
+
+/// As a list.
+pub(super) fn definitions(found: BTreeMap<(Kind, Box<str>), Box<str>>) -> Vec<Definition> {
+    found.into_iter().map(|((kind, name), body)| Definition { kind, name, body }).collect()
+}
+
+pub(super) fn endpoint_definition(row: EndpointRow) -> Definition {
+    Definition { kind: Kind::Endpoint, name: row.endpoint, body: row.definition }
+}
+
+/// Definitions of the store as an input of `load`, under a name that says where they are from.
+pub(super) fn store_input(head: &Head, definitions: &[Definition]) -> Input {
+    let text = file_of(&definitions.iter().collect::<Vec<_>>());
+    Input { name: format!("store@{}", head.version), bytes: text.into_bytes(), kind: InputKind::Yaml }
+}
+
+impl Rows for Store {
+    async fn head(&self) -> Result<Head, StoreError> {
+        Ok(self.head_row().await?.head)
+    }
+
+    async fn catalog(&self, head: &Head) -> Result<Vec<Input>, StoreError> {
+        Ok(vec![self.catalog_input(head).await?])
+    }
+
+    async fn endpoints(
+        &self,
+        head: &Head,
+        keys: &[IdentityKey],
+    ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError> {
+        Ok(self.endpoints_at(head, keys).await?)
+    }
+
+    async fn changes(&self, after: Version, head: &Head) -> Result<Changes, StoreError> {
+        Ok(self.changes_between(after, head).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn check(rows: &[(i64, Option<&str>)], head: u64, aborted: &[u64], expected: Result<Option<&str>, StoreError>) {
+        let aborted = Arc::new(aborted.iter().copied().map(Version).collect());
+        let head = Head { version: Version(head), aborted };
+        let rows = rows.iter().map(|(version, body)| ("x".to_owned(), *version, body.map(str::to_owned)));
+        let found = held(rows.collect(), &head);
+        let found = found.map(|found| found.into_iter().next().map(|(_, body)| body));
+        assert_eq!(found, expected.map(|body| body.map(str::to_owned)));
+    }
+
+    #[test]
+    fn the_newest_row_that_the_head_holds_counts() {
+        let rows = [(5, Some("e")), (3, Some("c")), (1, Some("a"))];
+        check(&rows, 5, &[], Ok(Some("e")));
+        check(&rows, 4, &[], Ok(Some("c")));
+        check(&rows, 5, &[5], Ok(Some("c")));
+        check(&rows, 5, &[5, 3], Ok(Some("a")));
+        check(&[(5, None), (3, Some("c"))], 5, &[], Ok(None));
+        check(&[(5, Some("e"))], 4, &[], Ok(None));
+        check(&[(6, Some("f")), (5, Some("e"))], 4, &[], Err(StoreError::Superseded));
+        check(&[(6, Some("f")), (5, Some("e"))], 4, &[5], Ok(None));
+        check(&[(6, Some("f")), (5, Some("e")), (4, None)], 4, &[], Ok(None));
+    }
+}
