@@ -245,7 +245,9 @@ pub(crate) enum StageOption {
     Guide,
     /// Owns accounts.
     Rate,
-    /// All three.
+    /// Keeps what waits until it is tried again.
+    Recycle,
+    /// All four.
     All,
 }
 

@@ -134,6 +134,8 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
             intake: of(StageOption::Intake),
             guide: of(StageOption::Guide),
             rate: of(StageOption::Rate),
+            // What waits is little: one worker is enough, however many the others have.
+            recycle: of(StageOption::Recycle).min(1),
         },
         skip_intake: args.topics.skip_intake,
         limits: GatherLimits {

@@ -11,11 +11,13 @@ pub enum StageName {
     Guide,
     /// Owns accounts.
     Rate,
+    /// Keeps what waits until it is tried again.
+    Recycle,
 }
 
 impl StageName {
     /// All, in the order of the flow.
-    pub const ALL: [StageName; 3] = [StageName::Intake, StageName::Guide, StageName::Rate];
+    pub const ALL: [StageName; 4] = [StageName::Intake, StageName::Guide, StageName::Rate, StageName::Recycle];
 
     /// The name in options, groups and logs.
     pub fn name(self) -> &'static str {
@@ -23,6 +25,7 @@ impl StageName {
             StageName::Intake => "intake",
             StageName::Guide => "guide",
             StageName::Rate => "rate",
+            StageName::Recycle => "recycle",
         }
     }
 }
@@ -61,6 +64,11 @@ impl TopicNames {
     /// From guide to rate.
     pub fn guided(&self) -> String {
         format!("{}guided", self.prefix)
+    }
+
+    /// From all stages to recycling: what waits.
+    pub fn waiting(&self) -> String {
+        format!("{}waiting", self.prefix)
     }
 
     /// State of a stage.

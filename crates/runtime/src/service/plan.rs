@@ -126,11 +126,12 @@ pub fn plan(
         StageName::Guide if asked.skip_intake => most(is_input),
         StageName::Guide => most(|role| role == Role::Intaken),
         StageName::Rate => most(|role| role == Role::Guided),
+        StageName::Recycle => most(|role| role == Role::Waiting),
     };
     let partitions: Vec<u32> = (wanted.iter())
         .map(|topic| match topic.role {
             Role::Changelog(stage) => read_by(stage).unwrap_or(DEFAULT_PARTITIONS),
-            Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Output(_) => own(topic),
+            Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Waiting | Role::Output(_) => own(topic),
         })
         .collect();
     let plans = wanted.into_iter().zip(partitions).map(|(wanted, partitions)| {
@@ -146,7 +147,7 @@ fn asked_of(role: Role, asked: &Asked) -> Option<u32> {
         Role::Usage | Role::Commands => asked.inputs,
         Role::Intaken => asked.intaken,
         Role::Guided => asked.guided,
-        Role::Output(_) => asked.outputs,
+        Role::Waiting | Role::Output(_) => asked.outputs,
         Role::Changelog(_) => None,
     }
 }
@@ -187,7 +188,9 @@ fn compare_partitions(role: Role, wanted: u32, found: &FoundTopic, asked: &Asked
              fewer partitions is now apart from its records",
         ),
         _ if there == wanted => None,
-        Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Output(_) if there > wanted => {
+        Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Waiting | Role::Output(_)
+            if there > wanted =>
+        {
             refuse("Kafka takes no partitions away; a topic that is made anew loses its messages")
         }
         Role::Usage | Role::Commands if !asked.skip_intake => grow(
@@ -197,6 +200,7 @@ fn compare_partitions(role: Role, wanted: u32, found: &FoundTopic, asked: &Asked
             refuse("copies of a record would come to another partition than the first one, and be charged again")
         }
         Role::Intaken => refuse("copies of a record would meet other state than the first one, and be charged again"),
+        Role::Waiting => refuse("what waits again would come to another partition than before"),
         Role::Guided => refuse("accounts would come to partitions that do not have their balances"),
         Role::Output(_) => refuse("later messages of an account would come to another partition than earlier ones"),
     }
@@ -227,7 +231,7 @@ fn compare_clean_up(wanted: &WantedTopic, found: &FoundTopic, asked: &Asked) -> 
             }
             let is_asked = match wanted.role {
                 Role::Usage | Role::Commands => asked.retention.input,
-                Role::Intaken | Role::Guided => asked.retention.internal,
+                Role::Intaken | Role::Guided | Role::Waiting => asked.retention.internal,
                 Role::Output(_) => asked.retention.output,
                 Role::Changelog(_) => false,
             };
@@ -250,11 +254,13 @@ fn compare_length(role: Role, found: &FoundTopic) -> Option<Finding> {
             ),
             answer: Answer::Hint,
         }),
-        Role::Intaken | Role::Guided | Role::Changelog(_) | Role::Output(_) => (longest < limit).then(|| Finding {
-            what: format!("max.message.bytes is {longest}, {limit} wanted"),
-            harm: "the pipeline stops at a message that is longer".to_owned(),
-            answer: Answer::Set("max.message.bytes", limit.to_string()),
-        }),
+        Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) | Role::Output(_) => {
+            (longest < limit).then(|| Finding {
+                what: format!("max.message.bytes is {longest}, {limit} wanted"),
+                harm: "the pipeline stops at a message that is longer".to_owned(),
+                answer: Answer::Set("max.message.bytes", limit.to_string()),
+            })
+        }
     }
 }
 

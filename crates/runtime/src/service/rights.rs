@@ -37,7 +37,7 @@ pub fn rights(names: &TopicNames, topics: &[WantedTopic]) -> Vec<Right> {
     let on = |party, operations, name: &String| Right { party, operations, resource: Resource::Topic(name.clone()) };
     let mut rights: Vec<Right> = (topics.iter())
         .map(|topic| match topic.role {
-            Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Changelog(_) => {
+            Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) => {
                 on("rater", READ_AND_WRITE, &topic.name)
             }
             Role::Output(_) => on("rater", WRITE, &topic.name),
@@ -54,10 +54,11 @@ pub fn rights(names: &TopicNames, topics: &[WantedTopic]) -> Vec<Right> {
             Role::Output(Message::Charge | Message::BalanceDelta | Message::CommandReply) => ("billing", READ),
             Role::Output(Message::Suspense) => ("operations", READ),
             Role::Output(Message::Notification) => ("customer care", READ),
+            Role::Waiting => ("operations", READ_AND_WRITE),
             Role::Intaken | Role::Guided | Role::Changelog(_) => continue,
         };
         rights.push(on(party, operations, &topic.name));
-        if operations == READ && !readers.contains(&party) {
+        if operations.contains(&"Read") && !readers.contains(&party) {
             readers.push(party);
         }
     }

@@ -6,6 +6,7 @@ use crate::kafka::{KafkaLog, KafkaSettings, block_on};
 use crate::registry::{Registry, RegistryConfig};
 use crate::stages::{
     GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
+    RecycleSettings, RecycleStage,
 };
 use crate::wire::{FramedDecoder, Frames, Limits, Message, Registration};
 use crate::worker::log::{GatherLimits, Log, LogError};
@@ -26,6 +27,8 @@ pub struct Workers {
     pub guide: u16,
     /// Of rate.
     pub rate: u16,
+    /// Of recycling.
+    pub recycle: u16,
 }
 
 impl Workers {
@@ -34,6 +37,7 @@ impl Workers {
             StageName::Intake => self.intake,
             StageName::Guide => self.guide,
             StageName::Rate => self.rate,
+            StageName::Recycle => self.recycle,
         }
     }
 }
@@ -153,6 +157,7 @@ struct Partitions {
     inputs: usize,
     intaken: u32,
     guided: u32,
+    waiting: u32,
 }
 
 /// Runs until `stop` is set, or a worker stops by itself.
@@ -193,7 +198,10 @@ pub fn run_on<L: Log + Sync>(
         }
         if let Some(every) = settings.tick_every {
             let transactional_id = format!("{}rater-ticker-{}", settings.topics.prefix, settings.instance);
-            let ticker = Ticker { log, inputs: &inputs, transactional_id, every, now: settings.now };
+            // Recycling has the same clock, and nobody else who would tell it.
+            let waiting = (settings.topics.waiting(), partitions.waiting);
+            let topics: Vec<(String, u32)> = inputs.into_iter().chain([waiting]).collect();
+            let ticker = Ticker { log, topics, transactional_id, every, now: settings.now };
             scope.spawn(move || ticker.run(stop, |ticked| report(ServiceReport::Ticked(ticked))));
         }
     });
@@ -237,6 +245,7 @@ fn look(log: &impl Log, settings: &ServiceSettings) -> Result<Deployment, Servic
         inputs: inputs.iter().map(|(_, count)| *count as usize).sum(),
         intaken: if settings.skip_intake { 0 } else { block_on(log.partitions(&settings.topics.intaken()))? },
         guided: block_on(log.partitions(&settings.topics.guided()))?,
+        waiting: block_on(log.partitions(&settings.topics.waiting()))?,
     };
     check(log, settings, &inputs, partitions)?;
     Ok(Deployment { inputs, partitions, frames: frames(settings)? })
@@ -266,6 +275,7 @@ fn check(
         (StageName::Intake, if settings.skip_intake { 0 } else { most }),
         (StageName::Guide, if settings.skip_intake { most } else { partitions.intaken }),
         (StageName::Rate, partitions.guided),
+        (StageName::Recycle, partitions.waiting),
     ];
     for (stage, needed) in needed {
         if needed == 0 || settings.workers.of(stage) == 0 {
@@ -329,6 +339,7 @@ impl<L: Log> Service<'_, L> {
             StageName::Intake => self.inbound().and_then(|inbound| self.run(stage, number, self.intake(inbound))),
             StageName::Guide => self.inbound().and_then(|inbound| self.run(stage, number, self.guide(inbound))),
             StageName::Rate => self.run(stage, number, self.rate()),
+            StageName::Recycle => self.run(stage, number, self.recycle()),
         };
         let why = outcome.as_ref().err().map(ToString::to_string);
         self.tell(stage, number, Report::Ended(why.as_deref()));
@@ -372,6 +383,7 @@ impl<L: Log> Service<'_, L> {
             intaken: topics.intaken(),
             intaken_partitions: self.partitions.intaken,
             suspense: topics.output(Message::Suspense),
+            waiting: topics.waiting(),
             frames: self.frames,
         };
         IntakeStage::new(settings, inbound)
@@ -389,12 +401,22 @@ impl<L: Log> Service<'_, L> {
             guided: topics.guided(),
             guided_partitions: self.partitions.guided,
             suspense: topics.output(Message::Suspense),
+            waiting: topics.waiting(),
             notifications: topics.output(Message::Notification),
             replies: topics.output(Message::CommandReply),
             frames: self.frames,
             duplicate_window_h: self.settings.duplicate_window_h,
         };
         GuideStage::new(settings, inbound, self.directory.clone())
+    }
+
+    fn recycle(&self) -> RecycleStage {
+        let topics = &self.settings.topics;
+        RecycleStage::new(RecycleSettings {
+            waiting: topics.waiting(),
+            changelog: topics.changelog(StageName::Recycle),
+            inputs: topics.inputs(),
+        })
     }
 
     fn rate(&self) -> RateStage {
@@ -409,6 +431,7 @@ impl<L: Log> Service<'_, L> {
             deltas: topics.output(Message::BalanceDelta),
             notifications: topics.output(Message::Notification),
             suspense: topics.output(Message::Suspense),
+            waiting: topics.waiting(),
             replies: topics.output(Message::CommandReply),
             frames: self.frames,
             duplicate_window_h: self.settings.duplicate_window_h,

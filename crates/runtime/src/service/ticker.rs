@@ -14,7 +14,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 pub(super) struct Ticker<'t, L> {
     pub(super) log: &'t L,
     /// Topics with the number of their partitions.
-    pub(super) inputs: &'t [(String, u32)],
+    pub(super) topics: Vec<(String, u32)>,
     pub(super) transactional_id: String,
     pub(super) every: Duration,
     pub(super) now: fn() -> Timestamp,
@@ -48,7 +48,7 @@ impl<L: Log> Ticker<'_, L> {
         let producer = producer.insert(made);
         let value = format!("{{\"tick\":\"{}\"}}", (self.now)());
         block_on(producer.begin()).map_err(in_words)?;
-        for (topic, count) in self.inputs {
+        for (topic, count) in &self.topics {
             for partition in 0..*count {
                 let message = Outgoing {
                     topic,

@@ -41,6 +41,8 @@ pub enum Role {
     Intaken,
     /// From guide to rate.
     Guided,
+    /// From all stages to recycling.
+    Waiting,
     /// State of a stage.
     Changelog(StageName),
     /// What leaves.
@@ -51,7 +53,7 @@ impl Role {
     /// Whether its number of partitions is a setting; that of a changelog follows from what its stage reads.
     pub fn has_own_partitions(self) -> bool {
         match self {
-            Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Output(_) => true,
+            Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Waiting | Role::Output(_) => true,
             Role::Changelog(_) => false,
         }
     }
@@ -63,6 +65,7 @@ impl Role {
             Role::Commands => "account commands: billing writes",
             Role::Intaken => "internal: intake to guide",
             Role::Guided => "internal: guide to rate",
+            Role::Waiting => "internal: what waits, to recycling",
             Role::Changelog(_) => "internal: state",
             Role::Output(Message::Charge) => "charges: billing reads",
             Role::Output(Message::BalanceDelta) => "balance deltas: billing reads",
@@ -115,7 +118,7 @@ impl WantedTopic {
         };
         let longest = match self.role {
             Role::Usage | Role::Commands => MAX_INPUT_BYTES,
-            Role::Intaken | Role::Guided | Role::Changelog(_) | Role::Output(_) => MAX_MESSAGE_BYTES,
+            Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) | Role::Output(_) => MAX_MESSAGE_BYTES,
         };
         settings.push(("max.message.bytes", longest.to_string()));
         settings
@@ -151,6 +154,7 @@ pub fn wanted(names: &TopicNames, retention: Retention, skip_intake: bool) -> Ve
         topics.push(topic(names.intaken(), Role::Intaken, days(retention.internal, 3)));
     }
     topics.push(topic(names.guided(), Role::Guided, days(retention.internal, 3)));
+    topics.push(topic(names.waiting(), Role::Waiting, days(retention.internal, 3)));
     for stage in StageName::ALL {
         if stage != StageName::Intake || !skip_intake {
             topics.push(topic(names.changelog(stage), Role::Changelog(stage), CleanUp::Compact));

@@ -36,8 +36,19 @@ pub(super) struct Origin<'a> {
     pub(super) offset: i64,
     pub(super) key: Option<&'a [u8]>,
     pub(super) bytes: &'a [u8],
-    /// How often the record was tried before.
+    /// How it waited, if it is tried again.
+    pub(super) retried: Option<Retried>,
+}
+
+/// How something waited that is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Retried {
+    /// How often it was tried before: 1 or more.
     pub(super) attempt: u32,
+    /// Why it waited.
+    pub(super) reason: SuspenseReason,
+    /// The level that waited; `None` for the whole record.
+    pub(super) level: Option<u8>,
 }
 
 impl<'a> Origin<'a> {
@@ -49,8 +60,13 @@ impl<'a> Origin<'a> {
             offset: message.offset,
             key: message.key,
             bytes: message.value,
-            attempt: 0,
+            retried: None,
         }
+    }
+
+    /// How often the record was tried before.
+    pub(super) fn attempt(&self) -> u32 {
+        self.retried.map_or(0, |retried| retried.attempt)
     }
 
     fn write(&self, tables: &mut [Table; TABLES], out: &mut Vec<u8>) {
@@ -61,7 +77,11 @@ impl<'a> Origin<'a> {
         varint(form, out);
         varint(self.partition.into(), out);
         out.extend_from_slice(&self.offset.to_le_bytes());
-        varint(self.attempt.into(), out);
+        varint(self.attempt().into(), out);
+        if let Some(Retried { reason, level, .. }) = self.retried {
+            bytes(reason.name().as_bytes(), out);
+            varint(level.map_or(0, |level| u64::from(level) + 1), out);
+        }
         match self.key {
             Some(key) => {
                 varint(key.len() as u64 + 1, out);
@@ -76,10 +96,18 @@ impl<'a> Origin<'a> {
         let form = reader.small::<usize>("the number of a form")?;
         let form = forms.get(form).ok_or_else(|| reader.corrupt("a form in the table"))?;
         let (partition, offset) = (reader.small("a partition")?, reader.millis()?);
-        let attempt = reader.small("a number of attempts")?;
+        let retried = match reader.small("a number of attempts")? {
+            0 => None,
+            attempt => {
+                let reason = read_reason(reader)?;
+                let level: u16 = reader.small("a level")?;
+                let level = level.checked_sub(1).map(u8::try_from).transpose();
+                Some(Retried { attempt, reason, level: level.map_err(|_| reader.corrupt("a level"))? })
+            }
+        };
         let key_length: usize = reader.small("a length")?;
         let key = key_length.checked_sub(1).map(|length| reader.take(length)).transpose()?;
-        Ok(Origin { form, partition, offset, key, bytes: reader.bytes()?, attempt })
+        Ok(Origin { form, partition, offset, key, bytes: reader.bytes()?, retried })
     }
 }
 

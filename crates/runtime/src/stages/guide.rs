@@ -1,11 +1,12 @@
 //! Guide: lets each record pass once, finds its lineage and rates, and hands legs and commands to the owners of their payers.
 
-use super::entry::{Forms, Origin, read_origin, read_taken, write_command, write_legs, write_tick};
+use super::entry::{Forms, Origin, Retried, read_origin, read_taken, write_command, write_legs, write_tick};
 use super::inbound::Inbound;
 use super::outbound::{Outbound, Waiting};
 use super::packed::{Packer, Source, Unpacked};
 use super::prepared::Prepared;
 use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, read_key};
+use super::retry::retry_key;
 use super::{SHARDS, check_targets, send_packed, topic_of};
 use crate::state::Stored;
 use crate::wire::{CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
@@ -14,7 +15,7 @@ use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError};
 use directory::Directory;
 use directory::snapshot::Snapshot;
-use pipeline::duplicates::hour_of;
+use pipeline::duplicates::{Admission, hour_of};
 use pipeline::guide::{guide_command, shard_of};
 use pipeline::{ControlTotals, Duplicates, Fault, Intaken, Intent, Taken, Verdict, guide};
 use rating::charge::{Notification, NotificationKind};
@@ -28,6 +29,7 @@ const GUIDED: u16 = 1;
 const SUSPENSE: u16 = 2;
 const NOTIFICATIONS: u16 = 3;
 const REPLIES: u16 = 4;
+const WAITING: u16 = 5;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -58,6 +60,8 @@ pub struct GuideSettings {
     pub guided_partitions: u32,
     /// Where records wait.
     pub suspense: String,
+    /// Where recycling learns of them.
+    pub waiting: String,
     /// Where refusals are told.
     pub notifications: String,
     /// Where commands are answered.
@@ -132,8 +136,14 @@ impl Work<'_> {
 impl GuideStage {
     /// The stage without state. `inbound` is for input that others write.
     pub fn new(settings: GuideSettings, inbound: Inbound, directory: Arc<dyn Directory>) -> GuideStage {
-        let outputs =
-            [&settings.changelog, &settings.guided, &settings.suspense, &settings.notifications, &settings.replies];
+        let outputs = [
+            &settings.changelog,
+            &settings.guided,
+            &settings.suspense,
+            &settings.notifications,
+            &settings.replies,
+            &settings.waiting,
+        ];
         let (inputs, senders) = match &settings.input {
             GuideInput::Intaken { topic, senders } => (vec![topic.clone()], *senders),
             GuideInput::Usage(topics) => (topics.clone(), 0),
@@ -188,11 +198,13 @@ impl GuideStage {
     fn execute_usage(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
         for message in batch.messages() {
             let unit = self.units.touch(message.partition, message.offset)?;
+            let topic = topic_of(&self.inputs, message.partition);
+            let arrival = self.inbound.arrival(&message, topic, &mut self.forms);
             let mut read;
             let taken = match self.prepared.decoded(&message).and_then(<[Taken]>::first_mut) {
                 Some(taken) => taken,
                 None => {
-                    read = self.inbound.take(message.value);
+                    read = self.inbound.take(&message);
                     &mut read
                 }
             };
@@ -204,9 +216,7 @@ impl GuideStage {
                 }
                 continue;
             }
-            let form = self.forms.get(topic_of(&self.inputs, message.partition), Inbound::content_type(message.value));
-            let origin = Origin::of(&message, &form);
-            self.steps.arrival(&origin, taken, &mut unit.kept, work);
+            self.steps.arrival(&arrival.origin(), taken, &mut unit.kept, work);
         }
         Ok(())
     }
@@ -219,6 +229,12 @@ impl Kept {
         for packer in &mut self.packers {
             packer.add(|_, out| write_tick(clock, out));
         }
+    }
+
+    /// Whether something is tried again for the first time since it waited.
+    fn is_first(&mut self, origin: &Origin<'_>, retried: Retried, taken: &Taken) -> bool {
+        let at = taken.identity().map_or(Timestamp::EPOCH, |(_, _, at)| at);
+        self.duplicates.admit_late(retry_key(origin, retried), 0, at, None) == Admission::New
     }
 
     /// First hour whose ids are remembered.
@@ -259,13 +275,22 @@ impl Steps {
     /// Everything that happens to a record or command.
     fn arrival(&self, origin: &Origin<'_>, taken: &mut Taken, kept: &mut Kept, work: &mut Work<'_>) {
         work.totals.received += 1;
+        let intent = match origin.retried {
+            None => Intent::Fresh,
+            // Whoever copies the input once more must not have it charged once more.
+            Some(retried) if !kept.is_first(origin, retried, taken) => {
+                work.totals.duplicates += 1;
+                return;
+            }
+            Some(Retried { reason, level, .. }) => Intent::of(reason, level),
+        };
         if let Taken::Fault(fault) = taken {
             // It stays what it is: the batch may be undone and executed again.
             let fault = fault.clone();
             return self.wait(origin, taken, &fault, "intake", work);
         }
         let stage = "guide";
-        match taken.admit(Intent::Fresh, &mut kept.duplicates, None) {
+        match taken.admit(intent, &mut kept.duplicates, None) {
             Verdict::Waits(fault) => self.wait(origin, taken, &fault, stage, work),
             // Ticks were taken out before.
             Verdict::Tick => work.totals.ticks += 1,
@@ -278,7 +303,7 @@ impl Steps {
             }
             Verdict::Pass(remembered_from) => match &*taken {
                 Taken::Usage(intaken) => {
-                    if let Err(reason) = self.usage(origin, intaken, remembered_from, kept, work) {
+                    if let Err(reason) = self.usage(origin, intent, intaken, remembered_from, kept, work) {
                         let fault = Fault::new(reason, taken.explain(reason));
                         self.wait(origin, taken, &fault, stage, work);
                     }
@@ -292,13 +317,20 @@ impl Steps {
     fn usage(
         &self,
         origin: &Origin<'_>,
+        intent: Intent,
         intaken: &Intaken,
         remembered_from: Timestamp,
         kept: &mut Kept,
         work: &mut Work<'_>,
     ) -> Result<(), SuspenseReason> {
         let guided = guide(intaken, work.snapshot, remembered_from)?;
-        let legs: SmallVec<[Leg<'_>; 8]> = guided.legs().collect();
+        let mut legs: SmallVec<[Leg<'_>; 8]> = guided.legs().collect();
+        if let Intent::Level { level, reason } = intent {
+            legs.retain(|leg| leg.edge.level == level);
+            if legs.is_empty() {
+                return Err(reason);
+            }
+        }
         let mut targets: SmallVec<[Option<usize>; 8]> =
             legs.iter().map(|leg| Some(self.partition_of(&leg.edge.payer))).collect();
         for at in 0..legs.len() {
@@ -357,9 +389,9 @@ impl Steps {
             reason: fault.reason,
             detail: &fault.detail,
             stage,
-            level: None,
+            level: origin.retried.and_then(|retried| retried.level),
         };
-        self.outbound.suspense(SUSPENSE, &waiting, work.output);
+        self.outbound.suspense([SUSPENSE, WAITING], &waiting, work.output);
         if let Taken::Command(_, command) = taken {
             self.answer(command, CommandOutcome::Suspended(fault.reason), Some(&fault.detail), work);
         }
@@ -421,7 +453,7 @@ impl Stage for GuideStage {
                     positions.retain(|known| *known != position);
                 }
             }
-            (About::Progress, None) | (About::Account | About::Member, _) => {}
+            (About::Progress, None) | (About::Account | About::Member | About::Waiting, _) => {}
         }
         Ok(())
     }
@@ -453,7 +485,7 @@ impl Stage for GuideStage {
             }),
             GuideInput::Usage(_) => {
                 inbound.prepare(batch)?;
-                self.prepared.prepare(batch, |message| vec![inbound.take(message.value)])
+                self.prepared.prepare(batch, |message| vec![inbound.take(message)])
             }
         }
     }

@@ -1,16 +1,22 @@
 //! Messages from the outside, decoded: what others write, in any of the forms that are understood.
 
+use super::entry::{Form, Forms, Origin};
+use super::retry::Retry;
 use crate::wire::{Decoded, FramedDecoder, Prepared};
 use crate::worker::FactsMissing;
-use crate::worker::log::Batch;
+use crate::worker::log::{Batch, Incoming, Offset, Partition};
+use hashbrown::HashMap;
 use pipeline::{Fault, IntakeRules, Taken};
 use rating::{SuspenseReason, Timestamp};
+use std::sync::Arc;
 
 /// How messages from the outside are taken in.
 #[derive(Debug)]
 pub struct Inbound {
     decoder: FramedDecoder,
     prepared: Option<Prepared>,
+    /// The messages of the batch that ask for something to be tried again.
+    retries: HashMap<(Partition, Offset), Retry>,
     rules: IntakeRules,
     future_ms: i64,
     now: fn() -> Timestamp,
@@ -20,12 +26,18 @@ impl Inbound {
     /// Events may be `future_ms` milliseconds ahead of `now`.
     pub fn new(decoder: FramedDecoder, default_source: &str, future_ms: i64, now: fn() -> Timestamp) -> Inbound {
         let rules = IntakeRules { latest_event: Timestamp::EPOCH, default_source: default_source.into() };
-        Inbound { decoder, prepared: None, rules, future_ms, now }
+        Inbound { decoder, prepared: None, retries: HashMap::new(), rules, future_ms, now }
     }
 
     /// Gets the schemas that a batch needs, and looks at the clock.
     pub(super) fn prepare(&mut self, batch: &Batch) -> Result<(), FactsMissing> {
-        let prepared = self.decoder.prepare(batch.messages().map(|message| message.value));
+        let retry = |message: Incoming<'_>| Some(((message.partition, message.offset), Retry::read(message.value)?));
+        self.retries = batch.messages().filter_map(retry).collect();
+        let retries = &self.retries;
+        let prepared = self.decoder.prepare(batch.messages().map(|message| match retry_of(retries, &message) {
+            Some(retry) => &retry.original[..],
+            None => message.value,
+        }));
         self.prepared = Some(prepared.map_err(|error| FactsMissing(error.to_string()))?);
         let latest = (self.now)().millis().saturating_add(self.future_ms);
         self.rules.latest_event = Timestamp::from_millis(latest);
@@ -33,11 +45,18 @@ impl Inbound {
     }
 
     /// Takes in a message of the batch that was prepared.
-    pub(super) fn take(&self, message: &[u8]) -> Taken {
-        match self.decode(message) {
+    pub(super) fn take(&self, message: &Incoming<'_>) -> Taken {
+        match self.decode(retry_of(&self.retries, message).map_or(message.value, |retry| &retry.original)) {
             Ok(decoded) => decoded.take_in(&self.rules),
             Err(fault) => Taken::Fault(fault),
         }
+    }
+
+    /// Where a message of the batch that was prepared comes from. `topic` is the one it was read from.
+    pub(super) fn arrival<'m>(&'m self, message: &Incoming<'m>, topic: &str, forms: &mut Forms) -> Arrival<'m> {
+        let retry = retry_of(&self.retries, message);
+        let (topic, bytes) = retry.map_or((topic, message.value), |retry| (&retry.topic, &retry.original));
+        Arrival { message: *message, retry, form: forms.get(topic, Prepared::content_type(bytes)) }
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> Result<Decoded<'m>, Fault> {
@@ -46,9 +65,26 @@ impl Inbound {
             None => Err(Fault::new(SuspenseReason::Undecodable, "its schema was not asked for")),
         }
     }
+}
 
-    /// Media type of a message.
-    pub(super) fn content_type(message: &[u8]) -> &'static str {
-        Prepared::content_type(message)
+/// Without any retries, as nearly always, nothing is hashed.
+fn retry_of<'r>(retries: &'r HashMap<(Partition, Offset), Retry>, message: &Incoming<'_>) -> Option<&'r Retry> {
+    if retries.is_empty() { None } else { retries.get(&(message.partition, message.offset)) }
+}
+
+/// A message and where it comes from.
+pub(super) struct Arrival<'m> {
+    message: Incoming<'m>,
+    retry: Option<&'m Retry>,
+    form: Arc<Form>,
+}
+
+impl Arrival<'_> {
+    /// A retry comes from where its original did.
+    pub(super) fn origin(&self) -> Origin<'_> {
+        match self.retry {
+            Some(retry) => retry.origin(&self.form),
+            None => Origin::of(&self.message, &self.form),
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Intake: decodes, validates and routes what others write, so that all copies of a record meet.
 
-use super::entry::{Forms, Origin, write_taken, write_tick};
+use super::entry::{Forms, write_taken, write_tick};
 use super::inbound::Inbound;
 use super::outbound::{Outbound, Waiting};
 use super::packed::{Packer, Source};
@@ -16,6 +16,7 @@ use pipeline::{ControlTotals, Taken};
 /// Outputs, by their place in the list.
 const INTAKEN: u16 = 1;
 const SUSPENSE: u16 = 2;
+const WAITING: u16 = 3;
 
 /// How intake is set up.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct IntakeSettings {
     pub intaken_partitions: u32,
     /// Where records wait.
     pub suspense: String,
+    /// Where recycling learns of them.
+    pub waiting: String,
     /// What stands before each datum.
     pub frames: Frames,
 }
@@ -48,7 +51,8 @@ pub struct IntakeStage {
 impl IntakeStage {
     /// The stage without state.
     pub fn new(settings: IntakeSettings, inbound: Inbound) -> IntakeStage {
-        let outputs = vec![settings.changelog.clone(), settings.intaken.clone(), settings.suspense.clone()];
+        let outputs = [&settings.changelog, &settings.intaken, &settings.suspense, &settings.waiting];
+        let outputs = outputs.into_iter().cloned().collect();
         let encoder = Encoder::new(OutputFormat::Avro, "");
         let outbound = Outbound { encoder, frames: settings.frames };
         IntakeStage { settings, outputs, outbound, inbound, units: Units::default(), forms: Forms::default() }
@@ -109,11 +113,11 @@ impl Stage for IntakeStage {
         for message in batch.messages() {
             let unit = self.units.touch(message.partition, message.offset)?;
             totals.received += 1;
-            let mut taken = self.inbound.take(message.value);
             let topic = super::topic_of(&self.settings.inputs, message.partition);
-            let form = self.forms.get(topic, Inbound::content_type(message.value));
-            let origin = Origin::of(&message, &form);
-            match &mut taken {
+            let arrival = self.inbound.arrival(&message, topic, &mut self.forms);
+            let origin = arrival.origin();
+            let taken = self.inbound.take(&message);
+            match &taken {
                 Taken::Fault(fault) => {
                     totals.suspended += 1;
                     output.counts.record(Service::Unknown, RecordOutcome::Suspended, None);
@@ -124,9 +128,9 @@ impl Stage for IntakeStage {
                         reason: fault.reason,
                         detail: &fault.detail,
                         stage: "intake",
-                        level: None,
+                        level: origin.retried.and_then(|retried| retried.level),
                     };
-                    self.outbound.suspense(SUSPENSE, &waiting, output);
+                    self.outbound.suspense([SUSPENSE, WAITING], &waiting, output);
                 }
                 Taken::Tick(instant) => {
                     totals.ticks += 1;

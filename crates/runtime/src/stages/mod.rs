@@ -5,6 +5,7 @@
 //! | [`IntakeStage`] | usage, commands and ticks as others write them | records by (source, id), packed; suspense | sequences |
 //! | [`GuideStage`] | what intake writes, or the same as intake | legs and commands by owner of the payer, packed; suspense; replies | recent record ids, sequences, clock |
 //! | [`RateStage`] | what guide writes | charges, balance deltas, notifications, suspense, replies | accounts, sequences, clock |
+//! | [`RecycleStage`] | what the others say waits, ticks, requests | retries, to the inputs | what waits |
 //!
 //! Packed messages carry everything that the next stage needs (`packed`, `entry`): rate never reads the directory. A clock is the
 //! minimum over all sources, so a source that stands still holds it back.
@@ -20,12 +21,16 @@ mod packed;
 mod prepared;
 mod progress;
 mod rate;
+mod recycle;
 mod replay;
+mod retry;
+mod waiting;
 
 pub use guide::{GuideInput, GuideSettings, GuideStage};
 pub use inbound::Inbound;
 pub use intake::{IntakeSettings, IntakeStage};
 pub use rate::{RateSettings, RateStage};
+pub use recycle::{RecycleRequest, RecycleSettings, RecycleStage};
 pub use replay::{GuidedEntry, GuidedMessage, read_guided};
 
 use crate::worker::log::{Offset, Partition};

@@ -1,6 +1,9 @@
 //! Messages for the outside: framed Avro with the keys that the contracts name.
 
 use super::entry::Origin;
+use super::progress::FORMAT;
+use super::waiting::{Waited, place_of};
+use crate::state::Stored;
 use crate::wire::{self, CommandReply, Encoder, Frames, Message, SuspenseRecord};
 use crate::worker::{Output, Target};
 use rating::charge::{CommandDelta, Notification};
@@ -65,7 +68,8 @@ impl Outbound {
         });
     }
 
-    pub(super) fn suspense(&self, topic: u16, waiting: &Waiting<'_>, output: &mut Output) {
+    /// Tells people, in the first topic, and recycling, in the second.
+    pub(super) fn suspense(&self, [topic, waits]: [u16; 2], waiting: &Waiting<'_>, output: &mut Output) {
         let origin = waiting.origin;
         let identity = waiting.identity;
         let record = SuspenseRecord {
@@ -84,7 +88,7 @@ impl Outbound {
                 offset: origin.offset,
                 key: origin.key,
             },
-            attempt: origin.attempt,
+            attempt: origin.attempt(),
         };
         output.push(by_key(topic), origin.key, |out| {
             out.extend_from_slice(self.frames.prefix(Message::Suspense));
@@ -93,5 +97,9 @@ impl Outbound {
         output.add_header("rater-reason", waiting.reason.name().to_owned());
         let place = format!("{}:{}:{}", origin.form.topic, origin.partition, origin.offset);
         output.add_header("rater-origin", place);
+        output.push(by_key(waits), Some(place_of(origin, waiting.level).as_bytes()), |out| {
+            out.extend_from_slice(&FORMAT);
+            Waited::of(waiting).write(out);
+        });
     }
 }

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use std::collections::BTreeMap;
 
 /// Format of changelog entries, and the least reader's.
-const FORMAT: [u8; 2] = [1, 1];
+pub(super) const FORMAT: [u8; 2] = [1, 1];
 
 /// What every stage keeps of a partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -116,6 +116,11 @@ impl<K> Units<K> {
         self.touched.retain(|touched| *touched != partition);
     }
 
+    /// All that are owned.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Unit<K>> {
+        self.units.values()
+    }
+
     /// One that is owned.
     pub(super) fn get(&mut self, partition: Partition) -> Result<&mut Unit<K>, StageError> {
         self.units.get_mut(&partition).ok_or_else(|| not_owned(partition))
@@ -206,10 +211,17 @@ pub(super) enum About {
     Account,
     /// A member of an account.
     Member,
+    /// Something that waits.
+    Waiting,
 }
 
-const ABOUT: [(About, u8); 4] =
-    [(About::Progress, b'p'), (About::Ids, b'i'), (About::Account, b'a'), (About::Member, b'm')];
+const ABOUT: [(About, u8); 5] = [
+    (About::Progress, b'p'),
+    (About::Ids, b'i'),
+    (About::Account, b'a'),
+    (About::Member, b'm'),
+    (About::Waiting, b'w'),
+];
 
 /// Every stage names its changelog first among its outputs.
 pub(super) const CHANGELOG: u16 = 0;

@@ -22,6 +22,7 @@ const DELTAS: u16 = 2;
 const NOTIFICATIONS: u16 = 3;
 const SUSPENSE: u16 = 4;
 const REPLIES: u16 = 5;
+const WAITING: u16 = 6;
 
 /// Tasks whose outputs are written before others are done: few enough to be still in the caches.
 const WRITTEN_TOGETHER: usize = 128;
@@ -45,6 +46,8 @@ pub struct RateSettings {
     pub notifications: String,
     /// Where legs wait.
     pub suspense: String,
+    /// Where recycling learns of them.
+    pub waiting: String,
     /// Where commands are answered.
     pub replies: String,
     /// What stands before each datum.
@@ -83,6 +86,7 @@ impl RateStage {
             &settings.notifications,
             &settings.suspense,
             &settings.replies,
+            &settings.waiting,
         ];
         RateStage {
             inputs: vec![settings.guided.clone()],
@@ -214,7 +218,7 @@ impl Messages<'_> {
                     stage: "rate",
                     level: Some(task.level),
                 };
-                self.outbound.suspense(SUSPENSE, &waiting, self.output);
+                self.outbound.suspense([SUSPENSE, WAITING], &waiting, self.output);
             }
             (RateOutcome::Applied, Some(Guided::Command { command, .. })) => {
                 let reply = CommandReply { command, outcome: CommandOutcome::Applied, detail: None };
@@ -270,7 +274,7 @@ impl Stage for RateStage {
                 let endpoint = text(endpoint.get(1..).unwrap_or_default())?;
                 unit.kept.shard.restore_member(AccountId::new(&text(account)?), endpoint, Stored::read(input)?);
             }
-            About::Ids => {}
+            About::Ids | About::Waiting => {}
         }
         Ok(())
     }

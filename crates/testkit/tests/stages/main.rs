@@ -4,6 +4,7 @@
 //! `RATER_STAGES_SEED=7` replays one seed.
 
 mod memory;
+mod recycled;
 
 use directory::{Input, InputKind, Loaded};
 use memory::{Roughness, Topics};
@@ -99,6 +100,8 @@ fn check(seed: u64, shape: Shape) -> usize {
         ("balance-deltas", 3),
         ("notifications", 3),
         ("suspense", 3),
+        ("waiting", 2),
+        ("recycle-changelog", 2),
         ("command-replies", 3),
     ] {
         topics.create(topic, partitions);
@@ -136,6 +139,7 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         intaken: "intaken".to_owned(),
         intaken_partitions: shape.intaken,
         suspense: "suspense".to_owned(),
+        waiting: "waiting".to_owned(),
         frames: frames(),
     };
     if shape.intaken > 0 {
@@ -151,6 +155,7 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         guided: "guided".to_owned(),
         guided_partitions: shape.guided,
         suspense: "suspense".to_owned(),
+        waiting: "waiting".to_owned(),
         notifications: "notifications".to_owned(),
         replies: "command-replies".to_owned(),
         frames: frames(),
@@ -166,6 +171,7 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         deltas: "balance-deltas".to_owned(),
         notifications: "notifications".to_owned(),
         suspense: "suspense".to_owned(),
+        waiting: "waiting".to_owned(),
         replies: "command-replies".to_owned(),
         frames: frames(),
         duplicate_window_h: None,

@@ -59,10 +59,13 @@ pub(crate) struct Roughness {
     pub(crate) largest_batch: u64,
 }
 
-/// Runs a stage until its input is used up.
-pub(crate) fn run(stage: &mut impl Stage, topics: &mut Topics, roughness: Roughness, random: &mut Random) {
+/// Where a stage is.
+pub(crate) type Positions = BTreeMap<Partition, Offset>;
+
+/// Gives a stage all partitions of its input.
+pub(crate) fn start(stage: &mut impl Stage, topics: &Topics) -> Positions {
     let inputs = stage.inputs().to_vec();
-    let mut positions: BTreeMap<Partition, Offset> = BTreeMap::new();
+    let mut positions = Positions::new();
     for (topic, name) in (0_u16..).zip(&inputs) {
         for number in 0..topics.partitions[name] {
             let partition = Partition { topic, number };
@@ -70,6 +73,24 @@ pub(crate) fn run(stage: &mut impl Stage, topics: &mut Topics, roughness: Roughn
             positions.insert(partition, 0);
         }
     }
+    positions
+}
+
+/// Runs a stage from the beginning until its input is used up.
+pub(crate) fn run(stage: &mut impl Stage, topics: &mut Topics, roughness: Roughness, random: &mut Random) {
+    let mut positions = start(stage, topics);
+    go_on(stage, &mut positions, topics, roughness, random);
+}
+
+/// Runs a stage until its input is used up.
+pub(crate) fn go_on(
+    stage: &mut impl Stage,
+    positions: &mut Positions,
+    topics: &mut Topics,
+    roughness: Roughness,
+    random: &mut Random,
+) {
+    let inputs = stage.inputs().to_vec();
     loop {
         let mut batch = Batch::default();
         let mut order: Vec<Partition> = positions.keys().copied().collect();
@@ -128,7 +149,7 @@ fn sorted<T: Ord>(mut messages: Vec<T>) -> Vec<T> {
     messages
 }
 
-fn restore(stage: &mut impl Stage, topics: &Topics, partition: Partition, expected: Option<Offset>) {
+pub(crate) fn restore(stage: &mut impl Stage, topics: &Topics, partition: Partition, expected: Option<Offset>) {
     stage.create(partition);
     let changelog = stage.changelog().to_owned();
     for (key, value) in topics.messages(&changelog, partition.number) {

@@ -1,0 +1,297 @@
+//! Recycling: keeps what waits until it is tried again, by itself or because somebody asks.
+//!
+//! It reads what the other stages say waits, ticks, and requests of people, and sends the original back to the partition of the input that
+//! it came to ([`retry`](super::retry)). What waits is either kept here or on its way; in both cases exactly once, because both change
+//! in one transaction. What comes back still waiting comes back with one more attempt.
+//!
+//! An endpoint that is not known yet usually turns up: `unknown_endpoint` is tried again after 10 s, 1 min, 10 min, 1 h and a day, counted on
+//! the clock of ticks. Everything else waits for a request: somebody has to mend something first.
+
+use super::progress::{About, Changelog, FORMAT, Progress, Unit, Units, corrupt, read_format, read_key};
+use super::topic_of;
+use super::waiting::Waited;
+use crate::state::{Corrupt, Stored, record};
+use crate::worker::log::{Batch, Offset, Partition};
+use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
+use hashbrown::HashMap;
+use pipeline::Intent;
+use pipeline::intake::parse_time;
+use rating::{SuspenseReason, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Pauses before what is tried again by itself is tried again, in milliseconds, by how often it was tried before.
+const PAUSES_MS: [i64; 5] = [10_000, 60_000, 600_000, 3_600_000, 86_400_000];
+
+/// Most that one message makes leave; the rest leaves with the next ticks.
+const MOST_AT_ONCE: usize = 5_000;
+
+/// Originals above this length, in bytes, do not fit into a retry; nothing so long is a record.
+const LONGEST_ORIGINAL: usize = 1 << 20;
+
+/// How recycling is set up.
+#[derive(Clone, Debug)]
+pub struct RecycleSettings {
+    /// What the other stages say waits.
+    pub waiting: String,
+    /// The changelog.
+    pub changelog: String,
+    /// Where retries go: the topics that originals come from.
+    pub inputs: Vec<String>,
+}
+
+/// What somebody asks to be tried again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecycleRequest {
+    /// For these reasons, by name; none: whatever the reason is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// Only records and commands of these ids; none: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+    /// Also what came too late to tell whether it was charged before.
+    #[serde(default)]
+    pub late: bool,
+}
+
+impl RecycleRequest {
+    /// The message that asks for it; it has to go to every partition of the topic of what waits.
+    pub fn message(&self) -> Vec<u8> {
+        // Texts only: nothing that JSON could refuse.
+        serde_json::to_vec(&Asked::Recycle(self.clone())).unwrap_or_default()
+    }
+
+    fn is_about(&self, waited: &Waited) -> bool {
+        let is_late = Intent::of(waited.reason, waited.level) == Intent::Late;
+        let names = |list: &[String], name: &str| list.is_empty() || list.iter().any(|known| known == name);
+        (self.late || !is_late)
+            && names(&self.reasons, waited.reason.name())
+            && (self.ids.is_empty() || waited.usage_id.as_ref().is_some_and(|id| names(&self.ids, id)))
+    }
+}
+
+/// What others write beside what waits.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Asked {
+    Tick(String),
+    Recycle(RecycleRequest),
+}
+
+/// Something that waits, and when it is tried again by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Open {
+    waited: Waited,
+    due: Option<Timestamp>,
+}
+
+record!(Open { waited, due });
+
+impl Open {
+    fn new(waited: Waited, clock: Option<Timestamp>) -> Open {
+        let pause = match waited.reason {
+            SuspenseReason::UnknownEndpoint => PAUSES_MS.get(waited.attempt as usize),
+            _ => None,
+        };
+        let from = clock.map_or(0, Timestamp::millis);
+        Open { waited, due: pause.map(|pause| Timestamp::from_millis(from.saturating_add(*pause))) }
+    }
+}
+
+/// What is kept per partition, besides progress.
+#[derive(Debug, Default)]
+struct Kept {
+    open: HashMap<String, Open>,
+    /// Places by when they are due.
+    due: BTreeSet<(Timestamp, String)>,
+    /// What stood there before the batch, in the order in which it changed.
+    journal: Vec<(String, Option<Open>)>,
+}
+
+impl Kept {
+    fn put(&mut self, place: String, open: Option<Open>) {
+        let due = open.as_ref().and_then(|open| open.due);
+        let before = match open {
+            Some(open) => self.open.insert(place.clone(), open),
+            None => self.open.remove(&place),
+        };
+        if let Some(due) = before.as_ref().and_then(|before| before.due) {
+            self.due.remove(&(due, place.clone()));
+        }
+        if let Some(due) = due {
+            self.due.insert((due, place.clone()));
+        }
+        self.journal.push((place, before));
+    }
+
+    fn undo(&mut self) {
+        for (place, before) in std::mem::take(&mut self.journal).into_iter().rev() {
+            self.put(place, before);
+        }
+        self.journal.clear();
+    }
+}
+
+/// The stage.
+#[derive(Debug)]
+pub struct RecycleStage {
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    units: Units<Kept>,
+}
+
+impl RecycleStage {
+    /// The stage without state.
+    pub fn new(settings: RecycleSettings) -> RecycleStage {
+        let RecycleSettings { waiting, changelog, inputs } = settings;
+        let outputs = std::iter::once(changelog).chain(inputs).collect();
+        RecycleStage { inputs: vec![waiting], outputs, units: Units::default() }
+    }
+
+    /// How many things wait in the partitions that are owned.
+    pub fn open_count(&self) -> usize {
+        self.units.all().map(|unit| unit.kept.open.len()).sum()
+    }
+}
+
+/// Takes in what somebody asks. What cannot be understood is nobody's money: it is passed over.
+fn asked(value: &[u8], unit: &mut Unit<Kept>) {
+    match serde_json::from_slice(value) {
+        Ok(Asked::Tick(instant)) => {
+            if let Some(instant) = parse_time(&instant).filter(|instant| instant.is_plausible()) {
+                unit.progress.advance(instant);
+            }
+        }
+        Ok(Asked::Recycle(request)) => {
+            let about = unit.kept.open.iter().filter(|(_, open)| request.is_about(&open.waited));
+            // In an order that does not depend on the map: undone and done again the same leaves.
+            let places: BTreeSet<String> = about.map(|(place, _)| place.clone()).collect();
+            for place in places {
+                let open = unit.kept.open.get(&place).cloned();
+                unit.kept.put(place, open.map(|open| Open { due: Some(Timestamp::EPOCH), ..open }));
+            }
+        }
+        Err(_) => {}
+    }
+}
+
+/// Sends what is due back to where it came from.
+fn fire(unit: &mut Unit<Kept>, outputs: &[String], output: &mut Output) {
+    let clock = unit.progress.clock.unwrap_or(Timestamp::EPOCH);
+    let due: Vec<String> = unit
+        .kept
+        .due
+        .iter()
+        .take_while(|(at, _)| *at <= clock)
+        .take(MOST_AT_ONCE)
+        .map(|(_, place)| place.clone())
+        .collect();
+    for place in due {
+        let Some(open) = unit.kept.open.get(&place) else { continue };
+        let Waited { topic, partition, original, .. } = &open.waited;
+        // The changelog is the first output; a topic that is no input any more has nobody who would read a retry.
+        let topic = (0_u16..).zip(outputs).skip(1).find_map(|(at, name)| (name == topic).then_some(at));
+        match topic.filter(|_| original.0.len() <= LONGEST_ORIGINAL) {
+            Some(topic) => {
+                let target = Target { topic, partition: Some(*partition) };
+                let retry = open.waited.retry();
+                output.push(target, retry.key.as_deref(), |out| retry.write(out));
+                unit.kept.put(place, None);
+            }
+            None => {
+                let stays = Open { due: None, ..open.clone() };
+                unit.kept.put(place, Some(stays));
+            }
+        }
+    }
+}
+
+impl Stage for RecycleStage {
+    fn inputs(&self) -> &[String] {
+        &self.inputs
+    }
+
+    fn outputs(&self) -> &[String] {
+        &self.outputs
+    }
+
+    fn changelog(&self) -> &str {
+        self.outputs.first().map_or("", String::as_str)
+    }
+
+    fn create(&mut self, partition: Partition) {
+        self.units.create(partition, Kept::default());
+    }
+
+    fn restore(&mut self, partition: Partition, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
+        let Some((about, own)) = read_key(topic_of(&self.inputs, partition), key)? else { return Ok(()) };
+        let unit = self.units.get(partition)?;
+        match about {
+            About::Progress => {
+                if let Some(value) = value {
+                    unit.progress = Progress::read(&mut read_format(value)?)?;
+                }
+            }
+            About::Waiting => {
+                let place = std::str::from_utf8(own).map_err(|_| corrupt("a changelog key", "not UTF-8"))?;
+                let open = value.map(|value| Ok::<_, StageError>(Open::read(&mut read_format(value)?)?)).transpose()?;
+                unit.kept.put(place.to_owned(), open);
+                unit.kept.journal.clear();
+            }
+            About::Ids | About::Account | About::Member => {}
+        }
+        Ok(())
+    }
+
+    fn restored(&mut self, partition: Partition) -> Result<Option<Offset>, StageError> {
+        Ok(self.units.get(partition)?.progress.position)
+    }
+
+    fn drop_state(&mut self, partition: Partition) {
+        self.units.drop_one(partition);
+    }
+
+    fn prepare(&mut self, _batch: &Batch) -> Result<(), FactsMissing> {
+        Ok(())
+    }
+
+    fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
+        for message in batch.messages() {
+            let unit = self.units.touch(message.partition, message.offset)?;
+            // What waits begins with a format version, which no JSON does.
+            if message.value.first() == FORMAT.first() {
+                let waited = Waited::read_message(message.value)?;
+                let open = Open::new(waited, unit.progress.clock);
+                unit.kept.put(open.waited.place(), Some(open));
+            } else {
+                asked(message.value, unit);
+            }
+            fire(unit, &self.outputs, output);
+        }
+        for (partition, unit) in self.units.touched() {
+            let changelog = Changelog::of(topic_of(&self.inputs, partition), partition);
+            let changed: BTreeSet<&String> = unit.kept.journal.iter().map(|(place, _)| place).collect();
+            for place in changed {
+                match unit.kept.open.get(place) {
+                    Some(open) => changelog.put(About::Waiting, &[place.as_bytes()], output, |out| open.write(out)),
+                    None => changelog.delete(About::Waiting, &[place.as_bytes()], output),
+                }
+            }
+            changelog.put(About::Progress, &[], output, |out| unit.progress.write(out));
+        }
+        Ok(())
+    }
+
+    fn positions(&self) -> Vec<(Partition, Offset)> {
+        self.units.positions()
+    }
+
+    fn settle(&mut self) {
+        self.units.settle(|unit| unit.kept.journal.clear());
+    }
+
+    fn undo(&mut self) {
+        self.units.undo(|unit| unit.kept.undo());
+    }
+}

@@ -1,0 +1,141 @@
+//! What waits, on its way from the stage that could not go on to the one that keeps it until it is tried again.
+//!
+//! The message in `suspense` tells people; this one is for recycling: internal, with a format version, by the place that the original came from.
+
+use super::entry::{Origin, Retried};
+use super::outbound::Waiting;
+use super::progress::{corrupt, read_format};
+use super::retry::Retry;
+use crate::state::{Corrupt, Stored, as_other, record};
+use crate::worker::StageError;
+use crate::worker::log::Offset;
+use rating::{SuspenseReason, Timestamp};
+use std::fmt::Write;
+
+/// Something that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waited {
+    pub(super) topic: String,
+    pub(super) partition: u32,
+    pub(super) offset: Offset,
+    pub(super) key: Option<Bytes>,
+    pub(super) original: Bytes,
+    pub(super) content_type: String,
+    /// How often it was tried before.
+    pub(super) attempt: u32,
+    pub(super) reason: SuspenseReason,
+    pub(super) level: Option<u8>,
+    pub(super) detail: String,
+    pub(super) stage: String,
+    pub(super) usage_id: Option<String>,
+    pub(super) event_time: Option<Timestamp>,
+}
+
+/// Bytes that are stored as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bytes(pub(super) Vec<u8>);
+
+impl Stored for Bytes {
+    fn write(&self, out: &mut Vec<u8>) {
+        (self.0.len() as u64).write(out);
+        out.extend_from_slice(&self.0);
+    }
+
+    fn read(input: &mut &[u8]) -> Result<Bytes, Corrupt> {
+        let left = input.len();
+        let length = usize::try_from(u64::read(input)?).unwrap_or(usize::MAX);
+        let parts = input.split_at_checked(length);
+        let (bytes, rest) = parts.ok_or(Corrupt { what: "more bytes", left })?;
+        *input = rest;
+        Ok(Bytes(bytes.to_vec()))
+    }
+}
+
+as_other!(
+    SuspenseReason as Box<str>,
+    |reason| reason.name().into(),
+    |name| SuspenseReason::ALL.iter().copied().find(|reason| *reason.name() == *name),
+    "a suspense reason"
+);
+
+record!(Waited {
+    topic,
+    partition,
+    offset,
+    key,
+    original,
+    content_type,
+    attempt,
+    reason,
+    level,
+    detail,
+    stage,
+    usage_id,
+    event_time,
+});
+
+impl Waited {
+    /// From what a stage knows.
+    pub(super) fn of(waiting: &Waiting<'_>) -> Waited {
+        let Waiting { origin, identity, reason, detail, stage, level } = *waiting;
+        Waited {
+            topic: origin.form.topic.clone(),
+            partition: origin.partition,
+            offset: origin.offset,
+            key: origin.key.map(|key| Bytes(key.to_vec())),
+            original: Bytes(origin.bytes.to_vec()),
+            content_type: origin.form.content_type.clone(),
+            attempt: origin.attempt(),
+            reason,
+            level,
+            detail: detail.to_owned(),
+            stage: stage.to_owned(),
+            usage_id: identity.map(|(_, id, _)| id.to_owned()),
+            event_time: identity.map(|(_, _, at)| at),
+        }
+    }
+
+    /// What asks for it to be tried again.
+    pub(super) fn retry(&self) -> Retry {
+        Retry {
+            topic: self.topic.clone(),
+            partition: self.partition,
+            offset: self.offset,
+            key: self.key.as_ref().map(|key| key.0.clone()),
+            original: self.original.0.clone(),
+            retried: Retried { attempt: self.attempt.saturating_add(1), reason: self.reason, level: self.level },
+        }
+    }
+
+    /// The place, and the level: the same each time that it waits.
+    pub(super) fn place(&self) -> String {
+        place((&self.topic, self.partition, self.offset), self.level)
+    }
+
+    /// Reads the value of a message or of a changelog entry.
+    ///
+    /// # Errors
+    /// Bytes that are no such value.
+    pub(super) fn read_message(value: &[u8]) -> Result<Waited, StageError> {
+        let input = &mut read_format(value)?;
+        let waited = Stored::read(input)?;
+        match input.is_empty() {
+            true => Ok(waited),
+            false => Err(corrupt("something that waits", "more bytes than it has")),
+        }
+    }
+}
+
+/// Key of a message about something that waits.
+pub(super) fn place_of(origin: &Origin<'_>, level: Option<u8>) -> String {
+    place((&origin.form.topic, origin.partition, origin.offset), level)
+}
+
+fn place((topic, partition, offset): (&str, u32, Offset), level: Option<u8>) -> String {
+    let mut place = format!("{topic}:{partition}:{offset}");
+    if let Some(level) = level {
+        // Writing to a text cannot fail.
+        let _ = write!(place, ":{level}");
+    }
+    place
+}

@@ -1,0 +1,303 @@
+//! What waits is tried again, by itself or on request, and charged exactly once, however rough it gets.
+
+use super::memory::{self, Positions, Roughness, Topics};
+use super::{frames, inbound, load};
+use directory::Loaded;
+use runtime::stages::{
+    GuideInput, GuideSettings, GuideStage, IntakeSettings, IntakeStage, RateSettings, RateStage, RecycleRequest,
+    RecycleSettings, RecycleStage,
+};
+use runtime::wire::Message;
+use runtime::worker::Stage;
+use std::collections::BTreeMap;
+use testkit::generator::random::Random;
+
+const REFERENCE: &str = "
+format: rater/v1
+tariffs:
+  retail:
+    currency: GBP
+    versions: [{ from: 2026-01-01T00:00:00Z, rates: [{ service: data, price: 0.10/MB }] }]
+  wholesale:
+    currency: GBP
+    versions: [{ from: 2026-01-01T00:00:00Z, rates: [{ service: data, price: 0.05/MB }] }]
+accounts:
+  northstar: { kind: operator, currency: GBP }
+  alpha: { kind: reseller, parent: northstar, currency: GBP, tariff: wholesale }
+  acme: { kind: customer, parent: alpha, currency: GBP, tariff: retail }
+endpoints:
+  meter-1: { customer: acme, imsi: 001010000000001 }
+";
+
+/// The endpoint that turns up later.
+const TURNED_UP: &str = "  meter-2: { customer: acme, imsi: 001010000000002 }\n";
+
+fn usage(id: u32, imsi: &str, service: &str) -> Vec<u8> {
+    let unit = if service == "data" { "octets" } else { "messages" };
+    format!(
+        "{{\"id\":\"r{id}\",\"source\":\"s\",\"service\":\"{service}\",\"quantity\":1000000,\"unit\":\"{unit}\",\
+         \"event_time\":\"2026-05-01T00:00:00Z\",\"imsi\":\"{imsi}\"}}"
+    )
+    .into_bytes()
+}
+
+fn tick(seconds: u32) -> Vec<u8> {
+    format!("{{\"tick\":\"2026-05-01T00:{:02}:{:02}Z\"}}", seconds / 60, seconds % 60).into_bytes()
+}
+
+/// A stage and where it is.
+struct Running<S>(S, Positions);
+
+impl<S: Stage> Running<S> {
+    fn new(mut stage: S, topics: &Topics) -> Running<S> {
+        let positions = memory::start(&mut stage, topics);
+        Running(stage, positions)
+    }
+
+    fn go_on(&mut self, topics: &mut Topics, random: &mut Random) {
+        let roughness = Roughness { undone: 300, restored: 200, largest_batch: 6 };
+        memory::go_on(&mut self.0, &mut self.1, topics, roughness, random);
+    }
+}
+
+/// A whole pipeline over topics in memory.
+struct Pipeline {
+    topics: Topics,
+    random: Random,
+    partitions: u32,
+    intake: Option<Running<IntakeStage>>,
+    guide: Running<GuideStage>,
+    rate: Running<RateStage>,
+    recycle: Running<RecycleStage>,
+}
+
+impl Pipeline {
+    fn new(seed: u64, partitions: u32, has_intake: bool, loaded: &Loaded) -> Pipeline {
+        let mut topics = Topics::default();
+        let all = ["usage", "intake-changelog", "intaken", "guide-changelog", "guided", "rate-changelog", "charges"];
+        let rest = ["balance-deltas", "notifications", "suspense", "waiting", "recycle-changelog", "command-replies"];
+        for topic in all.into_iter().chain(rest) {
+            topics.create(topic, partitions);
+        }
+        let intake = has_intake.then(|| {
+            let settings = IntakeSettings {
+                inputs: vec!["usage".to_owned()],
+                changelog: "intake-changelog".to_owned(),
+                intaken: "intaken".to_owned(),
+                intaken_partitions: partitions,
+                suspense: "suspense".to_owned(),
+                waiting: "waiting".to_owned(),
+                frames: frames(),
+            };
+            Running::new(IntakeStage::new(settings, inbound()), &topics)
+        });
+        let guide = Self::guide(partitions, has_intake, loaded);
+        let rate = RateStage::new(RateSettings {
+            guided: "guided".to_owned(),
+            guided_partitions: partitions,
+            senders: partitions as usize,
+            changelog: "rate-changelog".to_owned(),
+            charges: "charges".to_owned(),
+            deltas: "balance-deltas".to_owned(),
+            notifications: "notifications".to_owned(),
+            suspense: "suspense".to_owned(),
+            waiting: "waiting".to_owned(),
+            replies: "command-replies".to_owned(),
+            frames: frames(),
+            duplicate_window_h: None,
+        });
+        let recycle = RecycleStage::new(RecycleSettings {
+            waiting: "waiting".to_owned(),
+            changelog: "recycle-changelog".to_owned(),
+            inputs: vec!["usage".to_owned()],
+        });
+        let guide = Running::new(guide, &topics);
+        let (rate, recycle) = (Running::new(rate, &topics), Running::new(recycle, &topics));
+        Pipeline { topics, random: Random::new(seed), partitions, intake, guide, rate, recycle }
+    }
+
+    fn guide(partitions: u32, has_intake: bool, loaded: &Loaded) -> GuideStage {
+        let input = match has_intake {
+            true => GuideInput::Intaken { topic: "intaken".to_owned(), senders: partitions as usize },
+            false => GuideInput::Usage(vec!["usage".to_owned()]),
+        };
+        let settings = GuideSettings {
+            input,
+            changelog: "guide-changelog".to_owned(),
+            guided: "guided".to_owned(),
+            guided_partitions: partitions,
+            suspense: "suspense".to_owned(),
+            waiting: "waiting".to_owned(),
+            notifications: "notifications".to_owned(),
+            replies: "command-replies".to_owned(),
+            frames: frames(),
+            duplicate_window_h: None,
+        };
+        GuideStage::new(settings, inbound(), loaded.directory())
+    }
+
+    /// The directory changes: guide starts again, from its changelog.
+    fn restart_guide(&mut self, loaded: &Loaded) {
+        let mut guide = Self::guide(self.partitions, self.intake.is_some(), loaded);
+        for (partition, position) in &self.guide.1 {
+            memory::restore(&mut guide, &self.topics, *partition, (*position > 0).then_some(*position));
+        }
+        self.guide.0 = guide;
+    }
+
+    fn write(&mut self, id: u32, message: Vec<u8>) {
+        // All copies of a record to the same partition, as without intake they have to be.
+        self.topics.append("usage", id % self.partitions, (Some(vec![0, 255]), Some(message)));
+    }
+
+    fn everywhere(&mut self, topic: &str, message: &[u8]) {
+        for partition in 0..self.partitions {
+            self.topics.append(topic, partition, (None, Some(message.to_vec())));
+        }
+    }
+
+    /// It is later now, and everything that follows from that happens.
+    fn tick(&mut self, seconds: u32) {
+        self.everywhere("usage", &tick(seconds));
+        self.everywhere("waiting", &tick(seconds));
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        // Once around the circle, and once more for what came back.
+        for _ in 0..2 {
+            let Pipeline { topics, random, intake, guide, rate, recycle, .. } = self;
+            if let Some(intake) = intake {
+                intake.go_on(topics, random);
+            }
+            guide.go_on(topics, random);
+            rate.go_on(topics, random);
+            recycle.go_on(topics, random);
+        }
+    }
+
+    fn count(&self, topic: &str) -> usize {
+        self.topics.values_by_key(topic).values().map(Vec::len).sum()
+    }
+
+    /// How often each record was charged on each level.
+    fn charged(&self) -> BTreeMap<(Vec<u8>, i64), usize> {
+        let mut charged = BTreeMap::new();
+        for charge in self.topics.values_by_key("charges").into_values().flatten() {
+            let rest = &mut charge.strip_prefix(frames().prefix(Message::Charge)).expect("a frame");
+            super::text(rest);
+            super::long(rest);
+            super::text(rest);
+            super::optional(rest, super::text);
+            let id = super::optional(rest, super::text).expect("a record");
+            super::optional(rest, super::text);
+            let level = super::optional(rest, super::long).unwrap_or_else(|| panic!("no level"));
+            *charged.entry((id, level)).or_default() += 1;
+        }
+        charged
+    }
+}
+
+/// Records 0, 3, 6 ... of an endpoint that is not known yet, 1, 4 ... of one that is, 2, 5 ... of a service without a rate.
+fn write_usage(pipeline: &mut Pipeline, count: u32) {
+    for id in 0..count {
+        let (imsi, service) =
+            [("001010000000002", "data"), ("001010000000001", "data"), ("001010000000001", "sms")][(id % 3) as usize];
+        pipeline.write(id, usage(id, imsi, service));
+    }
+}
+
+const SEEDS: std::ops::Range<u64> = 1..21;
+
+#[test]
+fn an_endpoint_that_turns_up_is_charged_by_itself_and_once() {
+    let (before, after) = (load(REFERENCE), load(&format!("{REFERENCE}{TURNED_UP}")));
+    for seed in SEEDS {
+        println!("seed {seed}");
+        let mut pipeline = Pipeline::new(seed, 1 + (seed % 3) as u32, seed % 2 == 0, &before);
+        write_usage(&mut pipeline, 30);
+        pipeline.tick(1);
+        assert_eq!((pipeline.count("charges"), pipeline.count("suspense")), (20, 30));
+        // 10 records and 20 legs wait. After 10 s the records are tried again, in vain.
+        pipeline.tick(5);
+        assert_eq!(pipeline.count("suspense"), 30);
+        pipeline.tick(20);
+        assert_eq!((pipeline.count("charges"), pipeline.count("suspense")), (20, 40));
+        pipeline.restart_guide(&after);
+        pipeline.tick(60);
+        assert_eq!(pipeline.count("charges"), 20, "the second pause is a minute");
+        pipeline.tick(100);
+        assert_eq!((pipeline.count("charges"), pipeline.count("suspense")), (40, 40));
+        assert_eq!(pipeline.recycle.0.open_count(), 20, "legs without a rate");
+        pipeline.tick(3000);
+        let charged = pipeline.charged();
+        assert_eq!(charged.len(), 40);
+        assert!(charged.values().all(|count| *count == 1), "{charged:?}");
+    }
+}
+
+#[test]
+fn a_leg_is_tried_again_on_request_alone_and_once() {
+    let before = load(REFERENCE);
+    let sms = REFERENCE.replacen("price: 0.10/MB }", "price: 0.10/MB }, { service: sms, price: 0.01/message }", 1);
+    let after = load(&sms);
+    for seed in SEEDS {
+        println!("seed {seed}");
+        let mut pipeline = Pipeline::new(seed, 1 + (seed % 3) as u32, seed % 2 == 0, &before);
+        write_usage(&mut pipeline, 30);
+        pipeline.tick(1);
+        pipeline.restart_guide(&after);
+        pipeline.tick(2);
+        assert_eq!(pipeline.count("charges"), 20, "nobody has asked");
+        let only = RecycleRequest { reasons: vec!["blocked".to_owned()], ..RecycleRequest::default() };
+        pipeline.everywhere("waiting", &only.message());
+        pipeline.settle();
+        assert_eq!(pipeline.count("charges"), 20, "nobody has asked for these");
+        let one = RecycleRequest { ids: vec!["r2".to_owned()], ..RecycleRequest::default() };
+        pipeline.everywhere("waiting", &one.message());
+        pipeline.settle();
+        assert_eq!(pipeline.count("charges"), 21, "the customer's level of one record");
+        let all = RecycleRequest { reasons: vec!["no_rate".to_owned()], ..RecycleRequest::default() };
+        pipeline.everywhere("waiting", &all.message());
+        pipeline.settle();
+        pipeline.everywhere("waiting", &all.message());
+        pipeline.settle();
+        // The reseller's tariff still has no rate for messages.
+        assert_eq!(pipeline.count("charges"), 30);
+        assert_eq!(pipeline.recycle.0.open_count(), 10 + 10, "records without an endpoint, the reseller's legs");
+        assert!(pipeline.charged().values().all(|count| *count == 1));
+    }
+}
+
+#[test]
+fn a_retry_that_is_copied_is_not_charged_again() {
+    let (before, after) = (load(REFERENCE), load(&format!("{REFERENCE}{TURNED_UP}")));
+    for has_intake in [false, true] {
+        let mut pipeline = Pipeline::new(7, 2, has_intake, &before);
+        write_usage(&mut pipeline, 30);
+        pipeline.tick(1);
+        pipeline.restart_guide(&after);
+        pipeline.tick(20);
+        assert_eq!(pipeline.count("charges"), 40);
+        // Somebody copies the whole input once more.
+        for partition in 0..2 {
+            for message in pipeline.topics.messages("usage", partition).to_vec() {
+                pipeline.topics.append("usage", partition, message);
+            }
+        }
+        pipeline.tick(30);
+        assert_eq!(pipeline.count("charges"), 40);
+        assert!(pipeline.charged().values().all(|count| *count == 1));
+    }
+}
+
+#[test]
+fn what_nobody_understands_among_what_waits_stops_nothing() {
+    let mut pipeline = Pipeline::new(3, 2, false, &load(REFERENCE));
+    for rubbish in [&b"{"[..], b"rubbish", b"", b"{\"recycle\":{\"reason\":1}}", b"{\"tick\":\"never\"}"] {
+        pipeline.everywhere("waiting", rubbish);
+    }
+    write_usage(&mut pipeline, 3);
+    pipeline.tick(1);
+    assert_eq!(pipeline.recycle.0.open_count(), 3);
+}
