@@ -119,7 +119,8 @@ def run(arguments, stopping):
     with psycopg.connect(arguments.database, autocommit=True) as books:
         with books.transaction():
             books.execute("select pg_advisory_xact_lock(1)")  # two that make the same table at once would fail
-            books.execute((HERE / "tables.sql").read_text(encoding="utf-8"))
+            if books.execute("select to_regclass('ledger') is null").fetchone()[0]:
+                books.execute((HERE / "tables.sql").read_text(encoding="utf-8"))
         topics = Topics(arguments)
         bounds = topics.bounds()
         with books.transaction(), books.cursor() as rows:

@@ -235,7 +235,8 @@ fn killed_in_the_middle_of_a_transaction_the_billing_has_booked_nothing_of_it() 
     let holder = neighbours.hold("lock table ledger in share mode");
     neighbours.write(&["c2:0.25:2:-1.75"]);
     let billing = Program::start(&mut neighbours.billing("run", &neighbours.database(), &[]));
-    neighbours.wait_for_rows("select 1 from pg_locks where not granted and relation = 'ledger'::regclass");
+    neighbours
+        .wait_for_rows("select 1 from pg_stat_activity where wait_event_type = 'Lock' and query like 'copy ledger%'");
     billing.kill();
     holder.kill();
     assert_eq!(neighbours.ask(state), "2 1 1\n");
