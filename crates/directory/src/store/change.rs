@@ -161,7 +161,7 @@ pub(super) fn read_endpoint(name: &str, body: &str) -> Option<Endpoint> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::definition::endpoint_text;
+    use super::super::endpoint_text::endpoint_text;
     use super::*;
 
     #[test]

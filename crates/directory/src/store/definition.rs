@@ -2,16 +2,16 @@
 //!
 //! Zones, tariffs, bundles and accounts are written from the tree that was read, so that nothing is lost: scalars as the text that
 //! stands there, known keys in the order of `read::shape`, keys of the writer's own choosing in theirs. Endpoints are written
-//! from the model, which YAML and CSV share. Equal texts mean equal definitions; the converse is not promised (`1000 MB` is not `1 GB`).
+//! from the model, which YAML and CSV share (`endpoint_text`). Equal texts mean equal definitions; the converse is not promised (`1000 MB` is not `1 GB`).
 
+use super::endpoint_text::endpoint_text;
 use crate::load::{Input, InputKind, add, read};
-use crate::model::{Endpoint, EndpointChange, EndpointStatus, Grant, Group, IdentityKind, Model, Plan};
+use crate::model::Model;
 use crate::read::Outcome;
 use crate::read::shape::{self, Form, Shape};
 use crate::source::{Sources, Span};
 use crate::yaml::{self, Node, Value};
 use crate::{Diagnostics, Refused};
-use rating::Mode;
 use std::fmt::Write;
 
 /// What can be defined.
@@ -255,7 +255,7 @@ fn shape_of<'f>(form: &'f Form, has: &dyn Fn(&str) -> bool) -> Option<&'f Shape>
 }
 
 /// A text as a scalar: plain where no reader could take it for anything else.
-fn write_scalar(scalar: &str, text: &mut String) {
+pub(super) fn write_scalar(scalar: &str, text: &mut String) {
     if is_plain(scalar) {
         text.push_str(scalar);
         return;
@@ -292,131 +292,6 @@ fn is_plain(scalar: &str) -> bool {
         && !scalar.contains(": ")
         && !scalar.contains("  ")
         && !matches!(scalar, "null" | "Null" | "NULL")
-}
-
-/// The body of an endpoint.
-pub fn endpoint_text(endpoint: &Endpoint) -> String {
-    let Endpoint { customer, identities, group, active, plan, changes } = endpoint;
-    let mut map = Map::new();
-    map.text("customer", &customer.value);
-    for (kind, identity) in IdentityKind::ALL.into_iter().zip(identities) {
-        if let Some(identity) = identity {
-            map.text(kind.as_str(), &identity.value.to_string());
-        }
-    }
-    if *group != Group::Default {
-        map.text("group", group_name(group));
-    }
-    if let Some(active) = active {
-        map.text("active", &active.to_string());
-    }
-    if let Some(plan) = plan {
-        map.raw("plan", &plan_text(plan));
-    }
-    if !changes.is_empty() {
-        map.list("changes", changes.iter().map(change_text));
-    }
-    map.end()
-}
-
-pub(super) fn group_name(group: &Group) -> &str {
-    match group {
-        Group::Without => "none",
-        Group::Default => "default",
-        Group::Named(name) => name,
-    }
-}
-
-fn change_text(change: &EndpointChange) -> String {
-    let EndpointChange { span: _, from, customer, status, identities, plan, group } = change;
-    let mut map = Map::new();
-    map.text("from", &from.value.to_string());
-    if let Some(customer) = customer {
-        map.text("customer", &customer.value);
-    }
-    if let Some(status) = status {
-        map.text(
-            "status",
-            match status {
-                EndpointStatus::Active => "active",
-                EndpointStatus::Inactive => "inactive",
-            },
-        );
-    }
-    for (kind, identity) in IdentityKind::ALL.into_iter().zip(identities) {
-        match identity {
-            Some(Some(identity)) => map.text(kind.as_str(), &identity.value.to_string()),
-            Some(None) => map.raw(kind.as_str(), "~"),
-            None => {}
-        }
-    }
-    match plan {
-        Some(Some(plan)) => map.raw("plan", &plan_text(plan)),
-        Some(None) => map.raw("plan", "~"),
-        None => {}
-    }
-    if let Some(group) = group {
-        map.text("group", group_name(group));
-    }
-    map.end()
-}
-
-pub(super) fn plan_text(plan: &Plan) -> String {
-    let Plan { span: _, tariff, mode, bundles } = plan;
-    let mut map = Map::new();
-    if let Some(tariff) = tariff {
-        map.text("tariff", &tariff.value);
-    }
-    match mode {
-        Mode::Postpaid => {}
-        Mode::Prepaid => map.text("mode", "prepaid"),
-    }
-    if !bundles.is_empty() {
-        map.list("bundles", bundles.iter().map(grant_text));
-    }
-    map.end()
-}
-
-pub(super) fn grant_text(grant: &Grant) -> String {
-    let Grant { span: _, bundle, at, endpoint } = grant;
-    let mut map = Map::new();
-    map.text("bundle", &bundle.value);
-    if let Some(at) = at {
-        map.text("at", &at.value.to_string());
-    }
-    if let Some(endpoint) = endpoint {
-        map.text("endpoint", &endpoint.value);
-    }
-    map.end()
-}
-
-/// A mapping in flow style as it grows.
-struct Map(String);
-
-impl Map {
-    fn new() -> Map {
-        Map(String::from("{"))
-    }
-
-    fn raw(&mut self, key: &str, value: &str) {
-        let separator = if self.0.len() == 1 { "" } else { ", " };
-        let _ = write!(self.0, "{separator}{key}: {value}");
-    }
-
-    fn text(&mut self, key: &str, value: &str) {
-        self.raw(key, "");
-        write_scalar(value, &mut self.0);
-    }
-
-    fn list(&mut self, key: &str, items: impl Iterator<Item = String>) {
-        let items: Vec<String> = items.collect();
-        self.raw(key, &format!("[{}]", items.join(", ")));
-    }
-
-    fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
-    }
 }
 
 /// Where a file defines something.

@@ -13,7 +13,7 @@
 //! | `head` | the lock |
 //! | `rows` | reading as of a head; what the cache reads through |
 //! | `write` | one version: rows, change log, commit |
-//! | `definition` | definitions as text |
+//! | `definition`, `endpoint_text` | definitions as text |
 //! | `change`, `timeline` | what differs between two directories, and from when |
 //! | `plan` | a change planned and validated before anything is written |
 //! | `load`, `dump` | whole directories |
@@ -26,6 +26,7 @@
 mod change;
 mod definition;
 mod dump;
+mod endpoint_text;
 mod error;
 mod get;
 mod head;
@@ -41,8 +42,9 @@ mod timeline;
 mod write;
 
 pub use change::{Change, Effect, LEAD_MS, What};
-pub use definition::{Definition, Kind, endpoint_text, file_of};
+pub use definition::{Definition, Kind, file_of};
 pub use dump::{Contents, Csv};
+pub use endpoint_text::endpoint_text;
 pub use error::Error;
 pub use get::{Found, FoundEdge, parse_key};
 pub use head::{Claim, HeadRow, TakeOver};

@@ -4,7 +4,8 @@
 //! What a definition says about all times (a zone, the currency of a tariff) differs from the beginning, or where its first version begins.
 
 use super::change::{Effect, read_endpoint, read_one};
-use super::definition::{Kind, grant_text, group_name, plan_text, with_tree, write_node};
+use super::definition::{Kind, with_tree, write_node};
+use super::endpoint_text::{grant_text, group_name, plan_text};
 use crate::model::{Account, BEGINNING, Endpoint};
 use crate::value::parse_time;
 use crate::yaml::{Entry, Node, Value};
