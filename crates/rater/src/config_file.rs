@@ -13,7 +13,7 @@ use std::path::Path;
 use toml_edit::{Document, Item, Table, TableLike, Value};
 
 /// Commands whose options may stand in a file.
-const COMMANDS: [&[&str]; 3] = [&["run"], &["topics", "plan"], &["directory", "migrate"]];
+const COMMANDS: [&[&str]; 4] = [&["run"], &["topics", "plan"], &["suspense", "ls"], &["directory", "migrate"]];
 
 /// The arguments again, with those of the file, for the command with these names.
 ///

@@ -5,12 +5,16 @@ mod kafka;
 #[cfg(feature = "store")]
 mod store;
 #[cfg(feature = "kafka")]
+mod suspense;
+#[cfg(feature = "kafka")]
 mod topics;
 
 #[cfg(feature = "kafka")]
 pub(crate) use kafka::*;
 #[cfg(feature = "store")]
 pub(crate) use store::*;
+#[cfg(feature = "kafka")]
+pub(crate) use suspense::{SuspenseArgs, SuspenseCommand};
 #[cfg(feature = "kafka")]
 pub(crate) use topics::{NewTopicOptions, TopicsArgs, TopicsCommand};
 
@@ -86,6 +90,10 @@ pub(crate) enum Command {
     /// Show messages of a topic, decoded
     #[cfg(feature = "kafka")]
     Tail(Box<TailArgs>),
+    /// What waits in the pipeline on Kafka: list it, look at it, have it tried again
+    #[cfg(feature = "kafka")]
+    #[command(subcommand)]
+    Suspense(SuspenseCommand),
     /// Explain a rated record, level by level, or the code of an error
     Explain(ExplainArgs),
     /// Price hypothetical usage; nothing is changed

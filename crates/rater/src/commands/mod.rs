@@ -14,6 +14,8 @@ mod run;
 #[cfg(feature = "kafka")]
 mod schema;
 #[cfg(feature = "kafka")]
+mod suspense;
+#[cfg(feature = "kafka")]
 mod tail;
 mod test;
 #[cfg(feature = "kafka")]
@@ -41,6 +43,8 @@ pub(crate) fn run(command: &Command, matches: &ArgMatches, console: &mut Console
         Command::Directory(command) => directory::run(command, matches, console),
         #[cfg(feature = "kafka")]
         Command::Tail(args) => tail::run(args, console),
+        #[cfg(feature = "kafka")]
+        Command::Suspense(command) => suspense::run(command, matches, console),
         Command::Explain(args) => explain::run(args, console),
         Command::Quote(args) => quote::run(args, console),
         Command::Test(args) => test::run(args, console),

@@ -6,6 +6,7 @@
 //! | [`plan`] | what has to be done to the topics of a cluster, and what nobody should do |
 //! | [`rights`] | who needs which rights on a cluster |
 //! | [`run`] | workers on threads, until they are told to stop |
+//! | [`suspense`] | what waits: listing it, asking for it to be tried again |
 //! | [`tail`] | messages of any topic, decoded, for people |
 //! | [`topics`] | what topics have to be like |
 //! | `ticker` | ticks, at the end of every input partition |
@@ -14,6 +15,7 @@ pub mod names;
 pub mod plan;
 pub mod rights;
 pub mod run;
+pub mod suspense;
 pub mod tail;
 mod ticker;
 pub mod topics;

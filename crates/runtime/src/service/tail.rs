@@ -180,7 +180,8 @@ impl MessageReader {
         })
     }
 
-    fn value(&mut self, bytes: &[u8]) -> Value {
+    /// The value of a message, decoded as far as it is understood.
+    pub fn value(&mut self, bytes: &[u8]) -> Value {
         match bytes {
             [] => Value::Null,
             [0xc3, 1, rest @ ..] => {
@@ -261,7 +262,8 @@ fn guided(message: &GuidedMessage) -> Value {
     })
 }
 
-fn text_or_base64(bytes: &[u8]) -> Value {
+/// Bytes for people: text where it is text that can be shown, else `{"base64": ...}`.
+pub fn text_or_base64(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => text.into(),
         Ok(_) | Err(_) => {

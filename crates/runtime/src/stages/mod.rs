@@ -30,8 +30,9 @@ pub use guide::{GuideInput, GuideSettings, GuideStage};
 pub use inbound::Inbound;
 pub use intake::{IntakeSettings, IntakeStage};
 pub use rate::{RateSettings, RateStage};
-pub use recycle::{RecycleRequest, RecycleSettings, RecycleStage};
+pub use recycle::{Open, RecycleRequest, RecycleSettings, RecycleStage, read_open};
 pub use replay::{GuidedEntry, GuidedMessage, read_guided};
+pub use waiting::{Bytes, Waited};
 
 use crate::worker::log::{Offset, Partition};
 use crate::worker::{Output, StageError, Target};

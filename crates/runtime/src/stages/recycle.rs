@@ -62,7 +62,8 @@ impl RecycleRequest {
         serde_json::to_vec(&Asked::Recycle(self.clone())).unwrap_or_default()
     }
 
-    fn is_about(&self, waited: &Waited) -> bool {
+    /// Whether something that waits is asked for.
+    pub fn is_about(&self, waited: &Waited) -> bool {
         let is_late = Intent::of(waited.reason, waited.level) == Intent::Late;
         let names = |list: &[String], name: &str| list.is_empty() || list.iter().any(|known| known == name);
         (self.late || !is_late)
@@ -79,11 +80,13 @@ enum Asked {
     Recycle(RecycleRequest),
 }
 
-/// Something that waits, and when it is tried again by itself.
+/// Something that waits, and when it is tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Open {
-    waited: Waited,
-    due: Option<Timestamp>,
+pub struct Open {
+    /// What waits.
+    pub waited: Waited,
+    /// First moment, on the clock of ticks, at which it is tried again; `None` if nobody has asked for it.
+    pub due: Option<Timestamp>,
 }
 
 record!(Open { waited, due });
@@ -96,6 +99,17 @@ impl Open {
         };
         let from = clock.map_or(0, Timestamp::millis);
         Open { waited, due: pause.map(|pause| Timestamp::from_millis(from.saturating_add(*pause))) }
+    }
+}
+
+/// Reads an entry of the changelog for a topic of what waits; `None` if it is about something else, or nothing waits there any more.
+///
+/// # Errors
+/// Bytes that are no such entry.
+pub fn read_open(topic: &str, key: &[u8], value: Option<&[u8]>) -> Result<Option<Open>, StageError> {
+    match (read_key(topic, key)?, value) {
+        (Some((About::Waiting, _)), Some(value)) => Ok(Some(Open::read(&mut read_format(value)?)?)),
+        _ => Ok(None),
     }
 }
 

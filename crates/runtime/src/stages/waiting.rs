@@ -14,26 +14,38 @@ use std::fmt::Write;
 
 /// Something that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Waited {
-    pub(super) topic: String,
-    pub(super) partition: u32,
-    pub(super) offset: Offset,
-    pub(super) key: Option<Bytes>,
-    pub(super) original: Bytes,
-    pub(super) content_type: String,
+pub struct Waited {
+    /// Topic that it came to.
+    pub topic: String,
+    /// Partition there.
+    pub partition: u32,
+    /// Offset there.
+    pub offset: Offset,
+    /// Key there.
+    pub key: Option<Bytes>,
+    /// The message as it came.
+    pub original: Bytes,
+    /// Its media type.
+    pub content_type: String,
     /// How often it was tried before.
-    pub(super) attempt: u32,
-    pub(super) reason: SuspenseReason,
-    pub(super) level: Option<u8>,
-    pub(super) detail: String,
-    pub(super) stage: String,
-    pub(super) usage_id: Option<String>,
-    pub(super) event_time: Option<Timestamp>,
+    pub attempt: u32,
+    /// Why it waits.
+    pub reason: SuspenseReason,
+    /// The level that waits; `None` for the whole record.
+    pub level: Option<u8>,
+    /// The reason in words.
+    pub detail: String,
+    /// The stage that could not go on.
+    pub stage: String,
+    /// Id of the record or command, if it could be read.
+    pub usage_id: Option<String>,
+    /// Its event or effective time, if it could be read.
+    pub event_time: Option<Timestamp>,
 }
 
 /// Bytes that are stored as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bytes(pub(super) Vec<u8>);
+pub struct Bytes(pub Vec<u8>);
 
 impl Stored for Bytes {
     fn write(&self, out: &mut Vec<u8>) {
@@ -108,7 +120,7 @@ impl Waited {
     }
 
     /// The place, and the level: the same each time that it waits.
-    pub(super) fn place(&self) -> String {
+    pub fn place(&self) -> String {
         place((&self.topic, self.partition, self.offset), self.level)
     }
 

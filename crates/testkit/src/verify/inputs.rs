@@ -22,6 +22,8 @@ enum Kind {
     Usage,
     Command,
     Tick,
+    /// Another message once more, after it has waited.
+    Retry,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +34,15 @@ struct Slot {
     payload: u64,
     kind: Kind,
     has_legs: bool,
-    /// Times that it waits as a whole.
+    /// Whether its identity was new when it came.
+    is_admitted: bool,
+    /// Times that it waits as a whole, and that it was tried again as a whole.
     waits: u8,
+    retries: u8,
 }
 
 /// A place in the inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     topic: u16,
     partition: u32,
@@ -77,6 +82,19 @@ pub(super) struct Inputs {
     slots: HashMap<(u16, u32), Vec<Option<Slot>>>,
     identities: HashMap<u64, Identity>,
     answers: HashMap<u64, Answers>,
+    /// Legs that waited or were tried again.
+    legs: HashMap<(Place, u8), WaitingLeg>,
+    retries: Vec<(Place, Option<u8>)>,
+}
+
+/// A leg that waited.
+#[derive(Clone, Copy, Debug, Default)]
+struct WaitingLeg {
+    identity: u64,
+    waits: u32,
+    retries: u32,
+    /// Times that it was guided, besides the first.
+    guided_again: u32,
 }
 
 impl Inputs {
@@ -87,6 +105,8 @@ impl Inputs {
             slots: HashMap::new(),
             identities: HashMap::new(),
             answers: HashMap::new(),
+            legs: HashMap::new(),
+            retries: Vec::new(),
         }
     }
 
@@ -100,7 +120,15 @@ impl Inputs {
         };
         let (kind, id, payload) = match said {
             Some(Said { kind: Kind::Tick, .. }) => (Kind::Tick, None, 0),
-            Some(Said { kind, source, id, payload }) => {
+            Some(Said { kind: Kind::Retry, retry, .. }) => {
+                if let Some((topic, partition, offset, level)) = retry {
+                    let original = self.place(&topic, partition, offset);
+                    let original = original.ok_or_else(|| VerifyError::Refused(format!("a retry from {topic}")))?;
+                    self.retries.push((original, level));
+                }
+                (Kind::Retry, None, 0)
+            }
+            Some(Said { kind, source, id, payload, .. }) => {
                 let source = source.unwrap_or_else(|| self.default_source.clone());
                 (kind, id.map(|id| identity_of(kind, &source, &id)), payload)
             }
@@ -114,8 +142,30 @@ impl Inputs {
         let at = usize::try_from(message.offset).unwrap_or(usize::MAX);
         // Offsets are skipped where transactions end.
         slots.resize(at, None);
-        slots.push(Some(Slot { id, payload, kind, has_legs: false, waits: 0 }));
+        slots.push(Some(Slot { id, payload, kind, has_legs: false, is_admitted: false, waits: 0, retries: 0 }));
         Ok(())
+    }
+
+    /// All inputs are there: what was tried again?
+    pub(super) fn note_retries(&mut self, report: &mut Report) {
+        let retries = std::mem::take(&mut self.retries);
+        for (place, level) in &retries {
+            let Some(slot) = self.slot(*place) else {
+                let shown = self.show(*place);
+                report.differ(|| format!("a retry of no input message: {shown}"));
+                continue;
+            };
+            match level {
+                None => slot.retries = slot.retries.saturating_add(1),
+                Some(level) => {
+                    let identity = slot.id;
+                    let leg = self.legs.entry((*place, *level)).or_default();
+                    leg.identity = identity;
+                    leg.retries += 1;
+                }
+            }
+        }
+        report.end("retries of what is there", retries.len(), retries.len());
     }
 
     fn place(&self, topic: &str, partition: u32, offset: i64) -> Option<Place> {
@@ -142,10 +192,17 @@ impl Inputs {
         let Some(slot) = self.slot(place) else {
             return report.differ(|| format!("guided: no input message {topic}:{partition}:{offset}"));
         };
-        let is_first_leg = !std::mem::replace(&mut slot.has_legs, true);
+        slot.has_legs = true;
+        let is_admitted = std::mem::replace(&mut slot.is_admitted, true);
         let (id, payload) = (slot.id, slot.payload);
+        let tried_again = self.legs.get_mut(&(place, level));
+        let is_again = self.identities.get(&id).is_some_and(|identity| identity.guided & bit(level) != 0);
+        if let Some(leg) = tried_again.filter(|leg| is_again && leg.guided_again < leg.retries) {
+            leg.guided_again += 1;
+            return;
+        }
         let identity = self.identity(id, place);
-        if is_first_leg {
+        if !is_admitted {
             identity.admitted = identity.admitted.saturating_add(1);
             identity.payload = payload;
         }
@@ -176,7 +233,7 @@ impl Inputs {
         waiting: Waiting<'_>,
         report: &mut Report,
     ) {
-        let Waiting { level, reason } = waiting;
+        let Waiting { level, reason, attempt } = waiting;
         let shown = || format!("{topic}:{partition}:{offset} ({reason})");
         let Some(place) = self.place(topic, partition, offset) else {
             return report.differ(|| format!("suspense: no input {}", shown()));
@@ -186,16 +243,25 @@ impl Inputs {
         };
         let (id, payload, kind) = (slot.id, slot.payload, slot.kind);
         if let Some(level) = level {
-            let identity = self.identity(id, place);
-            let bit = bit(level);
-            if identity.waiting & bit != 0 {
-                report.differ(|| format!("waits twice: {} level {level}", shown()));
+            let leg = self.legs.entry((place, level)).or_default();
+            leg.identity = id;
+            if attempt > leg.retries {
+                return;
             }
-            identity.waiting |= bit;
+            leg.waits += 1;
+            if leg.waits > leg.retries + 1 {
+                let retries = leg.retries;
+                report.differ(|| format!("waits again: {} level {level}, tried again {retries} times", shown()));
+            }
+            self.identity(id, place).waiting |= bit(level);
+            return;
+        }
+        // Tried again after the inputs were read.
+        if attempt > u32::from(slot.retries) {
             return;
         }
         slot.waits = slot.waits.saturating_add(1);
-        if !NOT_REMEMBERED.contains(&reason) && kind == Kind::Usage {
+        if !NOT_REMEMBERED.contains(&reason) && kind == Kind::Usage && !std::mem::replace(&mut slot.is_admitted, true) {
             let identity = self.identity(id, place);
             identity.admitted = identity.admitted.saturating_add(1);
             identity.payload = payload;
@@ -243,7 +309,9 @@ impl Inputs {
     }
 
     /// Everything is seen: what has no outcome, or two?
-    pub(super) fn finish(&self, report: &mut Report) {
+    pub(super) fn finish(&mut self, report: &mut Report) {
+        self.finish_retries();
+        let mut on_their_way = 0_u64;
         let (mut usage, mut guided, mut duplicates, mut waiting, mut ticks) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
         for ((topic, partition), slots) in &self.slots {
             for (offset, slot) in (0_i64..).zip(slots) {
@@ -254,12 +322,16 @@ impl Inputs {
                 if slot.kind == Kind::Usage {
                     usage += 1;
                     guided += u64::from(slot.has_legs);
-                    waiting += u64::from(slot.waits > 0);
+                    waiting += u64::from(slot.waits > 0 && !slot.has_legs);
                     duplicates += u64::from(outcomes == 0);
                 }
-                if outcomes > 1 {
+                if outcomes > 1 && outcomes > u32::from(slot.retries) + 1 {
                     report.differ(|| format!("more than one outcome: {}", shown()));
                 }
+                if outcomes < u32::from(slot.retries) {
+                    report.differ(|| format!("missing: {} was tried again and has no outcome", shown()));
+                }
+                on_their_way += u64::from(slot.retries > 0 && outcomes == u32::from(slot.retries));
                 if outcomes == 0 && slot.kind == Kind::Usage {
                     match self.identities.get(&slot.id).filter(|identity| identity.admitted > 0) {
                         None => report.differ(|| format!("missing: {} has no outcome", shown())),
@@ -273,6 +345,8 @@ impl Inputs {
         }
         let sum = format!("{guided} guided + {duplicates} duplicates + {waiting} waiting");
         report.end("usage records", usage, sum);
+        // What is tried again while this looks on may have no outcome yet.
+        report.end("retries without an outcome yet", on_their_way, on_their_way);
         for identity in self.identities.values().filter(|identity| identity.admitted > 1) {
             report.differ(|| format!("passed more than once: {}", self.show(identity.place)));
         }
@@ -292,6 +366,17 @@ impl Inputs {
         let commands = format!("{} - {} unreadable", sum(|of| of.commands), sum(|of| of.not_answered));
         report.end("replies to commands", commands, sum(|of| of.replies));
         report.end("ticks", ticks, ticks);
+    }
+
+    /// What was tried again and waits no more than before does not wait.
+    fn finish_retries(&mut self) {
+        for ((_, level), leg) in &self.legs {
+            if leg.waits <= leg.retries
+                && let Some(identity) = self.identities.get_mut(&leg.identity)
+            {
+                identity.waiting &= !bit(*level);
+            }
+        }
     }
 
     fn finish_legs(&self, report: &mut Report) {
@@ -324,6 +409,8 @@ impl Inputs {
 pub(super) struct Waiting<'w> {
     pub(super) level: Option<u8>,
     pub(super) reason: &'w str,
+    /// How often it was tried before.
+    pub(super) attempt: u32,
 }
 
 fn bit(level: u8) -> u64 {
@@ -333,7 +420,7 @@ fn bit(level: u8) -> u64 {
 fn identity_of(kind: Kind, source: &str, id: &str) -> u64 {
     match kind {
         Kind::Usage => hash_of(&[b"usage", source.as_bytes(), id.as_bytes()]),
-        Kind::Command | Kind::Tick => hash_of(&[b"command", id.as_bytes()]),
+        Kind::Command | Kind::Tick | Kind::Retry => hash_of(&[b"command", id.as_bytes()]),
     }
 }
 
@@ -343,6 +430,8 @@ struct Said {
     source: Option<String>,
     id: Option<String>,
     payload: u64,
+    /// Topic, partition and offset of what is tried again, and the level.
+    retry: Option<(String, u32, i64, Option<u8>)>,
 }
 
 /// Fields that are times: they may be given as a text or as milliseconds.
@@ -359,9 +448,17 @@ impl Said {
             Kind::Command
         } else if text("tick").is_some_and(|tick| tick.parse::<jiff::Timestamp>().is_ok()) {
             Kind::Tick
+        } else if object.contains_key("retry") {
+            Kind::Retry
         } else {
             Kind::Usage
         };
+        let retry = object.get("retry").and_then(|retry| {
+            let number = |name: &str| retry.get(name).and_then(Value::as_i64);
+            let topic = retry.get("topic")?.as_str()?.to_owned();
+            let partition = u32::try_from(number("partition")?).ok()?;
+            Some((topic, partition, number("offset")?, number("level").and_then(|level| u8::try_from(level).ok())))
+        });
         let mut parts: Vec<String> = object
             .iter()
             .filter(|(name, value)| !APART.contains(&&***name) && !value.is_null())
@@ -375,7 +472,7 @@ impl Said {
             .collect();
         parts.sort_unstable();
         let id = if kind == Kind::Command { text("command_id") } else { text("id") };
-        Said { kind, source: text("source"), id, payload: hash_of(&[parts.join("\0").as_bytes()]) }
+        Said { kind, source: text("source"), id, payload: hash_of(&[parts.join("\0").as_bytes()]), retry }
     }
 
     fn of_avro(layout: &Layout, found: &[Found<'_>]) -> Said {
@@ -392,6 +489,6 @@ impl Said {
             .map(|(name, value)| format!("{name}={value:?}"))
             .collect();
         let id = if kind == Kind::Command { text("command_id") } else { text("id") };
-        Said { kind, source: text("source"), id, payload: hash_of(&[parts.join("\0").as_bytes()]) }
+        Said { kind, source: text("source"), id, payload: hash_of(&[parts.join("\0").as_bytes()]), retry: None }
     }
 }

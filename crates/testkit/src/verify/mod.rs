@@ -198,7 +198,7 @@ pub fn verify<'w>(what: &'w Verification, progress: &mut dyn FnMut(&str)) -> Res
         progress(name);
         step(&mut look)?;
     }
-    let Look { inputs, mut report, .. } = look;
+    let Look { mut inputs, mut report, .. } = look;
     inputs.finish(&mut report);
     Ok(report)
 }
@@ -243,6 +243,7 @@ impl Look<'_> {
             let (inputs, schemas) = (&mut self.inputs, &mut self.schemas);
             self.reader.read(topic, 0..partitions, |message| inputs.add(number, message, schemas))?;
         }
+        self.inputs.note_retries(&mut self.report);
         Ok(())
     }
 
@@ -327,10 +328,15 @@ impl Look<'_> {
             let text = |name: &str| of(name).and_then(|value| value.text()).unwrap_or_default();
             let number = |name: &str| of(name).and_then(|value| value.long());
             let level = number("level");
-            if let Some(level) = level {
+            // What guide could not hand over again has not been rated again.
+            if let Some(level) = level.filter(|_| text("stage") == "rate") {
                 engine::add_waiting_leg(text("usage_id"), level, text("reason"), found);
             }
-            let waiting = Waiting { level: level.and_then(|level| u8::try_from(level).ok()), reason: text("reason") };
+            let waiting = Waiting {
+                level: level.and_then(|level| u8::try_from(level).ok()),
+                reason: text("reason"),
+                attempt: number("attempt").and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(0),
+            };
             let partition = number("partition").and_then(|partition| u32::try_from(partition).ok());
             let origin = partition.zip(number("offset"));
             match origin {

@@ -3,6 +3,8 @@
 use super::part::{self, Part};
 use super::sink::{Item, Pairs, Sink};
 use super::text;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rating::{Amount, Timestamp};
 
 /// Writes the fields of one object.
@@ -198,14 +200,7 @@ impl Sink for Json<'_> {
 
 /// Base 64 as in RFC 4648, padded.
 pub(crate) fn base64(bytes: &[u8], out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for at in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * at)) as usize & 63];
-            out.push(if at <= group.len() { digit } else { b'=' });
-        }
-    }
+    out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
 }
 
 #[cfg(test)]

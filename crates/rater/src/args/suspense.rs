@@ -1,0 +1,47 @@
+//! Options of `rater suspense`.
+
+use super::{KafkaOptions, RegistryOptions, TopicOptions};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// `rater suspense`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SuspenseCommand {
+    /// List what waits
+    Ls(Box<SuspenseArgs>),
+    /// Show what waits with all that is known of it, the original included
+    Show(Box<SuspenseArgs>),
+    /// Have it tried again: a plan, and with --apply the request itself
+    Recycle(Box<SuspenseArgs>),
+}
+
+/// All of them. Those of `rater run` may stand in the same file.
+#[derive(Debug, Args)]
+pub(crate) struct SuspenseArgs {
+    /// Ids of records or commands [default: all]
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    /// Only what waits for this reason; may be repeated
+    #[arg(long, value_name = "REASON", value_parser = reason)]
+    pub(crate) reason: Vec<String>,
+    /// `recycle`: also what came too late to tell whether it was charged before
+    #[arg(long)]
+    pub(crate) late: bool,
+    /// `recycle`: do it
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Settings as TOML: options by their names, with `-` or as tables; flags and environment go before
+    #[arg(long, env = "RATER_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) kafka: KafkaOptions,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+    #[command(flatten)]
+    pub(crate) topics: TopicOptions,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    let known = rating::SuspenseReason::ALL.iter().any(|reason| reason.name() == text);
+    if known { Ok(text.to_owned()) } else { Err("no such reason; docs/suspense.md lists them".to_owned()) }
+}
