@@ -60,7 +60,7 @@ impl Deployment {
 fn what_is_missing_is_made_and_then_there_is_nothing_to_do() {
     let deployment = Deployment::new("made");
     let plan = deployment.run("plan", &[]).expect(1);
-    assert!(plan.stdout.contains("12 of 12 topics are not as they should be"), "{}", plan.stdout);
+    assert!(plan.stdout.contains("14 of 14 topics are not as they should be"), "{}", plan.stdout);
     let row = plan.stdout.lines().find(|line| line.starts_with(&deployment.topic("guide-changelog"))).expect("a row");
     assert_eq!(row.split_whitespace().skip(1).take(4).collect::<Vec<_>>(), ["8", "compact", "cluster's", "make"]);
 

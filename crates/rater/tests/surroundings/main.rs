@@ -5,6 +5,7 @@ mod deployment;
 mod settings;
 #[path = "../support/mod.rs"]
 mod support;
+mod suspense;
 
 use deployment::{Deployment, LEVELS, nobody, write_file};
 use runtime::registry::{Registry, RegistryConfig};

@@ -80,7 +80,7 @@ impl ServiceSettings {
     pub fn workers_of(&self, stage: StageName) -> u16 {
         match stage {
             StageName::Intake if self.skip_intake => 0,
-            StageName::Intake | StageName::Guide | StageName::Rate => self.workers.of(stage),
+            StageName::Intake | StageName::Guide | StageName::Rate | StageName::Recycle => self.workers.of(stage),
         }
     }
 
@@ -90,6 +90,7 @@ impl ServiceSettings {
             StageName::Guide if !self.skip_intake => vec![self.topics.intaken()],
             StageName::Intake | StageName::Guide => self.topics.inputs(),
             StageName::Rate => vec![self.topics.guided()],
+            StageName::Recycle => vec![self.topics.waiting()],
         }
     }
 }

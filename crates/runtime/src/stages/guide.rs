@@ -537,6 +537,6 @@ impl Stage for GuideStage {
 
     fn status(&self) -> StageStatus {
         let ids = self.units.all().map(|unit| unit.kept.duplicates.len() as u64).sum();
-        StageStatus { clock: self.units.clock(), entries: ids }
+        StageStatus { clock: self.units.clock(), entries: ids, oldest: None }
     }
 }

@@ -116,11 +116,6 @@ impl<K> Units<K> {
         self.touched.retain(|touched| *touched != partition);
     }
 
-    /// All that are owned.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Unit<K>> {
-        self.units.values()
-    }
-
     /// One that is owned.
     pub(super) fn get(&mut self, partition: Partition) -> Result<&mut Unit<K>, StageError> {
         self.units.get_mut(&partition).ok_or_else(|| not_owned(partition))

@@ -11,6 +11,7 @@ use super::progress::{About, Changelog, FORMAT, Progress, Unit, Units, corrupt, 
 use super::topic_of;
 use super::waiting::Waited;
 use crate::state::{Corrupt, Stored, record};
+use crate::worker::counts::StageStatus;
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
 use hashbrown::HashMap;
@@ -18,7 +19,7 @@ use pipeline::Intent;
 use pipeline::intake::parse_time;
 use rating::{SuspenseReason, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Pauses before what is tried again by itself is tried again, in milliseconds, by how often it was tried before.
 const PAUSES_MS: [i64; 5] = [10_000, 60_000, 600_000, 3_600_000, 86_400_000];
@@ -87,9 +88,11 @@ pub struct Open {
     pub waited: Waited,
     /// First moment, on the clock of ticks, at which it is tried again; `None` if nobody has asked for it.
     pub due: Option<Timestamp>,
+    /// When it came to wait, on the same clock; `None` before the first tick.
+    pub since: Option<Timestamp>,
 }
 
-record!(Open { waited, due });
+record!(Open { waited, due, since });
 
 impl Open {
     fn new(waited: Waited, clock: Option<Timestamp>) -> Open {
@@ -98,7 +101,8 @@ impl Open {
             _ => None,
         };
         let from = clock.map_or(0, Timestamp::millis);
-        Open { waited, due: pause.map(|pause| Timestamp::from_millis(from.saturating_add(*pause))) }
+        let due = pause.map(|pause| Timestamp::from_millis(from.saturating_add(*pause)));
+        Open { waited, due, since: clock }
     }
 }
 
@@ -119,6 +123,8 @@ struct Kept {
     open: HashMap<String, Open>,
     /// Places by when they are due.
     due: BTreeSet<(Timestamp, String)>,
+    /// How many wait since when.
+    since: BTreeMap<Timestamp, u64>,
     /// What stood there before the batch, in the order in which it changed.
     journal: Vec<(String, Option<Open>)>,
 }
@@ -126,12 +132,23 @@ struct Kept {
 impl Kept {
     fn put(&mut self, place: String, open: Option<Open>) {
         let due = open.as_ref().and_then(|open| open.due);
+        if let Some(since) = open.as_ref().and_then(|open| open.since) {
+            *self.since.entry(since).or_default() += 1;
+        }
         let before = match open {
             Some(open) => self.open.insert(place.clone(), open),
             None => self.open.remove(&place),
         };
         if let Some(due) = before.as_ref().and_then(|before| before.due) {
             self.due.remove(&(due, place.clone()));
+        }
+        if let Some(since) = before.as_ref().and_then(|before| before.since)
+            && let Some(count) = self.since.get_mut(&since)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.since.remove(&since);
+            }
         }
         if let Some(due) = due {
             self.due.insert((due, place.clone()));
@@ -307,5 +324,10 @@ impl Stage for RecycleStage {
 
     fn undo(&mut self) {
         self.units.undo(|unit| unit.kept.undo());
+    }
+
+    fn status(&self) -> StageStatus {
+        let oldest = self.units.all().filter_map(|unit| unit.kept.since.keys().next().copied()).min();
+        StageStatus { clock: self.units.clock(), entries: self.open_count() as u64, oldest }
     }
 }

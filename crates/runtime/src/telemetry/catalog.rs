@@ -79,7 +79,7 @@ macro_rules! set {
 }
 
 const STAGE: Label = Label { name: "stage", values: set!(StageName) };
-const KEEPING_STAGE: Label = Label { name: "stage", values: Values::Set(|| vec!["guide", "rate"]) };
+const KEEPING_STAGE: Label = Label { name: "stage", values: Values::Set(|| vec!["guide", "rate", "recycle"]) };
 const OUTCOME: Label = Label { name: "outcome", values: set!(RecordOutcome) };
 const LEVEL: Label = Label { name: "level", values: set!(LevelLabel) };
 
@@ -283,9 +283,29 @@ pub const STATE_ENTRIES: Family = Family {
     name: "rater_state_entries",
     kind: Kind::Gauge,
     labels: &[KEEPING_STAGE],
-    help: "Entries of the state in memory: record ids remembered by guide (16 bytes each), accounts of rate.",
+    help: "Entries of the state in memory: record ids remembered by guide (16 bytes each), accounts of rate, what waits in recycle.",
     moves: "at commits, and when partitions come and go",
     todo: "ids grow with usage times --duplicate-window; process_resident_memory_bytes has the memory",
+};
+
+/// What waits.
+pub const SUSPENSE_OPEN: Family = Family {
+    name: "rater_suspense_open_records",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Records and legs that wait to be tried again, in the partitions of recycle that this process owns.",
+    moves: "at commits of recycle, and when its partitions come and go",
+    todo: "rater suspense ls says what waits and why; docs/suspense.md what to do about each reason",
+};
+
+/// Since when.
+pub const SUSPENSE_OLDEST: Family = Family {
+    name: "rater_suspense_oldest_timestamp_seconds",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Clock of ticks at which the oldest of them came to wait, or waits again; 0 if nothing waits.",
+    moves: "at commits of recycle, and when its partitions come and go",
+    todo: "what waits for days is nobody's job: give it to somebody, or it will be too late to charge",
 };
 
 /// Reference data.
@@ -342,6 +362,8 @@ pub const FAMILIES: &[Family] = &[
     CLOCK,
     WORKERS,
     STATE_ENTRIES,
+    SUSPENSE_OPEN,
+    SUSPENSE_OLDEST,
     DIRECTORY_SNAPSHOT,
     REFERENCE_RELOAD,
     BUILD_INFO,

@@ -58,6 +58,8 @@ pub(super) struct Metrics {
     entries: By<Option<IntGauge>>,
     directory_snapshot: Gauge,
     reference_reload: IntGauge,
+    suspense_open: IntGauge,
+    suspense_oldest: Gauge,
 }
 
 fn options(family: &Family) -> Opts {
@@ -153,10 +155,14 @@ impl Metrics {
             clocks: by(&StageName::ALL, |stage| clocks.get_metric_with_label_values(&[stage.name()]))?,
             entries: by(&StageName::ALL, |stage| match stage {
                 StageName::Intake => Ok(None),
-                StageName::Guide | StageName::Rate => entries.get_metric_with_label_values(&[stage.name()]).map(Some),
+                StageName::Guide | StageName::Rate | StageName::Recycle => {
+                    entries.get_metric_with_label_values(&[stage.name()]).map(Some)
+                }
             })?,
             directory_snapshot,
             reference_reload,
+            suspense_open: registered(registry, IntGauge::with_opts(options(&catalog::SUSPENSE_OPEN))?)?,
+            suspense_oldest: registered(registry, Gauge::with_opts(options(&catalog::SUSPENSE_OLDEST))?)?,
         })
     }
 
@@ -237,6 +243,12 @@ impl Metrics {
         if let Some(Some(gauge)) = self.entries.at(stage as usize) {
             gauge.set(i64::try_from(entries).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Shows how much waits, and since when the oldest of it.
+    pub(super) fn waiting(&self, count: u64, oldest_ms: i64) {
+        self.suspense_open.set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.suspense_oldest.set(seconds(oldest_ms));
     }
 
     /// Shows when reference data was confirmed, and whether the last load was good.

@@ -147,6 +147,8 @@ impl Telemetry {
             let (clock_ms, entries) = workers.status(stage);
             self.metrics.status(stage, clock_ms, entries);
         }
+        let (count, oldest_ms) = workers.waiting();
+        self.metrics.waiting(count, oldest_ms);
         self.metrics.lags(&workers.lags());
         drop(workers);
         let reference = (self.reference)();

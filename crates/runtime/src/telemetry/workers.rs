@@ -129,6 +129,13 @@ impl Workers {
         (clock.map_or(0, |clock| clock.millis()), owning().map(|view| view.status.entries).sum())
     }
 
+    /// How much waits, and since when the oldest of it, in milliseconds.
+    pub(super) fn waiting(&self) -> (u64, i64) {
+        let status = || self.of(StageName::Recycle).map(|view| view.status);
+        let oldest = status().filter_map(|status| status.oldest).min();
+        (status().map(|status| status.entries).sum(), oldest.map_or(0, |oldest| oldest.millis()))
+    }
+
     fn of(&self, stage: StageName) -> impl Iterator<Item = &View> {
         self.views.range((stage, 0)..=(stage, u16::MAX)).map(|(_, view)| view)
     }

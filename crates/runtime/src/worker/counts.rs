@@ -313,8 +313,10 @@ pub struct BatchTimes {
 pub struct StageStatus {
     /// The clock of ticks: the least over its partitions; `None` before the first tick.
     pub clock: Option<Timestamp>,
-    /// How many entries its state has: remembered ids, accounts.
+    /// How many entries its state has: remembered ids, accounts, what waits.
     pub entries: u64,
+    /// Since when the oldest of what waits does, on the clock of ticks.
+    pub oldest: Option<Timestamp>,
 }
 
 #[cfg(test)]
