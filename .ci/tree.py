@@ -132,7 +132,7 @@ def check_dependencies(manifests):
     """The table of DEPENDENCY_PAGE names each direct dependency, and no other."""
     with open(DEPENDENCY_PAGE, encoding="utf-8") as file:
         rows = [line.split("|")[1] for line in file if line.startswith("| ") and not line.startswith(("| crate", "| ---"))]
-    told = {name for row in rows for name in re.findall(r"[a-z][a-z0-9_-]*[a-z0-9]", re.sub(r"pinned to|[\d.]+(?= |,|$)", "", row))}
+    told = {name for row in rows for name in re.findall(r"[a-z][a-z0-9_-]*[a-z0-9]", re.sub(r"pinned to|(?<= )[\d.]+(?= |,|$)", "", row))}
     used = dependencies(manifests)
     for name in sorted(used - told):
         yield f"the dependency {name} has no line"

@@ -96,7 +96,7 @@ fn table(open: &[Open]) -> Table {
 }
 
 /// With a reader of messages, the original too.
-fn json_of(Open { waited, due }: &Open, reader: Option<&mut MessageReader>) -> Value {
+fn json_of(Open { waited, due, since }: &Open, reader: Option<&mut MessageReader>) -> Value {
     let mut value = json!({
         "topic": waited.topic,
         "partition": waited.partition,
@@ -108,6 +108,7 @@ fn json_of(Open { waited, due }: &Open, reader: Option<&mut MessageReader>) -> V
         "reason": waited.reason.name(),
         "detail": waited.detail,
         "stage": waited.stage,
+        "since": since.map(|since| since.to_string()),
         "due": due.map(|due| due.to_string()),
     });
     if let Some(reader) = reader {
