@@ -6,7 +6,8 @@
 //!
 //! Run: `cargo bench -p rater-testkit --bench pipeline`. Environment: `RATER_BENCH_RECORDS` (300000), `RATER_BENCH_ENDPOINTS` (20000),
 //! `RATER_BENCH_ROUNDS` (3), `RATER_BENCH_WORKERS` (1, of each stage), `RATER_BENCH_TRANSACTION` (20000 records),
-//! `RATER_BENCH_PARTITIONS` (4).
+//! `RATER_BENCH_PARTITIONS` (4), `RATER_BENCH_TELEMETRY` (`off`; `compare` adds the same runs with metrics that are counted, served and read
+//! every second, instead of reports that nobody hears).
 
 #[path = "shared/copier.rs"]
 mod copier;
@@ -14,13 +15,19 @@ mod copier;
 mod table;
 
 use copier::{Figures, Shape, copy, cpu_of_broker, cpu_seconds, middle, number, process, report, setting};
+use rating::Timestamp;
 use runtime::kafka::{KafkaLog, KafkaSettings, block_on};
 use runtime::service::topics::PartitionCounts;
 use runtime::service::{ServiceReport, ServiceSettings, run};
+use runtime::telemetry::http::Server;
+use runtime::telemetry::{ReferenceNumbers, Telemetry};
 use runtime::worker::Report;
 use runtime::worker::log::{GatherLimits, Log};
 use rustix::time::ClockId;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use table::grouped;
@@ -41,7 +48,14 @@ fn main() {
             let shapes = [Shape::parse(charge), Shape::parse(delta)];
             copy(bootstrap, &format!("{prefix}usage"), &format!("{prefix}copies"), &shapes, records(), transaction());
         }
-        ["pipeline", bootstrap, prefix, folder, intake] => pipeline(bootstrap, prefix, Path::new(folder), intake),
+        ["pipeline", bootstrap, prefix, folder, intake] => {
+            pipeline(bootstrap, prefix, Path::new(folder), intake, None);
+        }
+        ["shown", bootstrap, prefix, folder, intake] => {
+            let telemetry = Telemetry::new(&settings(bootstrap, prefix, intake), &[], Box::new(reference_numbers));
+            let telemetry = Arc::new(telemetry.expect("telemetry"));
+            pipeline(bootstrap, prefix, Path::new(folder), intake, Some(&telemetry));
+        }
         _ => compare(),
     }
 }
@@ -84,12 +98,16 @@ fn compare() {
         "| subject | usage/s | spread | time / copier | CPU µs per usage | of the broker | messages out per usage |"
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let subjects = ["copier", "with intake", "without intake"];
+    let mut subjects = vec!["copier", "with intake", "without intake"];
+    if setting("TELEMETRY", "off") == "compare" {
+        subjects.extend(["with intake, shown", "without intake, shown"]);
+    }
     let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); subjects.len()];
     for round in 0..number(&setting("ROUNDS", "3")) {
         for (subject, rounds) in subjects.iter().zip(&mut rounds) {
             let intake = subject.split(' ').next().unwrap_or_default();
-            let prefix = format!("{intake}-{round}-");
+            let kind = if subject.ends_with(", shown") { "shown" } else { "pipeline" };
+            let prefix = format!("{intake}-{kind}-{round}-");
             deployment::create_topics(&kafka, &prefix, shape(intake)).expect("topics");
             kafka.create_topic(&format!("{prefix}copies"), number(&setting("PARTITIONS", "4")), &[]).expect("a topic");
             fill(&kafka, &prefix, &parameters);
@@ -98,7 +116,7 @@ fn compare() {
             let mut figures = match intake {
                 // Sizes of the charges and deltas of this traffic, framed.
                 "copier" => process(&["copier", kafka.bootstrap(), &prefix, "4x340", "4x120"]),
-                _ => process(&["pipeline", kafka.bootstrap(), &prefix, &folder, intake]),
+                _ => process(&[kind, kafka.bootstrap(), &prefix, &folder, intake]),
             };
             figures.insert("broker".to_owned(), cpu_of_broker(&kafka) - before);
             rounds.push(figures);
@@ -137,8 +155,31 @@ fn fill(kafka: &Kafka, prefix: &str, parameters: &Parameters) {
     assert_eq!(sent.failed, 0, "messages that were not sent");
 }
 
-/// A process: all stages, until the last charge is there.
-fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str) {
+fn settings(bootstrap: &str, prefix: &str, intake: &str) -> ServiceSettings {
+    ServiceSettings {
+        limits: GatherLimits { messages: transaction(), bytes: 6 << 20, wait: Duration::from_millis(100) },
+        ..deployment::settings(bootstrap, prefix, shape(intake))
+    }
+}
+
+fn reference_numbers() -> ReferenceNumbers {
+    ReferenceNumbers { confirmed: Timestamp::EPOCH, is_good: true, is_fresh: true, lookups: None }
+}
+
+/// Reads the metrics every second, as nobody would in earnest.
+fn scrape(server: &Server, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let mut stream = TcpStream::connect(server.address()).expect("a connection");
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").expect("sent");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("a page");
+        assert!(page.contains("rater_workers"), "{page}");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// A process: all stages, until the last charge is there; with telemetry that counts and is read, or with nobody listening.
+fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str, telemetry: Option<&Arc<Telemetry>>) {
     let loaded = reference::load(folder).expect("reference data");
     let shape = shape(intake);
     let settings = ServiceSettings {
@@ -159,9 +200,17 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str) {
         if matches!(&told, ServiceReport::Worker(told) if matches!(told.report, Report::Restored(..))) {
             is_ready.store(true, Ordering::Relaxed);
         }
+        if let Some(telemetry) = telemetry {
+            telemetry.tell(&told);
+        }
     };
+    let server = telemetry
+        .map(|telemetry| Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), telemetry.clone()).expect("a server"));
     std::thread::scope(|scope| {
         let running = scope.spawn(|| run::run(&settings, &directory, &stop, &report_ready).expect("a run"));
+        if let Some(server) = &server {
+            scope.spawn(|| scrape(server, &stop));
+        }
         // Joining groups is not what is measured.
         while !is_ready.load(Ordering::Relaxed) {
             std::thread::sleep(LOOK_AGAIN);

@@ -2,7 +2,7 @@
 
 use crate::args::{LogFormat, LogLevel, TelemetryOptions};
 use crate::console::{Console, Verbosity};
-use runtime::telemetry::PERSONAL;
+use runtime::stages::PERSONAL;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;

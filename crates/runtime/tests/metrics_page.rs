@@ -6,7 +6,7 @@ use rating::{Currency, Sum, Timestamp};
 use runtime::service::topics::PartitionCounts;
 use runtime::service::{ServiceReport, ServiceSettings, StageName, WorkerReport};
 use runtime::telemetry::catalog::{FAMILIES, Family, MAX_LAGS, MAX_SERIES, Values};
-use runtime::telemetry::{ReferenceNumbers, Telemetry};
+use runtime::telemetry::{LookupNumbers, ReferenceNumbers, Telemetry};
 use runtime::worker::Report;
 use runtime::worker::counts::{BatchCounts, BatchTimes, LevelLabel, StageStatus};
 use runtime::worker::log::Partition;
@@ -81,7 +81,9 @@ fn settings(workers: u16) -> ServiceSettings {
 }
 
 fn telemetry(currencies: &[Currency]) -> Telemetry {
-    let reference = ReferenceNumbers { confirmed: Timestamp::from_millis(1_500), is_good: true, is_fresh: true };
+    let lookups = Some(LookupNumbers { hits: 7, ..LookupNumbers::default() });
+    let confirmed = Timestamp::from_millis(1_500);
+    let reference = ReferenceNumbers { confirmed, is_good: true, is_fresh: true, lookups };
     Telemetry::new(&settings(2), currencies, Box::new(move || reference)).expect("telemetry")
 }
 
@@ -201,6 +203,7 @@ fn a_committed_batch_is_counted_once_and_an_aborted_one_not_at_all() {
         "rater_consumer_lag_records{partition=\"1\",topic=\"guided\"} 12",
         "rater_directory_snapshot_timestamp_seconds 1.5",
         "rater_reference_reload_successful 1",
+        "rater_directory_lookups_total{result=\"hit\"} 7",
     ];
     for line in lines {
         assert!(page.contains(&format!("{line}\n")), "no {line} in\n{page}");

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
 /// Telemetry of a service whose reference data comes from files: as old as now, and good, or nothing would run.
 fn telemetry(settings: &ServiceSettings, loaded: &Loaded) -> Result<Telemetry, Failure> {
     let currencies: Vec<Currency> = loaded.snapshot.accounts().iter().map(|account| account.currency).collect();
-    let numbers = ReferenceNumbers { confirmed: settings::machine_now(), is_good: true, is_fresh: true };
+    let numbers = ReferenceNumbers { confirmed: settings::machine_now(), is_good: true, is_fresh: true, lookups: None };
     let telemetry = Telemetry::new(settings, &currencies, Box::new(move || numbers));
     telemetry.map_err(|error| Failure::Data(error.to_string()))
 }

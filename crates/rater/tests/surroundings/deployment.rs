@@ -75,7 +75,8 @@ impl Deployment {
         if !more.contains(&"--kafka-brokers") {
             command.args(["--kafka-brokers", self.kafka.bootstrap()]);
         }
-        command.envs(environment.iter().copied());
+        // Several run at a time.
+        command.env("RATER_LISTEN", "off").envs(environment.iter().copied());
         let mut child =
             command.args(more).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program runs");
         let said = Arc::new(Mutex::new(Vec::new()));

@@ -3,6 +3,7 @@
 
 mod deployment;
 mod settings;
+mod shown;
 #[path = "../support/mod.rs"]
 mod support;
 mod suspense;

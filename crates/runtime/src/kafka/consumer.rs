@@ -4,6 +4,7 @@
 //! nothing of what it has (it pauses all it has), goes on telling the group that it lives, and takes up no further change. So the answer
 //! may come after the worker has restored state, from outside of the library's callback. Only a member that leaves answers at once.
 
+use super::ends::{self, Ends};
 use super::fault::{Heard, explain, explain_code};
 use super::number;
 use super::settings::KafkaSettings;
@@ -14,7 +15,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Message, TopicPartitionList};
+use rdkafka::{ClientContext, Message, Statistics, TopicPartitionList};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -66,9 +67,14 @@ struct Member {
     news: Mutex<VecDeque<Event>>,
     is_leaving: AtomicBool,
     heard: Heard,
+    ends: Ends,
 }
 
 impl ClientContext for Member {
+    fn stats(&self, statistics: Statistics) {
+        self.ends.note(&self.inputs, &statistics);
+    }
+
     fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -120,7 +126,8 @@ impl KafkaConsumer {
             .set("queued.max.messages.kbytes", "16384")
             // Else a queue that ran full is filled again only a second later.
             .set("fetch.queue.backoff.ms", "5")
-            .set("fetch.wait.max.ms", "100");
+            .set("fetch.wait.max.ms", "100")
+            .set("statistics.interval.ms", ends::EVERY_MS);
         settings.add_properties(&mut config);
         config
             .set("group.id", group)
@@ -133,6 +140,7 @@ impl KafkaConsumer {
             news: Mutex::default(),
             is_leaving: AtomicBool::new(false),
             heard: Heard::default(),
+            ends: Ends::default(),
         };
         let brokers = settings.broker_list();
         let client: BaseConsumer<Member> = config
@@ -358,6 +366,12 @@ impl LogConsumer for KafkaConsumer {
         self.flow = Flow::Open;
         let list = self.list(self.started.iter().copied())?;
         self.client.resume(&list).map_err(|error| self.failed("going on with partitions", &error))
+    }
+
+    fn new_ends(&mut self) -> Vec<(Partition, Offset)> {
+        let mut ends = self.client.context().ends.take();
+        ends.retain(|(partition, _)| self.started.contains(partition));
+        ends
     }
 
     fn group(&self) -> KafkaGroup {

@@ -9,6 +9,7 @@
 //! | `settings` | brokers, security, time-outs, and which properties nobody may set |
 //! | `lookup` | questions outside a group: partitions, ends, a partition read from its beginning |
 //! | `consumer` | a member of a group, which tells the group's news and takes over nothing by itself |
+//! | `ends` | the ends of partitions that a member reads, as far as the library tells of them |
 //! | `producer` | transactions |
 //! | `fault` | what an error means, for the worker and for people |
 //!
@@ -17,6 +18,7 @@
 
 mod admin;
 mod consumer;
+mod ends;
 mod fault;
 mod lookup;
 mod producer;

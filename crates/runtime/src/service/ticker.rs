@@ -27,7 +27,7 @@ impl<L: Log> Ticker<'_, L> {
         let mut producer = None;
         while !stop.load(Ordering::Relaxed) {
             let written = self.write(&mut producer);
-            tell(written.as_ref().map_or_else(|why| Err(why.as_str()), |()| Ok(())));
+            tell(written.as_ref().copied().map_err(String::as_str));
             if written.is_err() {
                 // It may be anything: the next one starts afresh.
                 producer = None;

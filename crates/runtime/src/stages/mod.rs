@@ -29,6 +29,7 @@ mod waiting;
 pub use guide::{GuideInput, GuideSettings, GuideStage};
 pub use inbound::Inbound;
 pub use intake::{IntakeSettings, IntakeStage};
+pub use outbound::PERSONAL;
 pub use rate::{RateSettings, RateStage};
 pub use recycle::{Open, RecycleRequest, RecycleSettings, RecycleStage, read_open};
 pub use replay::{GuidedEntry, GuidedMessage, read_guided};

@@ -9,6 +9,9 @@ use crate::worker::{Output, Target};
 use rating::charge::{CommandDelta, Notification};
 use rating::{Charge, SuspenseReason, Timestamp};
 
+/// Target of log events that hold what identifies a person: an IMSI in an explanation, the id of a record. They are written at debug.
+pub const PERSONAL: &str = "rater::personal";
+
 /// Writes messages for the outside.
 #[derive(Clone, Debug)]
 pub(super) struct Outbound {
@@ -72,6 +75,17 @@ impl Outbound {
     pub(super) fn suspense(&self, [topic, waits]: [u16; 2], waiting: &Waiting<'_>, output: &mut Output) {
         let origin = waiting.origin;
         let identity = waiting.identity;
+        tracing::debug!(
+            target: PERSONAL,
+            topic = origin.form.topic,
+            partition = origin.partition,
+            offset = origin.offset,
+            id = identity.map(|(_, id, _)| id),
+            level = waiting.level,
+            reason = waiting.reason.name(),
+            detail = waiting.detail,
+            "goes to suspense"
+        );
         let record = SuspenseRecord {
             key: identity.map(|(key, _, _)| key),
             reason: waiting.reason,

@@ -3,7 +3,7 @@
 //!
 //! Labels are closed sets. There is never one for an account, an endpoint, a tariff, a zone or a record.
 
-use super::labels::{Check, Phase, TickResult, TransactionResult, WorkerState};
+use super::labels::{Check, LookupResult, Phase, TickResult, TransactionResult, WorkerState};
 use crate::service::StageName;
 use crate::worker::counts::{ChargeSource, CommandResult, LegOutcome, LevelLabel, RecordOutcome, Service};
 use rating::SuspenseReason;
@@ -318,6 +318,16 @@ pub const DIRECTORY_SNAPSHOT: Family = Family {
     todo: "older than 15 min with a store: the store does not answer",
 };
 
+/// Look-ups.
+pub const DIRECTORY_LOOKUPS: Family = Family {
+    name: "rater_directory_lookups_total",
+    kind: Kind::Counter,
+    labels: &[Label { name: "result", values: set!(LookupResult) }],
+    help: "Keys looked up in a cached directory, each once per batch; only where reference data comes from a store.",
+    moves: "as batches of guide are prepared",
+    todo: "many misses after the first minutes: the cache is too small; failed: the store does not answer",
+};
+
 /// Whether it was good.
 pub const REFERENCE_RELOAD: Family = Family {
     name: "rater_reference_reload_successful",
@@ -365,6 +375,7 @@ pub const FAMILIES: &[Family] = &[
     SUSPENSE_OPEN,
     SUSPENSE_OLDEST,
     DIRECTORY_SNAPSHOT,
+    DIRECTORY_LOOKUPS,
     REFERENCE_RELOAD,
     BUILD_INFO,
 ];

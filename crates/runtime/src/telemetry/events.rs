@@ -8,17 +8,14 @@
 //! | debug | every batch |
 //!
 //! Stage and worker are those of the span around the worker's thread. No event has an identity of a subscriber, a key or bytes of a
-//! message: what identifies a record is written under [`PERSONAL`] only, below info. Secrets are never fields: their type does not show
-//! them.
+//! message: what identifies a record is written under [`crate::stages::PERSONAL`] only, below info. Secrets are never fields: their type
+//! does not show them.
 
 use crate::service::ServiceReport;
 use crate::worker::Report;
 use crate::worker::counts::{BatchCounts, BatchTimes};
 use rating::SuspenseReason;
 use tracing::{debug, error, info, warn};
-
-/// Target of events that hold what identifies a person: an IMSI in an explanation, the id of a record.
-pub const PERSONAL: &str = "rater::personal";
 
 /// Writes what is told.
 pub(super) fn write(told: &ServiceReport<'_>) {

@@ -72,6 +72,20 @@ labels! {
 }
 
 labels! {
+    /// What a look-up in a cached directory came to.
+    LookupResult {
+        /// It was at hand.
+        Hit = "hit",
+        /// It is known not to be there.
+        Absent = "absent",
+        /// It had to be read from the store.
+        Miss = "miss",
+        /// A read from the store that failed.
+        Failed = "failed",
+    }
+}
+
+labels! {
     /// What a worker does.
     WorkerState {
         /// Joins its group.

@@ -5,7 +5,8 @@
 
 use super::ages::AgeHistogram;
 use super::catalog::{self, Family, MAX_CURRENCIES};
-use super::labels::{Check, Phase, TickResult, TransactionResult, WorkerState};
+use super::labels::{Check, LookupResult, Phase, TickResult, TransactionResult, WorkerState};
+use super::{LookupNumbers, ReferenceNumbers};
 use crate::service::StageName;
 use crate::worker::counts::{
     BatchCounts, BatchTimes, ChargeSource, CommandResult, LegOutcome, LevelLabel, RecordOutcome, Service,
@@ -60,6 +61,8 @@ pub(super) struct Metrics {
     reference_reload: IntGauge,
     suspense_open: IntGauge,
     suspense_oldest: Gauge,
+    /// Where reference data comes from a store.
+    lookups: Option<By<IntCounter>>,
 }
 
 fn options(family: &Family) -> Opts {
@@ -95,7 +98,11 @@ fn by<T: Copy, H>(values: &[T], make: impl FnMut(T) -> prometheus::Result<H>) ->
 
 impl Metrics {
     /// Registers all of them, each series of a closed set at 0.
-    pub(super) fn new(registry: &Registry, currencies: &[Currency]) -> prometheus::Result<Metrics> {
+    pub(super) fn new(
+        registry: &Registry,
+        currencies: &[Currency],
+        reference: &ReferenceNumbers,
+    ) -> prometheus::Result<Metrics> {
         let records = int_counters(registry, &catalog::RECORDS)?;
         let [bytes, seconds, messages, units] =
             [&catalog::USAGE_BYTES, &catalog::USAGE_SECONDS, &catalog::USAGE_MESSAGES, &catalog::USAGE_UNITS];
@@ -117,6 +124,10 @@ impl Metrics {
         let revision = option_env!("RATER_REVISION").unwrap_or("unknown");
         build.get_metric_with_label_values(&[env!("CARGO_PKG_VERSION"), revision])?.set(1);
         let directory_snapshot = registered(registry, Gauge::with_opts(options(&catalog::DIRECTORY_SNAPSHOT))?)?;
+        let lookups = reference.lookups.map(|_| {
+            let counters = int_counters(registry, &catalog::DIRECTORY_LOOKUPS)?;
+            by(LookupResult::ALL, |result| counters.get_metric_with_label_values(&[result.name()]))
+        });
         let reference_reload = registered(registry, IntGauge::with_opts(options(&catalog::REFERENCE_RELOAD))?)?;
         Ok(Metrics {
             records: by(Service::ALL, |service| {
@@ -163,6 +174,7 @@ impl Metrics {
             reference_reload,
             suspense_open: registered(registry, IntGauge::with_opts(options(&catalog::SUSPENSE_OPEN))?)?,
             suspense_oldest: registered(registry, Gauge::with_opts(options(&catalog::SUSPENSE_OLDEST))?)?,
+            lookups: lookups.transpose()?,
         })
     }
 
@@ -251,10 +263,16 @@ impl Metrics {
         self.suspense_oldest.set(seconds(oldest_ms));
     }
 
-    /// Shows when reference data was confirmed, and whether the last load was good.
-    pub(super) fn reference(&self, confirmed_ms: i64, is_good: bool) {
-        self.directory_snapshot.set(seconds(confirmed_ms));
-        self.reference_reload.set(i64::from(is_good));
+    /// Shows when reference data was confirmed, whether the last load was good, and what was looked up since the start.
+    pub(super) fn reference(&self, numbers: &ReferenceNumbers) {
+        self.directory_snapshot.set(seconds(numbers.confirmed.millis()));
+        self.reference_reload.set(i64::from(numbers.is_good));
+        if let Some((counters, numbers)) = self.lookups.as_ref().zip(numbers.lookups) {
+            let LookupNumbers { hits, absent, misses, failed } = numbers;
+            for (counter, total) in counters.0.iter().zip([hits, absent, misses, failed]) {
+                counter.inc_by(total.saturating_sub(counter.get()));
+            }
+        }
     }
 }
 

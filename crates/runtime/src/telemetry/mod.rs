@@ -24,8 +24,6 @@ pub mod labels;
 mod metrics;
 mod workers;
 
-pub use events::PERSONAL;
-
 use crate::service::{ServiceReport, ServiceSettings, StageName};
 use crate::worker::Report;
 use labels::{Check, TickResult, TransactionResult, WorkerState};
@@ -44,6 +42,21 @@ pub struct ReferenceNumbers {
     pub is_good: bool,
     /// Whether it is recent enough to rate by.
     pub is_fresh: bool,
+    /// What was looked up, where it comes from a store. It is there from the start, or never.
+    pub lookups: Option<LookupNumbers>,
+}
+
+/// Keys looked up in a cached directory since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LookupNumbers {
+    /// At hand.
+    pub hits: u64,
+    /// Known not to be there.
+    pub absent: u64,
+    /// Read from the store.
+    pub misses: u64,
+    /// Reads that failed.
+    pub failed: u64,
 }
 
 /// Tells of the reference data whenever somebody looks.
@@ -95,7 +108,7 @@ impl Telemetry {
         reference: ReferenceSource,
     ) -> Result<Telemetry, TelemetryError> {
         let registry = Registry::new();
-        let metrics = Metrics::new(&registry, currencies)?;
+        let metrics = Metrics::new(&registry, currencies, &reference())?;
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let workers = Mutex::new(Workers::expected(settings));
@@ -151,8 +164,7 @@ impl Telemetry {
         self.metrics.waiting(count, oldest_ms);
         self.metrics.lags(&workers.lags());
         drop(workers);
-        let reference = (self.reference)();
-        self.metrics.reference(reference.confirmed.millis(), reference.is_good);
+        self.metrics.reference(&(self.reference)());
     }
 
     /// Whether every stage of the process is assigned and restored, and the reference data fresh. A worker without a partition, because

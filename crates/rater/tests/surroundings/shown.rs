@@ -1,0 +1,129 @@
+//! What a running service shows of itself: metrics that move, readiness, and a log without persons and secrets.
+
+use crate::deployment::{Deployment, LEVELS, Running};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// In usage: of the example's endpoint, of nobody, and in bytes that are no record.
+const IMSIS: [&str; 3] = ["001010000000001", "001019999999999", "001018888888888"];
+const MSISDN: &str = "447700900123";
+const SECRETS: [&str; 3] = ["pass-of-the-broker", "pass-of-the-registry", "value-of-a-property"];
+
+/// Starts it with pages on a port of the system's choice; the address is in the log.
+fn start(deployment: &Deployment, more: &[&str]) -> (Running, String) {
+    let property = format!("client.rack={}", SECRETS[2]);
+    let fixed = ["--listen", "127.0.0.1:0", "--log-format", "json", "--kafka-property", &property];
+    let environment = [("RATER_KAFKA_PASSWORD", SECRETS[0]), ("RATER_REGISTRY_PASSWORD", SECRETS[1])];
+    let mut running = deployment.start_with(&[&fixed, more].concat(), &environment);
+    running.wait_for_words("serves /metrics");
+    let said = running.said();
+    let event = said.lines().find(|line| line.contains("serves /metrics")).expect("an event");
+    let event: serde_json::Value = serde_json::from_str(event).expect("JSON");
+    (running, event["address"].as_str().expect("an address").to_owned())
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+#[track_caller]
+fn wait_for_page(address: &str, path: &str, wanted: &str) -> String {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let page = get(address, path);
+        if page.contains(wanted) {
+            return page;
+        }
+        assert!(Instant::now() < deadline, "no {wanted:?} in {page}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Two records of an endpoint, one of nobody, one that lacks its id and one that is no record.
+fn write_usage(deployment: &Deployment) {
+    deployment.write_usage(0, 2);
+    let unknown = format!(
+        r#"{{"id":"n1","source":"test","service":"voice","quantity":60,"event_time":"2026-03-05T14:00:00Z","imsi":"{}","msisdn":"{MSISDN}"}}"#,
+        IMSIS[1]
+    );
+    let lacking = format!(r#"{{"source":"test","service":"data","quantity":-1,"imsi":"{}"}}"#, IMSIS[2]);
+    let garbage = format!("\u{7}{} {MSISDN}", IMSIS[2]);
+    deployment.write("usage", &[unknown.into_bytes(), lacking.into_bytes(), garbage.into_bytes()]);
+}
+
+#[test]
+fn metrics_move_it_becomes_ready_and_the_log_names_nobody() {
+    let deployment = Deployment::new("shown");
+    let (mut running, address) = start(&deployment, &["--log-level", "info", "--workers", "3"]);
+    // Three workers on two partitions: one of each stage stands by, and that is ready, too.
+    let ready = wait_for_page(&address, "/readyz", "\"ready\":true");
+    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    write_usage(&deployment);
+    deployment.wait_for("charges", 2 * LEVELS, &mut running);
+    deployment.wait_for("suspense", 3, &mut running);
+    for line in [
+        "rater_records_total{outcome=\"guided\",service=\"data\"} 2\n",
+        "rater_records_total{outcome=\"suspended\",service=\"voice\"} 1\n",
+        "rater_records_total{outcome=\"suspended\",service=\"unknown\"} 2\n",
+        "rater_usage_bytes_total{outcome=\"guided\"} 2000\n",
+        "rater_usage_seconds_total{outcome=\"suspended\"} 60\n",
+        "rater_legs_total{level=\"3\",outcome=\"charged\"} 2\n",
+        "rater_suspended_total{reason=\"unknown_endpoint\"} 1\n",
+        "rater_suspended_total{reason=\"undecodable\"} 1\n",
+        "rater_suspended_total{reason=\"invalid_record\"} 1\n",
+        "rater_record_age_seconds_count{stage=\"intake\"} 3\n",
+        "rater_workers{stage=\"rate\",state=\"standby\"} 1\n",
+        "rater_workers{stage=\"rate\",state=\"running\"} 2\n",
+        "rater_state_entries{stage=\"guide\"} 3\n",
+        "rater_consumer_lag_records{partition=\"0\",topic=\"",
+        "rater_reference_reload_successful 1\n",
+    ] {
+        wait_for_page(&address, "/metrics", line);
+    }
+    // All is processed, and markers of transactions are nothing to process.
+    let guided = format!("rater_consumer_lag_records{{partition=\"0\",topic=\"{}\"}} 0\n", deployment.topic("guided"));
+    wait_for_page(&address, "/metrics", &guided);
+    assert!(get(&address, "/healthz").starts_with("HTTP/1.1 200"));
+    let said = running.stop();
+    for line in said.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(event["level"].is_string() && event["timestamp"].is_string(), "{line}");
+    }
+    let waits = said.lines().find(|line| line.contains("went to suspense")).expect("an event");
+    let event: serde_json::Value = serde_json::from_str(waits).expect("JSON");
+    assert!(
+        event["spans"].as_array().is_some_and(|spans| spans.iter().any(|span| span["messages"].is_u64())),
+        "{waits}"
+    );
+    for personal in IMSIS.iter().chain(&[MSISDN]).chain(&SECRETS) {
+        assert!(!said.contains(personal), "{personal} in\n{said}");
+    }
+}
+
+#[test]
+fn persons_are_in_the_log_where_they_are_asked_for_and_secrets_are_not() {
+    let deployment = Deployment::new("persons");
+    let (mut running, address) = start(&deployment, &["--log-level", "info", "--log-personal-data"]);
+    write_usage(&deployment);
+    deployment.wait_for("suspense", 3, &mut running);
+    wait_for_page(&address, "/metrics", "rater_suspended_total{reason=\"unknown_endpoint\"} 1\n");
+    let said = running.stop();
+    assert!(said.contains(IMSIS[1]) && said.contains("\"unknown_endpoint\""), "{said}");
+    for secret in SECRETS {
+        assert!(!said.contains(secret), "{secret} in\n{said}");
+    }
+}
+
+#[test]
+fn an_address_that_was_asked_for_and_is_taken_is_code_2() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let deployment = Deployment::bare(testkit::services::Kafka::shared().expect("a broker"), "taken");
+    let said = deployment.start(&["--listen", &address]).expect(2);
+    assert!(said.contains(&format!("--listen {address}: ")), "{said}");
+}
