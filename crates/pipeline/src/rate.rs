@@ -8,6 +8,7 @@ use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
 use rating::rate::Scope;
 use rating::{AccountId, SuspenseReason, Timestamp, needs_member, rate_leg};
+use std::ops::ControlFlow;
 
 /// One thing to do for one account.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,8 @@ pub struct Entry {
     /// Per endpoint; the empty name for records without one.
     pub members: HashMap<String, Tracked<Member>>,
     is_dirty: bool,
+    /// The cycle in which the account was last written down.
+    written: u32,
 }
 
 /// A member and whether it changed since the last commit.
@@ -75,6 +78,8 @@ pub struct Tracked<T> {
     /// The value.
     pub value: T,
     is_dirty: bool,
+    /// The cycle in which it was last written down.
+    written: u32,
 }
 
 /// How many tasks look for their accounts together.
@@ -96,6 +101,8 @@ pub struct RateShard {
 struct Journal {
     accounts: Vec<(usize, Account)>,
     members: Vec<(usize, String, Option<Member>)>,
+    /// In which cycle accounts and members had been written down before; by the name of its endpoint for a member.
+    written: Vec<(usize, Option<String>, u32)>,
 }
 
 #[derive(Debug)]
@@ -187,17 +194,46 @@ impl RateShard {
         })
     }
 
-    /// Visits what changed since the last call, each account and member once, and forgets that it changed.
-    pub fn take_changes(&mut self, mut visit: impl FnMut(Change<'_>)) {
+    /// Visits what changed since the last call, each account and member once, and forgets that it changed. A runtime that writes state down
+    /// in cycles names the present one, see [`RateShard::sweep`]; for others it is 0.
+    pub fn take_changes(&mut self, cycle: u32, mut visit: impl FnMut(Change<'_>)) {
+        let mut mark = Marking { cycle, journal: self.journal.as_mut() };
         for place in self.dirty.drain(..) {
             let Some(Slot { id, entry }) = self.slots.get_mut(place) else { continue };
             entry.is_dirty = false;
+            mark.account(place, &mut entry.written);
             visit(Change::Account(id, &entry.account));
-            for (endpoint, member) in entry.members.iter_mut().filter(|(_, member)| member.is_dirty) {
+            let changed = entry.members.iter_mut().filter(|(_, member)| member.is_dirty);
+            for (endpoint, member) in in_order(changed) {
                 member.is_dirty = false;
+                mark.member(place, endpoint, &mut member.written);
                 visit(Change::Member(id, endpoint, &member.value));
             }
         }
+    }
+
+    /// Visits what was last written down before `cycle`, from a place on, until `visit` says that it is enough. Returns the place from which
+    /// to go on; `None` at the end: then all of the state was written down in this cycle, and what was written before is not needed any more.
+    pub fn sweep(
+        &mut self,
+        cycle: u32,
+        from: usize,
+        mut visit: impl FnMut(Change<'_>) -> ControlFlow<()>,
+    ) -> Option<usize> {
+        let mut mark = Marking { cycle, journal: self.journal.as_mut() };
+        for (place, Slot { id, entry }) in self.slots.iter_mut().enumerate().skip(from) {
+            if mark.account(place, &mut entry.written) && visit(Change::Account(id, &entry.account)).is_break() {
+                return Some(place);
+            }
+            let left = entry.members.iter_mut().filter(|(_, member)| member.written < cycle);
+            for (endpoint, member) in in_order(left) {
+                mark.member(place, endpoint, &mut member.written);
+                if visit(Change::Member(id, endpoint, &member.value)).is_break() {
+                    return Some(place);
+                }
+            }
+        }
+        None
     }
 
     /// What changed up to here is committed: it will not be undone.
@@ -205,25 +241,39 @@ impl RateShard {
         if let Some(journal) = &mut self.journal {
             journal.accounts.clear();
             journal.members.clear();
+            journal.written.clear();
         }
     }
 
     /// Puts back what stood there at the last [`RateShard::settle`].
     pub fn undo(&mut self) {
         // Changes that nobody has taken yet are none any more.
-        self.take_changes(|_| {});
+        for place in self.dirty.drain(..) {
+            let Some(Slot { entry, .. }) = self.slots.get_mut(place) else { continue };
+            entry.is_dirty = false;
+            entry.members.values_mut().for_each(|member| member.is_dirty = false);
+        }
         let Some(journal) = &mut self.journal else { return };
         // The other way round: what was changed, taken and changed again has two entries, and the first one counts.
         for (place, endpoint, member) in journal.members.drain(..).rev() {
             let Some(Slot { entry, .. }) = self.slots.get_mut(place) else { continue };
             match member {
-                Some(value) => drop(entry.members.insert(endpoint, Tracked { value, is_dirty: false })),
+                Some(value) => entry.members.entry(endpoint).or_default().value = value,
                 None => drop(entry.members.remove(&endpoint)),
             }
         }
         for (place, account) in journal.accounts.drain(..).rev() {
             if let Some(Slot { entry, .. }) = self.slots.get_mut(place) {
                 entry.account = account;
+            }
+        }
+        for (place, endpoint, written) in journal.written.drain(..).rev() {
+            let Some(Slot { entry, .. }) = self.slots.get_mut(place) else { continue };
+            match endpoint {
+                Some(endpoint) => {
+                    entry.members.get_mut(&endpoint).into_iter().for_each(|member| member.written = written)
+                }
+                None => entry.written = written,
             }
         }
     }
@@ -251,17 +301,17 @@ impl RateShard {
         }
     }
 
-    /// Puts back an account that was written down.
-    pub fn restore_account(&mut self, id: AccountId, account: Account) {
+    /// Puts back an account that was written down in a cycle.
+    pub fn restore_account(&mut self, id: AccountId, account: Account, cycle: u32) {
         if let Some(entry) = self.entry_mut(&id) {
-            entry.account = account;
+            (entry.account, entry.written) = (account, cycle);
         }
     }
 
-    /// Puts back a member that was written down.
-    pub fn restore_member(&mut self, id: AccountId, endpoint: String, member: Member) {
+    /// Puts back a member that was written down in a cycle.
+    pub fn restore_member(&mut self, id: AccountId, endpoint: String, member: Member, cycle: u32) {
         if let Some(entry) = self.entry_mut(&id) {
-            entry.members.insert(endpoint, Tracked { value: member, is_dirty: false });
+            entry.members.insert(endpoint, Tracked { value: member, is_dirty: false, written: cycle });
         }
     }
 
@@ -290,6 +340,45 @@ impl RateShard {
         let mut all: Vec<_> = self.slots.iter().map(|slot| (&slot.id, &slot.entry)).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all
+    }
+}
+
+/// Members in the order of their names: what is written down must not depend on where a map keeps them.
+fn in_order<'m>(
+    members: impl Iterator<Item = (&'m String, &'m mut Tracked<Member>)>,
+) -> Vec<(&'m String, &'m mut Tracked<Member>)> {
+    let mut members: Vec<_> = members.collect();
+    members.sort_unstable_by_key(|(endpoint, _)| *endpoint);
+    members
+}
+
+/// Takes note of what is written down in a cycle.
+struct Marking<'j> {
+    cycle: u32,
+    journal: Option<&'j mut Journal>,
+}
+
+impl Marking<'_> {
+    /// Returns whether the account had not been written down in this cycle yet.
+    fn account(&mut self, place: usize, written: &mut u32) -> bool {
+        let is_first = *written < self.cycle;
+        if is_first {
+            self.note(place, None, written);
+        }
+        is_first
+    }
+
+    fn member(&mut self, place: usize, endpoint: &str, written: &mut u32) {
+        if *written < self.cycle {
+            self.note(place, Some(endpoint), written);
+        }
+    }
+
+    fn note(&mut self, place: usize, endpoint: Option<&str>, written: &mut u32) {
+        if let Some(journal) = &mut self.journal {
+            journal.written.push((place, endpoint.map(str::to_owned), *written));
+        }
+        *written = self.cycle;
     }
 }
 

@@ -1,43 +1,23 @@
 //! An engine's state as bytes: changes since the last commit, everything, and back.
 
 use super::{Engine, EngineError, Owners, SHARDS};
-use crate::state::{Corrupt, SealedIds, Stored, read_text, write_text};
+use crate::state::{Changed, Corrupt, SealedIds, Stored, write_change};
 use crate::summary::Summary;
 use directory::Directory;
 use pipeline::ControlMismatch;
 use pipeline::guide::shard_of;
-use pipeline::rate::Change;
 use rating::{AccountId, Timestamp};
 use std::sync::Arc;
 
 /// Size at which a part of a checkpoint is closed.
 const PART_BYTES: usize = 4 << 20;
 
-const ACCOUNT: u8 = 0;
-const MEMBER: u8 = 1;
-
-fn write_change(change: Change<'_>, out: &mut Vec<u8>) {
-    match change {
-        Change::Account(id, account) => {
-            out.push(ACCOUNT);
-            write_text(id.as_str(), out);
-            account.write(out);
-        }
-        Change::Member(id, endpoint, member) => {
-            out.push(MEMBER);
-            write_text(id.as_str(), out);
-            write_text(endpoint, out);
-            member.write(out);
-        }
-    }
-}
-
 impl Engine {
     /// What changed in accounts since the last call.
     pub fn take_changes(&mut self) -> Vec<u8> {
         let parts = super::in_parallel(self.threads, self.owners.iter_mut().collect(), |owners: &mut Owners| {
             let mut part = Vec::new();
-            owners.shard.take_changes(|change| write_change(change, &mut part));
+            owners.shard.take_changes(0, |change| write_change(&change, &mut part));
             part
         });
         parts.concat()
@@ -49,7 +29,7 @@ impl Engine {
         let mut part = Vec::new();
         for owners in &self.owners {
             owners.shard.visit_all(|change| {
-                write_change(change, &mut part);
+                write_change(&change, &mut part);
                 if part.len() >= PART_BYTES {
                     parts.push(std::mem::take(&mut part));
                 }
@@ -66,14 +46,14 @@ impl Engine {
     pub fn restore_accounts(&mut self, mut bytes: &[u8]) -> Result<(), Corrupt> {
         let input = &mut bytes;
         while !input.is_empty() {
-            let kind = u8::read(input)?;
-            let id = AccountId::new(read_text(input)?);
+            let change = Changed::read(u8::read(input)?, input)?;
+            let (Changed::Account(name, _) | Changed::Member(name, ..)) = &change;
+            let id = AccountId::new(name);
             let shard = self.owners.get_mut(shard_of(&id, SHARDS)).map(|owners| &mut owners.shard);
             let shard = shard.ok_or(Corrupt { what: "an owner", left: input.len() })?;
-            match kind {
-                ACCOUNT => shard.restore_account(id, Stored::read(input)?),
-                MEMBER => shard.restore_member(id, read_text(input)?.to_owned(), Stored::read(input)?),
-                _ => return Err(Corrupt { what: "an account or a member", left: input.len() }),
+            match change {
+                Changed::Account(_, account) => shard.restore_account(id, account, 0),
+                Changed::Member(_, endpoint, member) => shard.restore_member(id, endpoint.to_owned(), member, 0),
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! Entries of packed messages: a record on its way from intake to guide, and its legs on their way from guide to rate.
 
 use super::bytes::{Reader, bytes, varint};
-use super::facts::{read_rate, read_whole, write_rate};
+use super::facts::{KnownFacts, read_rate, read_whole, write_rate};
 use super::packed::{TABLES, Table, Unpacked};
 use crate::state::{Corrupt, Stored};
 use crate::worker::log::Incoming;
@@ -70,11 +70,20 @@ impl<'a> Origin<'a> {
     }
 
     fn write(&self, tables: &mut [Table; TABLES], out: &mut Vec<u8>) {
+        self.write_form(tables, out);
+        self.write_rest(out);
+    }
+
+    fn write_form(&self, tables: &mut [Table; TABLES], out: &mut Vec<u8>) {
         let form = tables[ORIGINS].number(self.form, |out| {
             bytes(self.form.topic.as_bytes(), out);
             bytes(self.form.content_type.as_bytes(), out);
         });
         varint(form, out);
+    }
+
+    /// What does not depend on the message that it goes into.
+    fn write_rest(&self, out: &mut Vec<u8>) {
         varint(self.partition.into(), out);
         out.extend_from_slice(&self.offset.to_le_bytes());
         varint(self.attempt().into(), out);
@@ -145,7 +154,7 @@ pub(super) fn write_taken(origin: &Origin<'_>, taken: &Taken, tables: &mut [Tabl
             origin.write(tables, out);
             out.extend_from_slice(&intaken.key.to_le_bytes());
             out.extend_from_slice(&intaken.payload.to_le_bytes());
-            write_record(&intaken.record, out);
+            write_record(&intaken.record, 0, out);
         }
         Taken::Command(key, command) => {
             out.push(COMMAND);
@@ -197,21 +206,32 @@ pub(super) fn read_taken<'m>(
     }
 }
 
-/// Writes the legs of a record that one owner rates.
-pub(super) fn write_legs(origin: &Origin<'_>, legs: &[Leg<'_>], tables: &mut [Table; TABLES], out: &mut Vec<u8>) {
-    let Some(first) = legs.first() else { return };
-    out.push(USAGE);
-    origin.write(tables, out);
-    out.extend_from_slice(&first.usage_key.to_le_bytes());
-    write_record(first.usage, out);
-    match first.endpoint {
+/// Writes what the legs of a record have in common: the same bytes for each owner.
+pub(super) fn write_common(origin: &Origin<'_>, leg: &Leg<'_>, out: &mut Vec<u8>) {
+    origin.write_rest(out);
+    out.extend_from_slice(&leg.usage_key.to_le_bytes());
+    write_record(leg.usage, IDENTITIES, out);
+    match leg.endpoint {
         Some(endpoint) => {
             out.push(1);
             bytes(endpoint.as_bytes(), out);
         }
         None => out.push(0),
     }
-    out.extend_from_slice(&first.remembered_from.millis().to_le_bytes());
+    out.extend_from_slice(&leg.remembered_from.millis().to_le_bytes());
+}
+
+/// Writes the legs of a record that one owner rates, behind what all its legs have in common.
+pub(super) fn write_legs(
+    origin: &Origin<'_>,
+    common: &[u8],
+    legs: &[Leg<'_>],
+    tables: &mut [Table; TABLES],
+    out: &mut Vec<u8>,
+) {
+    out.push(USAGE);
+    origin.write_form(tables, out);
+    out.extend_from_slice(common);
     varint(legs.len() as u64, out);
     for leg in legs {
         varint(tables[EDGES].number(leg.edge, |out| leg.edge.write(out)), out);
@@ -248,44 +268,26 @@ pub(super) fn write_command(
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) forms: Vec<Arc<Form>>,
-    pub(super) edges: Vec<Edge>,
+    pub(super) edges: Vec<Arc<Edge>>,
     pub(super) rates: Vec<Arc<Rate>>,
     pub(super) templates: Vec<Arc<BundleTemplate>>,
 }
 
 impl Facts {
-    /// Reads the tables of a message; forms and rates that were seen before are taken from what is known.
-    pub(super) fn read(message: &Unpacked<'_>, forms: &mut Forms, known: &mut KnownRates) -> Result<Facts, Corrupt> {
+    /// Reads the tables of a message; forms, edges and rates that were seen before are taken from what is known.
+    pub(super) fn read(message: &Unpacked<'_>, forms: &mut Forms, known: &mut KnownFacts) -> Result<Facts, Corrupt> {
+        let KnownFacts { edges, rates } = known;
+        let edge = |reader: &Reader<'_>| edges.get(reader.0, |_| read_whole(*reader));
+        let rate = |reader: &Reader<'_>| rates.get(reader.0, read_rate);
         Ok(Facts {
             forms: forms.of(message)?,
-            edges: message.tables[EDGES].iter().map(|reader| read_whole(*reader)).collect::<Result<_, _>>()?,
-            rates: message.tables[RATES].iter().map(|reader| known.rate(reader.0)).collect::<Result<_, _>>()?,
+            edges: message.tables[EDGES].iter().map(edge).collect::<Result<_, _>>()?,
+            rates: message.tables[RATES].iter().map(rate).collect::<Result<_, _>>()?,
             templates: message.tables[TEMPLATES]
                 .iter()
                 .map(|reader| read_whole(*reader).map(Arc::new))
                 .collect::<Result<_, _>>()?,
         })
-    }
-}
-
-/// Rates compiled before, by their bytes.
-#[derive(Debug, Default)]
-pub(super) struct KnownRates(hashbrown::HashMap<Box<[u8]>, Arc<Rate>>);
-
-/// At this many rates all are forgotten and compiled again.
-const MAX_KNOWN_RATES: usize = 100_000;
-
-impl KnownRates {
-    fn rate(&mut self, bytes: &[u8]) -> Result<Arc<Rate>, Corrupt> {
-        if let Some(rate) = self.0.get(bytes) {
-            return Ok(rate.clone());
-        }
-        let rate = Arc::new(read_rate(bytes)?);
-        if self.0.len() >= MAX_KNOWN_RATES {
-            self.0.clear();
-        }
-        self.0.insert(bytes.into(), rate.clone());
-        Ok(rate)
     }
 }
 
@@ -416,13 +418,17 @@ fn texts(record: &UsageRecord) -> [&Option<Box<str>>; 12] {
     ]
 }
 
+/// How many of them, at the beginning, say whose the record is. Guide has found that out: rate needs none of them.
+const IDENTITIES: usize = 5;
+
 const HAS_NETWORK: u64 = 1 << 12;
 const HAS_RATING_GROUP: u64 = 1 << 13;
 
-fn write_record(record: &UsageRecord, out: &mut Vec<u8>) {
+/// Writes a record without the first `skipped` of its optional texts.
+fn write_record(record: &UsageRecord, skipped: usize, out: &mut Vec<u8>) {
     let texts = texts(record);
     let mut present = 0;
-    for (bit, text) in texts.iter().enumerate() {
+    for (bit, text) in texts.iter().enumerate().skip(skipped) {
         present |= u64::from(text.is_some()) << bit;
     }
     present |= if record.network.is_some() { HAS_NETWORK } else { 0 };
@@ -436,7 +442,9 @@ fn write_record(record: &UsageRecord, out: &mut Vec<u8>) {
     });
     varint(record.quantity, out);
     out.extend_from_slice(&record.event_time.millis().to_le_bytes());
-    for text in [&record.id, &record.source, &record.service].into_iter().chain(texts.into_iter().flatten()) {
+    for text in
+        [&record.id, &record.source, &record.service].into_iter().chain(texts.into_iter().skip(skipped).flatten())
+    {
         bytes(text.as_bytes(), out);
     }
     if let Some(network) = record.network {

@@ -181,3 +181,45 @@ pub(super) fn read_whole<T: Stored>(reader: Reader<'_>) -> Result<T, Corrupt> {
     let value = T::read(input)?;
     if input.is_empty() { Ok(value) } else { Err(Corrupt { what: "the end", left: input.len() }) }
 }
+
+/// Edges and rates that were read before: most messages name the same ones again.
+#[derive(Debug, Default)]
+pub(super) struct KnownFacts {
+    pub(super) edges: Known<Edge>,
+    pub(super) rates: Known<Rate>,
+}
+
+/// Values by their bytes.
+#[derive(Debug)]
+pub(super) struct Known<T>(hashbrown::HashMap<Box<[u8]>, Arc<T>>);
+
+/// At this many values of a kind all are forgotten and read again.
+const MAX_KNOWN: usize = 100_000;
+
+impl<T> Default for Known<T> {
+    fn default() -> Known<T> {
+        Known(hashbrown::HashMap::new())
+    }
+}
+
+impl<T> Known<T> {
+    /// The value of these bytes, which are read if they are new.
+    ///
+    /// # Errors
+    /// They are no such value.
+    pub(super) fn get(
+        &mut self,
+        bytes: &[u8],
+        read: impl FnOnce(&[u8]) -> Result<T, Corrupt>,
+    ) -> Result<Arc<T>, Corrupt> {
+        if let Some(value) = self.0.get(bytes) {
+            return Ok(value.clone());
+        }
+        let value = Arc::new(read(bytes)?);
+        if self.0.len() >= MAX_KNOWN {
+            self.0.clear();
+        }
+        self.0.insert(bytes.into(), value.clone());
+        Ok(value)
+    }
+}

@@ -1,6 +1,8 @@
 //! Guide: lets each record pass once, finds its lineage and rates, and hands legs and commands to the owners of their payers.
 
-use super::entry::{Forms, Origin, Retried, read_origin, read_taken, write_command, write_legs, write_tick};
+use super::entry::{
+    Forms, Origin, Retried, read_origin, read_taken, write_command, write_common, write_legs, write_tick,
+};
 use super::inbound::Inbound;
 use super::outbound::{Outbound, Waiting};
 use super::packed::{Packer, Source, Unpacked};
@@ -108,6 +110,8 @@ struct Work<'w> {
     output: &'w mut Output,
     totals: ControlTotals,
     snapshot: &'w Snapshot,
+    /// Room for what the legs of a record have in common.
+    common: Vec<u8>,
 }
 
 impl Work<'_> {
@@ -333,6 +337,10 @@ impl Steps {
         }
         let mut targets: SmallVec<[Option<usize>; 8]> =
             legs.iter().map(|leg| Some(self.partition_of(&leg.edge.payer))).collect();
+        work.common.clear();
+        if let Some(leg) = legs.first() {
+            write_common(origin, leg, &mut work.common);
+        }
         for at in 0..legs.len() {
             let Some(target) = targets.get(at).copied().flatten() else { continue };
             // All legs of one owner travel together.
@@ -344,7 +352,7 @@ impl Steps {
                 }
             }
             if let Some(packer) = kept.packers.get_mut(target) {
-                packer.add(|tables, out| write_legs(origin, &together, tables, out));
+                packer.add(|tables, out| write_legs(origin, &work.common, &together, tables, out));
             }
         }
         for leg in &legs {
@@ -453,7 +461,7 @@ impl Stage for GuideStage {
                     positions.retain(|known| *known != position);
                 }
             }
-            (About::Progress, None) | (About::Account | About::Member | About::Waiting, _) => {}
+            (About::Progress, None) | (About::Segment | About::Waiting, _) => {}
         }
         Ok(())
     }
@@ -492,7 +500,7 @@ impl Stage for GuideStage {
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
         let snapshot = self.prepared.snapshot().ok_or_else(|| corrupt("a batch", "it was not prepared"))?;
-        let mut work = Work { output, totals: ControlTotals::default(), snapshot: &snapshot };
+        let mut work = Work { output, totals: ControlTotals::default(), snapshot: &snapshot, common: Vec::new() };
         match self.steps.settings.input {
             GuideInput::Intaken { .. } => self.execute_intaken(batch, &mut work)?,
             GuideInput::Usage(_) => self.execute_usage(batch, &mut work)?,

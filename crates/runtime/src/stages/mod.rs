@@ -24,6 +24,7 @@ mod rate;
 mod recycle;
 mod replay;
 mod retry;
+mod segments;
 mod waiting;
 
 pub use guide::{GuideInput, GuideSettings, GuideStage};

@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 /// Format of changelog entries, and the least reader's.
 pub(super) const FORMAT: [u8; 2] = [1, 1];
+/// The latest format that is read.
+const READER: u8 = 2;
 
 /// What every stage keeps of a partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,10 +106,17 @@ impl<K> Default for Units<K> {
     }
 }
 
+impl<K> Unit<K> {
+    /// One that has processed nothing.
+    pub(super) fn empty(kept: K) -> Unit<K> {
+        Unit { progress: Progress::default(), before: None, kept }
+    }
+}
+
 impl<K> Units<K> {
     /// Makes an empty one.
     pub(super) fn create(&mut self, partition: Partition, kept: K) {
-        self.units.insert(partition, Unit { progress: Progress::default(), before: None, kept });
+        self.units.insert(partition, Unit::empty(kept));
     }
 
     /// Drops one.
@@ -202,21 +211,14 @@ pub(super) enum About {
     Progress,
     /// Record ids of an hour, from a batch.
     Ids,
-    /// An account.
-    Account,
-    /// A member of an account.
-    Member,
+    /// Accounts and members, and [`Progress`], of a commit: see `segments`.
+    Segment,
     /// Something that waits.
     Waiting,
 }
 
-const ABOUT: [(About, u8); 5] = [
-    (About::Progress, b'p'),
-    (About::Ids, b'i'),
-    (About::Account, b'a'),
-    (About::Member, b'm'),
-    (About::Waiting, b'w'),
-];
+const ABOUT: [(About, u8); 4] =
+    [(About::Progress, b'p'), (About::Ids, b'i'), (About::Segment, b's'), (About::Waiting, b'w')];
 
 /// Every stage names its changelog first among its outputs.
 pub(super) const CHANGELOG: u16 = 0;
@@ -236,8 +238,20 @@ impl<'c> Changelog<'c> {
 
     /// Writes an entry. `own` is what stands in its key behind the topic and the kind.
     pub(super) fn put(self, about: About, own: &[&[u8]], output: &mut Output, write: impl FnOnce(&mut Vec<u8>)) {
+        self.put_as(FORMAT, about, own, output, write);
+    }
+
+    /// The same in another format.
+    pub(super) fn put_as(
+        self,
+        format: [u8; 2],
+        about: About,
+        own: &[&[u8]],
+        output: &mut Output,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
         output.push(self.target, Some(&self.key(about, own)), |out| {
-            out.extend_from_slice(&FORMAT);
+            out.extend_from_slice(&format);
             write(out);
         });
     }
@@ -273,7 +287,7 @@ pub(super) fn read_key<'k>(topic: &str, key: &'k [u8]) -> Result<Option<(About, 
 /// It is for later readers only.
 pub(super) fn read_format(value: &[u8]) -> Result<&[u8], StageError> {
     match value {
-        [_, least_reader, rest @ ..] if *least_reader <= FORMAT[0] => Ok(rest),
+        [_, least_reader, rest @ ..] if *least_reader <= READER => Ok(rest),
         [version, ..] => {
             Err(corrupt("a changelog entry", &format!("format {version} is for later versions of this program")))
         }

@@ -1,20 +1,20 @@
 //! Rate: owns the accounts of its partitions and prices the legs that guide hands over, in the order of the log.
 
-use super::entry::{Choice, Facts, Forms, Guided, GuidedUsage, KnownRates};
+use super::entry::{Choice, Facts, Forms, Guided, GuidedUsage};
+use super::facts::KnownFacts;
 use super::outbound::{Outbound, Waiting};
 use super::packed::Unpacked;
-use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, read_key};
+use super::progress::{About, Changelog, Units, read_key};
+use super::segments::{self, Segments};
 use super::{check_targets, topic_of};
-use crate::state::Stored;
 use crate::wire::{CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{CommandResult, LegOutcome, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError};
 use pipeline::duplicates::window_horizon;
-use pipeline::rate::Change;
 use pipeline::{ControlTotals, RateOutcome, RateShard, RatedTask, Task, Work};
 use rating::command::GuidedCommand;
-use rating::{AccountId, Charge, Leg, Outputs, RateChoice, Timestamp};
+use rating::{Charge, Leg, Outputs, RateChoice, Timestamp};
 
 /// Outputs, by their place in the list.
 const CHARGES: u16 = 1;
@@ -58,10 +58,25 @@ pub struct RateSettings {
 
 /// What is kept per partition, besides progress.
 #[derive(Debug)]
-struct Kept {
-    shard: RateShard,
+pub(super) struct Kept {
+    pub(super) shard: RateShard,
+    /// Where its changes are written.
+    pub(super) segments: Segments,
+    /// The same as of the last commit.
+    settled: Segments,
     /// What was before is forgotten.
     forgotten: Timestamp,
+}
+
+impl Kept {
+    pub(super) fn empty() -> Kept {
+        Kept {
+            shard: RateShard::with_undo(),
+            segments: Segments::default(),
+            settled: Segments::default(),
+            forgotten: Timestamp::EPOCH,
+        }
+    }
 }
 
 /// The stage.
@@ -73,7 +88,7 @@ pub struct RateStage {
     outbound: Outbound,
     units: Units<Kept>,
     forms: Forms,
-    known_rates: KnownRates,
+    known_facts: KnownFacts,
 }
 
 impl RateStage {
@@ -95,7 +110,7 @@ impl RateStage {
             settings,
             units: Units::default(),
             forms: Forms::default(),
-            known_rates: KnownRates::default(),
+            known_facts: KnownFacts::default(),
         }
     }
 }
@@ -250,37 +265,20 @@ impl Stage for RateStage {
     }
 
     fn create(&mut self, partition: Partition) {
-        let kept = Kept { shard: RateShard::with_undo(), forgotten: Timestamp::EPOCH };
-        self.units.create(partition, kept);
+        self.units.create(partition, Kept::empty());
     }
 
     fn restore(&mut self, partition: Partition, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
-        let topic = topic_of(&self.inputs, partition);
-        let (Some((about, own)), Some(value)) = (read_key(topic, key)?, value) else { return Ok(()) };
-        let unit = self.units.get(partition)?;
-        let input = &mut read_format(value)?;
-        let text = |bytes: &[u8]| {
-            let text = std::str::from_utf8(bytes).map_err(|_| corrupt("a changelog key", "not UTF-8"))?;
-            Ok::<String, StageError>(text.to_owned())
-        };
-        match about {
-            About::Progress => unit.progress = Progress::read(input)?,
-            About::Account => unit.kept.shard.restore_account(AccountId::new(&text(own)?), Stored::read(input)?),
-            About::Member => {
-                let end = own.iter().position(|byte| *byte == 0);
-                let (account, endpoint) = end
-                    .and_then(|end| own.split_at_checked(end))
-                    .ok_or_else(|| corrupt("a changelog key", "endpoint missing"))?;
-                let endpoint = text(endpoint.get(1..).unwrap_or_default())?;
-                unit.kept.shard.restore_member(AccountId::new(&text(account)?), endpoint, Stored::read(input)?);
-            }
-            About::Ids | About::Waiting => {}
+        let about = read_key(topic_of(&self.inputs, partition), key)?;
+        if let (Some((About::Segment, _)), Some(value)) = (about, value) {
+            segments::restore(self.units.get(partition)?, value)?;
         }
         Ok(())
     }
 
     fn restored(&mut self, partition: Partition) -> Result<Option<Offset>, StageError> {
         let unit = self.units.get(partition)?;
+        unit.kept.settled = unit.kept.segments;
         check_targets(&mut unit.progress, self.settings.guided_partitions, &self.settings.guided)
     }
 
@@ -298,7 +296,7 @@ impl Stage for RateStage {
             let unit = self.units.touch(message.partition, message.offset)?;
             let packed = Unpacked::read(message.value)?;
             unit.progress.receive(&packed.source, packed.sequence)?;
-            let facts = Facts::read(&packed, &mut self.forms, &mut self.known_rates)?;
+            let facts = Facts::read(&packed, &mut self.forms, &mut self.known_facts)?;
             let entries: Vec<Guided<'_>> =
                 packed.entries.iter().map(|entry| facts.read_entry(*entry)).collect::<Result<_, _>>()?;
             // What guide read, which may be older than what it reads by now.
@@ -322,17 +320,8 @@ impl Stage for RateStage {
         totals.check_legs()?;
         let topic = &self.settings.guided;
         for (partition, unit) in self.units.touched() {
-            let changelog = Changelog::of(topic, partition);
-            unit.kept.shard.take_changes(|change| match change {
-                Change::Account(id, account) => {
-                    changelog.put(About::Account, &[id.as_str().as_bytes()], output, |out| account.write(out));
-                }
-                Change::Member(id, endpoint, member) => {
-                    let own = [id.as_str().as_bytes(), &[0], endpoint.as_bytes()];
-                    changelog.put(About::Member, &own, output, |out| member.write(out));
-                }
-            });
-            changelog.put(About::Progress, &[], output, |out| unit.progress.write(out));
+            let Kept { shard, segments, .. } = &mut unit.kept;
+            segments.write(shard, &unit.progress, Changelog::of(topic, partition), output);
         }
         Ok(())
     }
@@ -345,6 +334,7 @@ impl Stage for RateStage {
         let window_h = self.settings.duplicate_window_h;
         self.units.settle(|unit| {
             unit.kept.shard.settle();
+            unit.kept.settled = unit.kept.segments;
             // What guide remembers, wherever a leg comes from: the clock here is the least of all.
             let horizon = window_horizon(unit.progress.clock, window_h);
             if horizon > unit.kept.forgotten {
@@ -355,7 +345,10 @@ impl Stage for RateStage {
     }
 
     fn undo(&mut self) {
-        self.units.undo(|unit| unit.kept.shard.undo());
+        self.units.undo(|unit| {
+            unit.kept.shard.undo();
+            unit.kept.segments = unit.kept.settled;
+        });
     }
 
     fn status(&self) -> StageStatus {

@@ -270,7 +270,7 @@ impl Stage for RecycleStage {
                 unit.kept.put(place.to_owned(), open);
                 unit.kept.journal.clear();
             }
-            About::Ids | About::Account | About::Member => {}
+            About::Ids | About::Segment => {}
         }
         Ok(())
     }

@@ -49,6 +49,15 @@ fn corrupt<T>(what: &'static str, input: &[u8]) -> Result<T, Corrupt> {
 impl Stored for u128 {
     fn write(&self, out: &mut Vec<u8>) {
         let mut rest = *self;
+        // Nearly all are small, and shifts of 128 bits are not.
+        if let Ok(mut small) = u64::try_from(rest) {
+            while small >= 0x80 {
+                out.push((small & 0x7f) as u8 | 0x80);
+                small >>= 7;
+            }
+            out.push(small as u8);
+            return;
+        }
         while rest >= 0x80 {
             out.push((rest & 0x7f) as u8 | 0x80);
             rest >>= 7;

@@ -3,10 +3,12 @@
 //! A commit writes, in one transaction, how far the inputs were read, how long the outputs are, what changed in accounts, which record ids
 //! were added and what waits. Changes are appended as a log; when the log outgrows the state, a checkpoint replaces it.
 
+mod change;
 mod codec;
 mod sealed;
 mod store;
 
+pub(crate) use change::{Changed, write_change};
 pub(crate) use codec::record;
 pub use codec::{Corrupt, Stored, read_text, write_text};
 #[cfg(feature = "registry")]

@@ -69,7 +69,7 @@ pub(crate) fn start(stage: &mut impl Stage, topics: &Topics) -> Positions {
     for (topic, name) in (0_u16..).zip(&inputs) {
         for number in 0..topics.partitions[name] {
             let partition = Partition { topic, number };
-            restore(stage, topics, partition, None);
+            restore(stage, topics, partition, random, None);
             positions.insert(partition, 0);
         }
     }
@@ -133,7 +133,7 @@ pub(crate) fn go_on(
             let partition = *random.pick(&partitions);
             stage.drop_state(partition);
             let known = positions[&partition];
-            restore(stage, topics, partition, (known > 0).then_some(known));
+            restore(stage, topics, partition, random, (known > 0).then_some(known));
         }
     }
 }
@@ -149,10 +149,23 @@ fn sorted<T: Ord>(mut messages: Vec<T>) -> Vec<T> {
     messages
 }
 
-pub(crate) fn restore(stage: &mut impl Stage, topics: &Topics, partition: Partition, expected: Option<Offset>) {
+pub(crate) fn restore(
+    stage: &mut impl Stage,
+    topics: &Topics,
+    partition: Partition,
+    random: &mut Random,
+    expected: Option<Offset>,
+) {
     stage.create(partition);
     let changelog = stage.changelog().to_owned();
-    for (key, value) in topics.messages(&changelog, partition.number) {
+    let messages = topics.messages(&changelog, partition.number);
+    // A broker may have compacted any beginning of it: then only the last message of each key is left, and no deleted one.
+    let compacted = usize::try_from(random.below(messages.len() as u64 + 1)).expect("small");
+    let last: BTreeMap<&Option<Vec<u8>>, usize> = messages.iter().map(|(key, _)| key).zip(0..).collect();
+    for (at, (key, value)) in messages.iter().enumerate() {
+        if at < compacted && (last[key] != at || value.is_none()) {
+            continue;
+        }
         stage.restore(partition, key.as_deref().unwrap_or_default(), value.as_deref()).expect("restored");
     }
     assert_eq!(stage.restored(partition).expect("restored"), expected, "position in the state");

@@ -140,7 +140,8 @@ impl Pipeline {
     fn restart_guide(&mut self, loaded: &Loaded) {
         let mut guide = Self::guide(self.partitions, self.intake.is_some(), loaded);
         for (partition, position) in &self.guide.1 {
-            memory::restore(&mut guide, &self.topics, *partition, (*position > 0).then_some(*position));
+            let expected = (*position > 0).then_some(*position);
+            memory::restore(&mut guide, &self.topics, *partition, &mut self.random, expected);
         }
         self.guide.0 = guide;
     }

@@ -1,0 +1,280 @@
+//! Rate's changelog: one message for each commit and partition, with all that the commit changed, instead of one for each account.
+//!
+//! A compacted topic forgets a message when another of its key comes, so keys are used again once nothing in the old message is needed:
+//!
+//! - State is written down in cycles. What a commit changed is written with it; beside it goes a share of what the cycle has not written yet
+//!   ([`RateShard::sweep`]), until the cycle has written everything. What was written in earlier cycles is not needed then.
+//! - Keys name the parity of the cycle and the number of the message in it, so a cycle writes over the messages of the one before the last.
+//!   Those that it does not reach are deleted at its end.
+//! - The share is half of what the changes and progress take. So a cycle writes at most three times the state, and two cycles are kept: the log has at
+//!   most six times the bytes of the state, and a commit writes at most half as much again as it has to. An account that changes in a cycle is
+//!   not written a second time; where all accounts are in use the share is nothing.
+//!
+//! Restoring reads the messages in the order of the log, the last value of an account counts. It does not matter what of the log has been
+//! compacted already.
+//!
+//! | field | form |
+//! | --- | --- |
+//! | format, least reader | 1 byte each |
+//! | cycle | varint |
+//! | entries | kind; account (and endpoint); value: see [`Changed`] |
+//! | at the end of a commit's last message | kind 2; progress; the place in the log of what comes next |
+
+use super::packed::MAX_BYTES;
+use super::progress::{About, Changelog, Progress, Unit, corrupt, read_format};
+use super::rate::Kept;
+use crate::state::{Changed, Corrupt, Stored, record, write_change};
+use crate::worker::{Output, StageError};
+use pipeline::RateShard;
+use rating::AccountId;
+use std::ops::ControlFlow;
+
+/// Format of a message, and the least reader's: a program that knows only one entry to a message must not go on without these.
+const FORMAT: [u8; 2] = [2, 2];
+/// What progress begins with, beside the kinds of changes.
+const PROGRESS: u8 = 2;
+/// What is swept even if nothing changed, in bytes.
+const LEAST_SHARE: usize = 128;
+
+/// Where the next message of a partition goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segments {
+    /// Cycles, from 1.
+    cycle: u32,
+    /// Messages of this cycle so far.
+    written: u32,
+    /// Messages of the last cycle.
+    last: u32,
+    /// Messages of the one before, which have the keys of this cycle.
+    before_last: u32,
+    /// Where the sweep goes on; from the start after restoring, which finds the same left to do.
+    from: usize,
+}
+
+record!(Place { cycle, written, last, before_last });
+
+/// The part of [`Segments`] that is written down.
+struct Place {
+    cycle: u32,
+    written: u32,
+    last: u32,
+    before_last: u32,
+}
+
+impl Default for Segments {
+    fn default() -> Segments {
+        Segments { cycle: 1, written: 0, last: 0, before_last: 0, from: 0 }
+    }
+}
+
+impl Segments {
+    /// Writes what a batch changed, its share of the sweep, and progress.
+    pub(super) fn write(
+        &mut self,
+        shard: &mut RateShard,
+        progress: &Progress,
+        changelog: Changelog<'_>,
+        output: &mut Output,
+    ) {
+        let cycle = self.cycle;
+        let mut writer =
+            Writer { segments: self, changelog, entries: Vec::with_capacity(MAX_BYTES / 4), total: 0, output };
+        shard.take_changes(cycle, |change| writer.add(|out| write_change(&change, out)));
+        let mut end = Vec::with_capacity(LEAST_SHARE);
+        progress.write(&mut end);
+        let enough = writer.total + (writer.total + end.len()) / 2 + LEAST_SHARE;
+        let from = writer.segments.from;
+        let left = shard.sweep(cycle, from, |change| {
+            writer.add(|out| write_change(&change, out));
+            if writer.total < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        writer.finish(&end, left);
+    }
+
+    /// The place after the last message, of which `left` says where the sweep goes on.
+    fn next(self, left: Option<usize>) -> Segments {
+        match left {
+            Some(from) => Segments { from, ..self },
+            None => Segments {
+                cycle: self.cycle.saturating_add(1),
+                written: 0,
+                last: self.written,
+                before_last: self.last,
+                from: 0,
+            },
+        }
+    }
+
+    fn key(self, number: u32) -> [u8; 5] {
+        let mut key = [(self.cycle & 1) as u8; 5];
+        key[1..].copy_from_slice(&number.to_be_bytes());
+        key
+    }
+}
+
+/// Writes the messages of one batch.
+struct Writer<'w> {
+    segments: &'w mut Segments,
+    changelog: Changelog<'w>,
+    entries: Vec<u8>,
+    /// Bytes of all entries.
+    total: usize,
+    output: &'w mut Output,
+}
+
+impl Writer<'_> {
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.entries.len();
+        write(&mut self.entries);
+        self.total += self.entries.len() - before;
+        if self.entries.len() >= MAX_BYTES {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        let (cycle, key) = (self.segments.cycle, self.segments.key(self.segments.written));
+        let entries = &self.entries;
+        self.changelog.put_as(FORMAT, About::Segment, &[&key], self.output, |out| {
+            cycle.write(out);
+            out.extend_from_slice(entries);
+        });
+        self.entries.clear();
+        self.segments.written += 1;
+    }
+
+    fn finish(mut self, progress: &[u8], left: Option<usize>) {
+        // As it is after the message that is closed here.
+        let after = Segments { written: self.segments.written + 1, ..*self.segments };
+        let next = after.next(left);
+        let Segments { cycle, written, last, before_last, from: _ } = next;
+        self.entries.push(PROGRESS);
+        self.entries.extend_from_slice(progress);
+        Place { cycle, written, last, before_last }.write(&mut self.entries);
+        self.close();
+        if left.is_none() {
+            for number in after.written..after.before_last {
+                self.changelog.delete(About::Segment, &[&after.key(number)], self.output);
+            }
+        }
+        *self.segments = next;
+    }
+}
+
+/// Puts back what a message holds.
+///
+/// # Errors
+/// Bytes that are no such message.
+pub(super) fn restore(unit: &mut Unit<Kept>, value: &[u8]) -> Result<(), StageError> {
+    let input = &mut read_format(value)?;
+    let cycle = u32::read(input)?;
+    while !input.is_empty() {
+        let kind = u8::read(input)?;
+        if kind == PROGRESS {
+            unit.progress = Progress::read(input)?;
+            let Place { cycle, written, last, before_last } = Place::read(input)?;
+            unit.kept.segments = Segments { cycle, written, last, before_last, from: 0 };
+            if !input.is_empty() {
+                return Err(corrupt("a changelog entry", &format!("{} bytes behind its end", input.len())));
+            }
+            continue;
+        }
+        match Changed::read(kind, input)? {
+            Changed::Account(id, account) => unit.kept.shard.restore_account(AccountId::new(id), account, cycle),
+            Changed::Member(id, endpoint, member) => {
+                unit.kept.shard.restore_member(AccountId::new(id), endpoint.to_owned(), member, cycle);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::worker::log::Partition;
+    use rating::Account;
+    use std::collections::BTreeMap;
+
+    const ACCOUNTS: usize = 500;
+
+    /// State that is not in use, so that all of it is written by the sweep.
+    fn shard() -> RateShard {
+        let mut shard = RateShard::with_undo();
+        for number in 0..ACCOUNTS {
+            shard.restore_account(AccountId::new(&format!("account-{number}")), Account::default(), 0);
+        }
+        shard
+    }
+
+    /// What a broker has kept of a log: the last value of each key, in the order of the log.
+    #[derive(Default)]
+    struct Compacted {
+        by_key: BTreeMap<Vec<u8>, (u64, Vec<u8>)>,
+        next: u64,
+    }
+
+    impl Compacted {
+        fn append(&mut self, output: &Output) {
+            for message in output.messages(&["log".to_owned()]) {
+                let key = message.key.expect("a key").to_vec();
+                match message.value {
+                    Some(value) => drop(self.by_key.insert(key, (self.next, value.to_vec()))),
+                    None => drop(self.by_key.remove(&key)),
+                }
+                self.next += 1;
+            }
+        }
+
+        fn bytes(&self) -> usize {
+            self.by_key.values().map(|(_, value)| value.len()).sum()
+        }
+
+        fn restore(&self) -> Unit<Kept> {
+            let mut values: Vec<_> = self.by_key.values().collect();
+            values.sort_unstable();
+            let mut unit = Unit::empty(Kept::empty());
+            values.into_iter().for_each(|(_, value)| restore(&mut unit, value).expect("restored"));
+            unit
+        }
+    }
+
+    #[test]
+    fn a_compacted_log_has_everything_and_stays_small() {
+        let (mut shard, mut segments, mut log) = (shard(), Segments::default(), Compacted::default());
+        let mut live = Vec::new();
+        shard.visit_all(|change| write_change(&change, &mut live));
+        let mut progress = Progress::default();
+        let mut cycles = Vec::new();
+        for position in 1..4000 {
+            progress.position = Some(position);
+            let mut output = Output::default();
+            let changelog = Changelog::of("guided", Partition { topic: 0, number: 0 });
+            // What is not committed leaves no trace.
+            if position % 7 == 0 {
+                let before = segments;
+                segments.write(&mut shard, &progress, changelog, &mut output);
+                shard.undo();
+                segments = before;
+                output.clear();
+            }
+            segments.write(&mut shard, &progress, changelog, &mut output);
+            shard.settle();
+            log.append(&output);
+            cycles.push(segments.cycle);
+            if segments.cycle > 1 && position % 50 == 0 {
+                let restored = log.restore();
+                assert_eq!(restored.kept.shard.accounts().len(), ACCOUNTS, "at {position}");
+                assert_eq!(restored.progress, progress);
+                assert_eq!(Segments { from: 0, ..segments }, restored.kept.segments);
+                assert!(log.bytes() < 7 * live.len(), "{} of {} bytes at {position}", log.bytes(), live.len());
+            }
+            if position % 900 == 0 {
+                // A worker that takes over goes on where the other was.
+                let restored = log.restore();
+                (shard, segments) = (restored.kept.shard, restored.kept.segments);
+            }
+        }
+        assert!(cycles.last() > Some(&10), "{:?} cycles", cycles.last());
+    }
+}
