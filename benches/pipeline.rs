@@ -1,24 +1,26 @@
 //! The whole pipeline on a real broker on the same machine, against the raw copier that reads the same usage and writes as many messages of
 //! the same sizes.
 //!
-//! Each subject runs in a process of its own, in turn. A run ends when the last charge is there: the ends of the topic of charges are looked
-//! at all the time, and the last growth counts.
+//! Each subject runs in a process of its own, in turn. A run ends with the last commit of rate.
 //!
 //! Run: `cargo bench -p rater-testkit --bench pipeline`. Environment: `RATER_BENCH_RECORDS` (300000), `RATER_BENCH_ENDPOINTS` (20000),
 //! `RATER_BENCH_ROUNDS` (3), `RATER_BENCH_WORKERS` (1, of each stage), `RATER_BENCH_TRANSACTION` (20000 records),
 //! `RATER_BENCH_PARTITIONS` (4), `RATER_BENCH_TELEMETRY` (`off`; `compare` adds the same runs with metrics that are counted, served and read
-//! every second, instead of reports that nobody hears).
+//! every second, instead of reports that nobody hears), `RATER_BENCH_PROPERTIES` (name=value,... of the client
+//! library, for all subjects).
 
 #[path = "shared/copier.rs"]
 mod copier;
 #[path = "shared/table.rs"]
 mod table;
+#[path = "shared/threads.rs"]
+mod threads;
 
-use copier::{Figures, Shape, copy, cpu_of_broker, cpu_seconds, middle, number, process, report, setting};
+use copier::{Figures, Shape, copy, cpu_of_broker, cpu_seconds, middle, number, process, properties, report, setting};
 use rating::Timestamp;
-use runtime::kafka::{KafkaLog, KafkaSettings, block_on};
+use runtime::kafka::{KafkaLog, KafkaSettings, Secret, block_on};
 use runtime::service::topics::PartitionCounts;
-use runtime::service::{ServiceReport, ServiceSettings, run};
+use runtime::service::{ServiceReport, ServiceSettings, StageName, WorkerReport, run};
 use runtime::telemetry::http::Server;
 use runtime::telemetry::{ReferenceNumbers, Telemetry};
 use runtime::worker::Report;
@@ -27,8 +29,8 @@ use rustix::time::ClockId;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use table::grouped;
 use testkit::generator::{self, Parameters};
@@ -36,7 +38,11 @@ use testkit::load::{self, Connection, Form, Load};
 use testkit::services::Kafka;
 use testkit::{deployment, reference};
 
-/// A topic that has not grown for so long has grown for the last time.
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A stage that has committed nothing for so long has nothing left.
 const QUIET: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
@@ -103,7 +109,8 @@ fn compare() {
         subjects.extend(["with intake, shown", "without intake, shown"]);
     }
     let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); subjects.len()];
-    for round in 0..number(&setting("ROUNDS", "3")) {
+    // A broker compiles what it runs often; the first round is for that, and does not count.
+    for round in 0..=number(&setting("ROUNDS", "3")) {
         for (subject, rounds) in subjects.iter().zip(&mut rounds) {
             let intake = subject.split(' ').next().unwrap_or_default();
             let kind = if subject.ends_with(", shown") { "shown" } else { "pipeline" };
@@ -111,7 +118,9 @@ fn compare() {
             deployment::create_topics(&kafka, &prefix, shape(intake)).expect("topics");
             kafka.create_topic(&format!("{prefix}copies"), number(&setting("PARTITIONS", "4")), &[]).expect("a topic");
             fill(&kafka, &prefix, &parameters);
-            let before = cpu_of_broker(&kafka);
+            let broker = kafka.brokers().first().and_then(|broker| broker.process_id());
+            let parts = || broker.map(|broker| threads::parts(broker, &threads::BROKER)).unwrap_or_default();
+            let (before, parts_before) = (cpu_of_broker(&kafka), parts());
             let folder = folder.path().to_string_lossy();
             let mut figures = match intake {
                 // Sizes of the charges and deltas of this traffic, framed.
@@ -119,7 +128,12 @@ fn compare() {
                 _ => process(&[kind, kafka.bootstrap(), &prefix, &folder, intake]),
             };
             figures.insert("broker".to_owned(), cpu_of_broker(&kafka) - before);
-            rounds.push(figures);
+            for (part, seconds) in threads::since(&parts(), &parts_before) {
+                figures.insert(format!("broker: {part}"), seconds);
+            }
+            if round > 0 {
+                rounds.push(figures);
+            }
         }
     }
     let yardstick = middle(&rounds[0], "seconds").expect("measured").0;
@@ -138,6 +152,24 @@ fn compare() {
             shown("broker", 1e6 / count),
             shown("out", 1.0 / count),
         );
+    }
+    print_parts(&subjects, &rounds);
+}
+
+/// Where the CPU time went, by threads: those of the process of the pipeline, and the broker's.
+fn print_parts(subjects: &[&str], rounds: &[Vec<Figures>]) {
+    println!("\n### CPU time by threads, µs per usage record\n");
+    println!("| threads | {} |", subjects.join(" | "));
+    println!("| --- |{}", " ---: |".repeat(subjects.len()));
+    let is_part = |name: &&String| name.contains(": ");
+    let mut names: Vec<&String> = rounds.iter().flatten().flat_map(|figures| figures.keys().filter(is_part)).collect();
+    names.sort_unstable();
+    names.dedup();
+    for name in names {
+        let each = rounds.iter().map(|rounds| {
+            middle(rounds, name).map_or("–".to_owned(), |(value, _)| format!("{:.2}", value * 1e6 / records() as f64))
+        });
+        println!("| {name} | {} |", each.collect::<Vec<_>>().join(" | "));
     }
 }
 
@@ -182,10 +214,9 @@ fn scrape(server: &Server, stop: &AtomicBool) {
 fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str, telemetry: Option<&Arc<Telemetry>>) {
     let loaded = reference::load(folder).expect("reference data");
     let shape = shape(intake);
-    let settings = ServiceSettings {
-        limits: GatherLimits { messages: transaction(), bytes: 6 << 20, wait: Duration::from_millis(100) },
-        ..deployment::settings(bootstrap, prefix, shape)
-    };
+    let mut settings = settings(bootstrap, prefix, intake);
+    let given = properties().into_iter().map(|(name, value)| (name, Secret::new(value)));
+    settings.kafka.properties.extend(given);
     let directory = loaded.directory();
     let log = KafkaLog::new(KafkaSettings::new([bootstrap.to_owned()])).expect("settings");
     let ends = |topic: &str| -> i64 {
@@ -194,11 +225,22 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str, telemetr
             .map(|partition| block_on(log.uncommitted_end(&topic, partition)).expect("an end"))
             .sum()
     };
-    let stop = AtomicBool::new(false);
-    let is_ready = AtomicBool::new(false);
-    let report_ready = |told: ServiceReport<'_>| {
-        if matches!(&told, ServiceReport::Worker(told) if matches!(told.report, Report::Restored(..))) {
-            is_ready.store(true, Ordering::Relaxed);
+    let (stop, is_ready) = (AtomicBool::new(false), AtomicBool::new(false));
+    let parts = || threads::parts(std::process::id(), &threads::PIPELINE);
+    // What was used up to the last commit that put something out; asking the broker for it would cost as much as some of its work.
+    let last_commit = Mutex::new(None);
+    let told = |told: ServiceReport<'_>| {
+        match &told {
+            ServiceReport::Worker(WorkerReport { report: Report::Restored(..), .. }) => {
+                is_ready.store(true, Ordering::Relaxed);
+            }
+            ServiceReport::Worker(WorkerReport {
+                stage: StageName::Rate, report: Report::Committed { .. }, ..
+            }) => {
+                let now = (Instant::now(), cpu_seconds(ClockId::ProcessCPUTime), parts());
+                *last_commit.lock().expect("no panic") = Some(now);
+            }
+            _ => {}
         }
         if let Some(telemetry) = telemetry {
             telemetry.tell(&told);
@@ -207,7 +249,7 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str, telemetr
     let server = telemetry
         .map(|telemetry| Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), telemetry.clone()).expect("a server"));
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| run::run(&settings, &directory, &stop, &report_ready).expect("a run"));
+        let running = scope.spawn(|| run::run(&settings, &directory, &stop, &told).expect("a run"));
         if let Some(server) = &server {
             scope.spawn(|| scrape(server, &stop));
         }
@@ -215,18 +257,20 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str, telemetr
         while !is_ready.load(Ordering::Relaxed) {
             std::thread::sleep(LOOK_AGAIN);
         }
-        let (start, cpu) = (Instant::now(), cpu_seconds(ClockId::ProcessCPUTime));
-        let (mut grown, mut last, mut used) = (start, 0, cpu);
-        while last == 0 || grown.elapsed() < QUIET {
+        let (start, cpu, parts_before) = (Instant::now(), cpu_seconds(ClockId::ProcessCPUTime), parts());
+        let (grown, used, parts_after) = loop {
             std::thread::sleep(LOOK_AGAIN);
-            let now = ends("charges");
-            if now != last {
-                (grown, last, used) = (Instant::now(), now, cpu_seconds(ClockId::ProcessCPUTime));
+            let last = last_commit.lock().expect("no panic").clone();
+            if let Some(last) = last.filter(|(grown, ..)| grown.elapsed() >= QUIET) {
+                break last;
             }
-        }
+        };
         report("seconds", grown.duration_since(start).as_secs_f64());
         report("cpu", used - cpu);
-        report("out", (last + ends("balance-deltas")) as f64);
+        report("out", (ends("charges") + ends("balance-deltas")) as f64);
+        for (part, seconds) in threads::since(&parts_after, &parts_before) {
+            report(&format!("pipeline: {part}"), seconds);
+        }
         stop.store(true, Ordering::Relaxed);
         running.join().expect("the service");
     });

@@ -194,7 +194,12 @@ pub fn run_on<L: Log + Sync>(
         let service = &service;
         for stage in StageName::ALL {
             for number in 0..settings.workers_of(stage) {
-                scope.spawn(move || service.work(stage, number));
+                // Named, so that tools that look at threads can tell the stages apart.
+                let thread = std::thread::Builder::new().name(format!("{}-{number}", stage.name()));
+                if let Err(error) = thread.spawn_scoped(scope, move || service.work(stage, number)) {
+                    service
+                        .fail(ServiceError::Configuration(format!("no thread for {} {number}: {error}", stage.name())));
+                }
             }
         }
         if let Some(every) = settings.tick_every {
@@ -345,14 +350,18 @@ impl<L: Log> Service<'_, L> {
         let why = outcome.as_ref().err().map(ToString::to_string);
         self.tell(stage, number, Report::Ended(why.as_deref()));
         if let Err(error) = outcome {
-            let mut failure = self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            failure.get_or_insert(error);
-            self.stop.store(true, Ordering::Relaxed);
+            self.fail(error);
         }
     }
 
     fn tell(&self, stage: StageName, number: u16, report: Report<'_>) {
         (self.report)(ServiceReport::Worker(WorkerReport { stage, number, report }));
+    }
+
+    /// Stops all workers because of an error, of which the first one counts.
+    fn fail(&self, error: ServiceError) {
+        self.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(error);
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     fn run(&self, stage: StageName, number: u16, machine: impl Stage) -> Result<(), ServiceError> {

@@ -69,7 +69,8 @@ pub(crate) fn start(stage: &mut impl Stage, topics: &Topics) -> Positions {
     for (topic, name) in (0_u16..).zip(&inputs) {
         for number in 0..topics.partitions[name] {
             let partition = Partition { topic, number };
-            restore(stage, topics, partition, random, None);
+            // There is nothing yet that could be compacted.
+            restore(stage, topics, partition, &mut Random::new(0), None);
             positions.insert(partition, 0);
         }
     }
