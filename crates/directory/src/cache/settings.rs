@@ -20,12 +20,15 @@ pub struct CacheSettings {
     pub lead: Duration,
     /// How long a read may take.
     pub read_timeout: Duration,
+    /// How long reading all accounts and tariffs may take, which is less than the lead.
+    pub catalog_timeout: Duration,
     /// Keys of one read, at most.
     pub keys_per_read: usize,
 }
 
 impl Default for CacheSettings {
-    /// 256 MiB (some 1.7 million endpoints), 100,000 absent keys for 2 s, the head every 200 ms, 60 s lead, 2 s and 1,024 keys a read.
+    /// 256 MiB (some 1.5 million endpoints), 100,000 absent keys for 2 s, the head every 200 ms, 60 s lead, 2 s and 1,024 keys a
+    /// read, 30 s for accounts and tariffs.
     fn default() -> CacheSettings {
         CacheSettings {
             memory_bytes: 256 << 20,
@@ -34,6 +37,7 @@ impl Default for CacheSettings {
             poll: Duration::from_millis(200),
             lead: Duration::from_secs(60),
             read_timeout: Duration::from_secs(2),
+            catalog_timeout: Duration::from_secs(30),
             keys_per_read: 1024,
         }
     }

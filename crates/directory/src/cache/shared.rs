@@ -92,7 +92,7 @@ impl<R: Rows> Shared<R> {
         let counters = Counters::default();
         let now = clock.now();
         let head = in_time(settings.read_timeout, rows.head()).await?;
-        let catalog = read_catalog(&rows, &head, settings.read_timeout).await?;
+        let catalog = read_catalog(&rows, &head, settings.catalog_timeout).await?;
         let entries = Entries::new(settings.memory_bytes, settings.absent_keys, counters.evictions.clone());
         Ok(Shared {
             rows,
@@ -276,7 +276,7 @@ impl<R: Rows> Shared<R> {
     }
 
     async fn catalog(&self, head: &Head) -> Result<Arc<Catalog>, Lag> {
-        match read_catalog(&self.rows, head, self.settings.read_timeout).await {
+        match read_catalog(&self.rows, head, self.settings.catalog_timeout).await {
             Ok(catalog) => Ok(catalog),
             Err(OpenError::Store(error)) => Err(Lag::Store(error)),
             Err(OpenError::Refused(refused)) => {

@@ -6,7 +6,8 @@
 mod memory;
 mod recycled;
 
-use directory::{Input, InputKind, Loaded};
+use directory::snapshot::Snapshot;
+use directory::{Directory, Input, InputKind, Loaded, Needs, Unavailable};
 use memory::{Roughness, Topics};
 use pipeline::IntakeRules;
 use rating::Timestamp;
@@ -18,6 +19,8 @@ use runtime::stages::{
 };
 use runtime::wire::{Decoder, Encoder, FramedDecoder, Frames, Limits, Message, OutputFormat, RawBatch};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use testkit::generator::random::Random;
 use testkit::generator::traffic::{self, Step};
 
@@ -161,7 +164,11 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         frames: frames(),
         duplicate_window_h: None,
     };
-    memory::run(&mut GuideStage::new(settings, inbound(), loaded.directory()), topics, roughness, random);
+    let directory: Arc<dyn Directory> = match random.chance(500) {
+        true => Arc::new(PerBatch { snapshot: loaded.snapshot.clone(), asked: AtomicU32::new(0) }),
+        false => loaded.directory(),
+    };
+    memory::run(&mut GuideStage::new(settings, inbound(), directory), topics, roughness, random);
     let settings = RateSettings {
         guided: "guided".to_owned(),
         guided_partitions: shape.guided,
@@ -177,6 +184,26 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         duplicate_window_h: None,
     };
     memory::run(&mut RateStage::new(settings), topics, Roughness { largest_batch: 4, ..roughness }, random);
+}
+
+/// A directory that has to be asked for every batch, and answers every other time only.
+#[derive(Debug)]
+struct PerBatch {
+    snapshot: Arc<Snapshot>,
+    asked: AtomicU32,
+}
+
+impl Directory for PerBatch {
+    fn whole(&self) -> Option<&Arc<Snapshot>> {
+        None
+    }
+
+    fn snapshot_for(&self, _needs: &Needs<'_>) -> Result<Arc<Snapshot>, Unavailable> {
+        match self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            true => Err(Unavailable("not now".to_owned())),
+            false => Ok(self.snapshot.clone()),
+        }
+    }
 }
 
 /// What the engine puts out.

@@ -115,7 +115,16 @@ pub(crate) fn go_on(
         if batch.is_empty() {
             continue;
         }
-        stage.prepare(&batch).expect("facts");
+        while stage.prepare(&batch).is_err() {
+            // The group may take some of the batch away while its facts are awaited.
+            if random.chance(300) {
+                let partitions: Vec<Partition> = positions.keys().copied().collect();
+                batch.remove(&[*random.pick(&partitions)]);
+            }
+        }
+        if batch.is_empty() {
+            continue;
+        }
         let mut output = Output::default();
         stage.execute(&batch, &mut output).expect("executed");
         if random.chance(roughness.undone) {
