@@ -85,18 +85,18 @@ impl Landing {
         self.tell(outcome);
     }
 
+    /// Whoever comes after the outcome is told must not find this flight any more: a failure is only for those who waited.
     fn tell(&self, outcome: Outcome) {
-        let mut told = locked(&self.flight.outcome);
-        if told.is_some() {
-            return;
-        }
-        *told = Some(outcome);
-        drop(told);
-        self.flight.landed.notify_all();
         let mut running = locked(&self.flights.running);
         for key in &self.keys {
-            running.remove(&(self.version, key.clone()));
+            let place = (self.version, key.clone());
+            if running.get(&place).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+                running.remove(&place);
+            }
         }
+        drop(running);
+        locked(&self.flight.outcome).get_or_insert(outcome);
+        self.flight.landed.notify_all();
     }
 }
 
