@@ -47,6 +47,8 @@ pub struct Loaded {
     pub hash: u64,
     /// What was written, for tools that show or count it; rating does not need it.
     pub model: Model,
+    /// Whom batches ask, if it is not the snapshot.
+    asked: Option<Arc<dyn Directory>>,
 }
 
 impl Loaded {
@@ -55,9 +57,14 @@ impl Loaded {
         self.snapshot.version().to_string()
     }
 
-    /// What batches ask: the whole snapshot.
+    /// What batches ask: the whole snapshot, unless it was said otherwise.
     pub fn directory(&self) -> Arc<dyn Directory> {
-        Arc::new(Whole(self.snapshot.clone()))
+        self.asked.clone().unwrap_or_else(|| Arc::new(Whole(self.snapshot.clone())))
+    }
+
+    /// The same, with batches that ask somebody else: where these texts are only a part, such as the accounts of a store.
+    pub fn asking(self, directory: Arc<dyn Directory>) -> Loaded {
+        Loaded { asked: Some(directory), ..self }
     }
 }
 
@@ -107,7 +114,7 @@ pub fn load(inputs: Vec<Input>) -> Result<Loaded, Refused> {
         (errors.is_empty().then(|| snapshot(&model, &found, version_of(hash))), grants)
     };
     match found {
-        Some(snapshot) => Ok(Loaded { snapshot: Arc::new(snapshot), grants, hash, model }),
+        Some(snapshot) => Ok(Loaded { snapshot: Arc::new(snapshot), grants, hash, model, asked: None }),
         None => {
             errors.sort();
             Err(Refused { sources, diagnostics: errors })

@@ -11,6 +11,8 @@
 //! | [`present`] | tables, money, quantities |
 //! | [`mod@reference`] | which files are the reference data |
 //! | [`settings`] | options as the libraries take them |
+//! | `store` | options as a connection to the store, its errors as exit codes |
+//! | [`source`] | where reference data comes from: files or a store |
 //!
 //! Deliberately decides nothing: what a tariff, a record or a total means is known to the libraries.
 
@@ -25,6 +27,9 @@ mod log;
 mod present;
 mod reference;
 mod settings;
+mod source;
+#[cfg(feature = "store")]
+mod store;
 
 use clap::{CommandFactory, FromArgMatches};
 use std::process::ExitCode;

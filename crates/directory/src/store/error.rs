@@ -29,6 +29,8 @@ pub enum Error {
     },
     /// Somebody else wrote since the plan was made. Nothing of ours counts; planning again is safe.
     Conflict(String),
+    /// What was read is so old that rows of it have been deleted since. Reading again is safe.
+    Superseded,
     /// It holds something that does not belong there.
     Corrupt(String),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Error {
             Error::Unreachable(what) => write!(f, "no answer from the store: {what}"),
             Error::Refused(what) => write!(f, "the store refuses the credentials: {what}"),
             Error::Schema(what) | Error::Usage(what) | Error::Conflict(what) => f.write_str(what),
+            Error::Superseded => f.write_str("the store has moved on while it was read; try again"),
             Error::Claimed { version, by, silent_s } => write!(
                 f,
                 "version {version} is being written by {by}, heard of {silent_s} s ago; try again when it is done, or give it up with --take-over"
@@ -54,6 +57,7 @@ impl From<Error> for ReadError {
     fn from(error: Error) -> ReadError {
         match error {
             Error::Corrupt(what) => ReadError::Corrupt(what),
+            Error::Superseded => ReadError::Superseded,
             other => ReadError::Unavailable(other.to_string()),
         }
     }
@@ -64,7 +68,7 @@ impl From<ReadError> for Error {
         match error {
             ReadError::Corrupt(what) => Error::Corrupt(what),
             ReadError::Unavailable(what) => Error::Unreachable(what),
-            ReadError::Superseded => Error::Conflict("the store has moved on while it was read; try again".to_owned()),
+            ReadError::Superseded => Error::Superseded,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Options of commands that talk to Kafka.
 
-use super::ReferenceArgs;
+use super::{DirectoryOptions, ReferenceArgs, length_text};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -12,6 +12,8 @@ pub(crate) struct ServiceArgs {
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) reference: ReferenceArgs,
+    #[command(flatten)]
+    pub(crate) directory: DirectoryOptions,
     #[command(flatten)]
     pub(crate) kafka: KafkaOptions,
     #[command(flatten)]
@@ -249,11 +251,6 @@ pub(crate) enum StageOption {
     Recycle,
     /// All four.
     All,
-}
-
-/// A length of time, still as text: so that a mistake is told with its place.
-pub(super) fn length_text(text: &str) -> Result<String, String> {
-    crate::settings::length_ms(text).map(|_| text.to_owned())
 }
 
 fn length_or_never(text: &str) -> Result<String, String> {

@@ -38,6 +38,11 @@ pub(crate) fn given<'m>(names: &[&str], matches: &'m clap::ArgMatches) -> &'m cl
     names.iter().fold(matches, |matches, name| matches.subcommand_matches(name).unwrap_or(matches))
 }
 
+/// A length of time, still as text: so that a mistake is told with its place.
+pub(super) fn length_text(text: &str) -> Result<String, String> {
+    crate::settings::length_ms(text).map(|_| text.to_owned())
+}
+
 /// For every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
@@ -282,6 +287,40 @@ pub(crate) struct CompletionsArgs {
     pub(crate) shell: clap_complete::Shell,
 }
 
+/// Where reference data comes from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Directory")]
+pub(crate) struct DirectoryOptions {
+    /// Where reference data comes from
+    #[arg(long, env = "RATER_DIRECTORY", value_enum, default_value_t = DirectorySource::Files, value_name = "WHAT")]
+    pub(crate) directory: DirectorySource,
+    /// Memory for the endpoints of a store, in MiB
+    #[cfg(feature = "store")]
+    #[arg(long, env = "RATER_DIRECTORY_MEMORY_MIB", default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) directory_memory_mib: u32,
+    /// How often a store is asked whether anything has changed
+    #[cfg(feature = "store")]
+    #[arg(long, env = "RATER_DIRECTORY_POLL", default_value = "200 ms", value_name = "LENGTH", value_parser = length_text)]
+    pub(crate) directory_poll: String,
+    /// For how long what a store confirmed is served while it does not answer: changes are written this long before they take effect
+    #[cfg(feature = "store")]
+    #[arg(long, env = "RATER_DIRECTORY_LEAD", default_value = "60 s", value_name = "LENGTH", value_parser = length_text)]
+    pub(crate) directory_lead: String,
+    #[cfg(feature = "store")]
+    #[command(flatten)]
+    pub(crate) store: StoreOptions,
+}
+
+/// Where reference data comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DirectorySource {
+    /// `--reference` and `--endpoints`.
+    Files,
+    /// Scylla or Cassandra, as `rater directory` fills it.
+    #[cfg(feature = "store")]
+    Store,
+}
+
 /// Where the reference data is.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reference data")]
@@ -299,6 +338,8 @@ pub(crate) struct ReferenceArgs {
 pub(crate) struct RateOptions {
     #[command(flatten)]
     pub(crate) reference: ReferenceArgs,
+    #[command(flatten)]
+    pub(crate) directory: DirectoryOptions,
     #[command(flatten)]
     pub(crate) input: InputOptions,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! Options of commands that work with the directory's store.
 
+use super::length_text;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -227,10 +228,6 @@ pub(crate) struct ChangesArgs {
     pub(crate) retroactive: bool,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
-}
-
-fn length_text(text: &str) -> Result<String, String> {
-    crate::settings::length_ms(text).map(|_| text.to_owned())
 }
 
 fn timeout_text(text: &str) -> Result<String, String> {

@@ -1,7 +1,6 @@
 //! Options of `rater topics`.
 
-use super::kafka::length_text;
-use super::{KafkaOptions, TopicOptions};
+use super::{KafkaOptions, TopicOptions, length_text};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 

@@ -4,7 +4,8 @@ use crate::args::RateArgs;
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::present::{edges, totals};
-use crate::{reference, settings};
+use crate::source::{News, Source};
+use crate::{settings, source};
 use directory::Loaded;
 use indicatif::{ProgressBar, ProgressStyle};
 use runtime::embedded::{self, Report, RunSettings, Seen};
@@ -17,7 +18,12 @@ use std::path::{Path, PathBuf};
 /// What stopped the run; everything up to its last commit stands.
 pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure> {
     let options = &args.options;
-    let loaded = reference::load(&options.reference, first_input(args)?.as_deref())?;
+    let first = first_input(args)?;
+    let Source { loaded, look: _followed } =
+        source::open(&options.directory, &options.reference, first.as_deref(), |news| match news {
+            News::Good(_) => {}
+            News::Bad(what) => eprintln!("the directory's store: {what}"),
+        })?;
     let scratch = if args.dry_run { Some(scratch_folder()?) } else { None };
     let output = scratch.as_ref().map_or(&*options.output.output, tempfile::TempDir::path);
     let settings = settings::run_settings(args, output.to_owned())?;

@@ -7,16 +7,17 @@ use crate::args::{
 use crate::config_file;
 use crate::console::Console;
 use crate::exit::Failure;
-use crate::{log, reference, settings};
+use crate::source::{Look, News, Seen, Source};
+use crate::{log, settings, source};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use directory::Loaded;
-use rating::Currency;
+use rating::{Currency, Timestamp};
 use runtime::kafka::{KafkaSettings, Mechanism, Sasl, Secret, Security, Tls};
 use runtime::registry::{Credentials, RegistryConfig, TlsFiles};
 use runtime::service::{ServiceError, ServiceSettings, TopicNames, Workers, run as run_service};
 use runtime::telemetry::http::Server;
-use runtime::telemetry::{ReferenceNumbers, Telemetry};
+use runtime::telemetry::{LookupNumbers, ReferenceNumbers, Telemetry};
 use runtime::worker::log::{GatherLimits, LogError};
 use runtime::worker::{ForgottenPositions, StageError, WorkerError};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -43,7 +44,10 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
     };
     log::start(&args.telemetry, console);
     let settings = service_settings(args)?;
-    let loaded = reference::load(&args.reference, None)?;
+    let Source { loaded, look } = source::open(&args.directory, &args.reference, None, |news| match news {
+        News::Good(what) => tracing::info!("the directory's store: {what}"),
+        News::Bad(what) => tracing::warn!("the directory's store: {what}"),
+    })?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         // The second signal finds the flag set.
@@ -51,7 +55,7 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
         let first = signal_hook::flag::register(signal, stop.clone());
         second.and(first).map_err(|error| Failure::Surroundings(format!("signals: {error}")))?;
     }
-    let telemetry = Arc::new(telemetry(&settings, &loaded)?);
+    let telemetry = Arc::new(telemetry(&settings, &loaded, look)?);
     let _server = listen(&args.telemetry.listen, matches, &telemetry)?;
     tracing::info!(instance = settings.instance, reference = loaded.version(), "started");
     run_service::run(&settings, &loaded.directory(), &stop, &|told| telemetry.tell(&told)).map_err(failure)?;
@@ -59,11 +63,21 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
     Ok(())
 }
 
-/// Telemetry of a service whose reference data comes from files: as old as now, and good, or nothing would run.
-fn telemetry(settings: &ServiceSettings, loaded: &Loaded) -> Result<Telemetry, Failure> {
+/// Telemetry of a service. Reference data from files is as old as now, and good, or nothing would run.
+fn telemetry(settings: &ServiceSettings, loaded: &Loaded, look: Option<Look>) -> Result<Telemetry, Failure> {
     let currencies: Vec<Currency> = loaded.snapshot.accounts().iter().map(|account| account.currency).collect();
-    let numbers = ReferenceNumbers { confirmed: settings::machine_now(), is_good: true, is_fresh: true, lookups: None };
-    let telemetry = Telemetry::new(settings, &currencies, Box::new(move || numbers));
+    let confirmed = settings::machine_now();
+    let numbers = move || match &look {
+        None => ReferenceNumbers { confirmed, is_good: true, is_fresh: true, lookups: None },
+        Some(look) => {
+            let Seen { age, is_good, is_fresh, lookups: [hits, absent, misses, failed] } = look();
+            let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+            let confirmed = Timestamp::from_millis(settings::machine_now().millis().saturating_sub(age_ms));
+            let lookups = Some(LookupNumbers { hits, absent, misses, failed });
+            ReferenceNumbers { confirmed, is_good, is_fresh, lookups }
+        }
+    };
+    let telemetry = Telemetry::new(settings, &currencies, Box::new(numbers));
     telemetry.map_err(|error| Failure::Data(error.to_string()))
 }
 

@@ -1,11 +1,11 @@
 //! `rater directory apply`.
 
-use super::connect::{author, connect, failure, plan_failure, take_over};
 use super::present::{Progress, table, to_json};
 use crate::args::ApplyArgs;
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::reference;
+use crate::store::{author, connect, failure, plan_failure, take_over};
 use directory::store::Change;
 use serde_json::json;
 

@@ -1,12 +1,12 @@
 //! `rater directory changes`: the change log.
 
-use super::connect::{Connected, connect, failure};
 use super::present::effect_text;
 use crate::args::ChangesArgs;
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::present::{Align, Table};
 use crate::settings;
+use crate::store::{Connected, connect, failure};
 use directory::cache::Version;
 use rating::Timestamp;
 use serde_json::json;

@@ -1,11 +1,11 @@
 //! `rater directory dump` and `diff`.
 
-use super::connect::{connect, failure};
 use super::present::{counts, table, to_json};
 use crate::args::{DiffArgs, DumpArgs};
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::reference;
+use crate::store::{connect, failure};
 use directory::store::Csv;
 use serde_json::json;
 use std::path::Path;

@@ -1,11 +1,11 @@
 //! `rater directory get`.
 
-use super::connect::{connect, failure};
 use crate::args::GetArgs;
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::present::{Align, Table};
 use crate::settings;
+use crate::store::{connect, failure};
 use directory::model::{EndpointStatus, IdentityKind};
 use directory::store::{Found, parse_key};
 use rating::Timestamp;

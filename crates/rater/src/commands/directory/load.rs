@@ -1,10 +1,10 @@
 //! `rater directory migrate` and `load`.
 
-use super::connect::{self, author, connect, failure, plan_failure, take_over};
 use super::present::{Progress, counts, counts_json};
 use crate::args::{LoadArgs, MigrateArgs};
 use crate::console::Console;
 use crate::exit::Failure;
+use crate::store::{author, connect, failure, plan_failure, runtime, store_settings, take_over};
 use crate::{reference, settings};
 use directory::store::{self, Replace, Replication};
 use serde_json::json;
@@ -15,9 +15,9 @@ use serde_json::json;
 /// A store that is newer or was altered, or cannot be reached.
 pub(super) fn migrate(args: &MigrateArgs, console: &mut Console) -> Result<(), Failure> {
     let replication = replication(&args.store_replication)?;
-    let settings = connect::store_settings(&args.store.store)?;
+    let settings = store_settings(&args.store.store)?;
     let now_ms = settings::machine_now().millis();
-    let done = connect::runtime()?.block_on(store::migrate(&settings, &replication, now_ms)).map_err(failure)?;
+    let done = runtime()?.block_on(store::migrate(&settings, &replication, now_ms)).map_err(failure)?;
     if console.json {
         let applied = done.applied.iter().map(|(number, name)| json!({ "number": number, "name": name }));
         return console.print_json(&json!({ "applied": applied.collect::<Vec<_>>(), "version": done.last }));

@@ -2,7 +2,6 @@
 
 mod apply;
 mod changes;
-mod connect;
 mod dump;
 mod get;
 mod load;

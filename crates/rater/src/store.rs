@@ -9,16 +9,16 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// A store, and what runs its requests.
-pub(super) struct Connected {
-    pub(super) runtime: Runtime,
-    pub(super) store: Store,
+pub(crate) struct Connected {
+    pub(crate) runtime: Runtime,
+    pub(crate) store: Store,
 }
 
 /// Connects.
 ///
 /// # Errors
 /// Settings, or a store that cannot be used.
-pub(super) fn connect(args: &StoreArgs) -> Result<Connected, Failure> {
+pub(crate) fn connect(args: &StoreArgs) -> Result<Connected, Failure> {
     let settings = store_settings(&args.store)?;
     let runtime = runtime()?;
     let store = runtime.block_on(Store::connect(&settings, settings::machine_now)).map_err(failure)?;
@@ -29,7 +29,7 @@ pub(super) fn connect(args: &StoreArgs) -> Result<Connected, Failure> {
 ///
 /// # Errors
 /// The machine has no threads left.
-pub(super) fn runtime() -> Result<Runtime, Failure> {
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     built.map_err(|error| Failure::Surroundings(format!("threads: {error}")))
 }
@@ -64,29 +64,29 @@ pub(crate) fn store_settings(options: &StoreOptions) -> Result<Settings, Failure
 }
 
 /// Who writes.
-pub(super) fn author(options: &WriteOptions) -> Author {
+pub(crate) fn author(options: &WriteOptions) -> Author {
     let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
     let actor = options.actor.clone().or_else(user).unwrap_or_else(|| "unknown".to_owned());
     Author { actor, process: settings::instance(), note: options.note.clone() }
 }
 
 /// What to do about somebody else's unfinished version.
-pub(super) fn take_over(options: &WriteOptions) -> TakeOver {
+pub(crate) fn take_over(options: &WriteOptions) -> TakeOver {
     if options.take_over { TakeOver::Always } else { TakeOver::Silent }
 }
 
 /// How a command ends that the store stopped.
-pub(super) fn failure(error: Error) -> Failure {
+pub(crate) fn failure(error: Error) -> Failure {
     let text = error.to_string();
     match error {
         Error::Unreachable(_) | Error::Corrupt(_) => Failure::Surroundings(text),
         Error::Refused(_) | Error::Schema(_) | Error::Usage(_) => Failure::Data(text),
-        Error::Claimed { .. } | Error::Conflict(_) => Failure::Conflict(text),
+        Error::Claimed { .. } | Error::Conflict(_) | Error::Superseded => Failure::Conflict(text),
     }
 }
 
 /// As [`failure`], of a plan.
-pub(super) fn plan_failure(error: PlanError) -> Failure {
+pub(crate) fn plan_failure(error: PlanError) -> Failure {
     match error {
         PlanError::Store(error) => failure(error),
         PlanError::Refused(refused) => Failure::Reference(refused),
