@@ -46,6 +46,20 @@ pub(crate) struct TailArgs {
     pub(crate) registry: RegistryOptions,
 }
 
+/// `rater top`.
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// Where services serve their metrics; several are added up
+    #[arg(default_value = "127.0.0.1:9464", value_name = "HOST:PORT")]
+    pub(crate) addresses: Vec<String>,
+    /// How often it looks
+    #[arg(long, default_value = "2 s", value_name = "LENGTH", value_parser = length_text)]
+    pub(crate) every: String,
+    /// Look twice, show once
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
 /// How many messages of each partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LastMessages {

@@ -99,6 +99,9 @@ pub(crate) enum Command {
     #[cfg(feature = "kafka")]
     #[command(subcommand)]
     Suspense(SuspenseCommand),
+    /// Flow, lag, suspense and money of running services, live
+    #[cfg(feature = "kafka")]
+    Top(TopArgs),
     /// Explain a rated record, level by level, or the code of an error
     Explain(ExplainArgs),
     /// Price hypothetical usage; nothing is changed

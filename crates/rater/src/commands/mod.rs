@@ -19,6 +19,8 @@ mod suspense;
 mod tail;
 mod test;
 #[cfg(feature = "kafka")]
+mod top;
+#[cfg(feature = "kafka")]
 mod topics;
 
 use crate::args::Command;
@@ -45,6 +47,8 @@ pub(crate) fn run(command: &Command, matches: &ArgMatches, console: &mut Console
         Command::Tail(args) => tail::run(args, console),
         #[cfg(feature = "kafka")]
         Command::Suspense(command) => suspense::run(command, matches, console),
+        #[cfg(feature = "kafka")]
+        Command::Top(args) => top::run(args, console),
         Command::Explain(args) => explain::run(args, console),
         Command::Quote(args) => quote::run(args, console),
         Command::Test(args) => test::run(args, console),

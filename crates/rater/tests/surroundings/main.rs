@@ -4,6 +4,7 @@
 mod deployment;
 mod settings;
 mod shown;
+mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod suspense;

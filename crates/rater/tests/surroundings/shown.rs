@@ -1,6 +1,7 @@
 //! What a running service shows of itself: metrics that move, readiness, and a log without persons and secrets.
 
 use crate::deployment::{Deployment, LEVELS, Running};
+use crate::support::rater;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -66,6 +67,12 @@ fn metrics_move_it_becomes_ready_and_the_log_names_nobody() {
     write_usage(&deployment);
     deployment.wait_for("charges", 2 * LEVELS, &mut running);
     deployment.wait_for("suspense", 3, &mut running);
+    let seen = rater(deployment.folder.path(), &["top", &address, "--once", "--every", "200 ms"]).expect(0).stdout;
+    for words in ["STAGE", "recycle  1 running", "GBP", "control totals balance", "unknown_endpoint 1"] {
+        assert!(seen.contains(words), "no {words:?} in\n{seen}");
+    }
+    let json = rater(deployment.folder.path(), &["top", &address, "--json"]).expect(0).json();
+    assert_eq!(json["charges"]["3"], 2.0, "{json:#}");
     for line in [
         "rater_records_total{outcome=\"guided\",service=\"data\"} 2\n",
         "rater_records_total{outcome=\"suspended\",service=\"voice\"} 1\n",
