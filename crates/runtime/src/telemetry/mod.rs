@@ -13,8 +13,7 @@
 //! A batch is counted when it is committed, all of it at once; what was undone never shows. Nothing here can hold a worker up: it adds to
 //! counters and takes note, under locks that are held for microseconds.
 //!
-//! Deliberately not here: numbers that nobody knows. How much waits in suspense now and since when cannot be known while nothing takes
-//! messages out of its topic again, so there is no such metric (ADR 24).
+//! Deliberately not here: numbers that nobody knows (ADR 24).
 
 mod ages;
 pub mod catalog;
