@@ -99,6 +99,7 @@ fn intake(partitions: u32) -> IntakeStage {
         suspense: "suspense".to_owned(),
         waiting: "waiting".to_owned(),
         frames: frames(),
+        events: None,
     };
     IntakeStage::new(settings, inbound())
 }

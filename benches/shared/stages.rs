@@ -53,6 +53,7 @@ pub(crate) fn guide(loaded: &Loaded, partitions: u32, is_behind_intake: bool) ->
         notifications: "notifications".to_owned(),
         replies: "command-replies".to_owned(),
         frames: frames(),
+        events: None,
         duplicate_window_h: None,
     };
     GuideStage::new(settings, inbound(), loaded.directory())
@@ -71,6 +72,7 @@ pub(crate) fn rate(partitions: u32) -> RateStage {
         waiting: "waiting".to_owned(),
         replies: "command-replies".to_owned(),
         frames: frames(),
+        events: None,
         duplicate_window_h: None,
     })
 }

@@ -65,7 +65,7 @@ fn what_is_missing_is_made_and_then_there_is_nothing_to_do() {
     assert_eq!(row.split_whitespace().skip(1).take(4).collect::<Vec<_>>(), ["8", "compact", "cluster's", "make"]);
 
     let made = deployment.run("apply", &["--guided-partitions", "4"]).expect(0);
-    assert_eq!(made.stdout.lines().count(), 12, "{}", made.stdout);
+    assert_eq!(made.stdout.lines().count(), 14, "{}", made.stdout);
     let again = deployment.run("plan", &[]).expect(0);
     assert!(again.stdout.ends_with("nothing to do ✓\n"), "{}", again.stdout);
     assert_eq!(deployment.run("apply", &[]).expect(0).stdout, "nothing to do ✓\n");

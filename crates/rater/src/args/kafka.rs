@@ -153,6 +153,9 @@ pub(crate) struct TopicOptions {
     /// Topics with account commands [default: account-commands, behind the prefix]
     #[arg(long, env = "RATER_COMMAND_TOPICS", value_delimiter = ',', value_name = "NAME")]
     pub(crate) command_topics: Vec<String>,
+    /// Give what leaves headers of CloudEvents 1.0 (binary mode), with this URI as their source, such as /rater/uk [default: no such headers]
+    #[arg(long, env = "RATER_CLOUDEVENTS_SOURCE", value_name = "URI")]
+    pub(crate) cloudevents_source: Option<String>,
     /// Guide reads usage itself: all copies of a record come to the same partition already
     #[arg(long, env = "RATER_SKIP_INTAKE")]
     pub(crate) skip_intake: bool,

@@ -18,6 +18,7 @@ use runtime::registry::{Credentials, RegistryConfig, TlsFiles};
 use runtime::service::{ServiceError, ServiceSettings, TopicNames, Workers, run as run_service};
 use runtime::telemetry::http::Server;
 use runtime::telemetry::{LookupNumbers, ReferenceNumbers, Telemetry};
+use runtime::wire::CloudEvents;
 use runtime::worker::log::{GatherLimits, LogError};
 use runtime::worker::{ForgottenPositions, StageError, WorkerError};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -152,6 +153,7 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
             recycle: of(StageOption::Recycle).min(1),
         },
         skip_intake: args.topics.skip_intake,
+        events: args.topics.cloudevents_source.as_deref().map(CloudEvents::new),
         limits: GatherLimits {
             messages: service.batch_messages as usize,
             bytes: service.batch_bytes as usize,

@@ -56,7 +56,7 @@ fn topics_that_do_not_fit_together_are_code_2() {
     let deployment = Deployment::bare(Kafka::shared().expect("a broker"), "misfit");
     deployment.kafka.create_topic(&deployment.topic("guided"), 3, &[]).expect("a topic");
     deployment.kafka.create_topic(&deployment.topic("rate-changelog"), 1, &[]).expect("a topic");
-    for name in ["usage", "account-commands", "intaken"] {
+    for name in ["usage", "account-commands", "intaken", "waiting"] {
         deployment.kafka.create_topic(&deployment.topic(name), 2, &[]).expect("a topic");
     }
     let said = deployment.start(&[]).expect(2);
@@ -121,10 +121,10 @@ fn a_broker_that_takes_nothing_more_is_asked_again_and_nothing_is_lost_when_it_i
     // No transaction of guide can be committed.
     let tiny = [("cleanup.policy", "compact"), ("max.message.bytes", "100")];
     deployment.kafka.create_topic(&deployment.topic("guide-changelog"), 2, &tiny).expect("a topic");
-    for name in ["usage", "account-commands", "intaken", "guided"] {
+    for name in ["usage", "account-commands", "intaken", "guided", "waiting"] {
         deployment.kafka.create_topic(&deployment.topic(name), 2, &[]).expect("a topic");
     }
-    for name in ["intake-changelog", "rate-changelog"] {
+    for name in ["intake-changelog", "rate-changelog", "recycle-changelog"] {
         deployment.kafka.create_topic(&deployment.topic(name), 2, &[("cleanup.policy", "compact")]).expect("a topic");
     }
     for name in ["charges", "balance-deltas", "suspense", "notifications", "command-replies"] {
@@ -183,7 +183,7 @@ fn a_signal_ends_it_in_order_and_what_it_said_is_committed_is() {
     let deployment = Deployment::new("signal");
     let mut running = deployment.start(&[]);
     deployment.write_usage(0, 200);
-    running.wait_for_words("rate 0: ");
+    running.wait_for_words("restored stage=\"rate\"");
     let said = running.stop();
     assert!(said.ends_with("stopped\n"), "{said}");
     // The next one has the rest, at once: nothing was left open.

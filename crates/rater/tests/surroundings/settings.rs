@@ -50,7 +50,7 @@ fn every_mistake_of_a_file_is_told_with_its_place() {
     let said = run(folder.path(), &["run", "--config", "wrong.toml"], &[]).expect(2).stderr;
     let expected = [
         "wrong.toml:1:1: invalid value '0' for '--workers <N>'",
-        "wrong.toml:3:3: invalid value 'mediation' for '--stage <STAGE>' [possible values: intake, guide, rate, all]",
+        "wrong.toml:3:3: invalid value 'mediation' for '--stage <STAGE>' [possible values: intake, guide, rate, recycle, all]",
         "wrong.toml:4:1: invalid value 'soon' for '--batch-wait <LENGTH>': \"soon\" is not a length",
         "wrong.toml:5:1: \"skip-intake\" is true or false",
         "wrong.toml:6:1: there is no setting \"worker\"",

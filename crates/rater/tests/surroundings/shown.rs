@@ -134,3 +134,29 @@ fn an_address_that_was_asked_for_and_is_taken_is_code_2() {
     let said = deployment.start(&["--listen", &address]).expect(2);
     assert!(said.contains(&format!("--listen {address}: ")), "{said}");
 }
+
+#[test]
+fn what_leaves_says_what_it_is_where_that_is_wanted() {
+    let deployment = Deployment::new("headers");
+    let (mut running, _) = start(&deployment, &["--cloudevents-source", "/rater/test"]);
+    write_usage(&deployment);
+    deployment.wait_for("charges", 2 * LEVELS, &mut running);
+    deployment.wait_for("suspense", 3, &mut running);
+    running.stop();
+    for (topic, kind) in
+        [("charges", "rater.v1.Charge"), ("balance-deltas", "rater.v1.BalanceDelta"), ("suspense", "rater.v1.Suspense")]
+    {
+        for message in deployment.read(topic) {
+            let header = |name: &str| {
+                let found = message.headers.iter().find(|(known, _)| known == name);
+                found.map(|(_, value)| value.clone()).unwrap_or_else(|| panic!("{topic}: no {name}"))
+            };
+            assert_eq!((header("ce_type"), header("ce_specversion")), (kind.to_owned(), "1.0".to_owned()));
+            assert!(header("ce_source").starts_with("/rater/test/") && !header("ce_id").is_empty());
+        }
+    }
+    // What stays inside has none.
+    for topic in ["guided", "waiting"] {
+        assert!(deployment.read(topic).iter().all(|message| message.headers.is_empty()), "{topic}");
+    }
+}

@@ -358,12 +358,14 @@ impl LogConsumer for KafkaConsumer {
 
     async fn hold(&mut self) -> Result<(), LogError> {
         self.flow = Flow::Held;
+        self.client.context().ends.hold(true);
         let list = self.list(self.started.iter().copied())?;
         self.client.pause(&list).map_err(|error| self.failed("holding partitions", &error))
     }
 
     async fn go_on(&mut self) -> Result<(), LogError> {
         self.flow = Flow::Open;
+        self.client.context().ends.hold(false);
         let list = self.list(self.started.iter().copied())?;
         self.client.resume(&list).map_err(|error| self.failed("going on with partitions", &error))
     }

@@ -8,7 +8,7 @@ use crate::stages::{
     GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
     RecycleSettings, RecycleStage,
 };
-use crate::wire::{FramedDecoder, Frames, Limits, Message, Registration};
+use crate::wire::{CloudEvents, FramedDecoder, Frames, Limits, Message, Registration};
 use crate::worker::log::{GatherLimits, Log, LogError};
 use crate::worker::{ForgottenPositions, RETRY_PAUSE, Report, Stage, Worker, WorkerError, WorkerSettings};
 use directory::Directory;
@@ -51,6 +51,8 @@ pub struct ServiceSettings {
     pub registry: Option<RegistryConfig>,
     /// The topics.
     pub topics: TopicNames,
+    /// Headers of what leaves; none where nobody wants them.
+    pub events: Option<CloudEvents>,
     /// The workers.
     pub workers: Workers,
     /// Guide reads the inputs itself: those who write them send all copies of a record to the same partition.
@@ -395,6 +397,7 @@ impl<L: Log> Service<'_, L> {
             suspense: topics.output(Message::Suspense),
             waiting: topics.waiting(),
             frames: self.frames,
+            events: self.settings.events.clone(),
         };
         IntakeStage::new(settings, inbound)
     }
@@ -415,6 +418,7 @@ impl<L: Log> Service<'_, L> {
             notifications: topics.output(Message::Notification),
             replies: topics.output(Message::CommandReply),
             frames: self.frames,
+            events: self.settings.events.clone(),
             duplicate_window_h: self.settings.duplicate_window_h,
         };
         GuideStage::new(settings, inbound, self.directory.clone())
@@ -444,6 +448,7 @@ impl<L: Log> Service<'_, L> {
             waiting: topics.waiting(),
             replies: topics.output(Message::CommandReply),
             frames: self.frames,
+            events: self.settings.events.clone(),
             duplicate_window_h: self.settings.duplicate_window_h,
         })
     }

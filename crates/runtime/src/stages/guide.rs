@@ -11,7 +11,7 @@ use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, r
 use super::retry::retry_key;
 use super::{SHARDS, check_targets, send_packed, topic_of};
 use crate::state::Stored;
-use crate::wire::{CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
+use crate::wire::{CloudEvents, CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{CommandResult, RecordOutcome, Service, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError};
@@ -70,6 +70,8 @@ pub struct GuideSettings {
     pub replies: String,
     /// What stands before each datum.
     pub frames: Frames,
+    /// Headers that say what a message is; none where nobody wants them.
+    pub events: Option<CloudEvents>,
     /// For how many hours behind the clock of ticks ids are remembered; `None` is for ever.
     pub duplicate_window_h: Option<u32>,
 }
@@ -152,7 +154,11 @@ impl GuideStage {
             GuideInput::Intaken { topic, senders } => (vec![topic.clone()], *senders),
             GuideInput::Usage(topics) => (topics.clone(), 0),
         };
-        let outbound = Outbound { encoder: Encoder::new(OutputFormat::Avro, ""), frames: settings.frames };
+        let outbound = Outbound {
+            encoder: Encoder::new(OutputFormat::Avro, ""),
+            frames: settings.frames,
+            events: settings.events.clone(),
+        };
         GuideStage {
             inputs,
             outputs: outputs.into_iter().cloned().collect(),

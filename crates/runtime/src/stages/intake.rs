@@ -6,7 +6,7 @@ use super::outbound::{Outbound, Waiting};
 use super::packed::{Packer, Source};
 use super::progress::{About, Changelog, Progress, Units, read_format, read_key};
 use crate::state::Stored;
-use crate::wire::{Encoder, Frames, OutputFormat};
+use crate::wire::{CloudEvents, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{RecordOutcome, Service, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError};
@@ -35,6 +35,8 @@ pub struct IntakeSettings {
     pub waiting: String,
     /// What stands before each datum.
     pub frames: Frames,
+    /// Headers that say what a message is; none where nobody wants them.
+    pub events: Option<CloudEvents>,
 }
 
 /// The stage.
@@ -54,7 +56,7 @@ impl IntakeStage {
         let outputs = [&settings.changelog, &settings.intaken, &settings.suspense, &settings.waiting];
         let outputs = outputs.into_iter().cloned().collect();
         let encoder = Encoder::new(OutputFormat::Avro, "");
-        let outbound = Outbound { encoder, frames: settings.frames };
+        let outbound = Outbound { encoder, frames: settings.frames, events: settings.events.clone() };
         IntakeStage { settings, outputs, outbound, inbound, units: Units::default(), forms: Forms::default() }
     }
 }

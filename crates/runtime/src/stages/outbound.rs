@@ -4,7 +4,7 @@ use super::entry::Origin;
 use super::progress::FORMAT;
 use super::waiting::{Waited, place_of};
 use crate::state::Stored;
-use crate::wire::{self, CommandReply, Encoder, Frames, Message, SuspenseRecord};
+use crate::wire::{self, CloudEvents, CommandReply, Encoder, Frames, Headers, Message, SuspenseRecord};
 use crate::worker::{Output, Target};
 use rating::charge::{CommandDelta, Notification};
 use rating::{Charge, SuspenseReason, Timestamp};
@@ -17,6 +17,7 @@ pub const PERSONAL: &str = "rater::personal";
 pub(super) struct Outbound {
     pub(super) encoder: Encoder,
     pub(super) frames: Frames,
+    pub(super) events: Option<CloudEvents>,
 }
 
 /// A topic whose partitions follow the keys.
@@ -41,6 +42,7 @@ impl Outbound {
             out.extend_from_slice(self.frames.prefix(Message::Charge));
             self.encoder.charge(charge, out);
         });
+        self.head(output, |events| events.charge(charge));
     }
 
     pub(super) fn charge_delta(&self, topic: u16, charge: &Charge<'_>, output: &mut Output) {
@@ -48,6 +50,7 @@ impl Outbound {
             out.extend_from_slice(self.frames.prefix(Message::BalanceDelta));
             self.encoder.charge_delta(charge, out);
         });
+        self.head(output, |events| events.charge_delta(charge));
     }
 
     pub(super) fn command_delta(&self, topic: u16, delta: &CommandDelta<'_>, output: &mut Output) {
@@ -55,6 +58,7 @@ impl Outbound {
             out.extend_from_slice(self.frames.prefix(Message::BalanceDelta));
             self.encoder.command_delta(delta, out);
         });
+        self.head(output, |events| events.command_delta(delta));
     }
 
     pub(super) fn notification(&self, topic: u16, notification: &Notification<'_>, output: &mut Output) {
@@ -62,6 +66,7 @@ impl Outbound {
             out.extend_from_slice(self.frames.prefix(Message::Notification));
             self.encoder.notification(notification, out);
         });
+        self.head(output, |events| events.notification(notification));
     }
 
     pub(super) fn reply(&self, topic: u16, reply: &CommandReply<'_>, output: &mut Output) {
@@ -69,6 +74,14 @@ impl Outbound {
             out.extend_from_slice(self.frames.prefix(Message::CommandReply));
             self.encoder.reply(reply, out);
         });
+        self.head(output, |events| events.reply(reply));
+    }
+
+    /// Gives the last message the headers that say what it is, if they are wanted.
+    fn head(&self, output: &mut Output, of: impl FnOnce(&CloudEvents) -> Headers) {
+        for (name, value) in self.events.as_ref().map(of).into_iter().flatten() {
+            output.add_header(name, value);
+        }
     }
 
     /// Tells people, in the first topic, and recycling, in the second.
@@ -108,6 +121,7 @@ impl Outbound {
             out.extend_from_slice(self.frames.prefix(Message::Suspense));
             self.encoder.suspense(&record, out);
         });
+        self.head(output, |events| events.suspense(&record));
         output.add_header("rater-reason", waiting.reason.name().to_owned());
         let place = format!("{}:{}:{}", origin.form.topic, origin.partition, origin.offset);
         output.add_header("rater-origin", place);

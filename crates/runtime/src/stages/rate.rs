@@ -7,7 +7,7 @@ use super::packed::Unpacked;
 use super::progress::{About, Changelog, Units, read_key};
 use super::segments::{self, Segments};
 use super::{check_targets, topic_of};
-use crate::wire::{CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
+use crate::wire::{CloudEvents, CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{CommandResult, LegOutcome, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError};
@@ -52,6 +52,8 @@ pub struct RateSettings {
     pub replies: String,
     /// What stands before each datum.
     pub frames: Frames,
+    /// Headers that say what a message is; none where nobody wants them.
+    pub events: Option<CloudEvents>,
     /// For how many hours guide remembers record ids behind the clock: sessions and months are remembered as long. `None` is for ever.
     pub duplicate_window_h: Option<u32>,
 }
@@ -106,7 +108,11 @@ impl RateStage {
         RateStage {
             inputs: vec![settings.guided.clone()],
             outputs: outputs.into_iter().cloned().collect(),
-            outbound: Outbound { encoder: Encoder::new(OutputFormat::Avro, ""), frames: settings.frames },
+            outbound: Outbound {
+                encoder: Encoder::new(OutputFormat::Avro, ""),
+                frames: settings.frames,
+                events: settings.events.clone(),
+            },
             settings,
             units: Units::default(),
             forms: Forms::default(),

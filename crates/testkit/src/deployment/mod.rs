@@ -87,6 +87,7 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         topics: TopicNames::new(prefix),
         workers: Workers { intake: shape.workers, guide: shape.workers, rate: shape.workers, recycle: 1 },
         skip_intake: shape.skip_intake,
+        events: None,
         limits: GatherLimits { messages: shape.batch, bytes: 1 << 20, wait: Duration::from_millis(50) },
         instance: "test".to_owned(),
         default_source: "kafka".to_owned(),

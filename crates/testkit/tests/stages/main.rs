@@ -144,6 +144,7 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         suspense: "suspense".to_owned(),
         waiting: "waiting".to_owned(),
         frames: frames(),
+        events: None,
     };
     if shape.intaken > 0 {
         memory::run(&mut IntakeStage::new(settings, inbound()), topics, roughness, random);
@@ -162,6 +163,7 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         notifications: "notifications".to_owned(),
         replies: "command-replies".to_owned(),
         frames: frames(),
+        events: None,
         duplicate_window_h: None,
     };
     let directory: Arc<dyn Directory> = match random.chance(500) {
@@ -181,6 +183,7 @@ fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut R
         waiting: "waiting".to_owned(),
         replies: "command-replies".to_owned(),
         frames: frames(),
+        events: None,
         duplicate_window_h: None,
     };
     memory::run(&mut RateStage::new(settings), topics, Roughness { largest_batch: 4, ..roughness }, random);

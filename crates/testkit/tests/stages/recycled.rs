@@ -88,6 +88,7 @@ impl Pipeline {
                 suspense: "suspense".to_owned(),
                 waiting: "waiting".to_owned(),
                 frames: frames(),
+                events: None,
             };
             Running::new(IntakeStage::new(settings, inbound()), &topics)
         });
@@ -104,6 +105,7 @@ impl Pipeline {
             waiting: "waiting".to_owned(),
             replies: "command-replies".to_owned(),
             frames: frames(),
+            events: None,
             duplicate_window_h: None,
         });
         let recycle = RecycleStage::new(RecycleSettings {
@@ -131,6 +133,7 @@ impl Pipeline {
             notifications: "notifications".to_owned(),
             replies: "command-replies".to_owned(),
             frames: frames(),
+            events: None,
             duplicate_window_h: None,
         };
         GuideStage::new(settings, inbound(), loaded.directory())
