@@ -83,10 +83,12 @@ impl Duplicates {
     }
 
     /// As [`Duplicates::admit`], for what somebody says was not charged before although it is too late to tell: it is remembered as of the
-    /// beginning of the window, so that a copy of it that is too late as well is known.
+    /// clock, for a whole window, so that a copy of it that is too late as well is known.
     pub fn admit_late(&mut self, key: u128, payload: u64, event_time: Timestamp, kept: Option<u64>) -> Admission {
         let hour = event_time.millis().div_euclid(HOUR_MS);
-        self.remember(key, payload, self.horizon_hour().map_or(hour, |horizon| hour.max(horizon)), kept)
+        // As of the clock: at the beginning of the window it would be forgotten with the next hour, and the next copy be charged.
+        let now = self.clock.filter(|_| self.window_hours.is_some()).map(|clock| clock.millis().div_euclid(HOUR_MS));
+        self.remember(key, payload, now.map_or(hour, |now| hour.max(now)), kept)
     }
 
     fn remember(&mut self, key: u128, payload: u64, hour: i64, kept: Option<u64>) -> Admission {

@@ -67,7 +67,11 @@ pub(crate) fn store_settings(options: &StoreOptions) -> Result<Settings, Failure
 pub(crate) fn author(options: &WriteOptions) -> Author {
     let user = || std::env::var("USER").ok().filter(|user| !user.is_empty());
     let actor = options.actor.clone().or_else(user).unwrap_or_else(|| "unknown".to_owned());
-    Author { actor, process: settings::instance(), note: options.note.clone() }
+    Author {
+        actor,
+        process: format!("{}-{:x}", settings::instance(), settings::machine_now().millis()),
+        note: options.note.clone(),
+    }
 }
 
 /// What to do about somebody else's unfinished version.

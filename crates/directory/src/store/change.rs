@@ -1,5 +1,6 @@
 //! What differs between two directories.
 
+use super::Error;
 use super::definition::Kind;
 use super::timeline;
 use crate::cache::IdentityKey;
@@ -109,13 +110,16 @@ impl Change {
     }
 
     /// Under which keys an endpoint was or is found.
-    pub(super) fn keys(&self) -> Keys {
+    ///
+    /// # Errors
+    /// A definition that this program cannot read: rows under keys that it does not know of would stay.
+    pub(super) fn keys(&self) -> Result<Keys, Error> {
         let of = |body: &Option<Box<str>>| match body {
             Some(body) => keys_of(&self.name, body),
-            None => BTreeSet::new(),
+            None => Ok(BTreeSet::new()),
         };
-        let (before, after) = (of(&self.old), of(&self.new));
-        Keys { gone: before.difference(&after).cloned().collect(), after }
+        let (before, after) = (of(&self.old)?, of(&self.new)?);
+        Ok(Keys { gone: before.difference(&after).cloned().collect(), after })
     }
 }
 
@@ -128,12 +132,13 @@ pub(super) struct Keys {
 }
 
 /// Its name and every identity that the endpoint of a body ever has.
-fn keys_of(name: &str, body: &str) -> BTreeSet<IdentityKey> {
+fn keys_of(name: &str, body: &str) -> Result<BTreeSet<IdentityKey>, Error> {
+    let endpoint = read_endpoint(name, body);
+    let endpoint =
+        endpoint.ok_or_else(|| Error::Corrupt(format!("endpoint {name} has a definition of a later version")))?;
     let mut keys = BTreeSet::from([IdentityKey::Name(Box::from(name))]);
-    if let Some(endpoint) = read_endpoint(name, body) {
-        keys.extend(identities(&endpoint));
-    }
-    keys
+    keys.extend(identities(&endpoint));
+    Ok(keys)
 }
 
 pub(super) fn identities(endpoint: &Endpoint) -> impl Iterator<Item = IdentityKey> {
@@ -170,7 +175,7 @@ mod tests {
             "{customer: a, imsi: 234150000000001, changes: [{from: 2026-01-01T00:00:00Z, imsi: 234150000000002}]}";
         let new = "{customer: a, imsi: 234150000000002, msisdn: 4477}";
         let change = Change { kind: Kind::Endpoint, name: "x".into(), old: Some(old.into()), new: Some(new.into()) };
-        let keys = change.keys();
+        let keys = change.keys().unwrap();
         let shown = |key: &IdentityKey| key.to_string();
         assert_eq!(keys.gone.iter().map(shown).collect::<Vec<_>>(), ["imsi 234150000000001"]);
         assert_eq!(

@@ -48,6 +48,9 @@ pub struct Writer {
     heard: Instant,
 }
 
+/// How long a commit may take after its changes were logged, in milliseconds.
+const COMMIT_MS: i64 = 60_000;
+
 /// A row to be written.
 enum Row {
     Definition { kind: Kind, name: Box<str>, body: Option<Arc<str>> },
@@ -138,7 +141,7 @@ impl Writer {
     pub async fn write(&mut self, changes: &[Change], progress: &mut dyn FnMut(u64)) -> Result<(), Error> {
         let mut running: JoinSet<Result<(), Error>> = JoinSet::new();
         for (at, change) in changes.iter().enumerate() {
-            for row in rows_of(change) {
+            for row in rows_of(change)? {
                 if running.len() >= IN_FLIGHT {
                     next(&mut running).await?;
                 }
@@ -174,12 +177,17 @@ impl Writer {
         let mut keys: Vec<String> = Vec::new();
         let mut things: Vec<String> = Vec::new();
         let mut soonest: Option<Timestamp> = None;
+        // It is seen when it is committed, which is a little later than now: rather a candidate too many than one too few.
+        let seen_from = Timestamp::from_millis(self.store.now().millis().saturating_add(COMMIT_MS));
         let (mut retroactive, mut counts) = (false, [0_u64; 3]);
-        for change in changes {
+        for (at, change) in changes.iter().enumerate() {
+            if at % 1000 == 999 {
+                self.keep().await?;
+            }
             let what = change.what();
             counts[what as usize] += 1;
             if change.kind == Kind::Endpoint && !bulk {
-                let Keys { gone, after } = change.keys();
+                let Keys { gone, after } = change.keys()?;
                 keys.extend(gone.iter().chain(&after).map(key_text));
             }
             // Whoever loads a million endpoints need not be told of each: what was not there was not charged.
@@ -188,7 +196,7 @@ impl Writer {
                 continue;
             }
             let effect = change.effect();
-            let reaches_back = change.is_retroactive(effect, self.written_at);
+            let reaches_back = change.is_retroactive(effect, seen_from);
             retroactive |= reaches_back;
             soonest = soonest.into_iter().chain(effect.moment()).min();
             things.push(thing(change, effect, reaches_back));
@@ -270,16 +278,16 @@ fn thing(change: &Change, effect: Effect, retroactive: bool) -> String {
     .to_string()
 }
 
-fn rows_of(change: &Change) -> Vec<Row> {
+fn rows_of(change: &Change) -> Result<Vec<Row>, Error> {
     let body: Option<Arc<str>> = change.new.as_deref().map(Arc::from);
     let name = &change.name;
     if change.kind != Kind::Endpoint {
-        return vec![Row::Definition { kind: change.kind, name: name.clone(), body }];
+        return Ok(vec![Row::Definition { kind: change.kind, name: name.clone(), body }]);
     }
-    let Keys { gone, after } = change.keys();
+    let Keys { gone, after } = change.keys()?;
     let row = |key: IdentityKey, body: Option<Arc<str>>| Row::Endpoint { key, name: name.clone(), body };
     let gone = gone.into_iter().map(|key| row(key, None));
-    gone.chain(after.into_iter().map(|key| row(key, body.clone()))).collect()
+    Ok(gone.chain(after.into_iter().map(|key| row(key, body.clone()))).collect())
 }
 
 #[cfg(test)]

@@ -43,6 +43,15 @@ pub(super) fn length_text(text: &str) -> Result<String, String> {
     crate::settings::length_ms(text).map(|_| text.to_owned())
 }
 
+/// Writers say whether a change reaches back as if nobody served longer than this.
+#[cfg(feature = "store")]
+fn lead_text(text: &str) -> Result<String, String> {
+    match crate::settings::length_ms(text)? {
+        0..=60_000 => Ok(text.to_owned()),
+        _ => Err(format!("\"{text}\" is more than 60 s")),
+    }
+}
+
 /// For every command.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
@@ -307,7 +316,7 @@ pub(crate) struct DirectoryOptions {
     pub(crate) directory_poll: String,
     /// For how long what a store confirmed is served while it does not answer: changes are written this long before they take effect
     #[cfg(feature = "store")]
-    #[arg(long, env = "RATER_DIRECTORY_LEAD", default_value = "60 s", value_name = "LENGTH", value_parser = length_text)]
+    #[arg(long, env = "RATER_DIRECTORY_LEAD", default_value = "60 s", value_name = "LENGTH", value_parser = lead_text)]
     pub(crate) directory_lead: String,
     #[cfg(feature = "store")]
     #[command(flatten)]

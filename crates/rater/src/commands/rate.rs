@@ -19,11 +19,14 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure> {
     let options = &args.options;
     let first = first_input(args)?;
-    let Source { loaded, look: _followed } =
+    let Source { loaded, look: followed } =
         source::open(&options.directory, &options.reference, first.as_deref(), |news| match news {
             News::Good(_) => {}
             News::Bad(what) => eprintln!("the directory's store: {what}"),
         })?;
+    if followed.is_some() {
+        console.say("from a store, bundles granted in plans of endpoints are not bought: buy them by commands");
+    }
     let scratch = if args.dry_run { Some(scratch_folder()?) } else { None };
     let output = scratch.as_ref().map_or(&*options.output.output, tempfile::TempDir::path);
     let settings = settings::run_settings(args, output.to_owned())?;

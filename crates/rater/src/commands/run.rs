@@ -49,6 +49,10 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
         News::Good(what) => tracing::info!("the directory's store: {what}"),
         News::Bad(what) => tracing::warn!("the directory's store: {what}"),
     })?;
+    if !loaded.grants.is_empty() {
+        let grants = loaded.grants.len();
+        tracing::warn!(grants, "bundles granted in reference data are not bought here: buy them by commands");
+    }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         // The second signal finds the flag set.

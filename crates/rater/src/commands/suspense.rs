@@ -96,7 +96,7 @@ fn table(open: &[Open]) -> Table {
 }
 
 /// With a reader of messages, the original too.
-fn json_of(Open { waited, due, since }: &Open, reader: Option<&mut MessageReader>) -> Value {
+fn json_of(Open { waited, due, since, .. }: &Open, reader: Option<&mut MessageReader>) -> Value {
     let mut value = json!({
         "topic": waited.topic,
         "partition": waited.partition,

@@ -191,7 +191,8 @@ pub fn run_on<L: Log + Sync>(
     let Some(Deployment { inputs, partitions, frames }) = patiently(log, settings, stop, report)? else {
         return Ok(());
     };
-    let service = Service { settings, directory, log, partitions, frames, stop, report, failure: Mutex::new(None) };
+    let failure = Mutex::new(None);
+    let service = Service { settings, directory, log, inputs: &inputs, partitions, frames, stop, report, failure };
     std::thread::scope(|scope| {
         let service = &service;
         for stage in StageName::ALL {
@@ -208,7 +209,7 @@ pub fn run_on<L: Log + Sync>(
             let transactional_id = format!("{}rater-ticker-{}", settings.topics.prefix, settings.instance);
             // Recycling has the same clock, and nobody else who would tell it.
             let waiting = (settings.topics.waiting(), partitions.waiting);
-            let topics: Vec<(String, u32)> = inputs.into_iter().chain([waiting]).collect();
+            let topics: Vec<(String, u32)> = inputs.iter().cloned().chain([waiting]).collect();
             let ticker = Ticker { log, topics, transactional_id, every, now: settings.now };
             scope.spawn(move || ticker.run(stop, |ticked| report(ServiceReport::Ticked(ticked))));
         }
@@ -331,6 +332,8 @@ struct Service<'s, L> {
     settings: &'s ServiceSettings,
     directory: &'s Arc<dyn Directory>,
     log: &'s L,
+    /// What comes from outside, with the partitions of each.
+    inputs: &'s [(String, u32)],
     partitions: Partitions,
     frames: Frames,
     stop: &'s AtomicBool,
@@ -429,7 +432,9 @@ impl<L: Log> Service<'_, L> {
         RecycleStage::new(RecycleSettings {
             waiting: topics.waiting(),
             changelog: topics.changelog(StageName::Recycle),
-            inputs: topics.inputs(),
+            inputs: self.inputs.to_vec(),
+            future_ms: self.settings.future_ms,
+            now: self.settings.now,
         })
     }
 

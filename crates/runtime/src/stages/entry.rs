@@ -5,7 +5,7 @@ use super::facts::{KnownFacts, read_rate, read_whole, write_rate};
 use super::packed::{TABLES, Table, Unpacked};
 use crate::state::{Corrupt, Stored};
 use crate::worker::log::Incoming;
-use pipeline::{Intaken, Taken};
+use pipeline::{Fault, Intaken, Intent, Taken};
 use rating::bundle::BundleTemplate;
 use rating::{Command, Edge, Leg, Plmn, Rate, RateChoice, SuspenseReason, Timestamp, Unit, UsageRecord};
 use smallvec::SmallVec;
@@ -61,6 +61,19 @@ impl<'a> Origin<'a> {
             key: message.key,
             bytes: message.value,
             retried: None,
+        }
+    }
+
+    /// As what it waits: something whose id is remembered already goes on waiting for the old reason when it cannot even be read any more,
+    /// or it would be its own duplicate the next time.
+    pub(super) fn waits_as(&self, fault: Fault) -> Fault {
+        match self.retried {
+            Some(Retried { reason, level, .. })
+                if matches!(Intent::of(reason, level), Intent::Admitted | Intent::Level { .. }) =>
+            {
+                Fault::new(reason, format!("{}: {}", fault.reason.name(), fault.detail))
+            }
+            Some(_) | None => fault,
         }
     }
 

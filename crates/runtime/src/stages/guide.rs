@@ -171,6 +171,24 @@ impl GuideStage {
         }
     }
 
+    /// Entries of another topic are another partition's, unless guide read that topic in another setting: record ids would be forgotten.
+    fn check_foreign(&self, key: &[u8]) -> Result<(), StageError> {
+        let topic = key.split(|byte| *byte == 0).next().unwrap_or_default();
+        let is_known = self.inputs.iter().any(|input| input.as_bytes() == topic);
+        let was_intake = topic.ends_with(b"intaken");
+        let is_other_setting = match self.steps.settings.input {
+            GuideInput::Intaken { .. } => !is_known,
+            GuideInput::Usage(_) => !is_known && was_intake,
+        };
+        match is_other_setting {
+            false => Ok(()),
+            true => Err(StageError::Corrupt(format!(
+                "the state of guide was made from topic {}, which it no longer reads: --skip-intake cannot be changed in a deployment",
+                String::from_utf8_lossy(topic)
+            ))),
+        }
+    }
+
     fn execute_intaken(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
         for message in batch.messages() {
             let unit = self.units.touch(message.partition, message.offset)?;
@@ -296,10 +314,17 @@ impl Steps {
         };
         if let Taken::Fault(fault) = taken {
             // It stays what it is: the batch may be undone and executed again.
-            let fault = fault.clone();
+            let fault = origin.waits_as(fault.clone());
             return self.wait(origin, taken, &fault, "intake", work);
         }
         let stage = "guide";
+        // Its id may be forgotten since it waited; a copy that comes now must still meet it.
+        if matches!(intent, Intent::Admitted | Intent::Level { .. })
+            && let Taken::Usage(intaken) = &*taken
+        {
+            let Intaken { key, payload, record } = &**intaken;
+            kept.duplicates.admit_late(*key, *payload, record.event_time, None);
+        }
         match taken.admit(intent, &mut kept.duplicates, None) {
             Verdict::Waits(fault) => self.wait(origin, taken, &fault, stage, work),
             // Ticks were taken out before.
@@ -445,7 +470,9 @@ impl Stage for GuideStage {
     }
 
     fn restore(&mut self, partition: Partition, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
-        let Some((about, own)) = read_key(topic_of(&self.inputs, partition), key)? else { return Ok(()) };
+        let Some((about, own)) = read_key(topic_of(&self.inputs, partition), key)? else {
+            return self.check_foreign(key);
+        };
         let unit = self.units.get(partition)?;
         match (about, value) {
             (About::Progress, Some(value)) => unit.progress = Progress::read(&mut read_format(value)?)?,
@@ -467,7 +494,7 @@ impl Stage for GuideStage {
                     positions.retain(|known| *known != position);
                 }
             }
-            (About::Progress, None) | (About::Segment | About::Waiting, _) => {}
+            (About::Progress, None) | (About::Segment | About::Waiting | About::Requests, _) => {}
         }
         Ok(())
     }

@@ -121,6 +121,7 @@ impl Stage for IntakeStage {
             let taken = self.inbound.take(&message);
             match &taken {
                 Taken::Fault(fault) => {
+                    let fault = origin.waits_as(fault.clone());
                     totals.suspended += 1;
                     output.counts.record(Service::Unknown, RecordOutcome::Suspended, None);
                     output.counts.waits(fault.reason);

@@ -215,10 +215,17 @@ pub(super) enum About {
     Segment,
     /// Something that waits.
     Waiting,
+    /// What is to be tried again.
+    Requests,
 }
 
-const ABOUT: [(About, u8); 4] =
-    [(About::Progress, b'p'), (About::Ids, b'i'), (About::Segment, b's'), (About::Waiting, b'w')];
+const ABOUT: [(About, u8); 5] = [
+    (About::Progress, b'p'),
+    (About::Ids, b'i'),
+    (About::Segment, b's'),
+    (About::Waiting, b'w'),
+    (About::Requests, b'q'),
+];
 
 /// Every stage names its changelog first among its outputs.
 pub(super) const CHANGELOG: u16 = 0;

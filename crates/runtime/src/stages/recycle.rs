@@ -7,7 +7,7 @@
 //! An endpoint that is not known yet usually turns up: `unknown_endpoint` is tried again after 10 s, 1 min, 10 min, 1 h and a day, counted on
 //! the clock of ticks. Everything else waits for a request: somebody has to mend something first.
 
-use super::progress::{About, Changelog, FORMAT, Progress, Unit, Units, corrupt, read_format, read_key};
+use super::progress::{About, Changelog, Progress, Unit, Units, corrupt, read_format, read_key};
 use super::topic_of;
 use super::waiting::Waited;
 use crate::state::{Corrupt, Stored, record};
@@ -24,11 +24,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Pauses before what is tried again by itself is tried again, in milliseconds, by how often it was tried before.
 const PAUSES_MS: [i64; 5] = [10_000, 60_000, 600_000, 3_600_000, 86_400_000];
 
-/// Most that one message makes leave; the rest leaves with the next ticks.
+/// Most that leaves a partition with one batch; the rest leaves with the next ticks.
 const MOST_AT_ONCE: usize = 5_000;
 
-/// Originals above this length, in bytes, do not fit into a retry; nothing so long is a record.
-const LONGEST_ORIGINAL: usize = 1 << 20;
+/// Originals above this length, in bytes, do not fit into a retry on a topic with Kafka's own limit of 1 MB; hardly a record is so long.
+const LONGEST_ORIGINAL: usize = 700_000;
 
 /// How recycling is set up.
 #[derive(Clone, Debug)]
@@ -37,8 +37,12 @@ pub struct RecycleSettings {
     pub waiting: String,
     /// The changelog.
     pub changelog: String,
-    /// Where retries go: the topics that originals come from.
-    pub inputs: Vec<String>,
+    /// Where retries go: the topics that originals come from, with the number of their partitions.
+    pub inputs: Vec<(String, u32)>,
+    /// How far ahead of now a tick may be, in milliseconds.
+    pub future_ms: i64,
+    /// The time of day: only to refuse ticks.
+    pub now: fn() -> Timestamp,
 }
 
 /// What somebody asks to be tried again.
@@ -90,19 +94,21 @@ pub struct Open {
     pub due: Option<Timestamp>,
     /// When it came to wait, on the same clock; `None` before the first tick.
     pub since: Option<Timestamp>,
+    /// Its place in the order in which things came to wait: a request is about what came before it.
+    number: u64,
 }
 
-record!(Open { waited, due, since });
+record!(Open { waited, due, since, number });
 
 impl Open {
-    fn new(waited: Waited, clock: Option<Timestamp>) -> Open {
+    fn new(waited: Waited, clock: Option<Timestamp>, number: u64) -> Open {
         let pause = match waited.reason {
             SuspenseReason::UnknownEndpoint => PAUSES_MS.get(waited.attempt as usize),
             _ => None,
         };
         let from = clock.map_or(0, Timestamp::millis);
         let due = pause.map(|pause| Timestamp::from_millis(from.saturating_add(*pause)));
-        Open { waited, due, since: clock }
+        Open { waited, due, since: clock, number }
     }
 }
 
@@ -127,7 +133,23 @@ struct Kept {
     since: BTreeMap<Timestamp, u64>,
     /// What stood there before the batch, in the order in which it changed.
     journal: Vec<(String, Option<Open>)>,
+    /// What was asked for and is not all done yet.
+    asked: Requests,
+    /// The same before the batch, if that changed it.
+    asked_before: Option<Requests>,
+    /// The number of what comes to wait next.
+    next: u64,
 }
+
+/// Requests, each with the number of what came to wait first after it.
+type Requests = Vec<(RecycleRequest, u64)>;
+
+crate::state::as_other!(
+    RecycleRequest as String,
+    |request| serde_json::to_string(request).unwrap_or_default(),
+    |text| serde_json::from_str(&text).ok(),
+    "a request"
+);
 
 impl Kept {
     fn put(&mut self, place: String, open: Option<Open>) {
@@ -156,11 +178,48 @@ impl Kept {
         self.journal.push((place, before));
     }
 
+    fn change_asked(&mut self) -> &mut Requests {
+        let asked = &self.asked;
+        self.asked_before.get_or_insert_with(|| asked.clone());
+        &mut self.asked
+    }
+
+    /// What leaves now: what is due, then what was asked for.
+    fn leaving(&mut self, clock: Timestamp) -> BTreeSet<String> {
+        let due = self.due.iter().take_while(|(at, _)| *at <= clock).take(MOST_AT_ONCE);
+        let mut leaving: BTreeSet<String> = due.map(|(_, place)| place.clone()).collect();
+        while let Some((request, before)) = self.asked.first() {
+            let is_asked = |(place, open): &(&String, &Open)| {
+                open.number < *before && request.is_about(&open.waited) && !leaving.contains(*place)
+            };
+            // In an order that does not depend on the map: undone and done again the same leaves.
+            let mut asked: Vec<(u64, String)> =
+                self.open.iter().filter(is_asked).map(|(place, open)| (open.number, place.clone())).collect();
+            let room = MOST_AT_ONCE.saturating_sub(leaving.len());
+            let is_done = asked.len() <= room;
+            asked.sort_unstable();
+            leaving.extend(asked.into_iter().take(room).map(|(_, place)| place));
+            if !is_done {
+                break;
+            }
+            self.change_asked().remove(0);
+        }
+        leaving
+    }
+
     fn undo(&mut self) {
+        if let Some(before) = self.asked_before.take() {
+            self.asked = before;
+        }
         for (place, before) in std::mem::take(&mut self.journal).into_iter().rev() {
             self.put(place, before);
         }
         self.journal.clear();
+    }
+
+    fn settle(&mut self) {
+        self.journal.clear();
+        self.asked_before = None;
     }
 }
 
@@ -169,15 +228,23 @@ impl Kept {
 pub struct RecycleStage {
     inputs: Vec<String>,
     outputs: Vec<String>,
+    /// How many partitions each output has behind the first, which is the changelog.
+    partitions: Vec<u32>,
+    future_ms: i64,
+    now: fn() -> Timestamp,
+    /// Ticks behind this are refused.
+    latest: Timestamp,
     units: Units<Kept>,
 }
 
 impl RecycleStage {
     /// The stage without state.
     pub fn new(settings: RecycleSettings) -> RecycleStage {
-        let RecycleSettings { waiting, changelog, inputs } = settings;
+        let RecycleSettings { waiting, changelog, inputs, future_ms, now } = settings;
+        let (inputs, partitions): (Vec<String>, Vec<u32>) = inputs.into_iter().unzip();
         let outputs = std::iter::once(changelog).chain(inputs).collect();
-        RecycleStage { inputs: vec![waiting], outputs, units: Units::default() }
+        let (inputs, latest) = (vec![waiting], Timestamp::EPOCH);
+        RecycleStage { inputs, outputs, partitions, future_ms, now, latest, units: Units::default() }
     }
 
     /// How many things wait in the partitions that are owned.
@@ -186,54 +253,45 @@ impl RecycleStage {
     }
 }
 
-/// Takes in what somebody asks. What cannot be understood is nobody's money: it is passed over.
-fn asked(value: &[u8], unit: &mut Unit<Kept>) {
+/// Takes in what somebody asks. What cannot be understood is nobody's money: it is passed over, and so is a tick from the future, which
+/// would make everything due at once.
+fn asked(value: &[u8], latest: Timestamp, unit: &mut Unit<Kept>) {
     match serde_json::from_slice(value) {
         Ok(Asked::Tick(instant)) => {
-            if let Some(instant) = parse_time(&instant).filter(|instant| instant.is_plausible()) {
+            let instant = parse_time(&instant).filter(|instant| instant.is_plausible() && *instant <= latest);
+            if let Some(instant) = instant {
                 unit.progress.advance(instant);
             }
         }
         Ok(Asked::Recycle(request)) => {
-            let about = unit.kept.open.iter().filter(|(_, open)| request.is_about(&open.waited));
-            // In an order that does not depend on the map: undone and done again the same leaves.
-            let places: BTreeSet<String> = about.map(|(place, _)| place.clone()).collect();
-            for place in places {
-                let open = unit.kept.open.get(&place).cloned();
-                unit.kept.put(place, open.map(|open| Open { due: Some(Timestamp::EPOCH), ..open }));
-            }
+            let before = unit.kept.next;
+            unit.kept.change_asked().push((request, before));
         }
         Err(_) => {}
     }
 }
 
-/// Sends what is due back to where it came from.
-fn fire(unit: &mut Unit<Kept>, outputs: &[String], output: &mut Output) {
+/// Sends what is due or asked for back to where it came from.
+fn fire(unit: &mut Unit<Kept>, outputs: &[String], partitions: &[u32], output: &mut Output) {
     let clock = unit.progress.clock.unwrap_or(Timestamp::EPOCH);
-    let due: Vec<String> = unit
-        .kept
-        .due
-        .iter()
-        .take_while(|(at, _)| *at <= clock)
-        .take(MOST_AT_ONCE)
-        .map(|(_, place)| place.clone())
-        .collect();
-    for place in due {
+    for place in unit.kept.leaving(clock) {
         let Some(open) = unit.kept.open.get(&place) else { continue };
         let Waited { topic, partition, original, .. } = &open.waited;
-        // The changelog is the first output; a topic that is no input any more has nobody who would read a retry.
-        let topic = (0_u16..).zip(outputs).skip(1).find_map(|(at, name)| (name == topic).then_some(at));
-        match topic.filter(|_| original.0.len() <= LONGEST_ORIGINAL) {
-            Some(topic) => {
+        // A topic that is no input any more, or has lost partitions, has nobody who would read a retry.
+        let targets = (1_u16..).zip(outputs.iter().skip(1).zip(partitions));
+        let mut targets = targets.filter(|(_, (name, count))| *name == topic && partition < count);
+        match targets.next().filter(|_| original.0.len() <= LONGEST_ORIGINAL) {
+            Some((topic, _)) => {
                 let target = Target { topic, partition: Some(*partition) };
                 let retry = open.waited.retry();
                 output.push(target, retry.key.as_deref(), |out| retry.write(out));
                 unit.kept.put(place, None);
             }
-            None => {
+            None if open.due.is_some() => {
                 let stays = Open { due: None, ..open.clone() };
                 unit.kept.put(place, Some(stays));
             }
+            None => {}
         }
     }
 }
@@ -267,8 +325,16 @@ impl Stage for RecycleStage {
             About::Waiting => {
                 let place = std::str::from_utf8(own).map_err(|_| corrupt("a changelog key", "not UTF-8"))?;
                 let open = value.map(|value| Ok::<_, StageError>(Open::read(&mut read_format(value)?)?)).transpose()?;
+                unit.kept.next = unit.kept.next.max(open.as_ref().map_or(0, |open: &Open| open.number + 1));
                 unit.kept.put(place.to_owned(), open);
                 unit.kept.journal.clear();
+            }
+            About::Requests => {
+                if let Some(value) = value {
+                    unit.kept.asked = Stored::read(&mut read_format(value)?)?;
+                    let last = unit.kept.asked.iter().map(|(_, before)| *before).max();
+                    unit.kept.next = unit.kept.next.max(last.unwrap_or(0));
+                }
             }
             About::Ids | About::Segment => {}
         }
@@ -284,24 +350,29 @@ impl Stage for RecycleStage {
     }
 
     fn prepare(&mut self, _batch: &Batch) -> Result<(), FactsMissing> {
+        self.latest = Timestamp::from_millis((self.now)().millis().saturating_add(self.future_ms));
         Ok(())
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
         for message in batch.messages() {
             let unit = self.units.touch(message.partition, message.offset)?;
-            // What waits begins with a format version, which no JSON does.
-            if message.value.first() == FORMAT.first() {
+            // What waits begins with a format version, which no JSON does; one from a later version is refused, not passed over.
+            if message.value.first().is_some_and(|first| *first < b' ' && !first.is_ascii_whitespace()) {
                 let waited = Waited::read_message(message.value)?;
-                let open = Open::new(waited, unit.progress.clock);
+                let open = Open::new(waited, unit.progress.clock, unit.kept.next);
+                unit.kept.next += 1;
                 unit.kept.put(open.waited.place(), Some(open));
             } else {
-                asked(message.value, unit);
+                asked(message.value, self.latest, unit);
             }
-            fire(unit, &self.outputs, output);
         }
         for (partition, unit) in self.units.touched() {
+            fire(unit, &self.outputs, &self.partitions, output);
             let changelog = Changelog::of(topic_of(&self.inputs, partition), partition);
+            if unit.kept.asked_before.is_some() {
+                changelog.put(About::Requests, &[], output, |out| unit.kept.asked.write(out));
+            }
             let changed: BTreeSet<&String> = unit.kept.journal.iter().map(|(place, _)| place).collect();
             for place in changed {
                 match unit.kept.open.get(place) {
@@ -319,7 +390,7 @@ impl Stage for RecycleStage {
     }
 
     fn settle(&mut self) {
-        self.units.settle(|unit| unit.kept.journal.clear());
+        self.units.settle(|unit| unit.kept.settle());
     }
 
     fn undo(&mut self) {

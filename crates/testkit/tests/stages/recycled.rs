@@ -111,7 +111,9 @@ impl Pipeline {
         let recycle = RecycleStage::new(RecycleSettings {
             waiting: "waiting".to_owned(),
             changelog: "recycle-changelog".to_owned(),
-            inputs: vec!["usage".to_owned()],
+            inputs: vec![("usage".to_owned(), partitions)],
+            future_ms: 0,
+            now: || rating::Timestamp::LATEST,
         });
         let guide = Running::new(guide, &topics);
         let (rate, recycle) = (Running::new(rate, &topics), Running::new(recycle, &topics));
