@@ -139,6 +139,8 @@ struct Kept {
     asked_before: Option<Requests>,
     /// The number of what comes to wait next.
     next: u64,
+    /// The same before the batch, if that changed it.
+    next_before: Option<u64>,
 }
 
 /// Requests, each with the number of what came to wait first after it.
@@ -178,6 +180,14 @@ impl Kept {
         self.journal.push((place, before));
     }
 
+    /// The number of what comes to wait now.
+    fn number(&mut self) -> u64 {
+        let number = self.next;
+        self.next_before.get_or_insert(number);
+        self.next += 1;
+        number
+    }
+
     fn change_asked(&mut self) -> &mut Requests {
         let asked = &self.asked;
         self.asked_before.get_or_insert_with(|| asked.clone());
@@ -211,6 +221,9 @@ impl Kept {
         if let Some(before) = self.asked_before.take() {
             self.asked = before;
         }
+        if let Some(before) = self.next_before.take() {
+            self.next = before;
+        }
         for (place, before) in std::mem::take(&mut self.journal).into_iter().rev() {
             self.put(place, before);
         }
@@ -220,6 +233,7 @@ impl Kept {
     fn settle(&mut self) {
         self.journal.clear();
         self.asked_before = None;
+        self.next_before = None;
     }
 }
 
@@ -360,8 +374,7 @@ impl Stage for RecycleStage {
             // What waits begins with a format version, which no JSON does; one from a later version is refused, not passed over.
             if message.value.first().is_some_and(|first| *first < b' ' && !first.is_ascii_whitespace()) {
                 let waited = Waited::read_message(message.value)?;
-                let open = Open::new(waited, unit.progress.clock, unit.kept.next);
-                unit.kept.next += 1;
+                let open = Open::new(waited, unit.progress.clock, unit.kept.number());
                 unit.kept.put(open.waited.place(), Some(open));
             } else {
                 asked(message.value, self.latest, unit);
