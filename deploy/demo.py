@@ -2,7 +2,7 @@
 """The whole service in trouble, on one machine: real Kafka, Cassandra and Prometheus, two processes of rater, generated usage.
 
     cargo build --workspace --bins
-    python3 -B deploy/demo.py            # about 6 minutes, to look at
+    python3 -B deploy/demo.py            # about 4 minutes, to look at
     python3 -B deploy/demo.py --short    # about 2 minutes, for checks
 
 It breaks one thing after the other, shows which metrics moved, which alerts fired and what the dashboards say, mends it, and verifies at
@@ -10,7 +10,7 @@ the end that nothing is missing and nothing is there twice. Exit codes: 0 all as
 did not heal or a difference, 2 something that is needed is not there, 3 a program that failed, 130 told to end.
 
 Needs what the tests need: Java and Maven for the services, a Prometheus (in PATH, or the one that the tests have fetched). Only the standard
-library. All that it starts ends with it.
+library. All that it starts ends with it, even by SIGKILL; only its temporary folder is left then.
 """
 
 import argparse
@@ -35,6 +35,7 @@ PREFIX = "demo."
 SEED = ["--seed", "1", "--customers", "50"]
 KNOWN, WITH_STRANGERS = 500, 1000
 USAGE_RATE, STRANGERS_RATE = 200, 20
+STAGES = ["intake", "guide", "rate", "recycle"]
 
 
 @dataclass(frozen=True)
@@ -256,9 +257,14 @@ class Demo:
                 for expression, unit in case.metrics for labels, value in self.prometheus.query(expression)}
 
     def calm(self):
-        """Nothing fires and next to nothing waits."""
-        quiet = self.watch(lambda alerts, _: not alerts and (self.deployment.lag() or 0) < USAGE_RATE * 2, HEALS_WITHIN_S)
-        if not quiet[2]:
+        """Every worker has its partitions, nothing fires, and next to nothing waits."""
+        workers = len(STAGES) * len(self.deployment.listens)
+
+        def is_calm(alerts, _):
+            running = self.prometheus.number('sum(rater_workers{state="running"})')
+            return not alerts and running == workers and (self.deployment.lag() or 0) < USAGE_RATE * 2
+
+        if not self.watch(is_calm, HEALS_WITHIN_S)[2]:
             self.failures.append(f"not calm after {HEALS_WITHIN_S} s: {self.prometheus.alerts()}, lag {self.deployment.lag()}")
 
     def flow(self):

@@ -34,11 +34,13 @@ def head(title):
 
 
 def rows(lines, indent="  "):
-    """Columns as wide as they have to be; figures to the right."""
+    """Columns as wide as they have to be; columns of figures, with their titles, to the right."""
     lines = [[str(cell) for cell in line] for line in lines]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    columns = list(zip(*lines))
+    widths = [max(map(len, column)) for column in columns]
+    is_figures = [all(re.match(r"[-\d]|$", cell) for cell in column[1:]) for column in columns]
     for line in lines:
-        cells = [cell.rjust(width) if re.match(r"[-\d]", cell) else cell.ljust(width) for cell, width in zip(line, widths)]
+        cells = [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(line, widths, is_figures)]
         say(indent + "  ".join(cells).rstrip())
 
 
