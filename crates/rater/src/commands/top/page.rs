@@ -24,9 +24,9 @@ impl Page {
         }
     }
 
-    /// The sum of the series of a name that have these labels.
+    /// The sum of the series of a name that have these labels; 0 where there is none, and not -0 as of an empty sum.
     pub(super) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.matching(name, labels).map(|series| series.value).sum()
+        self.matching(name, labels).fold(0.0, |sum, series| sum + series.value)
     }
 
     /// The least of them that is not 0.
