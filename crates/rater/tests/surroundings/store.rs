@@ -131,10 +131,10 @@ fn what_changes_while_records_stream_is_charged_as_of_the_event_time() {
         chain.write(&format!("{name}-{number}"), 1 + number % 2, at);
     }
     // Nobody yet; it turns up, and is charged by itself.
-    chain.write("stranger", 9, AFTER);
-    chain.wait_for_charges(2 * 60, &mut running);
-    chain.kafka.wait_for("suspense", 1, &mut running);
     chain.tick("2026-05-01T12:00:10Z");
+    chain.wait_for_charges(2 * 60, &mut running);
+    chain.write("stranger", 9, AFTER);
+    chain.kafka.wait_for("suspense", 1, &mut running);
     chain.apply("format: rater/v1\nendpoints: { meter-9: { customer: zeta, imsi: 001010000000009 } }\n");
     running.wait_for_words("version 3 is served");
     // What is known not to be there is known for 2 s.

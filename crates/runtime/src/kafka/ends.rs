@@ -59,15 +59,15 @@ impl Ends {
 }
 
 /// Where what can be read ends; `None` where nothing is fetched. Behind the last message there may be markers of transactions, which nobody
-/// will ever process: once all that can be read was handed over, the end is behind the last message of it. That is so where the library has
-/// fetched up to the end, and where nothing has moved for a whole interval although it reads: it forgets what it fetched when it is idle.
+/// will ever process: once all that can be read was handed over, no position is before the end, which is told as 0. That is so where the
+/// library has handed over or fetched up to the end, and where nothing has moved for a whole interval although it reads: it forgets what it
+/// fetched when it is idle.
 fn end_of(told: &Told, is_idle: bool) -> Option<Offset> {
     if told.fetch_state != "active" || told.ls_offset < 0 {
         return None;
     }
-    let is_through = (told.next_offset >= told.ls_offset || is_idle) && told.fetchq_cnt == 0;
-    // Below 0 as long as nothing was handed over: then no position is before the end.
-    Some(if is_through { told.app_offset.max(0) } else { told.ls_offset })
+    let is_at_end = is_idle || told.next_offset >= told.ls_offset || told.app_offset >= told.ls_offset;
+    Some(if is_at_end && told.fetchq_cnt == 0 { 0 } else { told.ls_offset })
 }
 
 #[cfg(test)]
@@ -82,11 +82,12 @@ mod tests {
         };
         assert_eq!(told("active", 50, 10, 40, 100), Some(100), "more to be fetched");
         assert_eq!(told("active", 100, 10, 40, 100), Some(100), "fetched and not handed over");
-        assert_eq!(told("active", 100, 0, 98, 100), Some(98), "all handed over, two markers behind it");
+        assert_eq!(told("active", 100, 0, 98, 100), Some(0), "all handed over, two markers behind it");
         assert_eq!(told("active", 100, 0, -1001, 100), Some(0), "nothing but markers");
         assert_eq!(told("none", 0, 0, -1001, 100), None, "read by somebody else");
         assert_eq!(told("active", 0, 0, -1001, -1001), None, "not known yet");
         assert_eq!(told("active", 0, 0, 98, 100), Some(100), "forgotten, or not fetched");
+        assert_eq!(told("active", 0, 0, 100, 100), Some(0), "handed over, markers and all");
     }
 
     #[test]
@@ -105,7 +106,7 @@ mod tests {
             ends.note(&inputs, &told);
             ends.take()
         };
-        assert_eq!([end(), end()], [[(first, 100)], [(first, 98)]]);
+        assert_eq!([end(), end()], [[(first, 100)], [(first, 0)]]);
         ends.hold(true);
         assert_eq!(end(), [(first, 100)]);
     }
