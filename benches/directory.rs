@@ -11,7 +11,7 @@ use directory::cache::{
 use directory::model::IdentityKind;
 use directory::value::Digits;
 use directory::{Directory, Input, InputKind, Needs, load};
-use rating::{Timestamp, Unit, UsageRecord};
+use rating::{Timestamp, UsageRecord};
 use rustix::time::{ClockId, clock_gettime};
 use std::fmt::Write;
 use std::hint::black_box;
@@ -80,26 +80,9 @@ impl Rows for MadeUp {
 
 fn record(number: u64) -> UsageRecord {
     UsageRecord {
-        id: "r".into(),
-        source: "bench".into(),
-        service: "data".into(),
         quantity: 1,
-        unit: Unit::Octets,
-        event_time: Timestamp::from_millis(1_767_225_600_000),
         imsi: Some(imsi(number).into()),
-        iccid: None,
-        msisdn: None,
-        endpoint_id: None,
-        account_id: None,
-        network: None,
-        destination: None,
-        direction: None,
-        apn: None,
-        rat: None,
-        session_id: None,
-        rating_group: None,
-        sponsor: None,
-        subscription_type: None,
+        ..UsageRecord::new("r", "bench", "data", Timestamp::from_millis(1_767_225_600_000))
     }
 }
 
@@ -138,7 +121,7 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
     let settings = CacheSettings { memory_bytes: endpoints * 200, ..CacheSettings::default() };
-    let cache = runtime.block_on(Cache::open(MadeUp, settings, Clock::monotonic(), |_| {})).expect("a cache");
+    let cache = runtime.block_on(Cache::open(MadeUp, settings, Clock::monotonic(), |_| {})).expect("a cache").0;
     let numbers: Vec<u64> = (0..endpoints).collect();
     let before = resident_kb();
     for some in numbers.chunks(BATCH) {

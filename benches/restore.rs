@@ -16,12 +16,13 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use runtime::kafka::{KafkaLog, KafkaSettings, block_on};
 use runtime::worker::Stage;
 use runtime::worker::log::{Log, Partition};
-use stages::{Topics, cpu_seconds, guide, rate, run, setting};
+use stages::{Topics, cpu_seconds, guide, run, setting};
 use std::time::{Duration, Instant};
 use table::{grouped, median};
 use testkit::generator::{self, Parameters};
 use testkit::reference;
 use testkit::services::Kafka;
+use testkit::stages::rate;
 
 /// As in the program itself.
 #[global_allocator]
@@ -36,7 +37,7 @@ fn main() {
     let loaded = reference::load(folder.path()).expect("reference data");
     let (mut guided, mut rated) = (Topics::new(), Topics::new());
     run(&mut guide(&loaded, partitions, false), &usage(endpoints, partitions), &mut guided);
-    let made = run(&mut rate(partitions), &guided, &mut rated);
+    let made = run(&mut rate(partitions, partitions as usize), &guided, &mut rated);
     println!("made by {} commits in {:.1} s of CPU time", made.batches, made.seconds);
     let changelog: Topics = rated.into_iter().filter(|((topic, _), _)| topic == TOPIC).collect();
 
@@ -50,7 +51,7 @@ fn main() {
     let (mut walls, mut cpus) = (Vec::new(), Vec::new());
     for _ in 0..setting("ROUNDS", 3) {
         let (start, cpu) = (Instant::now(), cpu_seconds());
-        let mut stage = rate(partitions);
+        let mut stage = rate(partitions, partitions as usize);
         for number in 0..partitions {
             let partition = Partition { topic: 0, number };
             stage.create(partition);

@@ -11,13 +11,13 @@ mod stages;
 #[path = "shared/table.rs"]
 mod table;
 
-use runtime::stages::{IntakeSettings, IntakeStage};
-use stages::{Message, Taken, Topics, frames, guide, inbound, rate, run, setting};
+use stages::{Message, Taken, Topics, guide, run, setting};
 use std::collections::BTreeMap;
 use std::path::Path;
 use table::{grouped, median};
 use testkit::generator::{Parameters, write_files};
 use testkit::reference;
+use testkit::stages::{inbound, intake, rate};
 
 /// As in the program itself.
 #[global_allocator]
@@ -42,10 +42,10 @@ fn main() {
     let mut counted = BTreeMap::new();
     for _ in 0..setting("ROUNDS", 3) {
         let (mut intaken, mut guided_later, mut guided, mut rated) = Default::default();
-        rounds[0].push(run(&mut intake(partitions), &usage, &mut intaken));
+        rounds[0].push(run(&mut intake(partitions, inbound("bench")), &usage, &mut intaken));
         rounds[1].push(run(&mut guide(&loaded, partitions, true), &intaken, &mut guided_later));
         rounds[2].push(run(&mut guide(&loaded, partitions, false), &usage, &mut guided));
-        rounds[3].push(run(&mut rate(partitions), &guided, &mut rated));
+        rounds[3].push(run(&mut rate(partitions, partitions as usize), &guided, &mut rated));
         counted = [intaken, guided, rated].into_iter().flatten().fold(BTreeMap::new(), count_messages);
     }
     println!("| stage | CPU µs per usage | spread | usage per commit |");
@@ -88,18 +88,4 @@ fn usage(folder: &Path, partitions: u32) -> Topics {
         }
     }
     topics
-}
-
-fn intake(partitions: u32) -> IntakeStage {
-    let settings = IntakeSettings {
-        inputs: vec!["usage".to_owned()],
-        changelog: "intake-changelog".to_owned(),
-        intaken: "intaken".to_owned(),
-        intaken_partitions: partitions,
-        suspense: "suspense".to_owned(),
-        waiting: "waiting".to_owned(),
-        frames: frames(),
-        events: None,
-    };
-    IntakeStage::new(settings, inbound())
 }

@@ -1,13 +1,12 @@
 //! Stages that run in memory: messages go from the outputs of one straight into the batches of the next.
 
 use directory::Loaded;
-use rating::Timestamp;
-use runtime::stages::{GuideInput, GuideSettings, GuideStage, Inbound, RateSettings, RateStage};
-use runtime::wire::{FramedDecoder, Frames, Limits};
+use runtime::stages::GuideStage;
 use runtime::worker::log::{Batch, Incoming, Offset, Partition};
 use runtime::worker::{Output, Stage};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
+use testkit::stages::{self, inbound};
 
 /// Bytes of a batch, as in the bench of the whole pipeline.
 const BATCH_BYTES: usize = 6 << 20;
@@ -29,52 +28,10 @@ pub(crate) struct Taken {
     pub(crate) batches: usize,
 }
 
-pub(crate) fn inbound() -> Inbound {
-    let decoder = FramedDecoder::new(None, Limits::default()).expect("a decoder");
-    Inbound::new(decoder, "bench", 0, || Timestamp::LATEST)
-}
-
-pub(crate) fn frames() -> Frames {
-    Frames::single_object().expect("frames")
-}
-
+/// Guide, behind intake or not.
 pub(crate) fn guide(loaded: &Loaded, partitions: u32, is_behind_intake: bool) -> GuideStage {
-    let input = match is_behind_intake {
-        true => GuideInput::Intaken { topic: "intaken".to_owned(), senders: partitions as usize },
-        false => GuideInput::Usage(vec!["usage".to_owned()]),
-    };
-    let settings = GuideSettings {
-        input,
-        changelog: "guide-changelog".to_owned(),
-        guided: "guided".to_owned(),
-        guided_partitions: partitions,
-        suspense: "suspense".to_owned(),
-        waiting: "waiting".to_owned(),
-        notifications: "notifications".to_owned(),
-        replies: "command-replies".to_owned(),
-        frames: frames(),
-        events: None,
-        duplicate_window_h: None,
-    };
-    GuideStage::new(settings, inbound(), loaded.directory())
-}
-
-pub(crate) fn rate(partitions: u32) -> RateStage {
-    RateStage::new(RateSettings {
-        guided: "guided".to_owned(),
-        guided_partitions: partitions,
-        senders: partitions as usize,
-        changelog: "rate-changelog".to_owned(),
-        charges: "charges".to_owned(),
-        deltas: "balance-deltas".to_owned(),
-        notifications: "notifications".to_owned(),
-        suspense: "suspense".to_owned(),
-        waiting: "waiting".to_owned(),
-        replies: "command-replies".to_owned(),
-        frames: frames(),
-        events: None,
-        duplicate_window_h: None,
-    })
+    let senders = is_behind_intake.then_some(partitions as usize);
+    stages::guide(senders, partitions, inbound("bench"), loaded.directory())
 }
 
 /// CPU time of this thread so far, in seconds.

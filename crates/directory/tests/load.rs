@@ -83,26 +83,10 @@ fn every_key_is_accepted() {
 
 fn record(endpoint: &str, service: &str, at: &str) -> UsageRecord {
     UsageRecord {
-        id: "r".into(),
-        source: "file".into(),
-        service: service.into(),
         quantity: 1,
-        unit: rating::unit_of_service(service),
-        event_time: Timestamp::parse(at).unwrap(),
-        imsi: None,
-        iccid: None,
-        msisdn: None,
         endpoint_id: Some(endpoint.into()),
-        account_id: None,
         network: Plmn::parse("234-15"),
-        destination: None,
-        direction: None,
-        apn: None,
-        rat: None,
-        session_id: None,
-        rating_group: None,
-        sponsor: None,
-        subscription_type: None,
+        ..UsageRecord::new("r", "file", service, Timestamp::parse(at).unwrap())
     }
 }
 

@@ -124,8 +124,11 @@ impl Taken {
             Taken::Command(key, command) => (*key, command_hash(command), command.effective_time),
         };
         let admission = match intent {
-            // The id is remembered already.
-            Intent::Admitted | Intent::Level { .. } => return Verdict::Pass(duplicates.horizon()),
+            // It is not its own duplicate; but its id may be forgotten since it waited, and a copy that comes now must still meet it.
+            Intent::Admitted | Intent::Level { .. } => {
+                duplicates.admit_late(key, payload, at, kept);
+                return Verdict::Pass(duplicates.horizon());
+            }
             Intent::Fresh | Intent::Readmit => duplicates.admit(key, payload, at, kept),
             Intent::Late => duplicates.admit_late(key, payload, at, kept),
         };

@@ -62,10 +62,9 @@ mod store {
     use super::{Look, News, Seen, Source};
     use crate::args::DirectoryOptions;
     use crate::exit::Failure;
+    use crate::settings;
     use crate::store::{failure, runtime, store_settings};
-    use crate::{reference, settings};
-    use directory::Input;
-    use directory::cache::{Cache, CacheEvent, CacheSettings, Clock, OpenError, Rows, StoreError};
+    use directory::cache::{Cache, CacheEvent, CacheSettings, Clock, OpenError};
     use directory::store::Store;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,17 +99,15 @@ mod store {
                 tell(&News::Bad(format!("version {version} is not valid and not served: {why}")));
             }
         };
-        let (catalog, cache) = runtime.block_on(async {
+        let (cache, loaded) = runtime.block_on(async {
             let store = Store::connect(&reached, settings::machine_now).await.map_err(failure)?;
-            let head = store.head().await.map_err(unread)?;
-            let catalog: Vec<Input> = store.catalog(&head).await.map_err(unread)?;
-            let cache = Cache::open(store, cached, Clock::monotonic(), told).await.map_err(|error| match error {
-                OpenError::Store(error) => unread(error),
+            Cache::open(store, cached, Clock::monotonic(), told).await.map_err(|error| match error {
+                OpenError::Store(error) => Failure::Surroundings(error.to_string()),
                 OpenError::Refused(refused) => Failure::Reference(refused),
-            })?;
-            Ok::<_, Failure>((catalog, Arc::new(cache)))
+            })
         })?;
-        let loaded = reference::load_inputs(catalog)?.asking(cache.clone());
+        let cache = Arc::new(cache);
+        let loaded = loaded.asking(cache.clone());
         let look: Look = Box::new(move || {
             // Reads of the cache run here for as long as somebody may look.
             let _ = &runtime;
@@ -123,9 +120,5 @@ mod store {
             }
         });
         Ok(Source { loaded, look: Some(look) })
-    }
-
-    fn unread(error: StoreError) -> Failure {
-        Failure::Surroundings(error.to_string())
     }
 }

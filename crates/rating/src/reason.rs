@@ -43,6 +43,11 @@ macro_rules! suspense_reasons {
                 match self { $(SuspenseReason::$variant => $name,)+ }
             }
 
+            /// By its stable name.
+            pub fn parse(name: &str) -> Option<SuspenseReason> {
+                SuspenseReason::ALL.iter().copied().find(|reason| reason.name() == name)
+            }
+
             /// What waits: the whole `record` or one `leg`.
             pub fn scope(self) -> &'static str {
                 match self { $(SuspenseReason::$variant => $scope,)+ }

@@ -1,7 +1,7 @@
 //! A usage record after intake: validated, in base units.
 
 use crate::calendar::Timestamp;
-use crate::quantity::Unit;
+use crate::quantity::{Unit, unit_of_service};
 use crate::zone::Plmn;
 
 /// One measured use of a service. Its identity is (source, id), as in CloudEvents; its event time is the start of the
@@ -48,4 +48,32 @@ pub struct UsageRecord {
     pub sponsor: Option<Box<str>>,
     /// Subscription type (attribute `subscription_type`).
     pub subscription_type: Option<Box<str>>,
+}
+
+impl UsageRecord {
+    /// A record that says no more than this: quantity 0, in the unit of its service.
+    pub fn new(id: &str, source: &str, service: &str, event_time: Timestamp) -> UsageRecord {
+        UsageRecord {
+            id: id.into(),
+            source: source.into(),
+            service: service.into(),
+            quantity: 0,
+            unit: unit_of_service(service),
+            event_time,
+            imsi: None,
+            iccid: None,
+            msisdn: None,
+            endpoint_id: None,
+            account_id: None,
+            network: None,
+            destination: None,
+            direction: None,
+            apn: None,
+            rat: None,
+            session_id: None,
+            rating_group: None,
+            sponsor: None,
+            subscription_type: None,
+        }
+    }
 }

@@ -11,4 +11,5 @@ pub mod reference;
 pub mod registry;
 pub mod services;
 pub mod simulation;
+pub mod stages;
 pub mod verify;

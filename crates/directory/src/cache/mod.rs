@@ -26,6 +26,7 @@ pub use rows::{CatalogChange, Changes, EndpointChanges, EndpointRow, Head, Ident
 pub use settings::{CacheEvent, CacheSettings, CacheStats, Clock};
 pub use shared::OpenError;
 
+use crate::load::Loaded;
 use crate::needs::{Directory, Needs, RecordNeeds, Unavailable};
 use crate::snapshot::Snapshot;
 use epoch::Epoch;
@@ -57,7 +58,8 @@ impl<R> Drop for Cache<R> {
 }
 
 impl<R: Rows> Cache<R> {
-    /// Reads accounts and tariffs, and follows the store from then on. To be called on a runtime with time enabled.
+    /// Reads accounts and tariffs, and follows the store from then on. To be called on a runtime with time enabled. What was read comes along,
+    /// for whoever needs more of it than batches do.
     ///
     /// # Errors
     /// A store that cannot be read, or holds what is not valid.
@@ -66,9 +68,10 @@ impl<R: Rows> Cache<R> {
         settings: CacheSettings,
         clock: Clock,
         report: impl Fn(CacheEvent) + Send + Sync + 'static,
-    ) -> Result<Cache<R>, OpenError> {
+    ) -> Result<(Cache<R>, Loaded), OpenError> {
         let poll = settings.poll;
-        let shared = Arc::new(Shared::open(rows, settings, clock, Box::new(report)).await?);
+        let (shared, loaded) = Shared::open(rows, settings, clock, Box::new(report)).await?;
+        let shared = Arc::new(shared);
         let polled = shared.clone();
         let poller = tokio::spawn(async move {
             loop {
@@ -76,7 +79,7 @@ impl<R: Rows> Cache<R> {
                 polled.poll().await;
             }
         });
-        Ok(Cache { shared, runtime: Handle::current(), poller: poller.abort_handle() })
+        Ok((Cache { shared, runtime: Handle::current(), poller: poller.abort_handle() }, loaded))
     }
 
     /// Counters, as of now.

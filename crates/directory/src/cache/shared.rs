@@ -7,7 +7,7 @@ use super::packed::Packed;
 use super::rows::{CatalogChange, EndpointChanges, Head, IdentityKey, Rows, StoreError, Version};
 use super::settings::{CacheEvent, CacheSettings, CacheStats, Clock};
 use crate::diagnostic::Refused;
-use crate::load::load;
+use crate::load::{Loaded, load};
 use crate::needs::Unavailable;
 use crate::snapshot::Catalog;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,13 +88,14 @@ impl<R: Rows> Shared<R> {
         settings: CacheSettings,
         clock: Clock,
         report: Box<dyn Fn(CacheEvent) + Send + Sync>,
-    ) -> Result<Shared<R>, OpenError> {
+    ) -> Result<(Shared<R>, Loaded), OpenError> {
         let counters = Counters::default();
         let now = clock.now();
         let head = in_time(settings.read_timeout, rows.head()).await?;
-        let catalog = read_catalog(&rows, &head, settings.catalog_timeout).await?;
+        let loaded = read_catalog(&rows, &head, settings.catalog_timeout).await?;
+        let catalog = loaded.snapshot.catalog().clone();
         let entries = Entries::new(settings.memory_bytes, settings.absent_keys, counters.evictions.clone());
-        Ok(Shared {
+        let shared = Shared {
             rows,
             settings,
             clock,
@@ -104,7 +105,8 @@ impl<R: Rows> Shared<R> {
             trouble: Mutex::default(),
             flights: Arc::default(),
             counters,
-        })
+        };
+        Ok((shared, loaded))
     }
 
     /// The present epoch; it stays the present one, and nothing it keeps is dropped, until this is let go.
@@ -281,7 +283,7 @@ impl<R: Rows> Shared<R> {
 
     async fn catalog(&self, head: &Head) -> Result<Arc<Catalog>, Lag> {
         match read_catalog(&self.rows, head, self.settings.catalog_timeout).await {
-            Ok(catalog) => Ok(catalog),
+            Ok(loaded) => Ok(loaded.snapshot.catalog().clone()),
             Err(OpenError::Store(error)) => Err(Lag::Store(error)),
             Err(OpenError::Refused(refused)) => {
                 let text = format!("version {} is not valid, and not served: {refused}", head.version);
@@ -304,13 +306,12 @@ impl From<StoreError> for Lag {
     }
 }
 
-async fn read_catalog(rows: &impl Rows, head: &Head, timeout: Duration) -> Result<Arc<Catalog>, OpenError> {
+async fn read_catalog(rows: &impl Rows, head: &Head, timeout: Duration) -> Result<Loaded, OpenError> {
     let inputs = in_time(timeout, rows.catalog(head)).await?;
     // Thousands of accounts take a while, which others of the runtime need not wait for.
     let loaded = tokio::task::spawn_blocking(move || load(inputs)).await;
     let loaded = loaded.map_err(|error| StoreError::Unavailable(format!("loading was given up: {error}")))?;
-    let loaded = loaded.map_err(|refused| OpenError::Refused(Box::new(refused)))?;
-    Ok(loaded.snapshot.catalog().clone())
+    loaded.map_err(|refused| OpenError::Refused(Box::new(refused)))
 }
 
 async fn in_time<T>(timeout: Duration, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {

@@ -7,7 +7,7 @@ use crate::cache::{EndpointRow, IdentityKey, Version};
 use crate::load::load;
 use crate::model::{EndpointStatus, IdentityKind};
 use crate::value::Digits;
-use rating::{SuspenseReason, Timestamp, Unit, UsageRecord};
+use rating::{SuspenseReason, Timestamp, UsageRecord};
 use std::collections::BTreeSet;
 
 /// An endpoint at a moment.
@@ -126,26 +126,5 @@ impl Store {
 
 /// A record of an endpoint that names nothing else.
 fn usage_of(endpoint: &str, at: Timestamp) -> UsageRecord {
-    UsageRecord {
-        id: Box::from(""),
-        source: Box::from(""),
-        service: Box::from("data"),
-        quantity: 0,
-        unit: Unit::Octets,
-        event_time: at,
-        imsi: None,
-        iccid: None,
-        msisdn: None,
-        endpoint_id: Some(Box::from(endpoint)),
-        account_id: None,
-        network: None,
-        destination: None,
-        direction: None,
-        apn: None,
-        rat: None,
-        session_id: None,
-        rating_group: None,
-        sponsor: None,
-        subscription_type: None,
-    }
+    UsageRecord { endpoint_id: Some(Box::from(endpoint)), ..UsageRecord::new("", "", "data", at) }
 }

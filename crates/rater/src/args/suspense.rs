@@ -42,6 +42,6 @@ pub(crate) struct SuspenseArgs {
 }
 
 fn reason(text: &str) -> Result<String, String> {
-    let known = rating::SuspenseReason::ALL.iter().any(|reason| reason.name() == text);
-    if known { Ok(text.to_owned()) } else { Err("no such reason; docs/suspense.md lists them".to_owned()) }
+    let known = rating::SuspenseReason::parse(text);
+    if known.is_some() { Ok(text.to_owned()) } else { Err("no such reason; docs/suspense.md lists them".to_owned()) }
 }

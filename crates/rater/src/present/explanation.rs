@@ -222,7 +222,7 @@ fn owes(charge: &Value, paint: Paint) -> String {
 
 fn waits(waiting: &Value, paint: Paint) -> String {
     let name = text_of(waiting, "reason");
-    let remedy = SuspenseReason::ALL.iter().find(|reason| reason.name() == name).map_or("", |reason| reason.remedy());
+    let remedy = SuspenseReason::parse(name).map_or("", SuspenseReason::remedy);
     format!("{} {name}: {}; {remedy}", paint.warn("waits:"), text_of(waiting, "detail"))
 }
 

@@ -8,7 +8,7 @@ use super::outbound::{Outbound, Waiting};
 use super::packed::{Packer, Source, Unpacked};
 use super::prepared::Prepared;
 use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, read_key};
-use super::retry::retry_key;
+use super::remembered::Remembered;
 use super::{SHARDS, check_targets, send_packed, topic_of};
 use crate::state::Stored;
 use crate::wire::{CloudEvents, CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
@@ -17,13 +17,11 @@ use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError};
 use directory::Directory;
 use directory::snapshot::Snapshot;
-use pipeline::duplicates::{Admission, hour_of};
 use pipeline::guide::{guide_command, shard_of};
-use pipeline::{ControlTotals, Duplicates, Fault, Intaken, Intent, Taken, Verdict, guide};
+use pipeline::{ControlTotals, Fault, Intaken, Intent, Taken, Verdict, guide};
 use rating::charge::{Notification, NotificationKind};
 use rating::{Command, Leg, SuspenseReason, Timestamp};
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Outputs, by their place in the list.
@@ -32,8 +30,6 @@ const SUSPENSE: u16 = 2;
 const NOTIFICATIONS: u16 = 3;
 const REPLIES: u16 = 4;
 const WAITING: u16 = 5;
-
-const HOUR_MS: i64 = 3_600_000;
 
 /// What guide reads.
 #[derive(Clone, Debug)]
@@ -79,12 +75,8 @@ pub struct GuideSettings {
 /// What is kept per partition, besides progress.
 #[derive(Debug)]
 struct Kept {
-    duplicates: Duplicates,
+    remembered: Remembered,
     packers: Vec<Packer>,
-    /// Changelog entries that hold ids, by hour: those behind the window are deleted.
-    id_keys: BTreeMap<i64, Vec<Offset>>,
-    /// What the batch adds to them.
-    new_keys: Vec<(i64, Offset)>,
 }
 
 /// The stage.
@@ -253,50 +245,11 @@ impl GuideStage {
 impl Kept {
     /// It is later now, here and for everybody who comes after.
     fn tick(&mut self, clock: Timestamp) {
-        self.duplicates.tick(clock);
+        self.remembered.ids.tick(clock);
         for packer in &mut self.packers {
             packer.add(|_, out| write_tick(clock, out));
         }
     }
-
-    /// Whether something is tried again for the first time since it waited.
-    fn is_first(&mut self, origin: &Origin<'_>, retried: Retried, taken: &Taken) -> bool {
-        let at = taken.identity().map_or(Timestamp::EPOCH, |(_, _, at)| at);
-        self.duplicates.admit_late(retry_key(origin, retried), 0, at, None) == Admission::New
-    }
-
-    /// First hour whose ids are remembered.
-    fn horizon_hour(&self) -> i64 {
-        self.duplicates.horizon().millis().div_euclid(HOUR_MS)
-    }
-
-    /// Writes down the ids that the batch added, and deletes those that are forgotten.
-    fn write_ids(&mut self, changelog: Changelog<'_>, position: Offset, output: &mut Output) {
-        let mut added = self.duplicates.added().to_vec();
-        added.sort_unstable_by_key(|(_, value)| hour_of(*value));
-        for chunk in added.chunk_by(|(_, one), (_, other)| hour_of(*one) == hour_of(*other)) {
-            let Some((_, value)) = chunk.first() else { continue };
-            let hour = hour_of(*value);
-            changelog.put(About::Ids, &[&hour.to_be_bytes(), &position.to_be_bytes()], output, |out| {
-                for (id, value) in chunk {
-                    out.extend_from_slice(&id.to_le_bytes());
-                    out.extend_from_slice(&value.to_le_bytes());
-                }
-            });
-            self.new_keys.push((hour, position));
-        }
-        for (hour, positions) in self.id_keys.range(..self.horizon_hour()) {
-            for position in positions {
-                changelog.delete(About::Ids, &[&hour.to_be_bytes(), &position.to_be_bytes()], output);
-            }
-        }
-    }
-}
-
-fn read_id_key(own: &[u8]) -> Result<(i64, Offset), StageError> {
-    let (hour, position) = own.split_first_chunk::<8>().ok_or_else(|| corrupt("a changelog key", "hour missing"))?;
-    let position = position.try_into().map_err(|_| corrupt("a changelog key", "position missing"))?;
-    Ok((i64::from_be_bytes(*hour), Offset::from_be_bytes(position)))
 }
 
 impl Steps {
@@ -306,7 +259,7 @@ impl Steps {
         let intent = match origin.retried {
             None => Intent::Fresh,
             // Whoever copies the input once more must not have it charged once more.
-            Some(retried) if !kept.is_first(origin, retried, taken) => {
+            Some(retried) if !kept.remembered.is_first(origin, retried, taken) => {
                 work.totals.duplicates += 1;
                 return;
             }
@@ -318,14 +271,7 @@ impl Steps {
             return self.wait(origin, taken, &fault, "intake", work);
         }
         let stage = "guide";
-        // Its id may be forgotten since it waited; a copy that comes now must still meet it.
-        if matches!(intent, Intent::Admitted | Intent::Level { .. })
-            && let Taken::Usage(intaken) = &*taken
-        {
-            let Intaken { key, payload, record } = &**intaken;
-            kept.duplicates.admit_late(*key, *payload, record.event_time, None);
-        }
-        match taken.admit(intent, &mut kept.duplicates, None) {
+        match taken.admit(intent, &mut kept.remembered.ids, None) {
             Verdict::Waits(fault) => self.wait(origin, taken, &fault, stage, work),
             // Ticks were taken out before.
             Verdict::Tick => work.totals.ticks += 1,
@@ -461,10 +407,8 @@ impl Stage for GuideStage {
     fn create(&mut self, partition: Partition) {
         let settings = &self.steps.settings;
         let kept = Kept {
-            duplicates: Duplicates::new(settings.duplicate_window_h),
+            remembered: Remembered::new(settings.duplicate_window_h),
             packers: (0..settings.guided_partitions).map(|_| Packer::default()).collect(),
-            id_keys: BTreeMap::new(),
-            new_keys: Vec::new(),
         };
         self.units.create(partition, kept);
     }
@@ -476,24 +420,7 @@ impl Stage for GuideStage {
         let unit = self.units.get(partition)?;
         match (about, value) {
             (About::Progress, Some(value)) => unit.progress = Progress::read(&mut read_format(value)?)?,
-            (About::Ids, Some(value)) => {
-                let (entries, rest) = read_format(value)?.as_chunks::<16>();
-                if !rest.is_empty() {
-                    return Err(corrupt("a changelog entry", "half an id"));
-                }
-                unit.kept.duplicates.restore(entries.iter().map(|entry| {
-                    let value = u128::from_le_bytes(*entry);
-                    (value as u64, (value >> 64) as u64)
-                }));
-                let (hour, position) = read_id_key(own)?;
-                unit.kept.id_keys.entry(hour).or_default().push(position);
-            }
-            (About::Ids, None) => {
-                let (hour, position) = read_id_key(own)?;
-                if let Some(positions) = unit.kept.id_keys.get_mut(&hour) {
-                    positions.retain(|known| *known != position);
-                }
-            }
+            (About::Ids, value) => unit.kept.remembered.restore(own, value)?,
             (About::Progress, None) | (About::Segment | About::Waiting | About::Requests, _) => {}
         }
         Ok(())
@@ -501,13 +428,8 @@ impl Stage for GuideStage {
 
     fn restored(&mut self, partition: Partition) -> Result<Option<Offset>, StageError> {
         let unit = self.units.get(partition)?;
-        if let Some(horizon) = unit.progress.horizon {
-            unit.kept.duplicates.restore_horizon(horizon);
-        }
-        if let Some(clock) = unit.progress.clock {
-            unit.kept.duplicates.tick(clock);
-        }
-        unit.kept.duplicates.settle();
+        let Progress { horizon, clock, .. } = unit.progress;
+        unit.kept.remembered.restored(horizon, clock);
         check_targets(&mut unit.progress, self.steps.settings.guided_partitions, &self.steps.settings.guided)
     }
 
@@ -543,10 +465,10 @@ impl Stage for GuideStage {
             let topic = topic_of(&self.inputs, partition);
             let source = Source { topic: topic.to_owned(), partition: partition.number };
             send_packed((&source, snapshot.version()), &mut unit.progress, &mut unit.kept.packers, GUIDED, work.output);
-            unit.progress.horizon = Some(unit.kept.duplicates.horizon());
+            unit.progress.horizon = Some(unit.kept.remembered.ids.horizon());
             let position = unit.progress.position.unwrap_or_default();
             let changelog = Changelog::of(topic, partition);
-            unit.kept.write_ids(changelog, position, work.output);
+            unit.kept.remembered.write(changelog, position, work.output);
             changelog.put(About::Progress, &[], work.output, |out| unit.progress.write(out));
         }
         Ok(())
@@ -558,26 +480,18 @@ impl Stage for GuideStage {
 
     fn settle(&mut self) {
         self.prepared.settle();
-        self.units.settle(|unit| {
-            let horizon = unit.kept.horizon_hour();
-            unit.kept.id_keys = unit.kept.id_keys.split_off(&horizon);
-            for (hour, position) in unit.kept.new_keys.drain(..) {
-                unit.kept.id_keys.entry(hour).or_default().push(position);
-            }
-            unit.kept.duplicates.settle();
-        });
+        self.units.settle(|unit| unit.kept.remembered.settle());
     }
 
     fn undo(&mut self) {
         self.units.undo(|unit| {
             unit.kept.packers.iter_mut().for_each(Packer::clear);
-            unit.kept.new_keys.clear();
-            unit.kept.duplicates.undo();
+            unit.kept.remembered.undo();
         });
     }
 
     fn status(&self) -> StageStatus {
-        let ids = self.units.all().map(|unit| unit.kept.duplicates.len() as u64).sum();
+        let ids = self.units.all().map(|unit| unit.kept.remembered.ids.len() as u64).sum();
         StageStatus { clock: self.units.clock(), entries: ids, oldest: None }
     }
 }

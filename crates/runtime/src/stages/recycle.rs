@@ -194,13 +194,16 @@ impl Kept {
         &mut self.asked
     }
 
-    /// What leaves now: what is due, then what was asked for.
-    fn leaving(&mut self, clock: Timestamp) -> BTreeSet<String> {
+    /// What leaves now: what is due, then what was asked for and can leave; what cannot must not stand in the way of the rest.
+    fn leaving(&mut self, clock: Timestamp, can_leave: impl Fn(&Waited) -> bool) -> BTreeSet<String> {
         let due = self.due.iter().take_while(|(at, _)| *at <= clock).take(MOST_AT_ONCE);
         let mut leaving: BTreeSet<String> = due.map(|(_, place)| place.clone()).collect();
         while let Some((request, before)) = self.asked.first() {
             let is_asked = |(place, open): &(&String, &Open)| {
-                open.number < *before && request.is_about(&open.waited) && !leaving.contains(*place)
+                open.number < *before
+                    && request.is_about(&open.waited)
+                    && can_leave(&open.waited)
+                    && !leaving.contains(*place)
             };
             // In an order that does not depend on the map: undone and done again the same leaves.
             let mut asked: Vec<(u64, String)> =
@@ -288,24 +291,26 @@ fn asked(value: &[u8], latest: Timestamp, unit: &mut Unit<Kept>) {
 /// Sends what is due or asked for back to where it came from.
 fn fire(unit: &mut Unit<Kept>, outputs: &[String], partitions: &[u32], output: &mut Output) {
     let clock = unit.progress.clock.unwrap_or(Timestamp::EPOCH);
-    for place in unit.kept.leaving(clock) {
+    // A topic that is no input any more, or has lost partitions, has nobody who would read a retry.
+    let target = |waited: &Waited| {
+        let mut targets = (1_u16..).zip(outputs.iter().skip(1).zip(partitions));
+        let found = targets.find(|(_, (name, count))| **name == waited.topic && waited.partition < **count);
+        let fits = waited.original.0.len() <= LONGEST_ORIGINAL;
+        found.filter(|_| fits).map(|(topic, _)| Target { topic, partition: Some(waited.partition) })
+    };
+    for place in unit.kept.leaving(clock, |waited| target(waited).is_some()) {
         let Some(open) = unit.kept.open.get(&place) else { continue };
-        let Waited { topic, partition, original, .. } = &open.waited;
-        // A topic that is no input any more, or has lost partitions, has nobody who would read a retry.
-        let targets = (1_u16..).zip(outputs.iter().skip(1).zip(partitions));
-        let mut targets = targets.filter(|(_, (name, count))| *name == topic && partition < count);
-        match targets.next().filter(|_| original.0.len() <= LONGEST_ORIGINAL) {
-            Some((topic, _)) => {
-                let target = Target { topic, partition: Some(*partition) };
+        match target(&open.waited) {
+            Some(target) => {
                 let retry = open.waited.retry();
                 output.push(target, retry.key.as_deref(), |out| retry.write(out));
                 unit.kept.put(place, None);
             }
-            None if open.due.is_some() => {
+            // It was due.
+            None => {
                 let stays = Open { due: None, ..open.clone() };
                 unit.kept.put(place, Some(stays));
             }
-            None => {}
         }
     }
 }
@@ -413,5 +418,45 @@ impl Stage for RecycleStage {
     fn status(&self) -> StageStatus {
         let oldest = self.units.all().filter_map(|unit| unit.kept.since.keys().next().copied()).min();
         StageStatus { clock: self.units.clock(), entries: self.open_count() as u64, oldest }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stages::waiting::Bytes;
+
+    fn waited(offset: Offset, topic: &str) -> Waited {
+        Waited {
+            topic: topic.to_owned(),
+            partition: 0,
+            offset,
+            key: None,
+            original: Bytes(b"x".to_vec()),
+            content_type: String::new(),
+            attempt: 0,
+            reason: SuspenseReason::NoRate,
+            level: None,
+            detail: String::new(),
+            stage: "guide".to_owned(),
+            usage_id: None,
+            event_time: None,
+        }
+    }
+
+    #[test]
+    fn what_cannot_leave_does_not_stand_in_the_way_of_a_request() {
+        let mut kept = Kept::default();
+        for offset in 0..=MOST_AT_ONCE as i64 {
+            let open = Open::new(waited(offset, "gone"), None, kept.number());
+            kept.put(open.waited.place(), Some(open));
+        }
+        let open = Open::new(waited(0, "usage"), None, kept.number());
+        kept.put(open.waited.place(), Some(open));
+        let before = kept.next;
+        kept.change_asked().push((RecycleRequest::default(), before));
+        let leaving = kept.leaving(Timestamp::EPOCH, |waited| waited.topic == "usage");
+        assert_eq!(leaving.into_iter().collect::<Vec<_>>(), ["usage:0:0"]);
+        assert!(kept.asked.is_empty(), "the request is done");
     }
 }

@@ -72,7 +72,7 @@ impl Retry {
             return None;
         }
         let Envelope { retry } = serde_json::from_slice(message).ok()?;
-        let reason = SuspenseReason::ALL.iter().copied().find(|reason| reason.name() == retry.reason)?;
+        let reason = SuspenseReason::parse(&retry.reason)?;
         if retry.attempt == 0 {
             return None;
         }

@@ -66,7 +66,7 @@ impl Stored for Bytes {
 as_other!(
     SuspenseReason as Box<str>,
     |reason| reason.name().into(),
-    |name| SuspenseReason::ALL.iter().copied().find(|reason| *reason.name() == *name),
+    |name| SuspenseReason::parse(&name),
     "a suspense reason"
 );
 

@@ -285,9 +285,8 @@ fn encode_open(open: &OpenSuspense) -> Vec<u8> {
 }
 
 fn decode_open(input: &mut &[u8]) -> Result<OpenSuspense, Corrupt> {
-    let name = super::read_text(input)?;
-    let reason = SuspenseReason::ALL.iter().copied().find(|reason| reason.name() == name);
-    let reason = reason.ok_or(Corrupt { what: "a suspense reason", left: input.len() })?;
+    let reason = SuspenseReason::parse(super::read_text(input)?)
+        .ok_or(Corrupt { what: "a suspense reason", left: input.len() })?;
     Ok(OpenSuspense {
         reason,
         level: Stored::read(input)?,

@@ -66,26 +66,8 @@ fn edge() -> Edge {
 
 fn usage() -> UsageRecord {
     UsageRecord {
-        id: "r1 ✓".into(),
-        source: "pgw-1".into(),
-        service: "data".into(),
         quantity: i64::MAX as u64,
-        unit: Unit::Octets,
-        event_time: Timestamp::from_millis(1_772_719_200_250),
-        imsi: None,
-        iccid: None,
-        msisdn: None,
-        endpoint_id: None,
-        account_id: None,
-        network: None,
-        destination: None,
-        direction: None,
-        apn: None,
-        rat: None,
-        session_id: None,
-        rating_group: None,
-        sponsor: None,
-        subscription_type: None,
+        ..UsageRecord::new("r1 ✓", "pgw-1", "data", Timestamp::from_millis(1_772_719_200_250))
     }
 }
 

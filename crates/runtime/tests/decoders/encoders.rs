@@ -169,26 +169,9 @@ fn edge() -> Edge {
 
 fn usage(id: &str) -> UsageRecord {
     UsageRecord {
-        id: id.into(),
-        source: "pgw-1".into(),
-        service: "data".into(),
         quantity: i64::MAX as u64,
-        unit: Unit::Octets,
-        event_time: Timestamp::LATEST,
         imsi: Some("001".into()),
-        iccid: None,
-        msisdn: None,
-        endpoint_id: None,
-        account_id: None,
-        network: None,
-        destination: None,
-        direction: None,
-        apn: None,
-        rat: None,
-        session_id: None,
-        rating_group: None,
-        sponsor: None,
-        subscription_type: None,
+        ..UsageRecord::new(id, "pgw-1", "data", Timestamp::LATEST)
     }
 }
 

@@ -8,7 +8,7 @@ use directory::cache::IdentityKey;
 use directory::model::IdentityKind;
 use directory::value::Digits;
 use directory::{Directory, Needs};
-use rating::{AccountId, Command, RateChoice, Timestamp, Unit, UsageRecord};
+use rating::{AccountId, Command, RateChoice, Timestamp, UsageRecord};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -199,26 +199,13 @@ fn record(question: &Question) -> UsageRecord {
     let text = |text: &Option<String>| text.as_deref().map(Box::from);
     let [imsi, iccid, msisdn] = question.identities.each_ref().map(text);
     UsageRecord {
-        id: "r".into(),
-        source: "test".into(),
-        service: "data".into(),
         quantity: 1,
-        unit: Unit::Octets,
-        event_time: Timestamp::from_millis(question.at),
         imsi,
         iccid,
         msisdn,
         endpoint_id: text(&question.endpoint),
         account_id: text(&question.account),
-        network: None,
-        destination: None,
-        direction: None,
-        apn: None,
-        rat: None,
-        session_id: None,
-        rating_group: None,
-        sponsor: None,
-        subscription_type: None,
+        ..UsageRecord::new("r", "test", "data", Timestamp::from_millis(question.at))
     }
 }
 

@@ -150,7 +150,7 @@ fn a_change_is_seen_within_a_second() {
     let settings = CacheSettings::default();
     let clock = directory::cache::Clock::monotonic();
     let opened = directory::cache::Cache::open(rows.clone(), settings, clock, |_| {});
-    let cache = crate::support::runtime().block_on(opened).unwrap();
+    let (cache, _) = crate::support::runtime().block_on(opened).unwrap();
     let record = by_imsi(0);
     let payer = || {
         let mut needs = Needs::default();

@@ -5,7 +5,7 @@ use directory::model::IdentityKind;
 use directory::snapshot::Snapshot;
 use directory::value::Digits;
 use directory::{Directory, Input, InputKind, Needs, Unavailable, Whole, load};
-use rating::{Timestamp, Unit, UsageRecord};
+use rating::{Timestamp, UsageRecord};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -75,7 +75,7 @@ impl Target for Stored {
                 ..CacheSettings::default()
             };
             let opened = Cache::open(self.rows.clone(), settings, Clock::monotonic(), |_| {});
-            Arc::new(runtime().block_on(opened).expect("a cache"))
+            Arc::new(runtime().block_on(opened).expect("a cache").0)
         });
         let is_served = || cache.stats().version == version;
         if wait_for(is_served) { Ok(()) } else { Err(format!("version {version} is not served")) }
@@ -144,7 +144,7 @@ impl Small {
         let events: Arc<Mutex<Vec<CacheEvent>>> = Arc::default();
         let told = events.clone();
         let report = move |event| told.lock().expect("events").push(event);
-        let cache = runtime().block_on(Cache::open(rows.clone(), settings, clock.clock(), report))?;
+        let (cache, _) = runtime().block_on(Cache::open(rows.clone(), settings, clock.clock(), report))?;
         Ok(Small { rows, clock, cache: Arc::new(cache), events })
     }
 
@@ -190,25 +190,8 @@ pub(crate) fn key(kind: IdentityKind, digits: &str) -> IdentityKey {
 pub(crate) fn by_imsi(number: u64) -> UsageRecord {
     let [imsi, ..] = digits(number);
     UsageRecord {
-        id: "r".into(),
-        source: "test".into(),
-        service: "data".into(),
         quantity: 1,
-        unit: Unit::Octets,
-        event_time: Timestamp::from_millis(1_767_225_600_000),
         imsi: Some(imsi.into()),
-        iccid: None,
-        msisdn: None,
-        endpoint_id: None,
-        account_id: None,
-        network: None,
-        destination: None,
-        direction: None,
-        apn: None,
-        rat: None,
-        session_id: None,
-        rating_group: None,
-        sponsor: None,
-        subscription_type: None,
+        ..UsageRecord::new("r", "test", "data", Timestamp::from_millis(1_767_225_600_000))
     }
 }

@@ -13,19 +13,19 @@ use pipeline::IntakeRules;
 use rating::Timestamp;
 use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, Retry};
 use runtime::grants::grant_lines;
-use runtime::stages::{
-    GuideInput, GuideSettings, GuideStage, GuidedEntry, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
-    read_guided,
-};
-use runtime::wire::{Decoder, Encoder, FramedDecoder, Frames, Limits, Message, OutputFormat, RawBatch};
+use runtime::stages::{GuidedEntry, read_guided};
+use runtime::wire::{Decoder, Encoder, Message, OutputFormat, RawBatch};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use testkit::generator::random::Random;
 use testkit::generator::traffic::{self, Step};
+use testkit::stages::{self, frames, inbound};
 
 const SEEDS: u64 = 30;
 const RECORDS: u64 = 400;
+/// Source of records that name none.
+const SOURCE: &str = "file";
 
 /// Partitions of the topics.
 #[derive(Clone, Copy, Debug)]
@@ -63,16 +63,7 @@ fn load(reference: &str) -> Loaded {
 }
 
 fn rules() -> IntakeRules {
-    IntakeRules { latest_event: Timestamp::LATEST, default_source: "file".into() }
-}
-
-fn frames() -> Frames {
-    Frames::single_object().expect("frames")
-}
-
-fn inbound() -> Inbound {
-    let decoder = FramedDecoder::new(None, Limits::default()).expect("a decoder");
-    Inbound::new(decoder, "file", 0, || Timestamp::LATEST)
+    IntakeRules { latest_event: Timestamp::LATEST, default_source: SOURCE.into() }
 }
 
 /// A datum behind what says its schema.
@@ -136,57 +127,18 @@ fn check(seed: u64, shape: Shape) -> usize {
 
 fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut Random) {
     let roughness = Roughness { undone: 300, restored: 100, largest_batch: 40 };
-    let settings = IntakeSettings {
-        inputs: vec!["usage".to_owned()],
-        changelog: "intake-changelog".to_owned(),
-        intaken: "intaken".to_owned(),
-        intaken_partitions: shape.intaken,
-        suspense: "suspense".to_owned(),
-        waiting: "waiting".to_owned(),
-        frames: frames(),
-        events: None,
-    };
     if shape.intaken > 0 {
-        memory::run(&mut IntakeStage::new(settings, inbound()), topics, roughness, random);
+        memory::run(&mut stages::intake(shape.intaken, inbound(SOURCE)), topics, roughness, random);
     }
-    let input = match shape.intaken {
-        0 => GuideInput::Usage(vec!["usage".to_owned()]),
-        _ => GuideInput::Intaken { topic: "intaken".to_owned(), senders: shape.usage as usize },
-    };
-    let settings = GuideSettings {
-        input,
-        changelog: "guide-changelog".to_owned(),
-        guided: "guided".to_owned(),
-        guided_partitions: shape.guided,
-        suspense: "suspense".to_owned(),
-        waiting: "waiting".to_owned(),
-        notifications: "notifications".to_owned(),
-        replies: "command-replies".to_owned(),
-        frames: frames(),
-        events: None,
-        duplicate_window_h: None,
-    };
+    let senders = (shape.intaken > 0).then_some(shape.usage as usize);
     let directory: Arc<dyn Directory> = match random.chance(500) {
         true => Arc::new(PerBatch { snapshot: loaded.snapshot.clone(), asked: AtomicU32::new(0) }),
         false => loaded.directory(),
     };
-    memory::run(&mut GuideStage::new(settings, inbound(), directory), topics, roughness, random);
-    let settings = RateSettings {
-        guided: "guided".to_owned(),
-        guided_partitions: shape.guided,
-        senders: shape.intaken.max(shape.usage) as usize,
-        changelog: "rate-changelog".to_owned(),
-        charges: "charges".to_owned(),
-        deltas: "balance-deltas".to_owned(),
-        notifications: "notifications".to_owned(),
-        suspense: "suspense".to_owned(),
-        waiting: "waiting".to_owned(),
-        replies: "command-replies".to_owned(),
-        frames: frames(),
-        events: None,
-        duplicate_window_h: None,
-    };
-    memory::run(&mut RateStage::new(settings), topics, Roughness { largest_batch: 4, ..roughness }, random);
+    let mut guide = stages::guide(senders, shape.guided, inbound(SOURCE), directory);
+    memory::run(&mut guide, topics, roughness, random);
+    let mut rate = stages::rate(shape.guided, shape.intaken.max(shape.usage) as usize);
+    memory::run(&mut rate, topics, Roughness { largest_batch: 4, ..roughness }, random);
 }
 
 /// A directory that has to be asked for every batch, and answers every other time only.

@@ -1,16 +1,14 @@
 //! What waits is tried again, by itself or on request, and charged exactly once, however rough it gets.
 
 use super::memory::{self, Positions, Roughness, Topics};
-use super::{frames, inbound, load};
+use super::{SOURCE, load};
 use directory::Loaded;
-use runtime::stages::{
-    GuideInput, GuideSettings, GuideStage, IntakeSettings, IntakeStage, RateSettings, RateStage, RecycleRequest,
-    RecycleSettings, RecycleStage,
-};
+use runtime::stages::{GuideStage, IntakeStage, RateStage, RecycleRequest, RecycleSettings, RecycleStage};
 use runtime::wire::Message;
 use runtime::worker::Stage;
 use std::collections::BTreeMap;
 use testkit::generator::random::Random;
+use testkit::stages::{self, frames, inbound};
 
 const REFERENCE: &str = "
 format: rater/v1
@@ -79,35 +77,9 @@ impl Pipeline {
         for topic in all.into_iter().chain(rest) {
             topics.create(topic, partitions);
         }
-        let intake = has_intake.then(|| {
-            let settings = IntakeSettings {
-                inputs: vec!["usage".to_owned()],
-                changelog: "intake-changelog".to_owned(),
-                intaken: "intaken".to_owned(),
-                intaken_partitions: partitions,
-                suspense: "suspense".to_owned(),
-                waiting: "waiting".to_owned(),
-                frames: frames(),
-                events: None,
-            };
-            Running::new(IntakeStage::new(settings, inbound()), &topics)
-        });
+        let intake = has_intake.then(|| Running::new(stages::intake(partitions, inbound(SOURCE)), &topics));
         let guide = Self::guide(partitions, has_intake, loaded);
-        let rate = RateStage::new(RateSettings {
-            guided: "guided".to_owned(),
-            guided_partitions: partitions,
-            senders: partitions as usize,
-            changelog: "rate-changelog".to_owned(),
-            charges: "charges".to_owned(),
-            deltas: "balance-deltas".to_owned(),
-            notifications: "notifications".to_owned(),
-            suspense: "suspense".to_owned(),
-            waiting: "waiting".to_owned(),
-            replies: "command-replies".to_owned(),
-            frames: frames(),
-            events: None,
-            duplicate_window_h: None,
-        });
+        let rate = stages::rate(partitions, partitions as usize);
         let recycle = RecycleStage::new(RecycleSettings {
             waiting: "waiting".to_owned(),
             changelog: "recycle-changelog".to_owned(),
@@ -121,24 +93,8 @@ impl Pipeline {
     }
 
     fn guide(partitions: u32, has_intake: bool, loaded: &Loaded) -> GuideStage {
-        let input = match has_intake {
-            true => GuideInput::Intaken { topic: "intaken".to_owned(), senders: partitions as usize },
-            false => GuideInput::Usage(vec!["usage".to_owned()]),
-        };
-        let settings = GuideSettings {
-            input,
-            changelog: "guide-changelog".to_owned(),
-            guided: "guided".to_owned(),
-            guided_partitions: partitions,
-            suspense: "suspense".to_owned(),
-            waiting: "waiting".to_owned(),
-            notifications: "notifications".to_owned(),
-            replies: "command-replies".to_owned(),
-            frames: frames(),
-            events: None,
-            duplicate_window_h: None,
-        };
-        GuideStage::new(settings, inbound(), loaded.directory())
+        let senders = has_intake.then_some(partitions as usize);
+        stages::guide(senders, partitions, inbound(SOURCE), loaded.directory())
     }
 
     /// The directory changes: guide starts again, from its changelog.

@@ -1,0 +1,81 @@
+//! Stages set up for topics in memory, under the names of a deployment without a prefix: for tests and benches that run them without a broker.
+
+use directory::Directory;
+use rating::Timestamp;
+use runtime::stages::{
+    GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
+};
+use runtime::wire::{FramedDecoder, Frames, Limits};
+use std::sync::Arc;
+
+/// What stands before each datum: the fingerprint of its schema.
+pub fn frames() -> Frames {
+    Frames::single_object().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Takes in what others write, whatever its time.
+pub fn inbound(default_source: &str) -> Inbound {
+    let decoder = FramedDecoder::new(None, Limits::default()).unwrap_or_else(|error| panic!("{error}"));
+    Inbound::new(decoder, default_source, 0, || Timestamp::LATEST)
+}
+
+/// Intake of `usage`.
+pub fn intake(intaken_partitions: u32, inbound: Inbound) -> IntakeStage {
+    let settings = IntakeSettings {
+        inputs: vec!["usage".to_owned()],
+        changelog: "intake-changelog".to_owned(),
+        intaken: "intaken".to_owned(),
+        intaken_partitions,
+        suspense: "suspense".to_owned(),
+        waiting: "waiting".to_owned(),
+        frames: frames(),
+        events: None,
+    };
+    IntakeStage::new(settings, inbound)
+}
+
+/// Guide behind intake, which reads so many partitions; or, where there is no intake, of `usage`.
+pub fn guide(
+    senders: Option<usize>,
+    guided_partitions: u32,
+    inbound: Inbound,
+    directory: Arc<dyn Directory>,
+) -> GuideStage {
+    let input = match senders {
+        Some(senders) => GuideInput::Intaken { topic: "intaken".to_owned(), senders },
+        None => GuideInput::Usage(vec!["usage".to_owned()]),
+    };
+    let settings = GuideSettings {
+        input,
+        changelog: "guide-changelog".to_owned(),
+        guided: "guided".to_owned(),
+        guided_partitions,
+        suspense: "suspense".to_owned(),
+        waiting: "waiting".to_owned(),
+        notifications: "notifications".to_owned(),
+        replies: "command-replies".to_owned(),
+        frames: frames(),
+        events: None,
+        duplicate_window_h: None,
+    };
+    GuideStage::new(settings, inbound, directory)
+}
+
+/// Rate behind guide, which reads so many partitions.
+pub fn rate(guided_partitions: u32, senders: usize) -> RateStage {
+    RateStage::new(RateSettings {
+        guided: "guided".to_owned(),
+        guided_partitions,
+        senders,
+        changelog: "rate-changelog".to_owned(),
+        charges: "charges".to_owned(),
+        deltas: "balance-deltas".to_owned(),
+        notifications: "notifications".to_owned(),
+        suspense: "suspense".to_owned(),
+        waiting: "waiting".to_owned(),
+        replies: "command-replies".to_owned(),
+        frames: frames(),
+        events: None,
+        duplicate_window_h: None,
+    })
+}
