@@ -1,6 +1,8 @@
-//! Generated histories: every answer as a scan of all facts gives it, from files and from a cache.
+//! Generated histories: every answer as a scan of all facts gives it, from files, from a cache over a store in memory, and from a cache over a real one.
 
+use crate::real::{self, Real};
 use crate::support::{Files, Stored};
+use std::time::Instant;
 use testkit::histories::suite::{self, Done, Size};
 
 const SEED: u64 = 22;
@@ -45,4 +47,18 @@ fn a_cache_without_room_answers_what_the_facts_say() {
     for stats in caches.iter().filter_map(|cache| Some(cache.get()?.stats())) {
         assert!(stats.evictions > 0 && stats.bytes <= 2_000, "{stats:?}");
     }
+}
+
+/// On a real store a world takes a second or so: this many, or as many as `RATER_STORE_WORLDS` says (143 make 10,000 histories).
+const REAL_WORLDS: usize = 20;
+
+#[test]
+fn a_real_store_answers_what_the_facts_say() {
+    let worlds = std::env::var("RATER_STORE_WORLDS").ok();
+    let worlds = worlds.map_or(REAL_WORLDS, |worlds| worlds.parse().expect("a number in RATER_STORE_WORLDS"));
+    let store = real::connect(&real::keyspace("histories"));
+    let begun = Instant::now();
+    let done = told(suite::run(seed(), Size { worlds, ..SIZE }, || Real::new(&store)));
+    eprintln!("on a real store: {worlds} worlds in {} s", begun.elapsed().as_secs());
+    assert!(done.histories >= worlds * 65, "{done:?}");
 }

@@ -3,4 +3,5 @@
 mod cache;
 mod histories;
 mod outage;
+mod real;
 mod support;
