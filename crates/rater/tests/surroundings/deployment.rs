@@ -4,7 +4,7 @@ use crate::support::{Ran, command, example, rater};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Headers;
+use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Message, TopicPartitionList};
 use std::io::Read;
@@ -95,6 +95,11 @@ impl Deployment {
 
     /// Writes values to a topic of ours, one key each.
     pub(crate) fn write(&self, topic: &str, values: &[Vec<u8>]) {
+        self.write_with(topic, values, &[]);
+    }
+
+    /// The same with headers.
+    pub(crate) fn write_with(&self, topic: &str, values: &[Vec<u8>], headers: &[(&str, &str)]) {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.kafka.bootstrap()).set("message.max.bytes", "4000000");
         let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
@@ -102,23 +107,30 @@ impl Deployment {
             let key = format!("key-{number}");
             let partition = i32::from(number % 2 == 1);
             let name = self.topic(topic);
-            let record = BaseRecord::to(&name).partition(partition).key(&key).payload(value);
+            let with = |all: OwnedHeaders, (key, value): &(&str, &str)| all.insert(Header { key, value: Some(*value) });
+            let mut record = BaseRecord::to(&name).partition(partition).key(&key).payload(value);
+            if !headers.is_empty() {
+                record = record.headers(headers.iter().fold(OwnedHeaders::new(), with));
+            }
             producer.send(record).map_err(|(error, _)| error).expect("room");
         }
         producer.flush(LIMIT).expect("written");
     }
 
     /// Records of the example's first endpoint, with ids from a number on.
+    pub(crate) fn usage(&self, from: u32, count: u32) -> Vec<Vec<u8>> {
+        let record = |number: u32| {
+            format!(
+                r#"{{"id":"u{number}","source":"test","service":"data","quantity":1000,"event_time":"2026-03-05T14:00:00Z","imsi":"001010000000001","mcc":"234","mnc":"15"}}"#
+            )
+            .into_bytes()
+        };
+        (from..from + count).map(record).collect()
+    }
+
+    /// Writes those records.
     pub(crate) fn write_usage(&self, from: u32, count: u32) {
-        let values: Vec<Vec<u8>> = (from..from + count)
-            .map(|number| {
-                format!(
-                    r#"{{"id":"u{number}","source":"test","service":"data","quantity":1000,"event_time":"2026-03-05T14:00:00Z","imsi":"001010000000001","mcc":"234","mnc":"15"}}"#
-                )
-                .into_bytes()
-            })
-            .collect();
-        self.write("usage", &values);
+        self.write("usage", &self.usage(from, count));
     }
 
     /// All committed messages of an output.

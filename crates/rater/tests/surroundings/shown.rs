@@ -1,7 +1,8 @@
 //! What a running service shows of itself: metrics that move, readiness, and a log without persons and secrets.
 
-use crate::deployment::{Deployment, LEVELS, Running};
+use crate::deployment::{Deployment, LEVELS, Read1, Running};
 use crate::support::rater;
+use crate::suspense::suspense;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -133,6 +134,50 @@ fn an_address_that_was_asked_for_and_is_taken_is_code_2() {
     let deployment = Deployment::bare(testkit::services::Kafka::shared().expect("a broker"), "taken");
     let said = deployment.start(&["--listen", &address]).expect(2);
     assert!(said.contains(&format!("--listen {address}: ")), "{said}");
+}
+
+#[test]
+fn the_trace_of_what_comes_in_is_the_trace_of_what_leaves() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let deployment = Deployment::new("traced");
+    let (mut running, _) = start(&deployment, &[]);
+    let parent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let unknown = format!(
+        r#"{{"id":"n1","source":"test","service":"data","quantity":1,"event_time":"2026-03-05T14:00:00Z","imsi":"{}"}}"#,
+        IMSIS[1]
+    );
+    let usage = deployment.usage(0, 1).remove(0);
+    let values = [usage, unknown.clone().into_bytes(), b"rubbish".to_vec()];
+    deployment.write_with("usage", &values, &[("traceparent", &parent), ("tracestate", "congo=t61"), ("other", "x")]);
+    // Without one, and with one that is none.
+    deployment.write_usage(1, 1);
+    let malformed = [deployment.usage(2, 1).remove(0), unknown.replace("n1", "n2").into_bytes()];
+    deployment.write_with("usage", &malformed, &[("traceparent", &parent[1..]), ("tracestate", "congo=t61")]);
+    deployment.wait_for("charges", 3 * LEVELS, &mut running);
+    deployment.wait_for("suspense", 3, &mut running);
+    // Tried again, it is still the same trace.
+    suspense(&deployment, "recycle", &["--apply"]).expect(0);
+    deployment.wait_for("suspense", 6, &mut running);
+    running.stop();
+    let traced = |topic: &str| {
+        let messages = deployment.read(topic);
+        let of = |message: &Read1, name: &str| {
+            let found = message.headers.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.clone())
+        };
+        let with = messages.iter().filter(|message| of(message, "traceparent").is_some());
+        let with = with.inspect(|message| {
+            assert_eq!(of(message, "traceparent").as_deref(), Some(&*parent), "{topic}");
+            assert_eq!(of(message, "tracestate").as_deref(), Some("congo=t61"), "{topic}");
+        });
+        let with = with.count();
+        assert!(messages.iter().all(|message| of(message, "other").is_none()), "{topic}");
+        (with, messages.len())
+    };
+    assert_eq!(traced("charges"), (LEVELS, 3 * LEVELS));
+    let (deltas, all) = traced("balance-deltas");
+    assert!(deltas > 0 && all == 3 * deltas, "{deltas} of {all} deltas");
+    assert_eq!(traced("suspense"), (4, 6));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::support::{Ran, rater};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-fn suspense(deployment: &Deployment, action: &str, more: &[&str]) -> Ran {
+pub(crate) fn suspense(deployment: &Deployment, action: &str, more: &[&str]) -> Ran {
     let place = ["--kafka-brokers", deployment.kafka.bootstrap(), "--topic-prefix", &deployment.prefix];
     rater(deployment.folder.path(), &[&["suspense", action][..], &place, more].concat())
 }

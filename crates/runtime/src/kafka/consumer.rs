@@ -6,6 +6,7 @@
 
 use super::ends::{self, Ends};
 use super::fault::{Heard, explain, explain_code};
+use super::headers::trace_of;
 use super::number;
 use super::settings::KafkaSettings;
 use crate::worker::log::{
@@ -251,6 +252,7 @@ impl LogConsumer for KafkaConsumer {
         let mut unlooked = 0;
         // The messages of a partition come in runs, so the last topic is mostly the next one's, too.
         let mut topic = 0_u16;
+        let mut room = Vec::new();
         while !is_full(batch) {
             let polled = self.client.poll(patience);
             let is_quiet = polled.is_none();
@@ -267,6 +269,7 @@ impl LogConsumer for KafkaConsumer {
                         offset: message.offset(),
                         key: message.key(),
                         value: message.payload().unwrap_or_default(),
+                        trace: message.headers().and_then(|headers| trace_of(headers, &mut room)),
                     });
                     unlooked += 1;
                 }

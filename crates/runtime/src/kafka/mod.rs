@@ -20,6 +20,7 @@ mod admin;
 mod consumer;
 mod ends;
 mod fault;
+mod headers;
 mod lookup;
 mod producer;
 mod settings;

@@ -6,6 +6,7 @@ use super::packed::{TABLES, Table, Unpacked};
 use super::record::{IDENTITIES, read_record, write_record};
 use crate::state::{Corrupt, Stored};
 use crate::worker::log::Incoming;
+use crate::worker::trace::TraceContext;
 use pipeline::{Fault, Intaken, Intent, Taken};
 use rating::bundle::BundleTemplate;
 use rating::{Command, Edge, Leg, Rate, RateChoice, SuspenseReason, Timestamp, UsageRecord};
@@ -21,6 +22,8 @@ const TEMPLATES: usize = 3;
 const USAGE: u8 = 0;
 const COMMAND: u8 = 1;
 const TICK: u8 = 2;
+/// Beside the kind: a trace context follows where the record came from.
+const TRACED: u8 = 0x80;
 
 /// The topic of a record and its form there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub(super) struct Origin<'a> {
     pub(super) bytes: &'a [u8],
     /// How it waited, if it is tried again.
     pub(super) retried: Option<Retried>,
+    /// The trace that it belongs to.
+    pub(super) trace: Option<TraceContext<'a>>,
 }
 
 /// How something waited that is tried again.
@@ -62,6 +67,7 @@ impl<'a> Origin<'a> {
             key: message.key,
             bytes: message.value,
             retried: None,
+            trace: message.trace,
         }
     }
 
@@ -81,6 +87,10 @@ impl<'a> Origin<'a> {
     /// How often the record was tried before.
     pub(super) fn attempt(&self) -> u32 {
         self.retried.map_or(0, |retried| retried.attempt)
+    }
+
+    fn kind(&self, kind: u8) -> u8 {
+        if self.trace.is_some() { kind | TRACED } else { kind }
     }
 
     fn write(&self, tables: &mut [Table; TABLES], out: &mut Vec<u8>) {
@@ -113,9 +123,12 @@ impl<'a> Origin<'a> {
             None => out.push(0),
         }
         bytes(self.bytes, out);
+        if let Some(trace) = self.trace {
+            bytes(trace.as_bytes(), out);
+        }
     }
 
-    fn read<'m>(reader: &mut Reader<'m>, forms: &'m [Arc<Form>]) -> Result<Origin<'m>, Corrupt> {
+    fn read<'m>(kind: Kind, reader: &mut Reader<'m>, forms: &'m [Arc<Form>]) -> Result<Origin<'m>, Corrupt> {
         let form = reader.small::<usize>("the number of a form")?;
         let form = forms.get(form).ok_or_else(|| reader.corrupt("a form in the table"))?;
         let (partition, offset) = (reader.small("a partition")?, reader.millis()?);
@@ -130,7 +143,28 @@ impl<'a> Origin<'a> {
         };
         let key_length: usize = reader.small("a length")?;
         let key = key_length.checked_sub(1).map(|length| reader.take(length)).transpose()?;
-        Ok(Origin { form, partition, offset, key, bytes: reader.bytes()?, retried })
+        let original = reader.bytes()?;
+        let trace = match kind.is_traced {
+            true => Some(TraceContext::from_bytes(reader.bytes()?).ok_or_else(|| reader.corrupt("a trace context"))?),
+            false => None,
+        };
+        Ok(Origin { form, partition, offset, key, bytes: original, retried, trace })
+    }
+}
+
+/// How an entry begins.
+#[derive(Clone, Copy)]
+struct Kind {
+    kind: u8,
+    is_traced: bool,
+}
+
+impl Kind {
+    fn read(reader: &mut Reader<'_>) -> Result<Kind, Corrupt> {
+        let byte = reader.byte()?;
+        let (kind, is_traced) = (byte & !TRACED, byte & TRACED != 0);
+        // A tick comes from nowhere.
+        if is_traced && kind == TICK { Err(reader.corrupt("a tick")) } else { Ok(Kind { kind, is_traced }) }
     }
 }
 
@@ -164,14 +198,14 @@ impl Forms {
 pub(super) fn write_taken(origin: &Origin<'_>, taken: &Taken, tables: &mut [Table; TABLES], out: &mut Vec<u8>) {
     match taken {
         Taken::Usage(intaken) => {
-            out.push(USAGE);
+            out.push(origin.kind(USAGE));
             origin.write(tables, out);
             out.extend_from_slice(&intaken.key.to_le_bytes());
             out.extend_from_slice(&intaken.payload.to_le_bytes());
             write_record(&intaken.record, 0, out);
         }
         Taken::Command(key, command) => {
-            out.push(COMMAND);
+            out.push(origin.kind(COMMAND));
             origin.write(tables, out);
             out.extend_from_slice(&key.to_le_bytes());
             command.write(out);
@@ -190,8 +224,9 @@ pub(super) fn write_tick(instant: Timestamp, out: &mut Vec<u8>) {
 /// Reads where something that intake wrote came from; a tick has no origin.
 pub(super) fn read_origin<'m>(entry: Reader<'m>, forms: &'m [Arc<Form>]) -> Result<Option<Origin<'m>>, Corrupt> {
     let mut reader = entry;
-    match reader.byte()? {
-        USAGE | COMMAND => Origin::read(&mut reader, forms).map(Some),
+    let kind = Kind::read(&mut reader)?;
+    match kind.kind {
+        USAGE | COMMAND => Origin::read(kind, &mut reader, forms).map(Some),
         TICK => Ok(None),
         _ => Err(reader.corrupt("a record, a command or a tick")),
     }
@@ -203,15 +238,16 @@ pub(super) fn read_taken<'m>(
     forms: &'m [Arc<Form>],
 ) -> Result<(Option<Origin<'m>>, Taken), Corrupt> {
     let mut reader = entry;
-    match reader.byte()? {
+    let kind = Kind::read(&mut reader)?;
+    match kind.kind {
         USAGE => {
-            let origin = Origin::read(&mut reader, forms)?;
+            let origin = Origin::read(kind, &mut reader, forms)?;
             let (key, payload) = (u128::from_le_bytes(reader.array()?), u64::from_le_bytes(reader.array()?));
             let record = read_record(&mut reader)?;
             Ok((Some(origin), Taken::Usage(Box::new(Intaken { key, payload, record }))))
         }
         COMMAND => {
-            let origin = Origin::read(&mut reader, forms)?;
+            let origin = Origin::read(kind, &mut reader, forms)?;
             let key = u128::from_le_bytes(reader.array()?);
             Ok((Some(origin), Taken::Command(key, Box::new(read_whole(reader)?))))
         }
@@ -243,7 +279,7 @@ pub(super) fn write_legs(
     tables: &mut [Table; TABLES],
     out: &mut Vec<u8>,
 ) {
-    out.push(USAGE);
+    out.push(origin.kind(USAGE));
     origin.write_form(tables, out);
     out.extend_from_slice(common);
     varint(legs.len() as u64, out);
@@ -267,7 +303,7 @@ pub(super) fn write_command(
     tables: &mut [Table; TABLES],
     out: &mut Vec<u8>,
 ) {
-    out.push(COMMAND);
+    out.push(origin.kind(COMMAND));
     origin.write(tables, out);
     out.extend_from_slice(&guided.key.to_le_bytes());
     varint(tables[EDGES].number(guided.edge, |out| guided.edge.write(out)), out);
@@ -316,6 +352,17 @@ pub(super) enum Guided<'m> {
     Tick(Timestamp),
 }
 
+impl<'m> Guided<'m> {
+    /// The trace that it belongs to.
+    pub(super) fn trace(&self) -> Option<TraceContext<'m>> {
+        match self {
+            Guided::Usage(usage) => usage.origin.trace,
+            Guided::Command { origin, .. } => origin.trace,
+            Guided::Tick(_) => None,
+        }
+    }
+}
+
 /// Legs of one record.
 #[derive(Debug)]
 pub(super) struct GuidedUsage<'m> {
@@ -339,9 +386,10 @@ impl Facts {
     /// Reads an entry; every number in it stands in the tables.
     pub(super) fn read_entry<'m>(&'m self, entry: Reader<'m>) -> Result<Guided<'m>, Corrupt> {
         let mut reader = entry;
-        match reader.byte()? {
+        let kind = Kind::read(&mut reader)?;
+        match kind.kind {
             USAGE => {
-                let origin = Origin::read(&mut reader, &self.forms)?;
+                let origin = Origin::read(kind, &mut reader, &self.forms)?;
                 let key = u128::from_le_bytes(reader.array()?);
                 let record = read_record(&mut reader)?;
                 let endpoint = if reader.byte()? == 0 { None } else { Some(reader.text()?) };
@@ -360,7 +408,7 @@ impl Facts {
                 Ok(Guided::Usage(Box::new(GuidedUsage { origin, key, record, endpoint, remembered_from, legs })))
             }
             COMMAND => {
-                let origin = Origin::read(&mut reader, &self.forms)?;
+                let origin = Origin::read(kind, &mut reader, &self.forms)?;
                 let key = u128::from_le_bytes(reader.array()?);
                 let edge = in_table(&mut reader, self.edges.len())?;
                 let template = match reader.varint()? {

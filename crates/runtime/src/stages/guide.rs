@@ -253,8 +253,14 @@ impl Kept {
 }
 
 impl Steps {
-    /// Everything that happens to a record or command.
+    /// Everything that happens to a record or command. What is told of it belongs to its trace.
     fn arrival(&self, origin: &Origin<'_>, taken: &mut Taken, kept: &mut Kept, work: &mut Work<'_>) {
+        let first = work.output.len();
+        self.decide(origin, taken, kept, work);
+        work.output.add_trace(first, origin.trace);
+    }
+
+    fn decide(&self, origin: &Origin<'_>, taken: &mut Taken, kept: &mut Kept, work: &mut Work<'_>) {
         work.totals.received += 1;
         let intent = match origin.retried {
             None => Intent::Fresh,

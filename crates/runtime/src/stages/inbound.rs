@@ -83,7 +83,7 @@ impl Arrival<'_> {
     /// A retry comes from where its original did.
     pub(super) fn origin(&self) -> Origin<'_> {
         match self.retry {
-            Some(retry) => retry.origin(&self.form),
+            Some(retry) => retry.origin(&self.form, self.message.trace),
             None => Origin::of(&self.message, &self.form),
         }
     }

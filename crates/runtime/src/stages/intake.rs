@@ -133,7 +133,9 @@ impl Stage for IntakeStage {
                         stage: "intake",
                         level: origin.retried.and_then(|retried| retried.level),
                     };
+                    let first = output.len();
                     self.outbound.suspense([SUSPENSE, WAITING], &waiting, output);
+                    output.add_trace(first, origin.trace);
                 }
                 Taken::Tick(instant) => {
                     totals.ticks += 1;

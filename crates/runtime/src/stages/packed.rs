@@ -10,7 +10,7 @@
 //! | entries | in the order of the source: (partition, offset, level) |
 //! | checksum | CRC-32 of all before |
 //!
-//! Messages of version 1 name no directory. A message is cut at [`MAX_BYTES`]; the next one has the next sequence.
+//! Messages of version 1 name no directory; an entry with a trace context is refused by readers from before there were any. A message is cut at [`MAX_BYTES`]; the next one has the next sequence.
 
 use super::bytes::{Reader, bytes, sized, varint};
 use crate::state::Corrupt;

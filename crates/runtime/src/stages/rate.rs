@@ -210,6 +210,7 @@ impl Messages<'_> {
         let (mut charge, mut delta, mut notification) = (0, 0, 0);
         for task in rated {
             let ends = (task.charges_end as usize, task.deltas_end as usize, task.notifications_end as usize);
+            let first = self.output.len();
             for charged in outputs.charges.get(charge..ends.0).unwrap_or_default() {
                 self.outbound.charge(CHARGES, charged, self.output);
                 if charged.delta.is_some() {
@@ -224,6 +225,7 @@ impl Messages<'_> {
             }
             (charge, delta, notification) = ends;
             self.write_outcome(entries, task);
+            self.output.add_trace(first, entries.get(task.position as usize).and_then(Guided::trace));
         }
     }
 

@@ -10,9 +10,10 @@
 use super::progress::{About, Changelog, Progress, Unit, Units, corrupt, read_format, read_key};
 use super::topic_of;
 use super::waiting::Waited;
-use crate::state::{Corrupt, Stored, record};
+use crate::state::{Corrupt, Stored};
 use crate::worker::counts::StageStatus;
 use crate::worker::log::{Batch, Offset, Partition};
+use crate::worker::trace::TraceContext;
 use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
 use hashbrown::HashMap;
 use pipeline::Intent;
@@ -96,19 +97,49 @@ pub struct Open {
     pub since: Option<Timestamp>,
     /// Its place in the order in which things came to wait: a request is about what came before it.
     number: u64,
+    /// The trace that it belongs to, as bytes.
+    trace: Option<Box<[u8]>>,
 }
 
-record!(Open { waited, due, since, number });
+impl Stored for Open {
+    /// A trace is what is left at the end: entries of before there were any have none.
+    fn write(&self, out: &mut Vec<u8>) {
+        let Open { waited, due, since, number, trace } = self;
+        waited.write(out);
+        due.write(out);
+        since.write(out);
+        number.write(out);
+        out.extend_from_slice(trace.as_deref().unwrap_or_default());
+    }
+
+    fn read(input: &mut &[u8]) -> Result<Open, Corrupt> {
+        let (waited, due) = (Stored::read(input)?, Stored::read(input)?);
+        let (since, number) = (Stored::read(input)?, Stored::read(input)?);
+        let trace = match std::mem::take(input) {
+            [] => None,
+            rest => {
+                let trace = TraceContext::from_bytes(rest);
+                Some(trace.ok_or(Corrupt { what: "a trace context", left: rest.len() })?.as_bytes().into())
+            }
+        };
+        Ok(Open { waited, due, since, number, trace })
+    }
+}
 
 impl Open {
-    fn new(waited: Waited, clock: Option<Timestamp>, number: u64) -> Open {
+    fn new(waited: Waited, trace: Option<TraceContext<'_>>, clock: Option<Timestamp>, number: u64) -> Open {
         let pause = match waited.reason {
             SuspenseReason::UnknownEndpoint => PAUSES_MS.get(waited.attempt as usize),
             _ => None,
         };
         let from = clock.map_or(0, Timestamp::millis);
         let due = pause.map(|pause| Timestamp::from_millis(from.saturating_add(*pause)));
-        Open { waited, due, since: clock, number }
+        Open { waited, due, since: clock, number, trace: trace.map(|trace| trace.as_bytes().into()) }
+    }
+
+    /// The trace that it belongs to.
+    pub fn trace(&self) -> Option<TraceContext<'_>> {
+        self.trace.as_deref().and_then(TraceContext::from_bytes)
     }
 }
 
@@ -304,6 +335,7 @@ fn fire(unit: &mut Unit<Kept>, outputs: &[String], partitions: &[u32], output: &
             Some(target) => {
                 let retry = open.waited.retry();
                 output.push(target, retry.key.as_deref(), |out| retry.write(out));
+                output.add_trace(output.len().saturating_sub(1), open.trace());
                 unit.kept.put(place, None);
             }
             // It was due.
@@ -379,7 +411,7 @@ impl Stage for RecycleStage {
             // What waits begins with a format version, which no JSON does; one from a later version is refused, not passed over.
             if message.value.first().is_some_and(|first| *first < b' ' && !first.is_ascii_whitespace()) {
                 let waited = Waited::read_message(message.value)?;
-                let open = Open::new(waited, unit.progress.clock, unit.kept.number());
+                let open = Open::new(waited, message.trace, unit.progress.clock, unit.kept.number());
                 unit.kept.put(open.waited.place(), Some(open));
             } else {
                 asked(message.value, self.latest, unit);
@@ -448,10 +480,10 @@ mod tests {
     fn what_cannot_leave_does_not_stand_in_the_way_of_a_request() {
         let mut kept = Kept::default();
         for offset in 0..=MOST_AT_ONCE as i64 {
-            let open = Open::new(waited(offset, "gone"), None, kept.number());
+            let open = Open::new(waited(offset, "gone"), None, None, kept.number());
             kept.put(open.waited.place(), Some(open));
         }
-        let open = Open::new(waited(0, "usage"), None, kept.number());
+        let open = Open::new(waited(0, "usage"), None, None, kept.number());
         kept.put(open.waited.place(), Some(open));
         let before = kept.next;
         kept.change_asked().push((RecycleRequest::default(), before));

@@ -5,6 +5,7 @@
 
 use super::entry::{Form, Origin, Retried};
 use crate::worker::log::Offset;
+use crate::worker::trace::TraceContext;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rating::SuspenseReason;
@@ -86,8 +87,8 @@ impl Retry {
         })
     }
 
-    /// Where the original came from.
-    pub(super) fn origin<'r>(&'r self, form: &'r Form) -> Origin<'r> {
+    /// Where the original came from. Its trace came with the message that asks.
+    pub(super) fn origin<'r>(&'r self, form: &'r Form, trace: Option<TraceContext<'r>>) -> Origin<'r> {
         Origin {
             form,
             partition: self.partition,
@@ -95,6 +96,7 @@ impl Retry {
             key: self.key.as_deref(),
             bytes: &self.original,
             retried: Some(self.retried),
+            trace,
         }
     }
 }
@@ -162,7 +164,7 @@ mod tests {
     fn each_time_has_a_key_of_its_own() {
         let form = Form { topic: "usage".to_owned(), content_type: String::new() };
         let retry = retry();
-        let origin = retry.origin(&form);
+        let origin = retry.origin(&form, None);
         let keys = [
             retry.retried,
             Retried { attempt: 3, ..retry.retried },

@@ -4,6 +4,7 @@
 //! log of the test kit, whose futures wait for a scheduler. So the same worker runs on one thread of its own, or a call at a time
 //! among others under a seed; and it can be killed between any two calls by dropping it.
 
+use super::trace::TraceContext;
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
@@ -34,6 +35,8 @@ struct Gathered {
     offset: Offset,
     key: Option<Range<usize>>,
     value: Range<usize>,
+    /// Bytes of its trace context, which stand behind the value; mostly none.
+    trace_bytes: u16,
 }
 
 /// One message of a [`Batch`].
@@ -47,6 +50,8 @@ pub struct Incoming<'b> {
     pub key: Option<&'b [u8]>,
     /// Its bytes; empty for a message without a value.
     pub value: &'b [u8],
+    /// Its trace context, if it has one that is well formed.
+    pub trace: Option<TraceContext<'b>>,
 }
 
 impl Batch {
@@ -58,7 +63,10 @@ impl Batch {
             start..self.bytes.len()
         };
         let (key, value) = (message.key.map(&mut keep), keep(message.value));
-        self.messages.push(Gathered { partition: message.partition, offset: message.offset, key, value });
+        let trace = message.trace.map(|trace| keep(trace.as_bytes()));
+        // A context is far shorter.
+        let trace_bytes = u16::try_from(trace.map_or(0, |trace| trace.len())).unwrap_or(0);
+        self.messages.push(Gathered { partition: message.partition, offset: message.offset, key, value, trace_bytes });
     }
 
     /// Forgets all messages.
@@ -82,9 +90,17 @@ impl Batch {
         self.messages.is_empty()
     }
 
-    /// Bytes of all keys and values.
+    /// Bytes of all keys, values and trace contexts.
     pub fn size_bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    fn trace_of(&self, message: &Gathered) -> Option<TraceContext<'_>> {
+        let start = message.value.end;
+        match usize::from(message.trace_bytes) {
+            0 => None,
+            length => TraceContext::from_bytes(self.bytes.get(start..start + length)?),
+        }
     }
 
     /// The messages.
@@ -94,6 +110,7 @@ impl Batch {
             offset: message.offset,
             key: message.key.clone().map(|key| self.bytes.get(key).unwrap_or_default()),
             value: self.bytes.get(message.value.clone()).unwrap_or_default(),
+            trace: self.trace_of(message),
         })
     }
 }

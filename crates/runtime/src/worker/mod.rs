@@ -17,6 +17,7 @@ pub mod log;
 mod report;
 mod restore;
 mod stage;
+pub mod trace;
 mod transact;
 
 pub use report::Report;

@@ -2,6 +2,7 @@
 
 use super::counts::{BatchCounts, StageStatus};
 use super::log::{Batch, Offset, Outgoing, Partition};
+use super::trace::TraceContext;
 use pipeline::ControlMismatch;
 use std::fmt;
 use std::ops::Range;
@@ -60,6 +61,14 @@ impl Output {
     pub fn add_header(&mut self, name: &'static str, value: String) {
         if let Some(last) = self.messages.last_mut() {
             last.headers.push((name, value));
+        }
+    }
+
+    /// Gives all messages from the `first` on the headers of a trace context, if there is one.
+    pub(crate) fn add_trace(&mut self, first: usize, trace: Option<TraceContext<'_>>) {
+        let Some(trace) = trace else { return };
+        for message in self.messages.iter_mut().skip(first) {
+            message.headers.extend(trace.headers());
         }
     }
 

@@ -339,7 +339,8 @@ impl Consumer for SimulatedConsumer {
                         {
                             stream.position = offset + 1;
                             let value = message.value.as_deref().unwrap_or_default();
-                            batch.push(Incoming { partition: *partition, offset, key: message.key.as_deref(), value });
+                            let key = message.key.as_deref();
+                            batch.push(Incoming { partition: *partition, offset, key, value, trace: None });
                         }
                     }
                 }

@@ -211,7 +211,8 @@ impl Consumer for PlantedConsumer {
 
     async fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits) -> Result<Event, LogError> {
         for copy in std::mem::take(&mut self.kept) {
-            batch.push(Incoming { partition: copy.partition, offset: copy.offset, key: None, value: &copy.value });
+            let Copied { partition, offset, ref value } = copy;
+            batch.push(Incoming { partition, offset, key: None, value, trace: None });
         }
         loop {
             let event = self.inner.gather(batch, limits).await?;

@@ -102,7 +102,7 @@ pub(crate) fn go_on(
             let count = usize::try_from(random.below(roughness.largest_batch)).expect("small");
             for (offset, (key, value)) in (positions[&partition]..).zip(messages.iter().skip(first).take(count)) {
                 let value = value.as_deref().unwrap_or_default();
-                batch.push(Incoming { partition, offset, key: key.as_deref(), value });
+                batch.push(Incoming { partition, offset, key: key.as_deref(), value, trace: None });
             }
         }
         let is_done = |(partition, position): (&Partition, &Offset)| {
