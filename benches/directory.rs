@@ -5,78 +5,25 @@
 //!
 //! Run: `cargo bench -p rater-testkit --bench directory`; `RATER_BENCH_ENDPOINTS=1000000` for another number.
 
-use directory::cache::{
-    Cache, CacheSettings, Changes, Clock, EndpointRow, Head, IdentityKey, Rows, StoreError, Version,
-};
-use directory::model::IdentityKind;
-use directory::value::Digits;
+#[path = "shared/made_up.rs"]
+mod made_up;
+#[path = "shared/resident.rs"]
+mod resident;
+#[path = "shared/table.rs"]
+mod table;
+
+use directory::cache::{Cache, CacheSettings, Clock};
 use directory::{Directory, Input, InputKind, Needs, load};
+use made_up::{MadeUp, catalog, definition, imsi, key};
 use rating::{Timestamp, UsageRecord};
-use rustix::time::{ClockId, clock_gettime};
+use resident::{ns_a_hit, resident_kb, thread_time_ns};
 use std::fmt::Write;
 use std::hint::black_box;
+use table::grouped;
 use testkit::generator::random::Random;
 
 const BATCH: usize = 10_000;
 const ROUNDS: usize = 21;
-
-const CATALOG: &str = "format: rater/v1
-accounts:
-  op: { kind: operator, currency: GBP }
-";
-
-/// A store that makes its rows up when it is asked.
-struct MadeUp;
-
-fn imsi(number: u64) -> String {
-    format!("00101{number:010}")
-}
-
-fn definition(number: u64) -> String {
-    let customer = number % 200;
-    let imsi = imsi(number);
-    format!(
-        "{{ customer: c{customer}, imsi: \"{imsi}\", iccid: \"89440000{number:011}\", msisdn: \"4477{number:08}\" }}"
-    )
-}
-
-fn catalog() -> String {
-    (0..200).fold(CATALOG.to_owned(), |mut text, number| {
-        let _ = writeln!(text, "  c{number}: {{ kind: customer, parent: op, currency: GBP }}");
-        text
-    })
-}
-
-impl Rows for MadeUp {
-    async fn head(&self) -> Result<Head, StoreError> {
-        Ok(Head { version: Version(1), ..Head::default() })
-    }
-
-    async fn catalog(&self, _: &Head) -> Result<Vec<Input>, StoreError> {
-        Ok(vec![Input { name: "store".into(), bytes: catalog().into(), kind: InputKind::Yaml }])
-    }
-
-    async fn endpoints(
-        &self,
-        _: &Head,
-        keys: &[IdentityKey],
-    ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError> {
-        let row = |key: &IdentityKey| {
-            let number = match key {
-                IdentityKey::Identity(_, digits) => digits.to_string().get(5..).and_then(|text| text.parse().ok()),
-                IdentityKey::Name(_) => None,
-            };
-            let number: u64 = number.ok_or_else(|| StoreError::Corrupt(format!("{key} was never made up")))?;
-            let endpoint = format!("meter-{number:07}").into();
-            Ok((key.clone(), vec![EndpointRow { endpoint, definition: definition(number).into() }]))
-        };
-        keys.iter().map(row).collect()
-    }
-
-    async fn changes(&self, after: Version, _: &Head) -> Result<Changes, StoreError> {
-        Err(StoreError::Corrupt(format!("nothing changes after {after}")))
-    }
-}
 
 fn record(number: u64) -> UsageRecord {
     UsageRecord {
@@ -125,16 +72,20 @@ fn main() {
     let numbers: Vec<u64> = (0..endpoints).collect();
     let before = resident_kb();
     for some in numbers.chunks(BATCH) {
-        let digits = some.iter().filter_map(|number| Digits::parse(&imsi(*number)));
-        let keys = digits.map(|digits| IdentityKey::Identity(IdentityKind::Imsi, digits)).collect();
+        let keys = some.iter().map(|number| key(*number)).collect();
         cache.preload(keys).expect("read");
     }
     let held = (resident_kb() - before) * 1024;
     let stats = cache.stats();
-    println!("## The cache of a directory, {endpoints} endpoints with three identities each, found by IMSI\n");
+    println!(
+        "## The cache of a directory, {} endpoints with three identities each, found by IMSI\n",
+        grouped(endpoints as f64)
+    );
     println!("| what | measured |\n| --- | ---: |");
     println!("| bytes an endpoint, by the kernel's count | {} |", held / stats.entries.max(1));
     println!("| bytes an endpoint, as the cache counts them | {} |", stats.bytes / stats.entries.max(1));
+    let hit = ns_a_hit(&cache, |random| key(random.below(endpoints)));
+    println!("| one look-up that finds its endpoint at hand, ns | {hit:.0} |");
     println!("| a hit: the snapshot of a batch made, ns a record | {} |", measure(&cache, endpoints, Look::Ask));
     println!("| the same and the lineage found, ns a record | {} |", measure(&cache, endpoints, Look::AskAndAnswer));
     let mut text = catalog();
@@ -145,17 +96,4 @@ fn main() {
     let input = Input { name: "files".into(), bytes: text.into(), kind: InputKind::Yaml };
     let files = load(vec![input]).expect("reference data").directory();
     println!("| yardstick: a lineage from files, ns a record | {} |", measure(&*files, endpoints, Look::AskAndAnswer));
-}
-
-/// Time that this thread had a processor, in nanoseconds: others on the machine disturb it less than they do the clock.
-fn thread_time_ns() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).expect("a time after the start")
-}
-
-/// Kilobytes of memory that this process holds, as the kernel counts them.
-fn resident_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a process of Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse().expect("kilobytes")
 }

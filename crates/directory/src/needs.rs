@@ -88,7 +88,7 @@ pub struct RecordNeeds<'n> {
 }
 
 impl<'n> RecordNeeds<'n> {
-    fn of(record: &'n UsageRecord) -> RecordNeeds<'n> {
+    pub(crate) fn of(record: &'n UsageRecord) -> RecordNeeds<'n> {
         let identities = [record.imsi.as_deref(), record.iccid.as_deref(), record.msisdn.as_deref()];
         let mut endpoint = record.endpoint_id.as_deref();
         if endpoint.is_none() && identities.iter().all(Option::is_none) {

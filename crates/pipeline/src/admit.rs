@@ -4,6 +4,7 @@ use crate::duplicates::{Admission, Duplicates};
 use crate::intake::{Fault, IntakeRules, Intaken, intake_command, intake_usage};
 use crate::raw::{RawCommand, RawUsage};
 use directory::Needs;
+use directory::snapshot::Snapshot;
 use rating::{AccountId, Command, SuspenseReason, Timestamp, UsageRecord};
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash, Hasher};
@@ -69,6 +70,7 @@ impl Intent {
             SuspenseReason::UnknownEndpoint
             | SuspenseReason::IdentityConflict
             | SuspenseReason::EndpointInactive
+            | SuspenseReason::EndpointUnreadable
             | SuspenseReason::AccountSuspended
             | SuspenseReason::AccountClosed
             | SuspenseReason::SponsorNotAllowed
@@ -164,6 +166,15 @@ impl Taken {
         }
     }
 
+    /// As [`Taken::explain`], for the reasons that guide finds in a snapshot.
+    pub fn explain_in(&self, snapshot: &Snapshot, reason: SuspenseReason) -> String {
+        let flaw = match (self, reason) {
+            (Taken::Usage(intaken), SuspenseReason::EndpointUnreadable) => snapshot.flaw_of(&intaken.record),
+            _ => None,
+        };
+        flaw.map_or_else(|| self.explain(reason), str::to_owned)
+    }
+
     /// What exactly is not known, for the reasons that guide and rate find.
     pub fn explain(&self, reason: SuspenseReason) -> String {
         match self {
@@ -208,6 +219,7 @@ pub fn explain(record: &UsageRecord, reason: SuspenseReason) -> String {
         | SuspenseReason::FutureEvent
         | SuspenseReason::TooLate
         | SuspenseReason::DuplicateConflict
+        | SuspenseReason::EndpointUnreadable
         | SuspenseReason::AccountSuspended
         | SuspenseReason::AccountClosed
         | SuspenseReason::SponsorNotAllowed

@@ -94,6 +94,15 @@ mod store {
             }
             CacheEvent::Confirmed => tell(&News::Good("it confirms again what is served".to_owned())),
             CacheEvent::Unconfirmed(why) => tell(&News::Bad(format!("it does not confirm what is served: {why}"))),
+            CacheEvent::Replaced(why) => {
+                noted.store(false, Ordering::Relaxed);
+                tell(&News::Bad(why));
+            }
+            CacheEvent::Unreadable { count, first } => {
+                tell(&News::Bad(format!(
+                    "{count} definitions of endpoints cannot be read, whose records wait; the first: {first}"
+                )));
+            }
             CacheEvent::Refused(version, why) => {
                 noted.store(false, Ordering::Relaxed);
                 tell(&News::Bad(format!("version {version} is not valid and not served: {why}")));

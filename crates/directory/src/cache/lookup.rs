@@ -3,7 +3,7 @@
 //! A record is looked up by its first identity. Its others are read only where the endpoints at hand do not hold them at the time of the
 //! event: at any moment an identity is held by one endpoint at most, so what is held needs no further look.
 
-use super::entries::Known;
+use super::entries::{AbsentUntil, Known};
 use super::epoch::Epoch;
 use super::flights::Answers;
 use super::packed::Packed;
@@ -13,7 +13,6 @@ use crate::needs::{RecordNeeds, Unavailable};
 use crate::snapshot::{Endpoints, Snapshot};
 use crate::value::Digits;
 use hashbrown::HashMap;
-use std::time::Duration;
 
 /// The look-ups of a batch in one epoch.
 pub(super) struct Lookup<'e> {
@@ -42,8 +41,8 @@ pub(super) enum Step {
 /// Where a look-up may look besides the endpoints at hand.
 #[derive(Clone, Copy)]
 pub(super) enum Kept {
-    /// At what the cache keeps, which is of the same epoch, as of its clock.
-    At(Duration),
+    /// At what the cache keeps, which is of the same epoch.
+    Here(AbsentUntil),
     /// Nowhere: the cache has gone on to another epoch.
     Elsewhere,
 }
@@ -82,13 +81,13 @@ impl<'e> Lookup<'e> {
             return Ok(if *asked == Asked::Answered { Step::Done } else { Step::Waits });
         }
         let known = match kept {
-            Kept::At(now) => self.epoch.entries.get(&key, now),
+            Kept::Here(absent) => self.epoch.entries.get(&key, absent),
             Kept::Elsewhere => Known::Nothing,
         };
         match known {
             Known::Found(found) => {
                 self.hits += 1;
-                self.add(&found)?;
+                self.add(&key, &found)?;
                 // It may have been somebody's at other times only.
                 if !holds(&self.endpoints) {
                     self.asked.insert(key, Asked::Answered);
@@ -108,9 +107,9 @@ impl<'e> Lookup<'e> {
         }
     }
 
-    fn add(&mut self, found: &Packed) -> Result<(), Unavailable> {
+    fn add(&mut self, key: &IdentityKey, found: &Packed) -> Result<(), Unavailable> {
         let Epoch { catalog, names, head, .. } = self.epoch;
-        let added = found.unpack(catalog, names, &mut self.endpoints);
+        let added = found.unpack(key, catalog, names, &mut self.endpoints);
         added.ok_or_else(|| Unavailable(format!("an endpoint names what version {} does not have", head.version)))
     }
 
@@ -125,7 +124,7 @@ impl<'e> Lookup<'e> {
             let Some(asked) = self.asked.get_mut(key) else { continue };
             *asked = Asked::Answered;
             if let Some(found) = found {
-                self.add(found)?;
+                self.add(key, found)?;
             }
         }
         Ok(())

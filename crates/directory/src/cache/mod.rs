@@ -6,6 +6,9 @@
 //! | what was confirmed is served for the lead time, and then nothing | changes are written that long before they take effect |
 //! | what cannot be read is unavailable, never unknown | an outage is not bad data |
 //! | that there is nobody is remembered for 2 s only, in bounded number | somebody may be about to be added; strangers cost a read each |
+//! | while the store does not confirm, that counts for the lead time as well | strangers are in every stream, and would stall all the others |
+//! | what cannot be read costs its endpoint alone | one broken definition must not stop the rest |
+//! | a store that was made anew is another store | its versions are numbered as those of the old one were |
 //! | what one batch has read, no other reads at the same time | a cold start would ask the store for everything several times |
 //! | accounts and tariffs that are not valid are not served | a broken change must not stop or misprice what ran before it |
 //!
@@ -21,6 +24,7 @@ mod packed;
 mod rows;
 mod settings;
 mod shared;
+mod trouble;
 
 pub use rows::{CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, Rows, StoreError, Version};
 pub use settings::{CacheEvent, CacheSettings, CacheStats, Clock};
@@ -87,6 +91,12 @@ impl<R: Rows> Cache<R> {
         self.shared.stats()
     }
 
+    /// Whether something is at hand under a key that may be served now: one look-up, as a batch makes one for a record.
+    pub fn is_at_hand(&self, key: &IdentityKey) -> bool {
+        let present = self.shared.present();
+        present.entries.find(key).is_some() && self.shared.check_confirmed().is_ok()
+    }
+
     /// Reads keys ahead of the first batch. What does not fit is not kept.
     ///
     /// # Errors
@@ -123,7 +133,7 @@ impl<R: Rows> Directory for Cache<R> {
         let present = shared.present();
         let epoch = present.clone();
         let mut lookup = Lookup::new(&epoch, needs.len());
-        let now = Kept::At(shared.clock.now());
+        let now = Kept::Here(shared.absent_until());
         let mut names: Vec<&str> = Vec::new();
         for name in needs.endpoints() {
             if lookup.name(name, now)? == Step::Waits {
@@ -142,7 +152,7 @@ impl<R: Rows> Directory for Cache<R> {
             self.fetch(&epoch, lookup.take_missing(), &mut lookup)?;
             let present = shared.present();
             let is_same = Arc::ptr_eq(&present, &epoch);
-            let kept = if is_same { Kept::At(shared.clock.now()) } else { Kept::Elsewhere };
+            let kept = if is_same { Kept::Here(shared.absent_until()) } else { Kept::Elsewhere };
             let waits = |step: Result<Step, Unavailable>| step.map(|step| step == Step::Waits);
             names = retain(names, |name| waits(lookup.name(name, kept)))?;
             records = retain(records, |record| waits(lookup.record(record, kept)))?;

@@ -1,12 +1,14 @@
 //! Endpoints as few bytes as possible: what is kept of them in memory.
 //!
 //! All endpoints under one key stand one behind the other: name, number of states, states. A state is a byte of flags, the first moment
-//! (not for the first state), the customer's number, the identities that the flags tell (nine bytes each) and the plan's tariff.
+//! (not for the first state), the customer's number, the identities that the flags tell (nine bytes each) and the plan's tariff. No state
+//! at all says that the definition cannot be read, and is followed by why.
 
 use super::epoch::Names;
-use super::rows::{EndpointRow, StoreError};
-use crate::model::{BEGINNING, Endpoint, IdentityKind};
-use crate::read::read_endpoint;
+use super::rows::{EndpointRow, Head, IdentityKey};
+use crate::diagnostic::Code;
+use crate::model::{BEGINNING, Endpoint, IdentityKind, Reference};
+use crate::read::{Flaw, read_endpoint};
 use crate::snapshot::{Catalog, EndpointSlice, Endpoints, IdentityFacts, PlanFacts};
 use crate::value::Digits;
 use rating::{Mode, Timestamp};
@@ -20,9 +22,22 @@ const PREPAID: u8 = 8;
 /// The first of three bits, in the order of [`IdentityKind`].
 const HAS_IDENTITY: u8 = 16;
 
+/// So many bytes need no allocation: an endpoint with three identities and a name of up to 15 letters.
+const SHORT: usize = 46;
+
 /// All endpoints that are found under a key at some time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Packed(Arc<[u8]>);
+#[derive(Clone, Debug)]
+pub(super) enum Packed {
+    /// In place: a hit touches one part of memory less.
+    Short(u8, [u8; SHORT]),
+    Long(Arc<[u8]>),
+}
+
+/// What was packed, and what of it cannot be read.
+pub(super) struct Packing {
+    pub(super) packed: Packed,
+    pub(super) flaws: Vec<Arc<str>>,
+}
 
 /// What holds from a moment on.
 struct State {
@@ -35,39 +50,80 @@ struct State {
 }
 
 impl Packed {
-    /// Packs what a store holds under a key.
-    ///
-    /// # Errors
-    /// A definition that cannot be read, or names what the catalog of the epoch does not have.
-    pub(super) fn pack(rows: &[EndpointRow], names: &Names) -> Result<Packed, StoreError> {
+    /// Packs what a store holds under a key for a head. A definition that cannot be read, or names what the catalog of the epoch does not
+    /// have, costs its endpoint and nobody else.
+    pub(super) fn pack(rows: &[EndpointRow], head: &Head, names: &Names) -> Packing {
         let mut out = Vec::with_capacity(64 * rows.len());
+        let mut flaws = Vec::new();
         for EndpointRow { endpoint: name, definition } in rows {
-            let in_words = |what: String| StoreError::Corrupt(format!("endpoint \"{name}\": {what}"));
-            let endpoint = read_endpoint(name, definition).map_err(in_words)?;
-            write_endpoint(name, &endpoint, names, &mut out).map_err(in_words)?;
+            let before = out.len();
+            let written =
+                read_endpoint(name, definition).and_then(|endpoint| write_endpoint(name, &endpoint, names, &mut out));
+            if let Err(flaw) = written {
+                let why = in_words(name, definition, head, &flaw);
+                out.truncate(before);
+                write_text(name, &mut out);
+                write_number(0, &mut out);
+                write_text(&why, &mut out);
+                flaws.push(why.into());
+            }
         }
-        Ok(Packed(out.into()))
+        Packing { packed: Packed::of(&out), flaws }
     }
 
-    /// How many bytes that are.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    fn of(bytes: &[u8]) -> Packed {
+        let mut short = [0; SHORT];
+        match (short.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(bytes);
+                Packed::Short(length, short)
+            }
+            (_, _) => Packed::Long(bytes.into()),
+        }
     }
 
-    /// Adds the endpoints to those of a batch, unless they are there. `None` if they name what the epoch does not have.
-    pub(super) fn unpack(&self, catalog: &Catalog, names: &Names, endpoints: &mut Endpoints) -> Option<()> {
-        let mut rest = &*self.0;
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Packed::Short(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or_default(),
+            Packed::Long(bytes) => bytes,
+        }
+    }
+
+    /// How many bytes it has allocated, without what it takes where it stands.
+    pub(super) fn allocated(&self) -> usize {
+        match self {
+            Packed::Short(..) => 0,
+            Packed::Long(bytes) => bytes.len(),
+        }
+    }
+
+    /// Adds the endpoints that were found under a key to those of a batch, unless they are there. `None` if they name what the epoch does
+    /// not have.
+    pub(super) fn unpack(
+        &self,
+        key: &IdentityKey,
+        catalog: &Catalog,
+        names: &Names,
+        endpoints: &mut Endpoints,
+    ) -> Option<()> {
+        let mut rest = self.bytes();
         while !rest.is_empty() {
-            let length = usize::try_from(number(&mut rest)?).ok()?;
-            let (name, after) = rest.split_at_checked(length)?;
-            rest = after;
+            let name = text(&mut rest)?;
             let count = usize::try_from(number(&mut rest)?).ok()?;
+            if count == 0 {
+                let why: Arc<str> = text(&mut rest)?.into();
+                match key {
+                    IdentityKey::Identity(kind, digits) => endpoints.add_unreadable_identity(*kind, *digits, why),
+                    IdentityKey::Name(_) => endpoints.add_unreadable_name(name, why),
+                }
+                continue;
+            }
             let mut states: SmallVec<[State; 2]> = SmallVec::with_capacity(count);
             for at in 0..count {
                 states.push(read_state(at == 0, names, &mut rest)?);
             }
             let slices = states.iter().map(|state| slice(state, names));
-            let added = endpoints.add(catalog, Arc::from(std::str::from_utf8(name).ok()?), slices);
+            let added = endpoints.add(catalog, Arc::from(name), slices);
             if let Ok(endpoint) = added {
                 identities(&states, endpoint, |identity| endpoints.add_identity(identity));
             }
@@ -76,9 +132,20 @@ impl Packed {
     }
 }
 
-fn write_endpoint(name: &str, endpoint: &Endpoint, names: &Names, out: &mut Vec<u8>) -> Result<(), String> {
-    write_number(name.len() as u64, out);
-    out.extend_from_slice(name.as_bytes());
+/// What is wrong and where: `R026 at 1:25 of endpoint "meter-1" in store@7: ...`.
+fn in_words(name: &str, definition: &str, head: &Head, flaw: &Flaw) -> String {
+    let before = definition.get(..flaw.at as usize).unwrap_or(definition);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let message = flaw.message.strip_prefix(&format!("endpoint \"{name}\": ")).unwrap_or(&flaw.message);
+    format!("{} at {line}:{column} of endpoint \"{name}\" in store@{}: {message}", flaw.code, head.version)
+}
+
+fn write_endpoint(name: &str, endpoint: &Endpoint, names: &Names, out: &mut Vec<u8>) -> Result<(), Flaw> {
+    let undefined = |code: Code, what: &str, reference: &Reference| {
+        Flaw::new(code, reference.span.start, format!("{what} \"{}\" is not defined", reference.value))
+    };
+    write_text(name, out);
     let states = endpoint.states();
     write_number(states.len() as u64, out);
     for (at, (from, state)) in states.iter().enumerate() {
@@ -96,11 +163,11 @@ fn write_endpoint(name: &str, endpoint: &Endpoint, names: &Names, out: &mut Vec<
             if let Some(name) = &plan.tariff {
                 flags |= HAS_TARIFF;
                 let number = names.tariffs.number(&name.value);
-                tariff = Some(number.ok_or_else(|| format!("tariff \"{}\" is not defined", name.value))?);
+                tariff = Some(number.ok_or_else(|| undefined(Code::UndefinedTariff, "tariff", name))?);
             }
         }
         let customer = names.accounts.number(&state.customer.value);
-        let customer = customer.ok_or_else(|| format!("account \"{}\" is not defined", state.customer.value))?;
+        let customer = customer.ok_or_else(|| undefined(Code::UndefinedAccount, "account", state.customer))?;
         out.push(flags);
         if at > 0 {
             out.extend_from_slice(&from.millis().to_le_bytes());
@@ -165,6 +232,18 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (taken, after) = rest.split_first_chunk()?;
     *rest = after;
     Some(*taken)
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    write_number(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn text<'p>(rest: &mut &'p [u8]) -> Option<&'p str> {
+    let length = usize::try_from(number(rest)?).ok()?;
+    let (text, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    std::str::from_utf8(text).ok()
 }
 
 /// Seven bits a byte, the lowest first.

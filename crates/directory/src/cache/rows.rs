@@ -25,6 +25,8 @@ impl fmt::Display for Version {
 /// Which versions are committed: what an epoch sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
+    /// Which store: another one after it was made anew.
+    pub store: Arc<str>,
     /// The newest committed version.
     pub version: Version,
     /// Versions that were claimed and given up: their rows count for nobody, ever.
@@ -72,6 +74,8 @@ pub struct Changes {
     pub catalog: CatalogChange,
     /// Under which keys endpoints did.
     pub endpoints: EndpointChanges,
+    /// Up to which version that is told; the rest is a further question.
+    pub until: Version,
 }
 
 /// Whether zones, tariffs, bundles or accounts changed.
@@ -133,6 +137,6 @@ pub trait Rows: Send + Sync + 'static {
         keys: &[IdentityKey],
     ) -> impl Future<Output = Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError>> + Send;
 
-    /// What changed after a version, up to a head.
+    /// What changed after a version, on the way to a head: as much as can be read in one step.
     fn changes(&self, after: Version, head: &Head) -> impl Future<Output = Result<Changes, StoreError>> + Send;
 }

@@ -27,7 +27,7 @@ pub struct CacheSettings {
 }
 
 impl Default for CacheSettings {
-    /// 256 MiB (some 1.5 million endpoints), 100,000 absent keys for 2 s, the head every 200 ms, 60 s lead, 2 s and 1,024 keys a
+    /// 256 MiB (some 2.9 million endpoints), 100,000 absent keys for 2 s, the head every 200 ms, 60 s lead, 2 s and 1,024 keys a
     /// read, 30 s for accounts and tariffs.
     fn default() -> CacheSettings {
         CacheSettings {
@@ -79,6 +79,15 @@ pub enum CacheEvent {
     Unconfirmed(String),
     /// A version whose zones, tariffs, bundles or accounts are not valid is not served: a human must act before the lead time is over.
     Refused(Version, String),
+    /// The store was made anew under the cache, which goes on with nothing of it: a human must start again what reads it.
+    Replaced(String),
+    /// Definitions were read that are none. What names their endpoints waits; nobody else does.
+    Unreadable {
+        /// How many of one read.
+        count: u64,
+        /// The first of them: code, place, and what is wrong.
+        first: String,
+    },
     /// The store confirms again.
     Confirmed,
 }
@@ -96,6 +105,8 @@ pub struct CacheStats {
     pub reads: u64,
     /// Reads that failed.
     pub failed_reads: u64,
+    /// Definitions that were read and are none.
+    pub unreadable: u64,
     /// Entries that had to go because memory is bounded.
     pub evictions: u64,
     /// Keys with endpoints.

@@ -1,17 +1,18 @@
 //! What batches, reads and the poller of a cache share.
 
-use super::entries::Entries;
+use super::entries::{AbsentUntil, Entries};
 use super::epoch::Epoch;
 use super::flights::{Answers, Flights, Landing};
-use super::packed::Packed;
-use super::rows::{CatalogChange, EndpointChanges, Head, IdentityKey, Rows, StoreError, Version};
+use super::packed::{Packed, Packing};
+use super::rows::{CatalogChange, Changes, EndpointChanges, Head, IdentityKey, Rows, StoreError, Version};
 use super::settings::{CacheEvent, CacheSettings, CacheStats, Clock};
+use super::trouble::{Lag, Trouble, replaced};
 use crate::diagnostic::Refused;
 use crate::load::{Loaded, load};
 use crate::needs::Unavailable;
 use crate::snapshot::Catalog;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// Everything but the task that polls.
@@ -29,13 +30,8 @@ pub(super) struct Shared<R> {
     pub(super) counters: Counters,
 }
 
-/// What keeps the store from confirming.
-#[derive(Debug, Default)]
-struct Trouble {
-    what: Option<String>,
-    /// The version that was refused last, and why: it is not loaded again and again.
-    refused: Option<(Version, String)>,
-}
+/// So many keys that changed are dropped one by one; beyond, everything is.
+const MAX_KEYS: usize = 1_000_000;
 
 /// What is counted.
 #[derive(Debug, Default)]
@@ -45,6 +41,7 @@ pub(super) struct Counters {
     pub(super) misses: AtomicU64,
     reads: AtomicU64,
     failed_reads: AtomicU64,
+    unreadable: AtomicU64,
     evictions: Arc<AtomicU64>,
 }
 
@@ -125,13 +122,29 @@ impl<R: Rows> Shared<R> {
         if age < self.settings.lead {
             return Ok(());
         }
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let why = trouble.what.as_deref().unwrap_or("the store was not asked");
+        let trouble = self.trouble();
+        let why = trouble.what().unwrap_or("the store was not asked");
         Err(Unavailable(format!("the directory was last confirmed {} s ago: {why}", age.as_secs())))
     }
 
+    fn trouble(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long it counts that there is nobody: a little while, and as long as anything else does while the store does not confirm.
+    pub(super) fn absent_until(&self) -> AbsentUntil {
+        let asked_from = if self.trouble().what().is_some() {
+            let confirmed = Duration::from_millis(self.confirmed_ms.load(Ordering::Relaxed));
+            confirmed.saturating_sub(self.settings.lead)
+        } else {
+            // It counts no more when its life is over, to the millisecond.
+            (self.clock.now() + Duration::from_nanos(1)).saturating_sub(self.settings.absent_life)
+        };
+        AbsentUntil { asked_from }
+    }
+
     pub(super) fn stats(&self) -> CacheStats {
-        let Counters { hits, absent_hits, misses, reads, failed_reads, evictions } = &self.counters;
+        let Counters { hits, absent_hits, misses, reads, failed_reads, unreadable, evictions } = &self.counters;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let epoch = self.present().clone();
         let (entries, absent_entries) = epoch.entries.len();
@@ -141,6 +154,7 @@ impl<R: Rows> Shared<R> {
             misses: count(misses),
             reads: count(reads),
             failed_reads: count(failed_reads),
+            unreadable: count(unreadable),
             evictions: count(evictions),
             entries: entries as u64,
             absent_entries: absent_entries as u64,
@@ -165,11 +179,15 @@ impl<R: Rows> Shared<R> {
 
     /// Reads keys as of an epoch, and keeps what they hold if the epoch is still the present one.
     async fn read(&self, epoch: &Epoch, keys: &[IdentityKey]) -> Result<Answers, StoreError> {
-        let until = self.clock.now() + self.settings.absent_life;
+        let asked = self.clock.now();
         self.counters.reads.fetch_add(keys.len() as u64, Ordering::Relaxed);
-        let answers = self.answers(epoch, keys).await;
+        let answers = match self.answers(epoch, keys).await {
+            Ok(answers) => self.is_the_same(epoch).await.map(|()| answers),
+            Err(error) => Err(error),
+        };
         if answers.is_err() {
             self.counters.failed_reads.fetch_add(1, Ordering::Relaxed);
+            self.trouble().is_suspect = true;
         }
         let answers = answers?;
         let present = self.present();
@@ -177,19 +195,50 @@ impl<R: Rows> Shared<R> {
             for (key, found) in &answers {
                 match found {
                     Some(found) => present.entries.keep(key.clone(), found.clone()),
-                    None => present.entries.keep_absent(key.clone(), until),
+                    None => present.entries.keep_absent(key.clone(), asked),
                 }
             }
         }
         Ok(answers)
     }
 
+    /// That what was just read is of the store that is served: where it has been away, another one may have come back.
+    async fn is_the_same(&self, epoch: &Epoch) -> Result<(), StoreError> {
+        if let Some(text) = self.trouble().replaced() {
+            return Err(StoreError::Corrupt(text.to_owned()));
+        }
+        if !self.trouble().is_suspect {
+            return Ok(());
+        }
+        let found = in_time(self.settings.read_timeout, self.rows.head()).await?;
+        match replaced(&epoch.head, &found) {
+            None => {
+                self.trouble().is_suspect = false;
+                Ok(())
+            }
+            Some(text) => {
+                self.troubled(Lag::Replaced(text.clone()));
+                Err(StoreError::Corrupt(text))
+            }
+        }
+    }
+
     async fn answers(&self, epoch: &Epoch, keys: &[IdentityKey]) -> Result<Answers, StoreError> {
         let rows = in_time(self.settings.read_timeout, self.rows.endpoints(&epoch.head, keys)).await?;
         let mut answers = Answers::with_capacity(rows.len());
+        let mut flaws = Vec::new();
         for (key, rows) in rows {
-            let found = if rows.is_empty() { None } else { Some(Packed::pack(&rows, &epoch.names)?) };
+            let found = (!rows.is_empty()).then(|| {
+                let Packing { packed, flaws: more } = Packed::pack(&rows, &epoch.head, &epoch.names);
+                flaws.extend(more);
+                packed
+            });
             answers.insert(key, found);
+        }
+        if let Some(first) = flaws.first() {
+            let count = flaws.len() as u64;
+            self.counters.unreadable.fetch_add(count, Ordering::Relaxed);
+            (self.report)(CacheEvent::Unreadable { count, first: first.to_string() });
         }
         match keys.iter().find(|key| !answers.contains_key(*key)) {
             // Silence is not the answer that there is nobody.
@@ -204,9 +253,9 @@ impl<R: Rows> Shared<R> {
         match self.follow().await {
             Ok(()) => {
                 self.confirmed_ms.store(millis(asked_at), Ordering::Relaxed);
-                let before = std::mem::take(&mut *self.trouble.lock().unwrap_or_else(PoisonError::into_inner));
-                if before.what.is_some() {
-                    (self.report)(CacheEvent::Confirmed);
+                let event = self.trouble().end();
+                if let Some(event) = event {
+                    (self.report)(event);
                 }
             }
             Err(lag) => self.troubled(lag),
@@ -215,23 +264,8 @@ impl<R: Rows> Shared<R> {
 
     /// Notes why the store does not confirm, and tells it when that begins.
     fn troubled(&self, lag: Lag) {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut begins = trouble.what.is_none();
-        let event = match lag {
-            Lag::Store(error) => {
-                let text = error.to_string();
-                trouble.what = Some(text.clone());
-                CacheEvent::Unconfirmed(text)
-            }
-            Lag::Refused(version, text) => {
-                begins |= trouble.refused.as_ref().is_none_or(|(known, _)| *known != version);
-                trouble.what = Some(text.clone());
-                trouble.refused = Some((version, text.clone()));
-                CacheEvent::Refused(version, text)
-            }
-        };
-        drop(trouble);
-        if begins {
+        let event = self.trouble().begin(lag);
+        if let Some(event) = event {
             (self.report)(event);
         }
     }
@@ -240,6 +274,9 @@ impl<R: Rows> Shared<R> {
     async fn follow(&self) -> Result<(), Lag> {
         let present = self.present().clone();
         let head = in_time(self.settings.read_timeout, self.rows.head()).await?;
+        if let Some(text) = replaced(&present.head, &head) {
+            return Err(Lag::Replaced(text));
+        }
         if head.version == present.head.version {
             // Versions given up since: their late rows have to be told from newer ones.
             if head.aborted != present.head.aborted {
@@ -251,12 +288,10 @@ impl<R: Rows> Shared<R> {
             let what = format!("its version went back from {} to {}", present.head.version, head.version);
             return Err(StoreError::Corrupt(what).into());
         }
-        let refused = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).refused.clone();
-        if let Some((version, text)) = refused.filter(|(version, _)| *version == head.version) {
-            return Err(Lag::Refused(version, text));
+        if let Some(refused) = self.trouble().refused(head.version) {
+            return Err(refused);
         }
-        let changes = self.rows.changes(present.head.version, &head);
-        let changes = in_time(self.settings.read_timeout, changes).await?;
+        let changes = self.changes(present.head.version, &head).await?;
         let catalog = match changes.catalog {
             CatalogChange::Same => None,
             CatalogChange::Changed => Some(self.catalog(&head).await?),
@@ -281,6 +316,32 @@ impl<R: Rows> Shared<R> {
         Ok(())
     }
 
+    /// What changed since a version, step by step: each of them in time, however many versions there are.
+    async fn changes(&self, after: Version, head: &Head) -> Result<Changes, StoreError> {
+        let mut catalog = CatalogChange::Same;
+        let mut keys: Vec<IdentityKey> = Vec::new();
+        let mut until = after;
+        while until < head.version {
+            let step = in_time(self.settings.read_timeout, self.rows.changes(until, head)).await?;
+            if step.until <= until {
+                return Err(StoreError::Corrupt(format!("the change log ends at version {until}")));
+            }
+            until = step.until;
+            if step.catalog == CatalogChange::Changed {
+                catalog = CatalogChange::Changed;
+            }
+            match step.endpoints {
+                EndpointChanges::Keys(more) if keys.len() + more.len() <= MAX_KEYS => keys.extend(more),
+                // What the rest of the log would say about the catalog is taken for granted.
+                EndpointChanges::Keys(_) | EndpointChanges::Everything => {
+                    let endpoints = EndpointChanges::Everything;
+                    return Ok(Changes { catalog: CatalogChange::Changed, endpoints, until: head.version });
+                }
+            }
+        }
+        Ok(Changes { catalog, endpoints: EndpointChanges::Keys(keys), until })
+    }
+
     async fn catalog(&self, head: &Head) -> Result<Arc<Catalog>, Lag> {
         match read_catalog(&self.rows, head, self.settings.catalog_timeout).await {
             Ok(loaded) => Ok(loaded.snapshot.catalog().clone()),
@@ -290,19 +351,6 @@ impl<R: Rows> Shared<R> {
                 Err(Lag::Refused(head.version, text))
             }
         }
-    }
-}
-
-/// Why the newest head is not served.
-enum Lag {
-    Store(StoreError),
-    /// Its catalog is not valid.
-    Refused(Version, String),
-}
-
-impl From<StoreError> for Lag {
-    fn from(error: StoreError) -> Lag {
-        Lag::Store(error)
     }
 }
 

@@ -58,11 +58,11 @@ pub(crate) fn read_file(root: Option<&Node<'_>>, start: Span, model: &mut Model,
 /// Reads the definition of one endpoint, as it stands behind its name.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first thing that is wrong, with its code and its place in the definition.
 #[cfg(feature = "store")]
-pub(crate) fn read_endpoint(name: &str, definition: &str) -> Result<crate::model::Endpoint, String> {
+pub(crate) fn read_endpoint(name: &str, definition: &str) -> Result<crate::model::Endpoint, Flaw> {
     let (mut sources, mut errors) = (crate::source::Sources::new(), Diagnostics::new());
-    let file = sources.add(name, definition).map_err(|_| "the definition is larger than 1 GiB".to_owned())?;
+    let file = sources.add(name, definition).map_err(|_| Flaw::new(Code::Unreadable, 0, "it is larger than 1 GiB"))?;
     let node = crate::yaml::parse(&sources, file, &mut errors);
     let endpoint = node.and_then(|value| {
         let entry = Entry { key: name.into(), key_span: Span { file, start: 0, end: 0 }, value };
@@ -70,7 +70,27 @@ pub(crate) fn read_endpoint(name: &str, definition: &str) -> Result<crate::model
         let endpoint = endpoint::read(&mut reader, Thing { kind: "endpoint", name }, &entry)?;
         (reader.flaws == 0).then_some(endpoint)
     });
-    endpoint.ok_or_else(|| errors.iter().next().map_or("no definition".to_owned(), |first| first.message.clone()))
+    endpoint.ok_or_else(|| match errors.iter().next() {
+        Some(first) => Flaw::new(first.code, first.span.map_or(0, |span| span.start), &*first.message),
+        None => Flaw::new(Code::Syntax, 0, "there is no definition"),
+    })
+}
+
+/// What is wrong with one definition.
+#[cfg(feature = "store")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Flaw {
+    pub(crate) code: Code,
+    /// Byte of the definition at which it stands.
+    pub(crate) at: u32,
+    pub(crate) message: String,
+}
+
+#[cfg(feature = "store")]
+impl Flaw {
+    pub(crate) fn new(code: Code, at: u32, message: impl Into<String>) -> Flaw {
+        Flaw { code, at, message: message.into() }
+    }
 }
 
 /// The format decides how everything else is read, so nothing else is looked at if it is another one.

@@ -53,6 +53,15 @@ pub struct Endpoints {
     all: Vec<Endpoint>,
     by_name: HashMap<Arc<str>, u32>,
     by_identity: [HashMap<Digits, SmallVec<[Held; 1]>>; 3],
+    /// Almost always none.
+    unreadable: Option<Box<Unreadable>>,
+}
+
+/// What is found and cannot be read, and why.
+#[derive(Debug, Default)]
+struct Unreadable {
+    by_name: HashMap<Box<str>, Arc<str>>,
+    by_identity: HashMap<(IdentityKind, Digits), Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -101,6 +110,34 @@ impl Endpoints {
     pub(crate) fn add_identity(&mut self, identity: IdentityFacts) {
         let IdentityFacts { kind, digits, endpoint, from, until } = identity;
         self.by_identity[kind as usize].entry(digits).or_default().push(Held { endpoint, from, until });
+    }
+
+    /// Notes that what is found by a name cannot be read, and why.
+    #[cfg(feature = "store")]
+    pub(crate) fn add_unreadable_name(&mut self, name: &str, why: Arc<str>) {
+        self.unreadable.get_or_insert_default().by_name.insert(name.into(), why);
+    }
+
+    /// Notes that what is found by an identity cannot be read, and why.
+    #[cfg(feature = "store")]
+    pub(crate) fn add_unreadable_identity(&mut self, kind: IdentityKind, digits: Digits, why: Arc<str>) {
+        self.unreadable.get_or_insert_default().by_identity.insert((kind, digits), why);
+    }
+
+    /// Why what is found by a name cannot be read, if it cannot.
+    pub(super) fn flaw_of_name(&self, name: &str) -> Option<&str> {
+        self.unreadable.as_ref()?.by_name.get(name).map(|why| &**why)
+    }
+
+    /// Why what is found by an identity cannot be read, if it cannot and nobody else holds it at that instant: two never do.
+    pub(super) fn flaw_of_identity(&self, kind: IdentityKind, digits: Digits, at: Timestamp) -> Option<&str> {
+        let why = self.unreadable.as_ref()?.by_identity.get(&(kind, digits))?;
+        self.holder(kind, digits, at).is_none().then_some(&**why)
+    }
+
+    /// Whether everything that was found could be read.
+    pub(super) fn are_readable(&self) -> bool {
+        self.unreadable.is_none()
     }
 
     /// Makes room.

@@ -12,6 +12,7 @@ pub use catalog::{AccountFacts, AccountSlice, Catalog, CatalogParts, LineageEdge
 pub use endpoints::{EndpointSlice, Endpoints, IdentityFacts, PlanFacts};
 
 use crate::model::IdentityKind;
+use crate::needs::RecordNeeds;
 use crate::value::Digits;
 use rating::leg::Edge;
 use rating::{AccountId, BundleTemplate, SuspenseReason, Timestamp, UsageRecord};
@@ -82,8 +83,11 @@ impl Snapshot {
     /// Resolves a record: identity, endpoint, lineage as of the event time.
     ///
     /// # Errors
-    /// `unknown_endpoint`, `identity_conflict` (detail I), `endpoint_inactive`.
+    /// `unknown_endpoint`, `identity_conflict` (detail I), `endpoint_inactive`, `endpoint_unreadable`.
     pub fn lineage_for(&self, usage: &UsageRecord) -> Result<Lineage<'_>, SuspenseReason> {
+        if !self.endpoints.are_readable() && self.flaw_of(usage).is_some() {
+            return Err(SuspenseReason::EndpointUnreadable);
+        }
         let at = usage.event_time;
         let mut found: Option<u32> = None;
         let given = [
@@ -113,6 +117,16 @@ impl Snapshot {
             return Err(SuspenseReason::UnknownEndpoint);
         }
         Ok(Lineage { endpoint: None, own: None, above })
+    }
+
+    /// What of an endpoint that a record names cannot be read: code and place, and what is wrong there. None: nothing.
+    pub fn flaw_of(&self, usage: &UsageRecord) -> Option<&str> {
+        let needs = RecordNeeds::of(usage);
+        let of_identity = |(kind, digits): (IdentityKind, Option<&str>)| {
+            self.endpoints.flaw_of_identity(kind, Digits::parse(digits?)?, needs.at)
+        };
+        let found = IdentityKind::ALL.into_iter().zip(needs.identities).find_map(of_identity);
+        found.or_else(|| self.endpoints.flaw_of_name(needs.endpoint?))
     }
 
     /// What is no identity at all is nobody's.

@@ -6,6 +6,7 @@ use super::timeline;
 use crate::cache::IdentityKey;
 use crate::model::{BEGINNING, Endpoint, IdentityKind, Model};
 use crate::source::Sources;
+use crate::value::Digits;
 use crate::{Diagnostics, Input, InputKind};
 use rating::Timestamp;
 use serde_json::{Value, json};
@@ -112,13 +113,14 @@ impl Change {
     /// Under which keys an endpoint was or is found.
     ///
     /// # Errors
-    /// A definition that this program cannot read: rows under keys that it does not know of would stay.
+    /// A new definition that this program cannot read.
     pub(super) fn keys(&self) -> Result<Keys, Error> {
-        let of = |body: &Option<Box<str>>| match body {
-            Some(body) => keys_of(&self.name, body),
-            None => Ok(BTreeSet::new()),
+        let before = match &self.old {
+            // What cannot be read can be mended, if it is not left where it is found.
+            Some(body) => keys_of(&self.name, body).unwrap_or_else(|_| keys_in(&self.name, body)),
+            None => BTreeSet::new(),
         };
-        let (before, after) = (of(&self.old)?, of(&self.new)?);
+        let after = self.new.as_ref().map_or(Ok(BTreeSet::new()), |body| keys_of(&self.name, body))?;
         Ok(Keys { gone: before.difference(&after).cloned().collect(), after })
     }
 }
@@ -139,6 +141,20 @@ fn keys_of(name: &str, body: &str) -> Result<BTreeSet<IdentityKey>, Error> {
     let mut keys = BTreeSet::from([IdentityKey::Name(Box::from(name))]);
     keys.extend(identities(&endpoint));
     Ok(keys)
+}
+
+/// Its name and everything that looks like an identity in a body that cannot be read. A key too many does no harm: nothing is found there.
+fn keys_in(name: &str, body: &str) -> BTreeSet<IdentityKey> {
+    let mut keys = BTreeSet::from([IdentityKey::Name(Box::from(name))]);
+    for kind in IdentityKind::ALL {
+        for after in body.split(&format!("{}:", kind.as_str())).skip(1) {
+            let digits = after.trim_start_matches([' ', '"', '\'']);
+            let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+            let digits = digits.get(..end).and_then(Digits::parse);
+            keys.extend(digits.map(|digits| IdentityKey::Identity(kind, digits)));
+        }
+    }
+    keys
 }
 
 pub(super) fn identities(endpoint: &Endpoint) -> impl Iterator<Item = IdentityKey> {
@@ -182,6 +198,10 @@ mod tests {
             keys.after.iter().map(shown).collect::<Vec<_>>(),
             ["imsi 234150000000002", "msisdn 4477", "endpoint x"]
         );
+        // Of one that nobody can read, whatever looks like an identity.
+        let broken = change.old.as_deref().map(|old| Box::from(old.replace("{customer", "{castomer: a, customer")));
+        let mended = Change { old: broken, ..change }.keys().unwrap();
+        assert_eq!((mended.gone.len(), mended.gone[0].to_string()), (1, "imsi 234150000000001".to_owned()));
         let endpoint = read_endpoint("x", old).expect("an endpoint");
         assert_eq!(endpoint_text(&endpoint), old);
     }

@@ -7,7 +7,7 @@ use super::query::Applied;
 use super::{Error, Store};
 use crate::cache::{Head, Version};
 use rating::Timestamp;
-use scylla::value::CqlTimestamp;
+use scylla::value::{CqlTimestamp, CqlValue};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -47,7 +47,8 @@ pub enum TakeOver {
     Always,
 }
 
-type Columns = (Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<CqlTimestamp>, Option<Vec<i64>>);
+type Columns =
+    (Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<CqlTimestamp>, Option<Vec<i64>>, Option<CqlValue>);
 
 fn number(value: i64) -> Result<Version, Error> {
     u64::try_from(value).map(Version).map_err(|_| Error::Corrupt(format!("{value} is no version")))
@@ -175,7 +176,20 @@ fn taken(version: Version) -> Error {
     Error::Conflict(format!("version {version} was taken over by somebody else; nothing of it counts, try again"))
 }
 
+/// What tells a store from one that stood in its place before.
+fn store_name(id: Option<CqlValue>) -> Result<Arc<str>, Error> {
+    match id {
+        Some(CqlValue::Uuid(id)) => Ok(id.to_string().into()),
+        Some(_) | None => Err(Error::Schema("the store has no id: rater directory migrate".to_owned())),
+    }
+}
+
 fn unchanged(planned: &Head, found: &Head) -> Result<(), Error> {
+    if planned.store != found.store {
+        return Err(Error::Conflict(
+            "the store was made anew since this was planned; nothing was done, try again".to_owned(),
+        ));
+    }
     if planned.version == found.version {
         return Ok(());
     }
@@ -186,7 +200,7 @@ fn unchanged(planned: &Head, found: &Head) -> Result<(), Error> {
 }
 
 fn head_of(rows: Vec<Columns>) -> Result<HeadRow, Error> {
-    let Some((version, last_claim, claim, claimed_by, claimed_at, aborted)) = rows.into_iter().next() else {
+    let Some((version, last_claim, claim, claimed_by, claimed_at, aborted, store)) = rows.into_iter().next() else {
         return Err(Error::Schema("the store has no head: rater directory migrate".to_owned()));
     };
     let aborted: Result<BTreeSet<Version>, Error> = aborted.unwrap_or_default().into_iter().map(number).collect();
@@ -197,5 +211,5 @@ fn head_of(rows: Vec<Columns>) -> Result<HeadRow, Error> {
     });
     let version = number(version.unwrap_or_default())?;
     let last_claim = number(last_claim.unwrap_or_default())?.max(version);
-    Ok(HeadRow { head: Head { version, aborted: Arc::new(aborted?) }, last_claim, claim })
+    Ok(HeadRow { head: Head { store: store_name(store)?, version, aborted: Arc::new(aborted?) }, last_claim, claim })
 }

@@ -80,7 +80,8 @@ impl Store {
         if !head.holds(version) || bigint(version)? == 0 {
             return Err(Error::Usage(format!("there is no version {version}; the newest is {}", head.version)));
         }
-        let things = self.change_parts(version).await?.into_iter().flat_map(|(.., things)| things.unwrap_or_default());
+        let parts: Vec<(Option<Vec<String>>,)> = self.rows(&self.statements().changes, (bigint(version)?,)).await?;
+        let things = parts.into_iter().flat_map(|(things,)| things.unwrap_or_default());
         let parse = |thing: String| {
             serde_json::from_str(&thing)
                 .map(LoggedChange)

@@ -14,8 +14,10 @@ use std::hash::Hasher;
 use std::time::Duration;
 
 /// The steps, ascending.
-const MIGRATIONS: [Migration; 1] =
-    [Migration { number: 1, name: "directory", text: include_str!("cql/0001-directory.cql") }];
+const MIGRATIONS: [Migration; 2] = [
+    Migration { number: 1, name: "directory", text: include_str!("cql/0001-directory.cql") },
+    Migration { number: 2, name: "identity", text: include_str!("cql/0002-identity.cql") },
+];
 
 /// Changes of the schema take longer than a look-up may.
 const PATIENT: Duration = Duration::from_secs(30);
@@ -104,7 +106,9 @@ pub async fn migrate(settings: &Settings, replication: &Replication, now_ms: i64
     let mut done = Migrated { applied: Vec::new(), last: found };
     for step in MIGRATIONS.iter().filter(|step| step.number > found) {
         for statement in step.statements() {
-            session.query_unpaged(statement, ()).await?;
+            if !is_done(&session, keyspace, &statement).await? {
+                session.query_unpaged(statement, ()).await?;
+            }
         }
         if step.number == 1 {
             // The lock, open: an aborted set that is empty is null.
@@ -128,6 +132,17 @@ pub async fn migrate(settings: &Settings, replication: &Replication, now_ms: i64
         done.last = step.number;
     }
     Ok(done)
+}
+
+/// Whether a statement adds a column that is there: of somebody who did not get to the end of the step, or is at it.
+async fn is_done(session: &Session, keyspace: &str, statement: &str) -> Result<bool, Error> {
+    let words: Vec<&str> = statement.split_whitespace().collect();
+    let ["ALTER", "TABLE", table, "ADD", column, _] = words[..] else { return Ok(false) };
+    let read =
+        "SELECT column_name FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ? AND column_name = ?";
+    let read = session.prepare(read).await?;
+    let found: Vec<(String,)> = rows(session, &read, (keyspace, table, column)).await?;
+    Ok(!found.is_empty())
 }
 
 /// That the store has exactly the tables of this program.
@@ -183,6 +198,6 @@ mod tests {
     #[test]
     fn the_text_of_released_steps_stays() {
         let checksums: Vec<String> = MIGRATIONS.iter().map(Migration::checksum).collect();
-        assert_eq!(checksums, ["edc629e55e454ac5"]);
+        assert_eq!(checksums, ["edc629e55e454ac5", "541dd4cdd82f139a"]);
     }
 }

@@ -26,11 +26,13 @@ const RING_PARTS: i128 = 128;
 const SCANS: usize = 8;
 /// Versions between two heads of which the change log is read; beyond, everything counts as changed.
 const MAX_VERSIONS: u64 = 256;
+/// Logs that are read at once, as far as they list keys: each of them may list 100,000.
+const LOGS: usize = 4;
+/// Keys after which a step ends.
+const STEP_KEYS: usize = 20_000;
 
 /// Name, version and body, as read.
 pub(super) type Written = (String, i64, Option<String>);
-/// Whether a version changed things in bulk, whether the catalogue, under which keys endpoints, and the things.
-pub(super) type ChangePart = (Option<bool>, Option<bool>, Option<Vec<String>>, Option<Vec<String>>);
 
 /// Where a definition is kept.
 pub(super) fn bucket(name: &str) -> i32 {
@@ -205,37 +207,59 @@ impl Store {
         Ok(found.into_iter().flat_map(|(_, rows)| rows).map(endpoint_definition).collect())
     }
 
-    pub(super) async fn change_parts(&self, version: Version) -> Result<Vec<ChangePart>, Error> {
-        self.rows(&self.statements().changes, (bigint(version)?,)).await
-    }
-
+    /// What changed after a version, as far as one step goes.
     async fn changes_between(&self, after: Version, head: &Head) -> Result<Changes, Error> {
-        let everything = Changes { catalog: CatalogChange::Changed, endpoints: EndpointChanges::Everything };
+        let until = head.version;
+        let everything = Changes { catalog: CatalogChange::Changed, endpoints: EndpointChanges::Everything, until };
         if head.version.0.saturating_sub(after.0) > MAX_VERSIONS {
             return Ok(everything);
         }
         let versions = (after.0.saturating_add(1)..=head.version.0).map(Version).filter(|version| head.holds(*version));
-        let logs = each(IN_FLIGHT, versions, |version| {
+        let kinds = each(IN_FLIGHT, versions, |version| {
             let store = self.clone();
-            async move { store.change_parts(version).await }
-        });
-        let mut catalog = CatalogChange::Same;
-        let mut keys = BTreeSet::new();
-        for parts in logs.await? {
-            // A committed version has a log; one without it is older than the store remembers.
-            if parts.is_empty() || parts.iter().any(|(bulk, ..)| bulk.unwrap_or(true)) {
-                return Ok(everything);
+            async move {
+                let values = (bigint(version)?,);
+                let rows: Vec<(Option<bool>, Option<bool>)> =
+                    store.rows(&store.statements().changed_kinds, values).await?;
+                Ok((version, rows.into_iter().next()))
             }
-            for (_, changed, part, _) in parts {
-                if changed.unwrap_or(true) {
-                    catalog = CatalogChange::Changed;
+        });
+        let kinds = kinds.await?;
+        // A committed version has a log; one without it is older than the store remembers.
+        if kinds.iter().any(|(_, kind)| kind.is_none_or(|(bulk, _)| bulk.unwrap_or(true))) {
+            return Ok(everything);
+        }
+        let mut changes =
+            Changes { catalog: CatalogChange::Same, endpoints: EndpointChanges::Keys(Vec::new()), until: after };
+        let mut keys = BTreeSet::new();
+        for some in kinds.chunks(LOGS) {
+            if keys.len() >= STEP_KEYS {
+                changes.endpoints = EndpointChanges::Keys(keys.into_iter().collect());
+                return Ok(changes);
+            }
+            let versions: Vec<Version> = some.iter().map(|(version, _)| *version).collect();
+            let logs = each(LOGS, versions, |version| {
+                let store = self.clone();
+                async move {
+                    let parts: Vec<(Option<Vec<String>>,)> =
+                        store.rows(&store.statements().changed_keys, (bigint(version)?,)).await?;
+                    Ok(parts)
                 }
-                for key in part.unwrap_or_default() {
-                    keys.insert(key_of(&key)?);
+            });
+            for key in logs.await?.into_iter().flatten().flat_map(|(keys,)| keys.unwrap_or_default()) {
+                keys.insert(key_of(&key)?);
+            }
+            for (version, kind) in some {
+                changes.until = *version;
+                if kind.is_none_or(|(_, catalog)| catalog.unwrap_or(true)) {
+                    changes.catalog = CatalogChange::Changed;
                 }
             }
         }
-        Ok(Changes { catalog, endpoints: EndpointChanges::Keys(keys.into_iter().collect()) })
+        // Behind the last committed one, versions may have been given up.
+        changes.until = until;
+        changes.endpoints = EndpointChanges::Keys(keys.into_iter().collect());
+        Ok(changes)
     }
 }
 
@@ -283,7 +307,7 @@ mod tests {
 
     fn check(rows: &[(i64, Option<&str>)], head: u64, aborted: &[u64], expected: Result<Option<&str>, StoreError>) {
         let aborted = Arc::new(aborted.iter().copied().map(Version).collect());
-        let head = Head { version: Version(head), aborted };
+        let head = Head { version: Version(head), aborted, ..Head::default() };
         let rows = rows.iter().map(|(version, body)| ("x".to_owned(), *version, body.map(str::to_owned)));
         let found = held(rows.collect(), &head);
         let found = found.map(|found| found.into_iter().next().map(|(_, body)| body));

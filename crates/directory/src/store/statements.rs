@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// Rows to a page.
 const PAGE_ROWS: i32 = 2_000;
+/// Parts of the change log to a page: each of them is some ten thousands of bytes.
+const PAGE_PARTS: i32 = 20;
 /// How long a write in bulk, a page of a scan or a condition may take, whatever a look-up may: nobody waits for it.
 const PATIENT: Duration = Duration::from_secs(10);
 
@@ -29,6 +31,8 @@ pub(super) struct Statements {
     pub(super) delete_endpoint: PreparedStatement,
     pub(super) scan: PreparedStatement,
     pub(super) changes: PreparedStatement,
+    pub(super) changed_kinds: PreparedStatement,
+    pub(super) changed_keys: PreparedStatement,
     pub(super) put_changes: PreparedStatement,
     pub(super) versions: PreparedStatement,
     pub(super) put_version: PreparedStatement,
@@ -52,7 +56,11 @@ impl Statements {
             statement.set_is_idempotent(false);
             Ok(statement)
         };
-        let head = "SELECT version, last_claim, claim, claimed_by, claimed_at, aborted FROM head WHERE id = 0";
+        let parts = |mut statement: PreparedStatement| {
+            statement.set_page_size(PAGE_PARTS);
+            statement
+        };
+        let head = "SELECT version, last_claim, claim, claimed_by, claimed_at, aborted, store FROM head WHERE id = 0";
         let mut head_serial = patient(head).await?;
         head_serial.set_consistency(settings.serial.reading());
         Ok(Statements {
@@ -106,7 +114,10 @@ impl Statements {
                  WHERE token(kind, value) >= ? AND token(kind, value) <= ?",
             )
             .await?,
-            changes: patient("SELECT bulk, catalog, keys, things FROM changes WHERE version = ?").await?,
+            changes: parts(patient("SELECT things FROM changes WHERE version = ?").await?),
+            // The first part of a log says of what kind the version is; it has at least one.
+            changed_kinds: prepare("SELECT bulk, catalog FROM changes WHERE version = ? AND part = 0").await?,
+            changed_keys: parts(prepare("SELECT keys FROM changes WHERE version = ?").await?),
             put_changes: patient(
                 "INSERT INTO changes (version, part, bulk, catalog, keys, things) VALUES (?, ?, ?, ?, ?, ?)",
             )

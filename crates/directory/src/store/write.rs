@@ -297,7 +297,7 @@ mod tests {
     #[test]
     fn what_nobody_needs_is_what_was_given_up_or_lies_behind_two_committed_rows() {
         let aborted = Arc::new([Version(4), Version(8)].into());
-        let planned = Head { version: Version(9), aborted };
+        let planned = Head { version: Version(9), aborted, ..Head::default() };
         let row = |name: &str, version: i64| (name.to_owned(), version, None);
         let rows =
             [row("a", 9), row("b", 12), row("b", 9), row("b", 8), row("b", 6), row("b", 4), row("b", 2), row("b", 1)];

@@ -6,7 +6,7 @@ use std::fmt::Write;
 #[test]
 fn migrations_are_applied_once() {
     let directory = Directory::bare("migrations");
-    assert_eq!(directory.migrate().stdout, "migration 1 \"directory\" applied\n");
+    assert_eq!(directory.migrate().stdout, "migration 1 \"directory\" applied\nmigration 2 \"identity\" applied\n");
     assert_eq!(directory.migrate().stdout, "nothing to do ✓\n");
     assert_eq!(directory.run(&["diff"]).expect(1).code, 1, "all of the files is missing from an empty store");
 }
@@ -94,4 +94,19 @@ fn thousands_of_endpoints_are_loaded_and_read_back() {
     assert_eq!(loaded["changes"]["endpoints"], 5_002);
     directory.run(&["diff", "rating.yaml", "endpoints.csv"]).expect(0);
     assert_eq!(directory.json(&["get", "msisdn:4477004999"], 0)["endpoint"], "e4999");
+}
+
+/// A store that is made in the place of another one is known by its id, and the same one stays the same.
+#[test]
+fn every_store_has_an_id_of_its_own() {
+    let id = |directory: &Directory| {
+        let head = crate::store::block_on(async { directory.connect().await.head_row().await.expect("a head").head });
+        head.store
+    };
+    let (one, two) = (Directory::loaded("id_one"), Directory::empty("id_two"));
+    let first = id(&one);
+    one.migrate();
+    one.apply("endpoints: { x: { customer: acme } }").expect(0);
+    assert_eq!((id(&one), first.len()), (first.clone(), 36));
+    assert_ne!(id(&two), first);
 }

@@ -2,6 +2,8 @@
 #![cfg(feature = "kafka")]
 
 mod deployment;
+#[cfg(feature = "store")]
+mod faults;
 mod settings;
 mod shown;
 mod store;

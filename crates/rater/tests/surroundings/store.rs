@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use testkit::services::{Cassandra, Kafka};
 
-const REFERENCE: &str = "\
+pub(crate) const REFERENCE: &str = "\
 format: rater/v1
 tariffs:
   retail: { currency: GBP, versions: [{ from: 2026-01-01T00:00:00Z, rates: [{ service: data, price: 0.20/MB }] }] }
@@ -39,18 +39,18 @@ endpoints:
   meter-3: { customer: zeta, msisdn: 447700900003, changes: [{ from: 2026-05-01T12:00:00Z, imsi: 001010000000002 }] }
 ";
 
-const BEFORE: &str = "2026-05-01T11:59:59Z";
+pub(crate) const BEFORE: &str = "2026-05-01T11:59:59Z";
 const AFTER: &str = "2026-05-01T12:00:00Z";
 
 /// A deployment whose directory stands in a keyspace of its own.
-struct Chain {
-    kafka: Deployment,
-    node: String,
-    keyspace: String,
+pub(crate) struct Chain {
+    pub(crate) kafka: Deployment,
+    pub(crate) node: String,
+    pub(crate) keyspace: String,
 }
 
 impl Chain {
-    fn new(name: &str, cassandra: &Cassandra) -> Chain {
+    pub(crate) fn new(name: &str, cassandra: &Cassandra) -> Chain {
         let kafka = Deployment::on(Kafka::shared().expect("a broker"), name);
         write_file(kafka.folder.path(), "rating.yaml", REFERENCE);
         let keyspace = format!("chain_{}_{}", name.replace('-', "_"), std::process::id());
@@ -60,24 +60,24 @@ impl Chain {
         chain
     }
 
-    fn store(&self) -> [&str; 6] {
+    pub(crate) fn store(&self) -> [&str; 6] {
         ["--store-nodes", &self.node, "--store-keyspace", &self.keyspace, "--store-timeout", "2 s"]
     }
 
-    fn directory(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn directory(&self, arguments: &[&str]) -> Ran {
         rater(self.kafka.folder.path(), &[&["directory"][..], arguments, &self.store()].concat())
     }
 
-    fn apply(&self, yaml: &str) {
+    pub(crate) fn apply(&self, yaml: &str) {
         write_file(self.kafka.folder.path(), "change.yaml", yaml);
         self.directory(&["apply", "change.yaml", "--yes"]).expect(0);
     }
 
-    fn start(&self, more: &[&str]) -> Running {
+    pub(crate) fn start(&self, more: &[&str]) -> Running {
         self.kafka.start(&[&["--directory", "store"][..], &self.store(), more].concat())
     }
 
-    fn write(&self, id: &str, imsi: u32, at: &str) {
+    pub(crate) fn write(&self, id: &str, imsi: u32, at: &str) {
         let record = format!(
             r#"{{"id":"{id}","source":"test","service":"data","quantity":1000000,"event_time":"{at}","imsi":"00101{imsi:010}"}}"#
         );
@@ -85,7 +85,7 @@ impl Chain {
     }
 
     /// It is this late, in every partition.
-    fn tick(&self, at: &str) {
+    pub(crate) fn tick(&self, at: &str) {
         let tick = format!("{{\"tick\":\"{at}\"}}").into_bytes();
         for topic in ["usage", "account-commands", "waiting"] {
             self.kafka.write(topic, &[tick.clone(), tick.clone()]);
@@ -93,7 +93,7 @@ impl Chain {
     }
 
     /// Who paid whom how much, lowest level first, for each record.
-    fn charged(&self) -> BTreeMap<String, Vec<String>> {
+    pub(crate) fn charged(&self) -> BTreeMap<String, Vec<String>> {
         let topic = self.kafka.topic("charges");
         let arguments = ["tail", &topic, "--last", "all", "--kafka-brokers", self.kafka.kafka.bootstrap()];
         let mut found: BTreeMap<String, BTreeMap<i64, String>> = BTreeMap::new();
@@ -111,7 +111,7 @@ impl Chain {
     }
 
     #[track_caller]
-    fn wait_for_charges(&self, count: usize, running: &mut Running) {
+    pub(crate) fn wait_for_charges(&self, count: usize, running: &mut Running) {
         self.kafka.wait_for("charges", count, running);
     }
 }

@@ -217,7 +217,8 @@ impl Engine {
         let guided = guided::guide_all(&stretches, batch.retries, &snapshot, self.threads);
         rated::rate_all(&guided, &mut self.owners, &self.encoder, self.threads)?;
         let buffers = [self.spare.pop().unwrap_or_default(), self.spare.pop().unwrap_or_default()];
-        let merged = rated::Merged { batch, stretches: &stretches, guided: &guided, owners: &self.owners };
+        let merged =
+            rated::Merged { batch, stretches: &stretches, guided: &guided, snapshot: &snapshot, owners: &self.owners };
         let output = merged.in_order(&self.encoder, totals, buffers, self.threads)?;
         output.totals.check()?;
         let horizon = self.duplicates.horizon();

@@ -4,6 +4,7 @@ use super::guided::{GuidedStretch, Outcome};
 use super::take::Stretch;
 use super::{BatchInput, BatchOutput, Encoded, MAX_DETAILS, OpenSuspense, Owners, Retry, in_parallel};
 use crate::wire::{Decoded, Encoder, Origin, SuspenseRecord};
+use directory::snapshot::Snapshot;
 use pipeline::{ControlMismatch, ControlTotals, Field, RateOutcome, RatedTask, RawValue, Taken, Task, Verdict};
 use rating::charge::{Notification, NotificationKind};
 use rating::{Outputs, SuspenseReason};
@@ -153,6 +154,7 @@ pub(super) struct Merged<'m, 'b> {
     pub(super) batch: BatchInput<'b>,
     pub(super) stretches: &'m [Stretch],
     pub(super) guided: &'m [GuidedStretch<'m>],
+    pub(super) snapshot: &'m Snapshot,
     pub(super) owners: &'m [Owners],
 }
 
@@ -182,8 +184,15 @@ impl Merged<'_, '_> {
             deltas: merged.next().unwrap_or_default(),
             ..BatchOutput::default()
         };
-        let mut rest =
-            Rest { batch: self.batch, encoder, found: &found, owners: self.owners, next_task: 0, output: &mut output };
+        let mut rest = Rest {
+            batch: self.batch,
+            encoder,
+            found: &found,
+            owners: self.owners,
+            snapshot: self.snapshot,
+            next_task: 0,
+            output: &mut output,
+        };
         for (stretch, guided) in self.stretches.iter().zip(self.guided) {
             let records = stretch.taken.iter().zip(&stretch.verdicts).zip(&guided.outcomes);
             for (position, ((taken, verdict), outcome)) in (stretch.first..).zip(records) {
@@ -238,6 +247,7 @@ struct Rest<'m, 'b> {
     encoder: &'m Encoder,
     found: &'m [Found],
     owners: &'m [Owners],
+    snapshot: &'m Snapshot,
     next_task: usize,
     output: &'m mut BatchOutput,
 }
@@ -255,7 +265,7 @@ impl Rest<'_, '_> {
         match outcome {
             Outcome::Done => {}
             Outcome::Waits(reason, level) => {
-                self.suspend(position, taken, reason, level, &taken.explain(reason), "guide");
+                self.suspend(position, taken, reason, level, &taken.explain_in(self.snapshot, reason), "guide");
             }
             Outcome::Refused(refusal) => {
                 if let Taken::Command(key, command) = taken {

@@ -291,7 +291,7 @@ impl Steps {
             Verdict::Pass(remembered_from) => match &*taken {
                 Taken::Usage(intaken) => {
                     if let Err(reason) = self.usage(origin, intent, intaken, remembered_from, kept, work) {
-                        let fault = Fault::new(reason, taken.explain(reason));
+                        let fault = Fault::new(reason, taken.explain_in(work.snapshot, reason));
                         self.wait(origin, taken, &fault, stage, work);
                     }
                 }

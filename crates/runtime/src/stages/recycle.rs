@@ -129,7 +129,9 @@ impl Stored for Open {
 impl Open {
     fn new(waited: Waited, trace: Option<TraceContext<'_>>, clock: Option<Timestamp>, number: u64) -> Open {
         let pause = match waited.reason {
-            SuspenseReason::UnknownEndpoint => PAUSES_MS.get(waited.attempt as usize),
+            SuspenseReason::UnknownEndpoint | SuspenseReason::EndpointUnreadable => {
+                PAUSES_MS.get(waited.attempt as usize)
+            }
             _ => None,
         };
         let from = clock.map_or(0, Timestamp::millis);

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+/// Versions whose changes are told at once.
+const STEP: u64 = 16;
+
 /// The store; clones are the same store.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryRows(Arc<Inner>);
@@ -18,10 +21,12 @@ struct Inner {
     state: Mutex<State>,
     is_down: AtomicBool,
     delay_ms: AtomicU64,
+    log_delay_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
+    store: String,
     head: u64,
     aborted: BTreeSet<Version>,
     catalogs: BTreeMap<Version, String>,
@@ -93,7 +98,7 @@ impl MemoryRows {
         }
         let catalog = if write.catalog.is_some() { CatalogChange::Changed } else { CatalogChange::Same };
         let endpoints = EndpointChanges::Keys(changed.into_iter().collect());
-        state.changes.insert(version, Changes { catalog, endpoints });
+        state.changes.insert(version, Changes { catalog, endpoints, until: version });
         match commits {
             true => state.head = version.0,
             false => _ = state.aborted.insert(version),
@@ -106,6 +111,16 @@ impl MemoryRows {
         if let Some(changes) = self.state().changes.get_mut(&version) {
             changes.endpoints = EndpointChanges::Everything;
         }
+    }
+
+    /// Takes everything away, and begins anew under a name.
+    pub fn make_anew(&self, name: &str) {
+        *self.state() = State { store: name.to_owned(), ..State::default() };
+    }
+
+    /// How long it takes to read the changes of one version.
+    pub fn set_log_delay(&self, delay: Duration) {
+        self.0.log_delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     /// Whether the store answers.
@@ -140,7 +155,11 @@ impl Rows for MemoryRows {
     async fn head(&self) -> Result<Head, StoreError> {
         self.answer().await?;
         let state = self.state();
-        Ok(Head { version: Version(state.head), aborted: Arc::new(state.aborted.clone()) })
+        Ok(Head {
+            store: state.store.as_str().into(),
+            version: Version(state.head),
+            aborted: Arc::new(state.aborted.clone()),
+        })
     }
 
     async fn catalog(&self, head: &Head) -> Result<Vec<Input>, StoreError> {
@@ -177,9 +196,15 @@ impl Rows for MemoryRows {
 
     async fn changes(&self, after: Version, head: &Head) -> Result<Changes, StoreError> {
         self.answer().await?;
+        let until = Version(head.version.0.min(after.0 + STEP));
+        let delay = self.0.log_delay_ms.load(Ordering::SeqCst) * (until.0 - after.0);
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
         let state = self.state();
-        let mut all = Changes { catalog: CatalogChange::Same, endpoints: EndpointChanges::Keys(Vec::new()) };
-        for (_, changes) in state.changes.iter().filter(|(version, _)| **version > after && head.holds(**version)) {
+        let mut all = Changes { catalog: CatalogChange::Same, endpoints: EndpointChanges::Keys(Vec::new()), until };
+        let told = state.changes.iter().filter(|(version, _)| **version > after && **version <= until);
+        for (_, changes) in told.filter(|(version, _)| head.holds(**version)) {
             if changes.catalog == CatalogChange::Changed {
                 all.catalog = CatalogChange::Changed;
             }

@@ -5,3 +5,4 @@ mod histories;
 mod outage;
 mod real;
 mod support;
+mod trouble;

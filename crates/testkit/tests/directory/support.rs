@@ -137,10 +137,18 @@ impl Small {
     }
 
     pub(crate) fn try_open(catalog: &str, endpoints: u64, settings: CacheSettings) -> Result<Small, OpenError> {
+        Small::opened(catalog, endpoints, CacheSettings { poll: Duration::from_millis(1), ..settings })
+    }
+
+    /// With a look at the head every so often.
+    pub(crate) fn open_with(endpoints: u64, settings: CacheSettings, poll: Duration) -> Small {
+        Small::opened(CATALOG, endpoints, CacheSettings { poll, ..settings }).expect("a cache")
+    }
+
+    fn opened(catalog: &str, endpoints: u64, settings: CacheSettings) -> Result<Small, OpenError> {
         let (rows, clock) = (MemoryRows::default(), HandClock::default());
         let all = (0..endpoints).map(|number| endpoint(number, "acme")).collect();
         rows.commit(&Write { catalog: Some(catalog.to_owned()), endpoints: all });
-        let settings = CacheSettings { poll: Duration::from_millis(1), ..settings };
         let events: Arc<Mutex<Vec<CacheEvent>>> = Arc::default();
         let told = events.clone();
         let report = move |event| told.lock().expect("events").push(event);
