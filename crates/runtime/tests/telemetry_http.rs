@@ -99,6 +99,11 @@ fn it_is_ready_when_all_stages_are_restored_or_stand_by_and_reference_data_is_fr
     tell(&telemetry, StageName::Guide, Report::Assigned(&[]));
     tell(&telemetry, StageName::Guide, Report::Started { partitions: 0, status });
     tell(&telemetry, StageName::Rate, Report::Assigned(&[PARTITION]));
+    // Others may have to let go first of what guide will have.
+    not_ready(r#""guide 0: without a partition: others may have to let go first","rate 0: restoring""#);
+    tell(&telemetry, StageName::Guide, Report::Assigned(&[PARTITION]));
+    tell(&telemetry, StageName::Guide, Report::Started { partitions: 1, status });
+    tell(&telemetry, StageName::Guide, Report::Released(&[PARTITION]));
     not_ready(r#""rate 0: restoring""#);
     tell(&telemetry, StageName::Rate, Report::Waiting("no answer"));
     not_ready(r#""rate 0: waiting: no answer""#);

@@ -42,11 +42,12 @@ pub fn guide(
     directory: Arc<dyn Directory>,
 ) -> GuideStage {
     let input = match senders {
-        Some(senders) => GuideInput::Intaken { topic: "intaken".to_owned(), senders },
+        Some(senders) => GuideInput::Intaken { senders },
         None => GuideInput::Usage(vec!["usage".to_owned()]),
     };
     let settings = GuideSettings {
         input,
+        intaken: "intaken".to_owned(),
         changelog: "guide-changelog".to_owned(),
         guided: "guided".to_owned(),
         guided_partitions,

@@ -4,10 +4,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::process::Command;
 use std::time::Duration;
-use testkit::generator::Parameters;
 use testkit::generator::stream::{LineKind, each_line};
+use testkit::generator::{Parameters, Times, write_reference};
 use testkit::load::partition_of_key;
 use testkit::registry::TestRegistry;
 use testkit::services::Kafka;
@@ -175,4 +176,24 @@ fn what_is_outside_is_said_with_exit_code_3() {
         assert_eq!(output.status.code(), Some(3), "{said}");
         assert!(said.contains(text), "{said}");
     }
+}
+
+#[test]
+fn grants_of_a_stream_that_happens_now_are_bought_now_and_each_time_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rate = NonZeroU32::new(10).expect("not 0");
+    let live = |now_ms| Parameters { endpoints: 20, times: Times::live(now_ms, 100, rate), ..Parameters::bench(1) };
+    write_reference(&live(0), folder.path()).expect("written");
+    let commands = |times: Option<&Times>| -> Vec<(String, String)> {
+        let lines = testkit::load::grants(folder.path(), times).expect("grants");
+        let read = |line: &Vec<u8>| serde_json::from_slice::<serde_json::Value>(line).expect("JSON");
+        let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
+        lines.iter().map(read).map(|line| (text(&line["command_id"]), text(&line["effective_time"]))).collect()
+    };
+    let (first, second) = (live(1_800_000_000_000).times, live(1_800_000_060_000).times);
+    let (bought, again) = (commands(Some(&first)), commands(Some(&second)));
+    assert!(!bought.is_empty() && bought.len() == commands(None).len());
+    // Before the earliest event, and not long before.
+    assert!(bought.iter().all(|(_, at)| at.starts_with("2027-01-15T0")), "{bought:?}");
+    assert!(bought.iter().zip(&again).all(|((one, _), (other, _))| one != other));
 }

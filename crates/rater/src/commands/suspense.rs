@@ -14,45 +14,41 @@ use runtime::service::suspense::{list, recycle};
 use runtime::service::tail::{MessageReader, text_or_base64};
 use runtime::stages::{Open, RecycleRequest};
 use runtime::worker::log::LogError;
+use runtime::worker::trace::TraceContext;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Lists, shows or asks.
+/// Lists, shows, or asks for something to be tried again or given up.
 ///
 /// # Errors
-/// Settings, or a cluster that does not answer. `recycle` without `--apply`: [`Failure::Findings`] where there is something to do.
+/// Settings, or a cluster that does not answer. `recycle` and `write-off` without `--apply`: [`Failure::Findings`] where there is something to do.
 pub(crate) fn run(command: &SuspenseCommand, matches: &ArgMatches, console: &mut Console) -> Result<(), Failure> {
-    let (SuspenseCommand::Ls(args) | SuspenseCommand::Show(args) | SuspenseCommand::Recycle(args)) = command;
+    let args = command.args();
     let merged;
     let args = match &args.config {
         None => args,
         Some(path) => {
             let action = matches.subcommand().and_then(|(_, inner)| inner.subcommand_name()).unwrap_or_default();
             match config_file::merge(path, &["suspense", action], matches)?.0.command {
-                Command::Suspense(
-                    SuspenseCommand::Ls(args) | SuspenseCommand::Show(args) | SuspenseCommand::Recycle(args),
-                ) => merged = args,
+                Command::Suspense(command) => merged = command,
                 _ => return Err(Failure::Data(format!("{}: not for this command", path.display()))),
             }
-            &merged
+            merged.args()
         }
     };
     let topics = topic_names(&args.topics);
     let log = KafkaLog::new(kafka_settings(&args.kafka)?).map_err(failure)?;
-    let request = RecycleRequest { reasons: args.reason.clone(), ids: args.ids.clone(), late: args.late };
+    let request = request(command, args)?;
     let mut open = list(&log, &topics).map_err(failure)?;
+    open.retain(|open| request.is_about(&open.waited));
     match command {
-        SuspenseCommand::Ls(_) => {
-            open.retain(|open| RecycleRequest { late: true, ..request.clone() }.is_about(&open.waited))
-        }
+        SuspenseCommand::Ls(_) => {}
         SuspenseCommand::Show(_) => {
-            open.retain(|open| RecycleRequest { late: true, ..request.clone() }.is_about(&open.waited));
             let registry = registry_config(&args.registry)?.map(|config| Registry::new(&config)).transpose();
             let registry = registry.map_err(|error| Failure::Data(format!("schema registry: {error}")))?;
             return show(&open, MessageReader::new(registry), console);
         }
-        SuspenseCommand::Recycle(_) => {
-            open.retain(|open| request.is_about(&open.waited));
+        SuspenseCommand::Recycle(_) | SuspenseCommand::WriteOff(_) => {
             return ask((&log, &topics), &request, args, &open, console);
         }
     }
@@ -61,6 +57,25 @@ pub(crate) fn run(command: &SuspenseCommand, matches: &ArgMatches, console: &mut
     }
     let text = table(&open).render(console.paint());
     console.print(&format!("{text}\n{} wait\n", open.len()))
+}
+
+/// What is asked for; of what is only listed, all that there is.
+fn request(command: &SuspenseCommand, args: &SuspenseArgs) -> Result<RecycleRequest, Failure> {
+    let (late, write_off) = match command {
+        SuspenseCommand::Ls(_) | SuspenseCommand::Show(_) => (true, None),
+        SuspenseCommand::Recycle(_) => (args.late, None),
+        SuspenseCommand::WriteOff(_) => {
+            let because = args.because.clone();
+            let because =
+                because.ok_or_else(|| Failure::Data("--because TEXT is needed: why it is given up".to_owned()))?;
+            if args.ids.is_empty() && args.reason.is_empty() {
+                return Err(Failure::Data("name what is given up: --reason REASON, or ids".to_owned()));
+            }
+            // Nothing is charged by this, so nothing can be charged twice.
+            (true, Some(because))
+        }
+    };
+    Ok(RecycleRequest { reasons: args.reason.clone(), ids: args.ids.clone(), late, write_off })
 }
 
 fn failure(error: LogError) -> Failure {
@@ -96,7 +111,8 @@ fn table(open: &[Open]) -> Table {
 }
 
 /// With a reader of messages, the original too.
-fn json_of(Open { waited, due, since, .. }: &Open, reader: Option<&mut MessageReader>) -> Value {
+fn json_of(open: &Open, reader: Option<&mut MessageReader>) -> Value {
+    let Open { waited, due, since, .. } = open;
     let mut value = json!({
         "topic": waited.topic,
         "partition": waited.partition,
@@ -111,6 +127,9 @@ fn json_of(Open { waited, due, since, .. }: &Open, reader: Option<&mut MessageRe
         "since": since.map(|since| since.to_string()),
         "due": due.map(|due| due.to_string()),
     });
+    for (name, text) in open.trace().into_iter().flat_map(TraceContext::headers) {
+        value[name] = json!(text);
+    }
     if let Some(reader) = reader {
         value["content_type"] = json!(waited.content_type);
         value["original"] = reader.value(&waited.original.0);
@@ -164,12 +183,14 @@ fn ask(
         )?;
     } else {
         let lines = by_reason.iter().map(|(reason, count)| format!("{count:>9}  {reason}\n"));
-        let end = match (open.is_empty(), args.apply) {
-            (true, _) => "nothing waits that this is about\n".to_owned(),
-            (false, true) => {
-                "asked: what can be rated now is charged; what cannot waits again, with one more attempt\n".to_owned()
+        let end = match (open.is_empty(), args.apply, &request.write_off) {
+            (true, _, _) => "nothing waits that this is about\n",
+            (false, true, None) => {
+                "asked: what can be rated now is charged; what cannot waits again, with one more attempt\n"
             }
-            (false, false) => "nothing is done yet: --apply has these tried again\n".to_owned(),
+            (false, true, Some(_)) => "asked: these are given up, which the topic of suspense tells of each\n",
+            (false, false, None) => "nothing is done yet: --apply has these tried again\n",
+            (false, false, Some(_)) => "nothing is done yet: --apply has these given up, for good\n",
         };
         console.print(&format!("{}{end}", lines.collect::<String>()))?;
     }

@@ -245,7 +245,7 @@ impl Run {
     fn load(&self) -> thread::JoinHandle<Sent> {
         let parameters = parameters();
         let load = Load {
-            first: load::grants(self.folder.path()).expect("grants"),
+            first: load::grants(self.folder.path(), None).expect("grants"),
             parameters: Parameters {
                 times: Times::live(now_ms(), parameters.records, NonZeroU32::new(RATE).expect("not 0")),
                 ..parameters

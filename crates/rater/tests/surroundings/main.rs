@@ -134,7 +134,7 @@ fn a_broker_that_takes_nothing_more_is_asked_again_and_nothing_is_lost_when_it_i
     }
     deployment.write_usage(0, 6);
     let said = deployment.start(&["--attempts", "2"]).expect(3);
-    assert_eq!(said.matches("starts over stage=\"guide\" worker=0 ").count(), 2, "{said}");
+    assert_eq!(said.matches("worker{stage=\"guide\" worker=0}: starts over reason=").count(), 2, "{said}");
     let last = said.lines().last().expect("a line");
     assert!(last.starts_with("error: guide 0: ") && last.contains("guide-changelog"), "{said}");
     deployment.check_charged(0);
@@ -185,7 +185,7 @@ fn a_signal_ends_it_in_order_and_what_it_said_is_committed_is() {
     let deployment = Deployment::new("signal");
     let mut running = deployment.start(&[]);
     deployment.write_usage(0, 200);
-    running.wait_for_words("restored stage=\"rate\"");
+    running.wait_for_words("worker{stage=\"rate\" worker=0}: restored ");
     let said = running.stop();
     assert!(said.ends_with("stopped\n"), "{said}");
     // The next one has the rest, at once: nothing was left open.

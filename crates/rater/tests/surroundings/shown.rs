@@ -13,7 +13,7 @@ const MSISDN: &str = "447700900123";
 const SECRETS: [&str; 3] = ["pass-of-the-broker", "pass-of-the-registry", "value-of-a-property"];
 
 /// Starts it with pages on a port of the system's choice; the address is in the log.
-fn start(deployment: &Deployment, more: &[&str]) -> (Running, String) {
+pub(crate) fn start(deployment: &Deployment, more: &[&str]) -> (Running, String) {
     let property = format!("client.rack={}", SECRETS[2]);
     let fixed = ["--listen", "127.0.0.1:0", "--log-format", "json", "--kafka-property", &property];
     let environment = [("RATER_KAFKA_PASSWORD", SECRETS[0]), ("RATER_REGISTRY_PASSWORD", SECRETS[1])];
@@ -34,7 +34,7 @@ fn get(address: &str, path: &str) -> String {
 }
 
 #[track_caller]
-fn wait_for_page(address: &str, path: &str, wanted: &str) -> String {
+pub(crate) fn wait_for_page(address: &str, path: &str, wanted: &str) -> String {
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         let page = get(address, path);
@@ -111,6 +111,27 @@ fn metrics_move_it_becomes_ready_and_the_log_names_nobody() {
     for personal in IMSIS.iter().chain(&[MSISDN]).chain(&SECRETS) {
         assert!(!said.contains(personal), "{personal} in\n{said}");
     }
+}
+
+#[test]
+fn who_comes_second_is_ready_only_with_what_it_is_given_restored() {
+    let deployment = Deployment::new("second");
+    let (first, address) = start(&deployment, &["--instance", "first"]);
+    wait_for_page(&address, "/readyz", "\"ready\":true");
+    // At first the group has nothing to give: the other has to let go of half.
+    let (second, address) = start(&deployment, &["--log-level", "info", "--instance", "second"]);
+    wait_for_page(&address, "/readyz", "\"ready\":true");
+    let said = second.said();
+    for stage in ["intake", "guide", "rate", "recycle"] {
+        let is_restored =
+            |line: &str| line.contains("\"message\":\"restored\"") && line.contains(&format!("\"stage\":\"{stage}\""));
+        assert!(said.lines().any(is_restored), "{stage} is not restored:\n{said}");
+    }
+    // What the span says, the event does not say again.
+    let restored = said.lines().find(|line| line.contains("\"message\":\"restored\"")).expect("an event");
+    assert_eq!((restored.matches("\"stage\"").count(), restored.matches("\"worker\":").count()), (1, 1), "{restored}");
+    second.stop();
+    first.stop();
 }
 
 #[test]

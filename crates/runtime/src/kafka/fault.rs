@@ -53,6 +53,7 @@ impl ClientContext for Listening {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Credentials,
+    Certificate,
     Rights,
     Missing,
     Unsupported,
@@ -60,6 +61,14 @@ enum Kind {
     Unsendable,
     Unreachable,
     Other,
+}
+
+/// Of what was heard: the reason says more than the code.
+fn kind_heard(code: Code, reason: &str) -> Kind {
+    match kind(code) {
+        Kind::Unreachable if code == Code::SSL && reason.contains("certificate") => Kind::Certificate,
+        kind => kind,
+    }
 }
 
 fn kind(code: Code) -> Kind {
@@ -115,13 +124,21 @@ pub(super) fn explain_code(what: &str, code: Code, heard: &Heard, brokers: &str)
     };
     // A connection that is refused shows as a time-out or as no connection at all.
     let cause = match (kind(code), &behind) {
-        (Kind::Unreachable, Some((heard, _))) if kind(*heard) == Kind::Credentials => Kind::Credentials,
+        (Kind::Unreachable, Some((heard, reason))) => {
+            let heard = kind_heard(*heard, reason);
+            if matches!(heard, Kind::Credentials | Kind::Certificate) { heard } else { Kind::Unreachable }
+        }
         (kind, _) => kind,
     };
     match cause {
         Kind::Credentials => {
             LogError::Refused(format!("{what}: kafka at {brokers} refuses the credentials: {}", reason(code)))
         }
+        // It would not be another one the next time.
+        Kind::Certificate => LogError::Refused(format!(
+            "{what}: the certificate is not trusted that kafka at {brokers} shows; --kafka-ca-file names an authority to trust: {}",
+            reason(code)
+        )),
         Kind::Rights => LogError::Refused(format!("{what}: the access rules of kafka at {brokers} forbid it: {code}")),
         Kind::Missing => LogError::Refused(format!(
             "{what}: kafka at {brokers} has no such topic or partition; `rater topics plan` shows what is missing, `rater topics apply` \
@@ -142,7 +159,9 @@ pub(super) fn explain_code(what: &str, code: Code, heard: &Heard, brokers: &str)
 /// Whether the same message will fail again whatever is done.
 pub(super) fn is_for_good(code: Code) -> bool {
     match kind(code) {
-        Kind::Credentials | Kind::Rights | Kind::Missing | Kind::Unsupported | Kind::Unsendable => true,
+        Kind::Credentials | Kind::Certificate | Kind::Rights | Kind::Missing | Kind::Unsupported | Kind::Unsendable => {
+            true
+        }
         Kind::OutOfRange | Kind::Unreachable | Kind::Other => false,
     }
 }

@@ -409,10 +409,11 @@ impl<L: Log> Service<'_, L> {
         let topics = &self.settings.topics;
         let input = match self.settings.skip_intake {
             true => GuideInput::Usage(topics.inputs()),
-            false => GuideInput::Intaken { topic: topics.intaken(), senders: self.partitions.inputs },
+            false => GuideInput::Intaken { senders: self.partitions.inputs },
         };
         let settings = GuideSettings {
             input,
+            intaken: topics.intaken(),
             changelog: topics.changelog(StageName::Guide),
             guided: topics.guided(),
             guided_partitions: self.partitions.guided,
@@ -433,6 +434,9 @@ impl<L: Log> Service<'_, L> {
             waiting: topics.waiting(),
             changelog: topics.changelog(StageName::Recycle),
             inputs: self.inputs.to_vec(),
+            suspense: topics.output(Message::Suspense),
+            frames: self.frames,
+            events: self.settings.events.clone(),
             future_ms: self.settings.future_ms,
             now: self.settings.now,
         })

@@ -36,8 +36,6 @@ const WAITING: u16 = 5;
 pub enum GuideInput {
     /// What intake writes.
     Intaken {
-        /// The topic.
-        topic: String,
         /// How many partitions intake reads, over all its topics: the clock waits for each of them.
         senders: usize,
     },
@@ -50,6 +48,8 @@ pub enum GuideInput {
 pub struct GuideSettings {
     /// What it reads.
     pub input: GuideInput,
+    /// The topic that intake writes, whether it is read or not.
+    pub intaken: String,
     /// The changelog.
     pub changelog: String,
     /// Where legs and commands go on to rate.
@@ -143,7 +143,7 @@ impl GuideStage {
             &settings.waiting,
         ];
         let (inputs, senders) = match &settings.input {
-            GuideInput::Intaken { topic, senders } => (vec![topic.clone()], *senders),
+            GuideInput::Intaken { senders } => (vec![settings.intaken.clone()], *senders),
             GuideInput::Usage(topics) => (topics.clone(), 0),
         };
         let outbound = Outbound {
@@ -167,10 +167,11 @@ impl GuideStage {
     fn check_foreign(&self, key: &[u8]) -> Result<(), StageError> {
         let topic = key.split(|byte| *byte == 0).next().unwrap_or_default();
         let is_known = self.inputs.iter().any(|input| input.as_bytes() == topic);
-        let was_intake = topic.ends_with(b"intaken");
-        let is_other_setting = match self.steps.settings.input {
+        let GuideSettings { input, intaken, .. } = &self.steps.settings;
+        let is_other_setting = match input {
             GuideInput::Intaken { .. } => !is_known,
-            GuideInput::Usage(_) => !is_known && was_intake,
+            // Inputs may be taken away; what intake wrote was never one of them.
+            GuideInput::Usage(_) => topic == intaken.as_bytes(),
         };
         match is_other_setting {
             false => Ok(()),

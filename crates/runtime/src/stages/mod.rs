@@ -5,7 +5,7 @@
 //! | [`IntakeStage`] | usage, commands and ticks as others write them | records by (source, id), packed; suspense | sequences |
 //! | [`GuideStage`] | what intake writes, or the same as intake | legs and commands by owner of the payer, packed; suspense; replies | recent record ids, sequences, clock |
 //! | [`RateStage`] | what guide writes | charges, balance deltas, notifications, suspense, replies | accounts, sequences, clock |
-//! | [`RecycleStage`] | what the others say waits, ticks, requests | retries, to the inputs | what waits |
+//! | [`RecycleStage`] | what the others say waits, ticks, requests | retries, to the inputs; what is given up, to suspense | what waits |
 //!
 //! Packed messages carry everything that the next stage needs (`packed`, `entry`): rate never reads the directory. A clock is the
 //! minimum over all sources, so a source that stands still holds it back.
@@ -16,6 +16,7 @@ mod facts;
 mod guide;
 mod inbound;
 mod intake;
+mod open;
 mod outbound;
 mod packed;
 mod prepared;
@@ -25,6 +26,7 @@ mod record;
 mod recycle;
 mod remembered;
 mod replay;
+mod request;
 mod retry;
 mod segments;
 mod waiting;
@@ -32,10 +34,12 @@ mod waiting;
 pub use guide::{GuideInput, GuideSettings, GuideStage};
 pub use inbound::Inbound;
 pub use intake::{IntakeSettings, IntakeStage};
+pub use open::{Open, read_open};
 pub use outbound::PERSONAL;
 pub use rate::{RateSettings, RateStage};
-pub use recycle::{Open, RecycleRequest, RecycleSettings, RecycleStage, read_open};
+pub use recycle::{RecycleSettings, RecycleStage};
 pub use replay::{GuidedEntry, GuidedMessage, read_guided};
+pub use request::RecycleRequest;
 pub use waiting::{Bytes, Waited};
 
 use crate::worker::log::{Offset, Partition};

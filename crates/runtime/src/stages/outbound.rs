@@ -84,6 +84,43 @@ impl Outbound {
         }
     }
 
+    /// Tells people that something does not wait any more, because somebody has given it up.
+    pub(super) fn written_off(&self, topic: u16, waited: &Waited, because: &str, output: &mut Output) {
+        let key = waited.key.as_ref().map(|key| &*key.0);
+        let detail = format!("written off: {because}");
+        let record = SuspenseRecord {
+            key: None,
+            reason: waited.reason,
+            detail: &detail,
+            stage: "recycle",
+            level: waited.level,
+            usage_id: waited.usage_id.as_deref(),
+            event_time: waited.event_time,
+            original: &waited.original.0,
+            content_type: &waited.content_type,
+            origin: wire::Origin::Topic {
+                name: &waited.topic,
+                partition: waited.partition,
+                offset: waited.offset,
+                key,
+            },
+            // It stands where a retry would, so that its id is its own.
+            attempt: waited.attempt.saturating_add(1),
+        };
+        self.tell(topic, &record, key, output);
+        output.add_header("rater-origin", format!("{}:{}:{}", waited.topic, waited.partition, waited.offset));
+        output.add_header("rater-written-off", because.to_owned());
+    }
+
+    fn tell(&self, topic: u16, record: &SuspenseRecord<'_>, key: Option<&[u8]>, output: &mut Output) {
+        output.push(by_key(topic), key, |out| {
+            out.extend_from_slice(self.frames.prefix(Message::Suspense));
+            self.encoder.suspense(record, out);
+        });
+        self.head(output, |events| events.suspense(record));
+        output.add_header("rater-reason", record.reason.name().to_owned());
+    }
+
     /// Tells people, in the first topic, and recycling, in the second.
     pub(super) fn suspense(&self, [topic, waits]: [u16; 2], waiting: &Waiting<'_>, output: &mut Output) {
         let origin = waiting.origin;
@@ -117,12 +154,7 @@ impl Outbound {
             },
             attempt: origin.attempt(),
         };
-        output.push(by_key(topic), origin.key, |out| {
-            out.extend_from_slice(self.frames.prefix(Message::Suspense));
-            self.encoder.suspense(&record, out);
-        });
-        self.head(output, |events| events.suspense(&record));
-        output.add_header("rater-reason", waiting.reason.name().to_owned());
+        self.tell(topic, &record, origin.key, output);
         let place = format!("{}:{}:{}", origin.form.topic, origin.partition, origin.offset);
         output.add_header("rater-origin", place);
         output.push(by_key(waits), Some(place_of(origin, waiting.level).as_bytes()), |out| {

@@ -2,28 +2,27 @@
 //!
 //! It reads what the other stages say waits, ticks, and requests of people, and sends the original back to the partition of the input that
 //! it came to ([`retry`](super::retry)). What waits is either kept here or on its way; in both cases exactly once, because both change
-//! in one transaction. What comes back still waiting comes back with one more attempt.
+//! in one transaction. What comes back still waiting comes back with one more attempt. What somebody gives up leaves for good, and that is told to
+//! people where they were told that it waits.
 //!
 //! An endpoint that is not known yet usually turns up: `unknown_endpoint` is tried again after 10 s, 1 min, 10 min, 1 h and a day, counted on
 //! the clock of ticks. Everything else waits for a request: somebody has to mend something first.
 
+use super::open::Open;
+use super::outbound::Outbound;
 use super::progress::{About, Changelog, Progress, Unit, Units, corrupt, read_format, read_key};
+use super::request::{Asked, RecycleRequest};
 use super::topic_of;
 use super::waiting::Waited;
-use crate::state::{Corrupt, Stored};
+use crate::state::Stored;
+use crate::wire::{CloudEvents, Encoder, Frames, OutputFormat};
 use crate::worker::counts::StageStatus;
 use crate::worker::log::{Batch, Offset, Partition};
-use crate::worker::trace::TraceContext;
 use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
 use hashbrown::HashMap;
-use pipeline::Intent;
 use pipeline::intake::parse_time;
-use rating::{SuspenseReason, Timestamp};
-use serde::{Deserialize, Serialize};
+use rating::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Pauses before what is tried again by itself is tried again, in milliseconds, by how often it was tried before.
-const PAUSES_MS: [i64; 5] = [10_000, 60_000, 600_000, 3_600_000, 86_400_000];
 
 /// Most that leaves a partition with one batch; the rest leaves with the next ticks.
 const MOST_AT_ONCE: usize = 5_000;
@@ -40,120 +39,16 @@ pub struct RecycleSettings {
     pub changelog: String,
     /// Where retries go: the topics that originals come from, with the number of their partitions.
     pub inputs: Vec<(String, u32)>,
+    /// Where it is told what was given up.
+    pub suspense: String,
+    /// What stands before each datum there.
+    pub frames: Frames,
+    /// Headers that say what a message is; none where nobody wants them.
+    pub events: Option<CloudEvents>,
     /// How far ahead of now a tick may be, in milliseconds.
     pub future_ms: i64,
     /// The time of day: only to refuse ticks.
     pub now: fn() -> Timestamp,
-}
-
-/// What somebody asks to be tried again.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RecycleRequest {
-    /// For these reasons, by name; none: whatever the reason is.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub reasons: Vec<String>,
-    /// Only records and commands of these ids; none: all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ids: Vec<String>,
-    /// Also what came too late to tell whether it was charged before.
-    #[serde(default)]
-    pub late: bool,
-}
-
-impl RecycleRequest {
-    /// The message that asks for it; it has to go to every partition of the topic of what waits.
-    pub fn message(&self) -> Vec<u8> {
-        // Texts only: nothing that JSON could refuse.
-        serde_json::to_vec(&Asked::Recycle(self.clone())).unwrap_or_default()
-    }
-
-    /// Whether something that waits is asked for.
-    pub fn is_about(&self, waited: &Waited) -> bool {
-        let is_late = Intent::of(waited.reason, waited.level) == Intent::Late;
-        let names = |list: &[String], name: &str| list.is_empty() || list.iter().any(|known| known == name);
-        (self.late || !is_late)
-            && names(&self.reasons, waited.reason.name())
-            && (self.ids.is_empty() || waited.usage_id.as_ref().is_some_and(|id| names(&self.ids, id)))
-    }
-}
-
-/// What others write beside what waits.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Asked {
-    Tick(String),
-    Recycle(RecycleRequest),
-}
-
-/// Something that waits, and when it is tried again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Open {
-    /// What waits.
-    pub waited: Waited,
-    /// First moment, on the clock of ticks, at which it is tried again; `None` if nobody has asked for it.
-    pub due: Option<Timestamp>,
-    /// When it came to wait, on the same clock; `None` before the first tick.
-    pub since: Option<Timestamp>,
-    /// Its place in the order in which things came to wait: a request is about what came before it.
-    number: u64,
-    /// The trace that it belongs to, as bytes.
-    trace: Option<Box<[u8]>>,
-}
-
-impl Stored for Open {
-    /// A trace is what is left at the end: entries of before there were any have none.
-    fn write(&self, out: &mut Vec<u8>) {
-        let Open { waited, due, since, number, trace } = self;
-        waited.write(out);
-        due.write(out);
-        since.write(out);
-        number.write(out);
-        out.extend_from_slice(trace.as_deref().unwrap_or_default());
-    }
-
-    fn read(input: &mut &[u8]) -> Result<Open, Corrupt> {
-        let (waited, due) = (Stored::read(input)?, Stored::read(input)?);
-        let (since, number) = (Stored::read(input)?, Stored::read(input)?);
-        let trace = match std::mem::take(input) {
-            [] => None,
-            rest => {
-                let trace = TraceContext::from_bytes(rest);
-                Some(trace.ok_or(Corrupt { what: "a trace context", left: rest.len() })?.as_bytes().into())
-            }
-        };
-        Ok(Open { waited, due, since, number, trace })
-    }
-}
-
-impl Open {
-    fn new(waited: Waited, trace: Option<TraceContext<'_>>, clock: Option<Timestamp>, number: u64) -> Open {
-        let pause = match waited.reason {
-            SuspenseReason::UnknownEndpoint | SuspenseReason::EndpointUnreadable => {
-                PAUSES_MS.get(waited.attempt as usize)
-            }
-            _ => None,
-        };
-        let from = clock.map_or(0, Timestamp::millis);
-        let due = pause.map(|pause| Timestamp::from_millis(from.saturating_add(*pause)));
-        Open { waited, due, since: clock, number, trace: trace.map(|trace| trace.as_bytes().into()) }
-    }
-
-    /// The trace that it belongs to.
-    pub fn trace(&self) -> Option<TraceContext<'_>> {
-        self.trace.as_deref().and_then(TraceContext::from_bytes)
-    }
-}
-
-/// Reads an entry of the changelog for a topic of what waits; `None` if it is about something else, or nothing waits there any more.
-///
-/// # Errors
-/// Bytes that are no such entry.
-pub fn read_open(topic: &str, key: &[u8], value: Option<&[u8]>) -> Result<Option<Open>, StageError> {
-    match (read_key(topic, key)?, value) {
-        (Some((About::Waiting, _)), Some(value)) => Ok(Some(Open::read(&mut read_format(value)?)?)),
-        _ => Ok(None),
-    }
 }
 
 /// What is kept per partition, besides progress.
@@ -178,13 +73,6 @@ struct Kept {
 
 /// Requests, each with the number of what came to wait first after it.
 type Requests = Vec<(RecycleRequest, u64)>;
-
-crate::state::as_other!(
-    RecycleRequest as String,
-    |request| serde_json::to_string(request).unwrap_or_default(),
-    |text| serde_json::from_str(&text).ok(),
-    "a request"
-);
 
 impl Kept {
     fn put(&mut self, place: String, open: Option<Open>) {
@@ -227,16 +115,18 @@ impl Kept {
         &mut self.asked
     }
 
-    /// What leaves now: what is due, then what was asked for and can leave; what cannot must not stand in the way of the rest.
-    fn leaving(&mut self, clock: Timestamp, can_leave: impl Fn(&Waited) -> bool) -> BTreeSet<String> {
-        let due = self.due.iter().take_while(|(at, _)| *at <= clock).take(MOST_AT_ONCE);
-        let mut leaving: BTreeSet<String> = due.map(|(_, place)| place.clone()).collect();
+    /// What leaves now, each with why it is given up, if it is: what is due, then what was asked for and can leave; what cannot must not stand
+    /// in the way of the rest.
+    fn leaving(&mut self, clock: Timestamp, can_leave: impl Fn(&Waited) -> bool) -> BTreeMap<String, Option<String>> {
+        let due = self.due.iter().take_while(|(at, _)| *at <= clock).filter(|(_, place)| !self.is_given_up(place));
+        let mut leaving: BTreeMap<String, Option<String>> =
+            due.take(MOST_AT_ONCE).map(|(_, place)| (place.clone(), None)).collect();
         while let Some((request, before)) = self.asked.first() {
             let is_asked = |(place, open): &(&String, &Open)| {
                 open.number < *before
                     && request.is_about(&open.waited)
-                    && can_leave(&open.waited)
-                    && !leaving.contains(*place)
+                    && (request.write_off.is_some() || can_leave(&open.waited))
+                    && !leaving.contains_key(*place)
             };
             // In an order that does not depend on the map: undone and done again the same leaves.
             let mut asked: Vec<(u64, String)> =
@@ -244,13 +134,22 @@ impl Kept {
             let room = MOST_AT_ONCE.saturating_sub(leaving.len());
             let is_done = asked.len() <= room;
             asked.sort_unstable();
-            leaving.extend(asked.into_iter().take(room).map(|(_, place)| place));
+            leaving.extend(asked.into_iter().take(room).map(|(_, place)| (place, request.write_off.clone())));
             if !is_done {
                 break;
             }
             self.change_asked().remove(0);
         }
         leaving
+    }
+
+    /// Whether somebody has asked for it to be given up: then it is not tried again any more, even if it is due.
+    fn is_given_up(&self, place: &str) -> bool {
+        let mut given_up = self.asked.iter().filter(|(request, _)| request.write_off.is_some()).peekable();
+        let open = given_up.peek().and_then(|_| self.open.get(place));
+        open.is_some_and(|open| {
+            given_up.any(|(request, before)| open.number < *before && request.is_about(&open.waited))
+        })
     }
 
     fn undo(&mut self) {
@@ -278,8 +177,9 @@ impl Kept {
 pub struct RecycleStage {
     inputs: Vec<String>,
     outputs: Vec<String>,
-    /// How many partitions each output has behind the first, which is the changelog.
+    /// How many partitions each output has between the first, which is the changelog, and the last, which is suspense.
     partitions: Vec<u32>,
+    outbound: Outbound,
     future_ms: i64,
     now: fn() -> Timestamp,
     /// Ticks behind this are refused.
@@ -290,11 +190,12 @@ pub struct RecycleStage {
 impl RecycleStage {
     /// The stage without state.
     pub fn new(settings: RecycleSettings) -> RecycleStage {
-        let RecycleSettings { waiting, changelog, inputs, future_ms, now } = settings;
+        let RecycleSettings { waiting, changelog, inputs, suspense, frames, events, future_ms, now } = settings;
         let (inputs, partitions): (Vec<String>, Vec<u32>) = inputs.into_iter().unzip();
-        let outputs = std::iter::once(changelog).chain(inputs).collect();
+        let outputs = std::iter::once(changelog).chain(inputs).chain([suspense]).collect();
+        let outbound = Outbound { encoder: Encoder::new(OutputFormat::Avro, ""), frames, events };
         let (inputs, latest) = (vec![waiting], Timestamp::EPOCH);
-        RecycleStage { inputs, outputs, partitions, future_ms, now, latest, units: Units::default() }
+        RecycleStage { inputs, outputs, partitions, outbound, future_ms, now, latest, units: Units::default() }
     }
 
     /// How many things wait in the partitions that are owned.
@@ -321,8 +222,9 @@ fn asked(value: &[u8], latest: Timestamp, unit: &mut Unit<Kept>) {
     }
 }
 
-/// Sends what is due or asked for back to where it came from.
-fn fire(unit: &mut Unit<Kept>, outputs: &[String], partitions: &[u32], output: &mut Output) {
+/// Sends what is due or asked for back to where it came from, and tells what is given up.
+fn fire(unit: &mut Unit<Kept>, outputs: &[String], partitions: &[u32], outbound: &Outbound, output: &mut Output) {
+    let suspense = u16::try_from(partitions.len() + 1).unwrap_or(u16::MAX);
     let clock = unit.progress.clock.unwrap_or(Timestamp::EPOCH);
     // A topic that is no input any more, or has lost partitions, has nobody who would read a retry.
     let target = |waited: &Waited| {
@@ -331,17 +233,24 @@ fn fire(unit: &mut Unit<Kept>, outputs: &[String], partitions: &[u32], output: &
         let fits = waited.original.0.len() <= LONGEST_ORIGINAL;
         found.filter(|_| fits).map(|(topic, _)| Target { topic, partition: Some(waited.partition) })
     };
-    for place in unit.kept.leaving(clock, |waited| target(waited).is_some()) {
+    for (place, given_up) in unit.kept.leaving(clock, |waited| target(waited).is_some()) {
         let Some(open) = unit.kept.open.get(&place) else { continue };
-        match target(&open.waited) {
-            Some(target) => {
+        let first = output.len();
+        match (given_up, target(&open.waited)) {
+            (Some(because), _) => {
+                outbound.written_off(suspense, &open.waited, &because, output);
+                output.add_trace(first, open.trace());
+                output.counts.written_off(open.waited.reason);
+                unit.kept.put(place, None);
+            }
+            (None, Some(target)) => {
                 let retry = open.waited.retry();
                 output.push(target, retry.key.as_deref(), |out| retry.write(out));
-                output.add_trace(output.len().saturating_sub(1), open.trace());
+                output.add_trace(first, open.trace());
                 unit.kept.put(place, None);
             }
             // It was due.
-            None => {
+            (None, None) => {
                 let stays = Open { due: None, ..open.clone() };
                 unit.kept.put(place, Some(stays));
             }
@@ -420,7 +329,7 @@ impl Stage for RecycleStage {
             }
         }
         for (partition, unit) in self.units.touched() {
-            fire(unit, &self.outputs, &self.partitions, output);
+            fire(unit, &self.outputs, &self.partitions, &self.outbound, output);
             let changelog = Changelog::of(topic_of(&self.inputs, partition), partition);
             if unit.kept.asked_before.is_some() {
                 changelog.put(About::Requests, &[], output, |out| unit.kept.asked.write(out));
@@ -459,6 +368,7 @@ impl Stage for RecycleStage {
 mod tests {
     use super::*;
     use crate::stages::waiting::Bytes;
+    use rating::SuspenseReason;
 
     fn waited(offset: Offset, topic: &str) -> Waited {
         Waited {
@@ -490,7 +400,26 @@ mod tests {
         let before = kept.next;
         kept.change_asked().push((RecycleRequest::default(), before));
         let leaving = kept.leaving(Timestamp::EPOCH, |waited| waited.topic == "usage");
-        assert_eq!(leaving.into_iter().collect::<Vec<_>>(), ["usage:0:0"]);
+        assert_eq!(leaving.into_keys().collect::<Vec<_>>(), ["usage:0:0"]);
         assert!(kept.asked.is_empty(), "the request is done");
+    }
+
+    #[test]
+    fn what_is_given_up_is_not_tried_again_once_more_though_it_is_due_and_though_it_could_not_leave() {
+        let mut kept = Kept::default();
+        for (offset, topic) in [(0, "usage"), (1, "usage"), (2, "gone")] {
+            let unknown = Waited { reason: SuspenseReason::UnknownEndpoint, ..waited(offset, topic) };
+            let open = Open::new(unknown, None, None, kept.number());
+            kept.put(open.waited.place(), Some(open));
+        }
+        let request = RecycleRequest { write_off: Some("the SIM was a test".to_owned()), ..RecycleRequest::default() };
+        kept.change_asked().push((request, 2));
+        kept.change_asked().push((RecycleRequest { write_off: Some("gone".to_owned()), ..Default::default() }, 3));
+        let leaving = kept.leaving(Timestamp::LATEST, |waited| waited.topic == "usage");
+        let expected = [("gone:0:2", "gone"), ("usage:0:0", "the SIM was a test"), ("usage:0:1", "the SIM was a test")];
+        assert_eq!(
+            leaving,
+            expected.map(|(place, because)| (place.to_owned(), Some(because.to_owned()))).into_iter().collect()
+        );
     }
 }

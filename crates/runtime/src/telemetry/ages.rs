@@ -6,6 +6,7 @@ use crate::worker::counts::{AGE_BOUNDS_MS, Ages};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Opts, Registry};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Ages of all batches of one stage.
@@ -13,13 +14,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct AgeHistogram(Arc<Mutex<Ages>>);
 
 impl AgeHistogram {
-    /// One for each stage, in the order of [`StageName::ALL`].
-    pub(super) fn register(registry: &Registry) -> prometheus::Result<Vec<AgeHistogram>> {
+    /// One for each stage that sees records.
+    pub(super) fn register(registry: &Registry) -> prometheus::Result<BTreeMap<StageName, AgeHistogram>> {
         let family = &catalog::RECORD_AGE;
         let labels = family.labels.iter().map(|label| label.name.to_owned()).collect();
         let options = Opts::new(family.name, family.help);
         let description = Desc::new(options.name, options.help, labels, options.const_labels)?;
-        let stages: Vec<AgeHistogram> = StageName::ALL.iter().map(|_| AgeHistogram::default()).collect();
+        let stages: BTreeMap<StageName, AgeHistogram> =
+            catalog::RECORD_STAGES.into_iter().map(|stage| (stage, AgeHistogram::default())).collect();
         registry.register(Box::new(Collected { description, stages: stages.clone() }))?;
         Ok(stages)
     }
@@ -53,10 +55,10 @@ impl AgeHistogram {
     }
 }
 
-/// The histograms of all stages.
+/// The histograms of these stages.
 struct Collected {
     description: Desc,
-    stages: Vec<AgeHistogram>,
+    stages: BTreeMap<StageName, AgeHistogram>,
 }
 
 impl Collector for Collected {
@@ -69,8 +71,7 @@ impl Collector for Collected {
         family.set_name(self.description.fq_name.clone());
         family.set_help(self.description.help.clone());
         family.set_field_type(MetricType::HISTOGRAM);
-        let stages = StageName::ALL.iter().zip(&self.stages);
-        family.set_metric(stages.map(|(stage, ages)| ages.metric(*stage)).collect());
+        family.set_metric(self.stages.iter().map(|(stage, ages)| ages.metric(*stage)).collect());
         vec![family]
     }
 }

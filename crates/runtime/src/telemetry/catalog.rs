@@ -78,7 +78,13 @@ macro_rules! set {
     };
 }
 
+const REASON: Label =
+    Label { name: "reason", values: Values::Set(|| SuspenseReason::ALL.iter().map(|reason| reason.name()).collect()) };
 const STAGE: Label = Label { name: "stage", values: set!(StageName) };
+/// Stages that see records. Recycle does not read what waits.
+pub(super) const RECORD_STAGES: [StageName; 3] = [StageName::Intake, StageName::Guide, StageName::Rate];
+const RECORD_STAGE: Label =
+    Label { name: "stage", values: Values::Set(|| RECORD_STAGES.iter().map(|stage| stage.name()).collect()) };
 const KEEPING_STAGE: Label = Label { name: "stage", values: Values::Set(|| vec!["guide", "rate", "recycle"]) };
 const OUTCOME: Label = Label { name: "outcome", values: set!(RecordOutcome) };
 const LEVEL: Label = Label { name: "level", values: set!(LevelLabel) };
@@ -183,13 +189,20 @@ pub const CHARGED_AMOUNT: Family = Family {
 pub const SUSPENDED: Family = Family {
     name: "rater_suspended_total",
     kind: Kind::Counter,
-    labels: &[Label {
-        name: "reason",
-        values: Values::Set(|| SuspenseReason::ALL.iter().map(|reason| reason.name()).collect()),
-    }],
+    labels: &[REASON],
     help: "Records, commands and legs that went to suspense, by reason.",
     moves: "at commits of any stage",
     todo: "docs/suspense.md says for each reason what to do; the topic of suspense has what waits",
+};
+
+/// Given up.
+pub const WRITTEN_OFF: Family = Family {
+    name: "rater_written_off_total",
+    kind: Kind::Counter,
+    labels: &[REASON],
+    help: "Records, commands and legs that waited and were given up, by the reason that they waited for.",
+    moves: "at commits of recycle, when somebody has asked for it (rater suspense write-off)",
+    todo: "each is money that nobody will ask for: the topic of suspense has what it was and why",
 };
 
 /// Broken totals.
@@ -206,7 +219,7 @@ pub const CONTROL_MISMATCHES: Family = Family {
 pub const RECORD_AGE: Family = Family {
     name: "rater_record_age_seconds",
     kind: Kind::Histogram,
-    labels: &[STAGE],
+    labels: &[RECORD_STAGE],
     help: "Time from the event of a record to its execution in a stage; rate sees a record once per owner of accounts.",
     moves: "at every commit",
     todo: "old already in intake: the feed is late; young there and old in rate: the pipeline is slow, see rater_consumer_lag_records",
@@ -363,6 +376,7 @@ pub const FAMILIES: &[Family] = &[
     CHARGES,
     CHARGED_AMOUNT,
     SUSPENDED,
+    WRITTEN_OFF,
     CONTROL_MISMATCHES,
     RECORD_AGE,
     BATCH_DURATION,

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | error | somebody must act: a worker stopped, a control total does not add up |
 //! | warn | it goes on by itself, but not as it should |
-//! | info | partitions come and go; something of a batch went to suspense |
+//! | info | partitions come and go; something of a batch went to suspense, or was given up |
 //! | debug | every batch |
 //!
 //! Stage and worker are those of the span around the worker's thread. No event has an identity of a subscriber, a key or bytes of a
@@ -22,41 +22,39 @@ pub(super) fn write(told: &ServiceReport<'_>) {
     match told {
         ServiceReport::Ticked(Ok(())) => debug!("tick"),
         ServiceReport::Ticked(Err(why)) => warn!(reason = why, "tick failed"),
-        ServiceReport::Worker(told) => report(told.stage.name(), told.number, &told.report),
+        ServiceReport::Worker(told) => report(&told.report),
     }
 }
 
-fn report(stage: &'static str, worker: u16, report: &Report<'_>) {
+fn report(report: &Report<'_>) {
     match report {
-        Report::Assigned(partitions) => debug!(stage, worker, partitions = partitions.len(), "assigned"),
+        Report::Assigned(partitions) => debug!(partitions = partitions.len(), "assigned"),
         Report::Restored(partition, entries) => {
-            info!(stage, worker, input = partition.topic, partition = partition.number, entries, "restored");
+            info!(input = partition.topic, partition = partition.number, entries, "restored");
         }
-        Report::Started { partitions, .. } => info!(stage, worker, partitions, "started"),
+        Report::Started { partitions, .. } => info!(partitions, "started"),
         Report::Released(partitions) => {
             let numbers: Vec<u32> = partitions.iter().map(|partition| partition.number).collect();
-            info!(stage, worker, partitions = ?numbers, "released");
+            info!(partitions = ?numbers, "released");
         }
         Report::Behind(_) => {}
         Report::Committed { received, sent, counts, times, .. } => {
-            committed(stage, worker, *received, *sent, counts, times);
+            committed(*received, *sent, counts, times);
         }
-        Report::Aborted(why) => warn!(stage, worker, reason = why, "transaction aborted, made again"),
-        Report::Uncertain(why) => warn!(stage, worker, reason = why, "transaction uncertain"),
-        Report::Restarted(why) => warn!(stage, worker, reason = why, "starts over"),
-        Report::Waiting(why) => warn!(stage, worker, reason = why, "waits"),
-        Report::Mismatch(check) => error!(stage, worker, check, "control total does not add up"),
-        Report::Ended(None) => info!(stage, worker, "ended"),
-        Report::Ended(Some(why)) => error!(stage, worker, reason = why, "stopped"),
+        Report::Aborted(why) => warn!(reason = why, "transaction aborted, made again"),
+        Report::Uncertain(why) => warn!(reason = why, "transaction uncertain"),
+        Report::Restarted(why) => warn!(reason = why, "starts over"),
+        Report::Waiting(why) => warn!(reason = why, "waits"),
+        Report::Mismatch(check) => error!(check, "control total does not add up"),
+        Report::Ended(None) => info!("ended"),
+        Report::Ended(Some(why)) => error!(reason = why, "stopped"),
     }
 }
 
-fn committed(stage: &str, worker: u16, received: usize, sent: usize, counts: &BatchCounts, times: &BatchTimes) {
+fn committed(received: usize, sent: usize, counts: &BatchCounts, times: &BatchTimes) {
     let sum = |counts: &[u64]| counts.iter().sum::<u64>();
     let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     debug!(
-        stage,
-        worker,
         received,
         sent,
         records = sum(counts.records.as_flattened()),
@@ -68,10 +66,12 @@ fn committed(stage: &str, worker: u16, received: usize, sent: usize, counts: &Ba
         commit_ms = milliseconds(times.commit),
         "committed"
     );
-    let suspended = sum(&counts.suspended);
-    if suspended > 0 {
-        let each = SuspenseReason::ALL.iter().zip(counts.suspended).filter(|(_, count)| *count > 0);
-        let reasons: Vec<String> = each.map(|(reason, count)| format!("{}={count}", reason.name())).collect();
-        info!(stage, worker, suspended, reasons = reasons.join(" "), "went to suspense");
+    for (sums, what) in [(counts.suspended, "went to suspense"), (counts.written_off, "written off")] {
+        let count = sum(&sums);
+        if count > 0 {
+            let each = SuspenseReason::ALL.iter().zip(sums).filter(|(_, count)| *count > 0);
+            let reasons: Vec<String> = each.map(|(reason, count)| format!("{}={count}", reason.name())).collect();
+            info!(records = count, reasons = reasons.join(" "), "{what}");
+        }
     }
 }

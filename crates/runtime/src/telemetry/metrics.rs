@@ -48,8 +48,9 @@ pub(super) struct Metrics {
     charges: By<By<IntCounter>>,
     amounts: BTreeMap<(LevelLabel, Option<Currency>), Counter>,
     suspended: By<IntCounter>,
+    written_off: By<IntCounter>,
     mismatches: By<IntCounter>,
-    ages: By<AgeHistogram>,
+    ages: BTreeMap<StageName, AgeHistogram>,
     durations: By<By<Histogram>>,
     transactions: By<By<IntCounter>>,
     ticks: By<IntCounter>,
@@ -110,6 +111,7 @@ impl Metrics {
         let charges = int_counters(registry, &catalog::CHARGES)?;
         let commands = int_counters(registry, &catalog::COMMANDS)?;
         let suspended = int_counters(registry, &catalog::SUSPENDED)?;
+        let written_off = int_counters(registry, &catalog::WRITTEN_OFF)?;
         let mismatches = int_counters(registry, &catalog::CONTROL_MISMATCHES)?;
         let transactions = int_counters(registry, &catalog::TRANSACTIONS)?;
         let ticks = int_counters(registry, &catalog::TICKS)?;
@@ -148,8 +150,9 @@ impl Metrics {
             })?,
             amounts: amounts(registry, currencies)?,
             suspended: by(SuspenseReason::ALL, |reason| suspended.get_metric_with_label_values(&[reason.name()]))?,
+            written_off: by(SuspenseReason::ALL, |reason| written_off.get_metric_with_label_values(&[reason.name()]))?,
             mismatches: by(Check::ALL, |check| mismatches.get_metric_with_label_values(&[check.name()]))?,
-            ages: By(ages),
+            ages,
             durations: by(&StageName::ALL, |stage| {
                 by(Phase::ALL, |phase| durations.get_metric_with_label_values(&[stage.name(), phase.name()]))
             })?,
@@ -196,7 +199,8 @@ impl Metrics {
             }
         }
         add_each(&self.suspended, &counts.suspended);
-        if let Some(ages) = self.ages.at(stage as usize) {
+        add_each(&self.written_off, &counts.written_off);
+        if let Some(ages) = self.ages.get(&stage) {
             ages.add(&counts.ages);
         }
         let BatchTimes { gather, prepare, execute, send, commit } = *times;

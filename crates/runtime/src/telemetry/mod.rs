@@ -30,6 +30,7 @@ use metrics::Metrics;
 use prometheus::{Registry, TextEncoder};
 use rating::{Currency, Timestamp};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use workers::Workers;
 
 /// What is known of the reference data in use.
@@ -121,7 +122,7 @@ impl Telemetry {
             ServiceReport::Ticked(Ok(())) => self.metrics.tick(TickResult::Written),
             ServiceReport::Ticked(Err(_)) => self.metrics.tick(TickResult::Failed),
             ServiceReport::Worker(told) => {
-                self.workers().hear(told);
+                self.workers().hear(told, Instant::now());
                 match &told.report {
                     Report::Committed { counts, times, .. } => self.metrics.add(told.stage, counts, times),
                     Report::Aborted(_) => self.metrics.transaction(told.stage, TransactionResult::Aborted),
@@ -167,9 +168,10 @@ impl Telemetry {
     }
 
     /// Whether every stage of the process is assigned and restored, and the reference data fresh. A worker without a partition, because
-    /// there are more workers than partitions, is ready, too: it stands by.
+    /// there are more workers than partitions, is ready, too: it stands by. For its first 15 s in a group it is not: then the group may still be
+    /// sharing out, and what it will be given is not restored.
     pub fn readiness(&self) -> Readiness {
-        let mut reasons = self.workers().unready();
+        let mut reasons = self.workers().unready(Instant::now());
         if !(self.reference)().is_fresh {
             reasons.push("reference data: not confirmed for too long".to_owned());
         }

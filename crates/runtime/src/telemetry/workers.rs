@@ -7,6 +7,11 @@ use crate::worker::Report;
 use crate::worker::counts::StageStatus;
 use crate::worker::log::Partition;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// A worker that the group has given nothing at first may be given something as soon as others have let go of it: within a session (10 s) of
+/// those that died, at once by those that live. After this it stands by.
+const SHARING_OUT: Duration = Duration::from_secs(15);
 
 /// All workers.
 #[derive(Debug)]
@@ -24,6 +29,10 @@ struct View {
     why: String,
     /// It stopped, and nobody had told it to.
     has_failed: bool,
+    /// It is in its group, or was.
+    has_joined: bool,
+    /// Since when it is there and was never given anything.
+    empty_handed: Option<Instant>,
     owned: BTreeSet<Partition>,
     behind: BTreeMap<Partition, u64>,
     status: StageStatus,
@@ -35,6 +44,8 @@ impl View {
             state: WorkerState::Starting,
             why: String::new(),
             has_failed: false,
+            has_joined: false,
+            empty_handed: None,
             owned: BTreeSet::new(),
             behind: BTreeMap::new(),
             status: StageStatus::default(),
@@ -58,10 +69,14 @@ impl View {
         }
     }
 
-    fn hears(&mut self, report: &Report<'_>) {
+    fn hears(&mut self, report: &Report<'_>, now: Instant) {
         match report {
             Report::Assigned(partitions) => {
+                if !std::mem::replace(&mut self.has_joined, true) {
+                    self.empty_handed = Some(now);
+                }
                 self.owned.extend(partitions.iter());
+                self.empty_handed = self.empty_handed.filter(|_| self.owned.is_empty());
                 self.becomes(WorkerState::Restoring);
             }
             // It was waiting while it restored.
@@ -113,8 +128,8 @@ impl Workers {
     }
 
     /// Takes note of what one tells.
-    pub(super) fn hear(&mut self, told: &WorkerReport<'_>) {
-        self.views.entry((told.stage, told.number)).or_insert_with(View::new).hears(&told.report);
+    pub(super) fn hear(&mut self, told: &WorkerReport<'_>, now: Instant) {
+        self.views.entry((told.stage, told.number)).or_insert_with(View::new).hears(&told.report, now);
     }
 
     /// How many workers of a stage are in a state.
@@ -173,8 +188,12 @@ impl Workers {
     }
 
     /// Why the process is not ready, worker by worker.
-    pub(super) fn unready(&self) -> Vec<String> {
+    pub(super) fn unready(&self, now: Instant) -> Vec<String> {
+        let is_new = |since: Instant| now.saturating_duration_since(since) < SHARING_OUT;
         let each = self.views.iter().filter_map(|((stage, number), view)| match view.state {
+            WorkerState::Standby if view.empty_handed.is_some_and(is_new) => {
+                Some(format!("{} {number}: without a partition: others may have to let go first", stage.name()))
+            }
             WorkerState::Standby | WorkerState::Running => None,
             WorkerState::Starting | WorkerState::Restoring | WorkerState::Waiting | WorkerState::Stopped => {
                 let why = if view.why.is_empty() { String::new() } else { format!(": {}", view.why) };
@@ -182,5 +201,42 @@ impl Workers {
             }
         });
         each.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_was_given_nothing_is_ready_once_it_is_clear_that_nothing_will_come() {
+        let start = Instant::now();
+        let mut workers = Workers { views: BTreeMap::new(), inputs: BTreeMap::new() };
+        let hear = |workers: &mut Workers, report: Report<'_>, after_s: u64| {
+            let told = WorkerReport { stage: StageName::Rate, number: 0, report };
+            workers.hear(&told, start + Duration::from_secs(after_s));
+        };
+        let is_ready = |workers: &Workers, after_s| workers.unready(start + Duration::from_secs(after_s)).is_empty();
+        let status = StageStatus::default();
+        hear(&mut workers, Report::Assigned(&[]), 100);
+        hear(&mut workers, Report::Started { partitions: 0, status }, 100);
+        assert!(!is_ready(&workers, 100) && !is_ready(&workers, 114), "{:?}", workers.unready(start));
+        assert!(is_ready(&workers, 115), "it stands by");
+        // Others let go after all.
+        let partition = Partition { topic: 0, number: 0 };
+        hear(&mut workers, Report::Assigned(&[partition]), 101);
+        assert!(!is_ready(&workers, 200), "it restores");
+        hear(&mut workers, Report::Started { partitions: 1, status }, 102);
+        assert!(is_ready(&workers, 102));
+        // Who gives everything away was ready before.
+        hear(&mut workers, Report::Released(&[partition]), 103);
+        hear(&mut workers, Report::Assigned(&[]), 103);
+        hear(&mut workers, Report::Started { partitions: 0, status }, 103);
+        assert!(is_ready(&workers, 103));
+        // All is lost: it begins anew.
+        hear(&mut workers, Report::Restarted("no answer"), 104);
+        hear(&mut workers, Report::Assigned(&[]), 105);
+        hear(&mut workers, Report::Started { partitions: 0, status }, 105);
+        assert!(!is_ready(&workers, 106));
     }
 }

@@ -215,6 +215,8 @@ pub struct BatchCounts {
     pub amounts: SmallVec<[(LevelLabel, Currency, Sum); 8]>,
     /// Records and legs that wait, by reason.
     pub suspended: [u64; SuspenseReason::ALL.len()],
+    /// Records and legs that somebody has given up, by the reason that they waited for.
+    pub written_off: [u64; SuspenseReason::ALL.len()],
     /// Ages of records; empty where nobody told the time.
     pub ages: Ages,
 }
@@ -228,6 +230,7 @@ impl fmt::Debug for BatchCounts {
             .field("legs", &sum(self.legs.as_flattened()))
             .field("charges", &sum(self.charges.as_flattened()))
             .field("suspended", &sum(&self.suspended))
+            .field("written_off", &sum(&self.written_off))
             .finish_non_exhaustive()
     }
 }
@@ -245,6 +248,13 @@ impl BatchCounts {
     /// Counts a record or leg that waits, by its reason only.
     pub(crate) fn waits(&mut self, reason: SuspenseReason) {
         if let Some(count) = self.suspended.get_mut(reason as usize) {
+            *count += 1;
+        }
+    }
+
+    /// Counts a record or leg that is given up.
+    pub(crate) fn written_off(&mut self, reason: SuspenseReason) {
+        if let Some(count) = self.written_off.get_mut(reason as usize) {
             *count += 1;
         }
     }

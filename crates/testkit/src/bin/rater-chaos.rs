@@ -152,7 +152,7 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
         commands: Some(format!("{prefix}account-commands")),
         rate: Some(arguments.rate),
         copies_per_mille: 5,
-        first: load::grants(&folder).map_err(in_words)?,
+        first: load::grants(&folder, None).map_err(in_words)?,
         parameters,
     };
     let connection = Connection::new(kafka.bootstrap());

@@ -103,8 +103,13 @@ fn run(arguments: &Arguments) -> Result<ExitCode, LoadError> {
         (FormArgument::Avro, None) => Form::SingleObject,
         (FormArgument::Avro, Some(url)) => Form::Confluent { registry: url.clone() },
     };
+    let live = arguments.live.then_some(&parameters.times);
+    let first = match arguments.grants {
+        true => grants(&parameters, live, arguments.reference.as_deref())?,
+        false => Vec::new(),
+    };
     let load = Load {
-        first: if arguments.grants { grants(&parameters, arguments.reference.as_deref())? } else { Vec::new() },
+        first,
         parameters,
         form,
         usage: arguments.usage_topic.clone(),
@@ -133,14 +138,14 @@ fn run(arguments: &Arguments) -> Result<ExitCode, LoadError> {
 }
 
 /// The purchases, from the reference data of the seed.
-fn grants(parameters: &Parameters, written: Option<&Path>) -> Result<Vec<Vec<u8>>, LoadError> {
+fn grants(parameters: &Parameters, live: Option<&Times>, written: Option<&Path>) -> Result<Vec<Vec<u8>>, LoadError> {
     let refused = |error: &dyn std::fmt::Display| LoadError::Refused(format!("reference data: {error}"));
     match written {
-        Some(directory) => load::grants(directory).map_err(|error| refused(&error)),
+        Some(directory) => load::grants(directory, live).map_err(|error| refused(&error)),
         None => {
             let directory = std::env::temp_dir().join(format!("rater-load-{}", std::process::id()));
             generator::write_reference(parameters, &directory).map_err(|error| refused(&error))?;
-            let grants = load::grants(&directory);
+            let grants = load::grants(&directory, live);
             std::fs::remove_dir_all(&directory).map_err(|error| refused(&error))?;
             grants.map_err(|error| refused(&error))
         }

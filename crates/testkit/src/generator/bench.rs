@@ -20,6 +20,9 @@ const NETWORKS: [(&str, &str); 8] = [
     ("310", "410"),
     ("310", "260"),
 ];
+/// Most doublings of how long ago an event happened.
+pub(super) const DELAY_DOUBLINGS: u32 = 14;
+
 const ENDPOINT_PLANS: [&str; 3] = ["plan-basic", "plan-session", "plan-zoned"];
 
 /// Writes reference data and usage below `directory`.
@@ -266,7 +269,7 @@ fn position_ms(parameters: &Parameters, number: u64) -> i64 {
 fn usage(parameters: &Parameters, number: u64, random: &mut Random) -> UsageRecord {
     let endpoint = random.below(parameters.endpoints.max(1));
     let identity = if random.below(10_000) == 0 { parameters.endpoints + endpoint } else { endpoint };
-    let delay_ms = i64::try_from(random.heavy_tailed(parameters.times.delay_ms, 14)).unwrap_or(0);
+    let delay_ms = i64::try_from(random.heavy_tailed(parameters.times.delay_ms, DELAY_DOUBLINGS)).unwrap_or(0);
     let (mcc, mnc) = *random.pick(&NETWORKS);
     let mut record = UsageRecord {
         id: format!("u{number}"),

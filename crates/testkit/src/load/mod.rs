@@ -20,9 +20,9 @@ mod produce;
 pub use avro::Form;
 pub use produce::{Connection, LoadError, partition_of_key};
 
-use crate::generator::Parameters;
 use crate::generator::random::Random;
 use crate::generator::stream::{LineKind, each_line};
+use crate::generator::{Parameters, Times};
 use produce::Producer;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -123,12 +123,19 @@ pub fn run(load: &Load, connection: &Connection, progress: &mut dyn FnMut(&Sent)
     sender.finish(progress)
 }
 
-/// Purchases of the bundles that the reference data in a directory grant, as lines: where a deployment does not make them itself.
+/// Purchases of the bundles that the reference data in a directory grant, as lines: where a deployment does not make them itself. In a stream that
+/// happens now they are made at its beginning, each time anew.
 ///
 /// # Errors
 /// Files that cannot be read, or reference data with errors.
-pub fn grants(directory: &Path) -> io::Result<Vec<Vec<u8>>> {
-    let loaded = crate::reference::load(directory)?;
+pub fn grants(directory: &Path, live: Option<&Times>) -> io::Result<Vec<Vec<u8>>> {
+    let mut loaded = crate::reference::load(directory)?;
+    if let Some(times) = live {
+        for grant in &mut loaded.grants {
+            grant.at = rating::Timestamp::from_millis(times.earliest_ms());
+            grant.command_id = format!("{}:{}", times.source, grant.command_id);
+        }
+    }
     let lines = runtime::grants::grant_lines(&loaded.grants.iter().collect::<Vec<_>>(), &loaded.snapshot);
     Ok((0..lines.len()).map(|at| lines.get(at).to_vec()).collect())
 }

@@ -5,8 +5,10 @@
 //! records of tests are as old as their authors like.
 
 mod image;
+mod secure;
 
 pub use image::Place;
+pub use secure::SecureListener;
 
 use super::ServiceError;
 use super::cache::{self, Jars};
@@ -71,7 +73,16 @@ pub struct Broker {
     id: u16,
     address: String,
     password_address: String,
+    secure: Option<SecureListener>,
     java: Process,
+}
+
+/// What brokers listen on besides what all do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listeners {
+    Usual,
+    /// [`SecureListener`], too.
+    Secure,
 }
 
 impl Kafka {
@@ -93,9 +104,17 @@ impl Kafka {
         }
         match std::env::var(EXISTING) {
             Ok(bootstrap) if !bootstrap.is_empty() => Self::existing(bootstrap, brokers),
-            Ok(_) | Err(std::env::VarError::NotPresent) => Self::own(brokers),
+            Ok(_) | Err(std::env::VarError::NotPresent) => Self::own(brokers, Listeners::Usual),
             Err(error) => Err(ServiceError::Refused(format!("{EXISTING}: {error}"))),
         }
+    }
+
+    /// One broker of our own, always, which has a [`SecureListener`] besides.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn secured() -> Result<Self, ServiceError> {
+        Self::own(1, Listeners::Secure)
     }
 
     /// The one that all tests of this process share, started by the first that asks. Its topics are shared, too: name them by
@@ -115,7 +134,7 @@ impl Kafka {
         Ok(kafka)
     }
 
-    fn own(brokers: u16) -> Result<Self, ServiceError> {
+    fn own(brokers: u16, listeners: Listeners) -> Result<Self, ServiceError> {
         java::check_version()?;
         let cache = cache::folder()?;
         let jars = JARS.fetch(&cache)?;
@@ -125,7 +144,7 @@ impl Kafka {
             let making: Vec<_> = (0..brokers)
                 .map(|index| {
                     let (run, jars) = (&run, &jars);
-                    scope.spawn(move || Broker::new(run, jars, index, brokers))
+                    scope.spawn(move || Broker::new(run, jars, index, brokers, listeners))
                 })
                 .collect();
             let made =
@@ -292,13 +311,17 @@ impl Kafka {
 
 impl Broker {
     /// Configures and formats it; it does not run yet.
-    fn new(run: &Arc<Run>, jars: &Path, index: u16, brokers: u16) -> Result<Self, ServiceError> {
+    fn new(run: &Arc<Run>, jars: &Path, index: u16, brokers: u16, listeners: Listeners) -> Result<Self, ServiceError> {
         let id = index + 1;
         let folder = run.folder().join(format!("broker-{id}"));
         let settings = folder.join("server.properties");
         let logging = folder.join("log4j2.properties");
-        fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&settings, server_properties(run, &folder, index, brokers)))
+        fs::create_dir_all(&folder).map_err(ServiceError::io(folder.display()))?;
+        let at = |port: u16| format!("127.0.0.1:{port}");
+        let secure = (listeners == Listeners::Secure)
+            .then(|| SecureListener::new(&folder, at(secure_port(run, index))))
+            .transpose()?;
+        fs::write(&settings, server_properties(run, &folder, index, brokers, secure.as_ref()))
             .and_then(|()| fs::write(&logging, LOGGING))
             .map_err(ServiceError::io(folder.display()))?;
         let java = |heap: &str| {
@@ -311,12 +334,13 @@ impl Broker {
         };
         let format = ["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config"];
         let format = java("256m").into_iter().chain(format.map(str::to_owned)).chain([settings.display().to_string()]);
+        let format = format.chain(secure.iter().flat_map(|_| SecureListener::users()));
         java::run_to_end("kafka's StorageTool", &folder, &format.collect::<Vec<_>>())?;
         let serve = java(if brokers == 1 { "1g" } else { "512m" }).into_iter();
         let serve = serve.chain(["kafka.Kafka".to_owned(), settings.display().to_string()]).collect();
         let java = java::process(format!("kafka broker {id}"), Arc::clone(run), folder, serve)?;
-        let at = |port: u16| format!("127.0.0.1:{port}");
-        Ok(Self { id, address: at(client_port(run, index)), password_address: at(password_port(run, index)), java })
+        let (address, password_address) = (at(client_port(run, index)), at(password_port(run, index)));
+        Ok(Self { id, address, password_address, secure, java })
     }
 
     /// From 1.
@@ -332,6 +356,11 @@ impl Broker {
     /// Host and port of the listener that wants [`PASSWORD_USER`] and [`PASSWORD`].
     pub fn password_address(&self) -> &str {
         &self.password_address
+    }
+
+    /// The listener with TLS, if it was asked for.
+    pub fn secure(&self) -> Option<&SecureListener> {
+        self.secure.as_ref()
     }
 
     /// The file of its log, which goes on over restarts. It vanishes with the Kafka.
@@ -393,7 +422,7 @@ impl Broker {
 }
 
 /// Ports of one broker.
-const PORTS: usize = 3;
+const PORTS: usize = 4;
 
 fn client_port(run: &Run, index: u16) -> u16 {
     run.port(usize::from(index) * PORTS)
@@ -407,7 +436,11 @@ fn password_port(run: &Run, index: u16) -> u16 {
     run.port(usize::from(index) * PORTS + 2)
 }
 
-fn server_properties(run: &Run, folder: &Path, index: u16, brokers: u16) -> String {
+fn secure_port(run: &Run, index: u16) -> u16 {
+    run.port(usize::from(index) * PORTS + 3)
+}
+
+fn server_properties(run: &Run, folder: &Path, index: u16, brokers: u16, secure: Option<&SecureListener>) -> String {
     let voters: Vec<String> =
         (0..brokers).map(|other| format!("{}@127.0.0.1:{}", other + 1, controller_port(run, other))).collect();
     let (replicas, in_sync) = if brokers >= 3 { (3, 2) } else { (1, 1) };
@@ -417,10 +450,10 @@ fn server_properties(run: &Run, folder: &Path, index: u16, brokers: u16) -> Stri
 process.roles=broker,controller
 node.id={id}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller},PASSWORD://127.0.0.1:{password}
-advertised.listeners=PLAINTEXT://127.0.0.1:{client},PASSWORD://127.0.0.1:{password}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PASSWORD:SASL_PLAINTEXT
-listener.name.password.sasl.enabled.mechanisms=PLAIN
+listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller},PASSWORD://127.0.0.1:{password}{listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{client},PASSWORD://127.0.0.1:{password}{listener}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PASSWORD:SASL_PLAINTEXT,SECURE:SASL_SSL
+{more}listener.name.password.sasl.enabled.mechanisms=PLAIN
 listener.name.password.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
 user_{user}=\"{secret}\";
 controller.listener.names=CONTROLLER
@@ -450,6 +483,8 @@ broker.session.timeout.ms=4000
         user = PASSWORD_USER,
         secret = PASSWORD,
         data = data.display(),
+        listener = secure.map(SecureListener::listener).unwrap_or_default(),
+        more = secure.map(SecureListener::properties).unwrap_or_default(),
     )
 }
 

@@ -84,6 +84,9 @@ impl Pipeline {
             waiting: "waiting".to_owned(),
             changelog: "recycle-changelog".to_owned(),
             inputs: vec![("usage".to_owned(), partitions)],
+            suspense: "suspense".to_owned(),
+            frames: frames(),
+            events: None,
             future_ms: 0,
             now: || rating::Timestamp::LATEST,
         });
@@ -250,6 +253,31 @@ fn a_retry_that_is_copied_is_not_charged_again() {
         pipeline.tick(30);
         assert_eq!(pipeline.count("charges"), 40);
         assert!(pipeline.charged().values().all(|count| *count == 1));
+    }
+}
+
+#[test]
+fn what_is_given_up_leaves_once_and_what_comes_later_does_not() {
+    for seed in SEEDS {
+        println!("seed {seed}");
+        let mut pipeline = Pipeline::new(seed, 1 + (seed % 3) as u32, seed % 2 == 0, &load(REFERENCE));
+        write_usage(&mut pipeline, 30);
+        pipeline.tick(1);
+        let (waiting, told) = (pipeline.recycle.0.open_count(), pipeline.count("suspense"));
+        assert_eq!(waiting, told);
+        let unknown = vec!["unknown_endpoint".to_owned()];
+        let write_off = Some("a test".to_owned());
+        let request = RecycleRequest { reasons: unknown, write_off, ..RecycleRequest::default() };
+        pipeline.everywhere("waiting", &request.message());
+        pipeline.everywhere("waiting", &request.message());
+        // Due at the same time: given up goes before.
+        pipeline.tick(11);
+        assert_eq!((pipeline.recycle.0.open_count(), pipeline.count("suspense")), (waiting - 10, told + 10));
+        // The request is done: what comes to wait now is not given up.
+        pipeline.write(30, usage(30, "001010000000002", "data"));
+        pipeline.tick(12);
+        assert_eq!((pipeline.recycle.0.open_count(), pipeline.count("suspense")), (waiting - 9, told + 11));
+        assert_eq!(pipeline.count("charges"), 20);
     }
 }
 

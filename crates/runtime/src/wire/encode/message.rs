@@ -16,7 +16,7 @@ pub struct SuspenseRecord<'a> {
     pub reason: SuspenseReason,
     /// What exactly, for a person.
     pub detail: &'a str,
-    /// `intake`, `guide` or `rate`.
+    /// `intake`, `guide` or `rate`; `recycle` for what does not wait any more, because it was given up.
     pub stage: &'static str,
     /// The level, if only that one waits.
     pub level: Option<u8>,

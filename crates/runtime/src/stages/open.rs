@@ -1,0 +1,81 @@
+//! Something that waits, as recycling keeps it.
+
+use super::progress::{About, read_format, read_key};
+use super::waiting::Waited;
+use crate::state::{Corrupt, Stored};
+use crate::worker::StageError;
+use crate::worker::trace::TraceContext;
+use rating::{SuspenseReason, Timestamp};
+
+/// Pauses before what is tried again by itself is tried again, in milliseconds, by how often it was tried before.
+const PAUSES_MS: [i64; 5] = [10_000, 60_000, 600_000, 3_600_000, 86_400_000];
+
+/// Something that waits, and when it is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// What waits.
+    pub waited: Waited,
+    /// First moment, on the clock of ticks, at which it is tried again; `None` if nobody has asked for it.
+    pub due: Option<Timestamp>,
+    /// When it came to wait, on the same clock; `None` before the first tick.
+    pub since: Option<Timestamp>,
+    /// Its place in the order in which things came to wait: a request is about what came before it.
+    pub(super) number: u64,
+    /// The trace that it belongs to, as bytes.
+    pub(super) trace: Option<Box<[u8]>>,
+}
+
+impl Stored for Open {
+    /// A trace is what is left at the end: entries of before there were any have none.
+    fn write(&self, out: &mut Vec<u8>) {
+        let Open { waited, due, since, number, trace } = self;
+        waited.write(out);
+        due.write(out);
+        since.write(out);
+        number.write(out);
+        out.extend_from_slice(trace.as_deref().unwrap_or_default());
+    }
+
+    fn read(input: &mut &[u8]) -> Result<Open, Corrupt> {
+        let (waited, due) = (Stored::read(input)?, Stored::read(input)?);
+        let (since, number) = (Stored::read(input)?, Stored::read(input)?);
+        let trace = match std::mem::take(input) {
+            [] => None,
+            rest => {
+                let trace = TraceContext::from_bytes(rest);
+                Some(trace.ok_or(Corrupt { what: "a trace context", left: rest.len() })?.as_bytes().into())
+            }
+        };
+        Ok(Open { waited, due, since, number, trace })
+    }
+}
+
+impl Open {
+    pub(super) fn new(waited: Waited, trace: Option<TraceContext<'_>>, clock: Option<Timestamp>, number: u64) -> Open {
+        let pause = match waited.reason {
+            SuspenseReason::UnknownEndpoint | SuspenseReason::EndpointUnreadable => {
+                PAUSES_MS.get(waited.attempt as usize)
+            }
+            _ => None,
+        };
+        let from = clock.map_or(0, Timestamp::millis);
+        let due = pause.map(|pause| Timestamp::from_millis(from.saturating_add(*pause)));
+        Open { waited, due, since: clock, number, trace: trace.map(|trace| trace.as_bytes().into()) }
+    }
+
+    /// The trace that it belongs to.
+    pub fn trace(&self) -> Option<TraceContext<'_>> {
+        self.trace.as_deref().and_then(TraceContext::from_bytes)
+    }
+}
+
+/// Reads an entry of the changelog for a topic of what waits; `None` if it is about something else, or nothing waits there any more.
+///
+/// # Errors
+/// Bytes that are no such entry.
+pub fn read_open(topic: &str, key: &[u8], value: Option<&[u8]>) -> Result<Option<Open>, StageError> {
+    match (read_key(topic, key)?, value) {
+        (Some((About::Waiting, _)), Some(value)) => Ok(Some(Open::read(&mut read_format(value)?)?)),
+        _ => Ok(None),
+    }
+}
