@@ -14,7 +14,8 @@ mod copier;
 mod table;
 
 use copier::{
-    Figures, Shape, copy, cpu_of_broker, cpu_seconds, middle, number, process, properties, report, send, setting, text,
+    Copies, Figures, Shape, copy, cpu_of_broker, cpu_seconds, middle, number, process, properties, report, send,
+    setting, text,
 };
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
@@ -37,7 +38,7 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["copier", bootstrap, input, output, shape] => {
-            copy(bootstrap, input, output, &[Shape::parse(shape)], messages(), transaction());
+            copy(bootstrap, input, &[Copies::of(output, Shape::parse(shape))], messages(), transaction());
         }
         ["worker", bootstrap, input, output, shape] => work(bootstrap, input, output, Shape::parse(shape)),
         _ => compare(),

@@ -50,6 +50,7 @@ fn main() {
     for intake in setting("INTAKE", "with,without".to_owned()).split(',') {
         let mut latencies = measure(&kafka, intake, &parameters, NonZeroU32::new(rate).expect("a rate"), folder.path());
         latencies.sort_unstable();
+        assert!(!latencies.is_empty(), "no charge of what was sent after the first seconds");
         let at = |per_mille: usize| latencies[(latencies.len() - 1) * per_mille / 1000];
         println!(
             "| {intake} intake | {} | {} | {} | {} | {} | {} |",
@@ -116,7 +117,8 @@ fn measure(kafka: &Kafka, intake: &str, parameters: &Parameters, rate: NonZeroU3
     let first = sent.iter().map(|usage| usage.stamped).min().expect("usage");
     let counted_from = first + setting("WARM_UP", 10) * 1000;
     // Of copies the first counts.
-    let sent: HashMap<String, i64> = sent.into_iter().rev().map(|usage| (usage.id, usage.stamped)).collect();
+    let named = sent.into_iter().rev().filter(|usage| !usage.id.is_empty());
+    let sent: HashMap<String, i64> = named.map(|usage| (usage.id, usage.stamped)).collect();
     let counted = seen.into_iter().filter_map(|charge| Some((charge.at, *sent.get(&charge.id)?)));
     counted.filter(|(_, sent)| *sent >= counted_from).map(|(at, sent)| at - sent).collect()
 }
@@ -146,10 +148,10 @@ fn read(kafka: &Kafka, topic: &str, partitions: u32, stop: &AtomicBool, id: fn(&
         let message = message.expect("a message");
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_millis();
         grown = Instant::now();
-        if let Some(id) = message.payload().and_then(id) {
-            let stamped = message.timestamp().to_millis().expect("a time");
-            seen.push(Seen { id, stamped, at: i64::try_from(now).expect("before the year 292278994") });
-        }
+        // Ticks, broken usage and charges of bundles have none.
+        let id = message.payload().and_then(id).unwrap_or_default();
+        let stamped = message.timestamp().to_millis().expect("a time");
+        seen.push(Seen { id, stamped, at: i64::try_from(now).expect("before the year 292278994") });
     }
     seen
 }
@@ -186,7 +188,9 @@ fn long(rest: &mut &[u8]) -> Option<i64> {
 }
 
 fn text(rest: &mut &[u8]) -> Option<String> {
-    let (text, after) = rest.split_at_checked(usize::try_from(long(rest)?).ok()?)?;
+    // First the length: it moves what is left.
+    let length = usize::try_from(long(rest)?).ok()?;
+    let (text, after) = rest.split_at_checked(length)?;
     *rest = after;
     String::from_utf8(text.to_vec()).ok()
 }

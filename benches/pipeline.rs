@@ -1,5 +1,5 @@
-//! The whole pipeline on a real broker on the same machine, against the raw copier that reads the same usage and writes as many messages of
-//! the same sizes.
+//! The whole pipeline on a real broker on the same machine, against the raw copier that reads the same usage and writes charges and deltas of
+//! such usage, which were rated before: as many messages, of the same sizes, that compress as well.
 //!
 //! Each subject runs in a process of its own, in turn. A run ends with the last commit of rate.
 //!
@@ -11,12 +11,16 @@
 
 #[path = "shared/copier.rs"]
 mod copier;
+#[path = "shared/stages.rs"]
+mod stages;
 #[path = "shared/table.rs"]
 mod table;
 #[path = "shared/threads.rs"]
 mod threads;
+#[path = "shared/usage.rs"]
+mod usage;
 
-use copier::{Figures, Shape, copy, cpu_of_broker, cpu_seconds, middle, number, process, properties, report, setting};
+use copier::{Copies, Figures, copy, cpu_of_broker, cpu_seconds, middle, number, process, properties, report, setting};
 use rating::Timestamp;
 use runtime::kafka::{KafkaLog, KafkaSettings, Secret, block_on};
 use runtime::service::topics::PartitionCounts;
@@ -26,9 +30,10 @@ use runtime::telemetry::{ReferenceNumbers, Telemetry};
 use runtime::worker::Report;
 use runtime::worker::log::{GatherLimits, Log};
 use rustix::time::ClockId;
+use stages::Topics;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -46,13 +51,24 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const QUIET: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// What the copier writes.
+const OUTPUTS: [&str; 2] = ["charges", "balance-deltas"];
+/// Charges and deltas of a usage record.
+const LEVELS: usize = 4;
+/// Enough that what was sent once has left the compressor's memory before it is sent again.
+const SAMPLE_RECORDS: u64 = 10_000;
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["copier", bootstrap, prefix, charge, delta] => {
-            let shapes = [Shape::parse(charge), Shape::parse(delta)];
-            copy(bootstrap, &format!("{prefix}usage"), &format!("{prefix}copies"), &shapes, records(), transaction());
+        ["copier", bootstrap, prefix, folder] => {
+            let copies = OUTPUTS.map(|topic| Copies {
+                topic: format!("{prefix}{topic}"),
+                each: LEVELS,
+                values: read_sample(Path::new(folder), topic),
+            });
+            copy(bootstrap, &format!("{prefix}usage"), &copies, records(), transaction());
         }
         ["pipeline", bootstrap, prefix, folder, intake] => {
             pipeline(bootstrap, prefix, Path::new(folder), intake, None);
@@ -95,6 +111,7 @@ fn compare() {
     let parameters =
         Parameters { records: records(), endpoints: number(&setting("ENDPOINTS", "20000")), ..Parameters::bench(7) };
     generator::write_reference(&parameters, folder.path()).expect("reference data");
+    write_samples(&parameters, folder.path());
     println!(
         "\n### pipeline: {} usage records, four levels, {} endpoints, broker beside\n",
         grouped(parameters.records as f64),
@@ -116,15 +133,13 @@ fn compare() {
             let kind = if subject.ends_with(", shown") { "shown" } else { "pipeline" };
             let prefix = format!("{intake}-{kind}-{round}-");
             deployment::create_topics(&kafka, &prefix, shape(intake)).expect("topics");
-            kafka.create_topic(&format!("{prefix}copies"), number(&setting("PARTITIONS", "4")), &[]).expect("a topic");
             fill(&kafka, &prefix, &parameters);
             let broker = kafka.brokers().first().and_then(|broker| broker.process_id());
             let parts = || broker.map(|broker| threads::parts(broker, &threads::BROKER)).unwrap_or_default();
             let (before, parts_before) = (cpu_of_broker(&kafka), parts());
             let folder = folder.path().to_string_lossy();
             let mut figures = match intake {
-                // Sizes of the charges and deltas of this traffic, framed.
-                "copier" => process(&["copier", kafka.bootstrap(), &prefix, "4x340", "4x120"]),
+                "copier" => process(&["copier", kafka.bootstrap(), &prefix, &folder]),
                 _ => process(&[kind, kafka.bootstrap(), &prefix, &folder, intake]),
             };
             figures.insert("broker".to_owned(), cpu_of_broker(&kafka) - before);
@@ -171,6 +186,31 @@ fn print_parts(subjects: &[&str], rounds: &[Vec<Figures>]) {
         });
         println!("| {name} | {} |", each.collect::<Vec<_>>().join(" | "));
     }
+}
+
+/// Rates usage of the same reference data without a broker, for the copier to have something to send.
+fn write_samples(parameters: &Parameters, reference: &Path) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let parameters = Parameters { records: SAMPLE_RECORDS, ..parameters.clone() };
+    generator::write_files(&parameters, folder.path()).expect("generated files");
+    let (mut guided, mut rated) = (Topics::default(), Topics::default());
+    let loaded = reference::load(folder.path()).expect("reference data");
+    stages::run(&mut stages::guide(&loaded, 1, false), &usage::usage(folder.path(), 1), &mut guided);
+    stages::run(&mut testkit::stages::rate(1, 1), &guided, &mut rated);
+    for topic in OUTPUTS {
+        let messages = &rated[&(topic.to_owned(), 0)];
+        let values: Vec<&[u8]> = messages.iter().map(|(_, value)| &value[..]).collect();
+        let sample = serde_json::to_vec(&values).expect("a sample");
+        std::fs::write(sample_path(reference, topic), sample).expect("a sample written");
+    }
+}
+
+fn sample_path(folder: &Path, topic: &str) -> PathBuf {
+    folder.join(format!("sample-{topic}.json"))
+}
+
+fn read_sample(folder: &Path, topic: &str) -> Vec<Vec<u8>> {
+    serde_json::from_slice(&std::fs::read(sample_path(folder, topic)).expect("a sample")).expect("values")
 }
 
 fn fill(kafka: &Kafka, prefix: &str, parameters: &Parameters) {

@@ -10,14 +10,16 @@
 mod stages;
 #[path = "shared/table.rs"]
 mod table;
+#[path = "shared/usage.rs"]
+mod usage;
 
-use stages::{Message, Taken, Topics, guide, run, setting};
+use stages::{Message, Taken, guide, run, setting};
 use std::collections::BTreeMap;
-use std::path::Path;
 use table::{grouped, median};
 use testkit::generator::{Parameters, write_files};
 use testkit::reference;
 use testkit::stages::{inbound, intake, rate};
+use usage::usage;
 
 /// As in the program itself.
 #[global_allocator]
@@ -71,21 +73,4 @@ fn count_messages(
     *count += messages.len();
     *bytes += messages.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
     counted
-}
-
-/// The usage of the generated file, as mediation would key it.
-fn usage(folder: &Path, partitions: u32) -> Topics {
-    let text = std::fs::read_to_string(folder.join("usage.jsonl")).expect("generated usage");
-    let mut topics = Topics::default();
-    for (line, number) in text.lines().zip(0_u32..) {
-        let value = line.as_bytes().to_vec();
-        // Every tick goes to every partition, as the ticker writes them.
-        let key = line.split_once("\"imsi\":\"").map(|(_, rest)| rest.bytes().take(15).collect::<Vec<u8>>());
-        let targets = if key.is_some() { number % partitions..number % partitions + 1 } else { 0..partitions };
-        for partition in targets {
-            let message = (key.clone().unwrap_or_default(), value.clone());
-            topics.entry(("usage".to_owned(), partition)).or_default().push(message);
-        }
-    }
-    topics
 }

@@ -103,8 +103,25 @@ pub(crate) fn send(
     }
 }
 
-/// A process: reads so many messages, and sends for each of them what the shapes say.
-pub(crate) fn copy(bootstrap: &str, input: &str, output: &str, shapes: &[Shape], messages: u64, transaction: usize) {
+/// What goes out to one topic.
+pub(crate) struct Copies {
+    pub(crate) topic: String,
+    /// How many for each message that comes in.
+    pub(crate) each: usize,
+    /// Their values, one after the other and again from the first.
+    pub(crate) values: Vec<Vec<u8>>,
+}
+
+impl Copies {
+    /// The same value each time.
+    pub(crate) fn of(topic: &str, shape: Shape) -> Copies {
+        Copies { topic: topic.to_owned(), each: shape.messages, values: vec![text(1, shape.bytes)] }
+    }
+}
+
+/// A process: reads so many messages, and sends for each of them what the copies say.
+pub(crate) fn copy(bootstrap: &str, input: &str, copies: &[Copies], messages: u64, transaction: usize) {
+    let output = &copies.first().expect("something to send").topic;
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", bootstrap).set("group.id", output).set("isolation.level", "read_committed");
     config.set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
@@ -119,8 +136,8 @@ pub(crate) fn copy(bootstrap: &str, input: &str, output: &str, shapes: &[Shape],
     let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
     producer.init_transactions(LIMIT).expect("a transactional id");
     consumer.subscribe(&[input]).expect("subscribed");
-    let values: Vec<Vec<u8>> =
-        shapes.iter().flat_map(|shape| (0..shape.messages).map(|_| text(1, shape.bytes))).collect();
+    let mut values: Vec<_> = copies.iter().map(|copies| copies.values.iter().cycle()).collect();
+    let each: usize = copies.iter().map(|copies| copies.each).sum();
     let (mut start, mut cpu) = (None, 0.0);
     let (mut done, mut commits, mut polling, mut sending, mut committing) = (0, 0_u32, 0.0, 0.0, 0.0);
     let mut batch: Vec<(i32, i64, Vec<u8>)> = Vec::new();
@@ -141,8 +158,10 @@ pub(crate) fn copy(bootstrap: &str, input: &str, output: &str, shapes: &[Shape],
         let before = cpu_seconds(ClockId::ThreadCPUTime);
         let mut positions: BTreeMap<i32, i64> = BTreeMap::new();
         for (partition, offset, key) in &batch {
-            for value in &values {
-                send(&producer, BaseRecord::to(output).partition(*partition).key(key).payload(value));
+            for (copies, values) in copies.iter().zip(&mut values) {
+                for value in values.take(copies.each) {
+                    send(&producer, BaseRecord::to(&copies.topic).partition(*partition).key(key).payload(value));
+                }
             }
             positions.insert(*partition, offset + 1);
         }
@@ -167,7 +186,7 @@ pub(crate) fn copy(bootstrap: &str, input: &str, output: &str, shapes: &[Shape],
     report("seconds", start.expect("a message").elapsed().as_secs_f64());
     report("cpu", cpu_seconds(ClockId::ProcessCPUTime) - cpu);
     report("poll", polling / done as f64);
-    report("send", sending / (done as usize * values.len()) as f64);
+    report("send", sending / (done as usize * each) as f64);
     report("commit", committing / f64::from(commits));
 }
 

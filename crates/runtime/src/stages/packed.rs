@@ -51,9 +51,7 @@ impl Table {
         u64::from(number)
     }
 
-    fn finish(&mut self, out: &mut Vec<u8>) {
-        varint(self.numbers.len() as u64, out);
-        out.extend_from_slice(&self.bytes);
+    fn clear(&mut self) {
         self.numbers.clear();
         self.bytes.clear();
     }
@@ -65,39 +63,56 @@ pub(super) const TABLES: usize = 4;
 /// Packs entries for one target.
 #[derive(Debug, Default)]
 pub(super) struct Packer {
-    pub(super) tables: [Table; TABLES],
-    entries: Vec<u8>,
-    count: u64,
+    open: Body,
     /// Messages that are full.
     full: Vec<Body>,
+    /// Messages that are gone: their memory serves the next ones.
+    spare: Vec<Body>,
 }
 
 /// Tables and entries of a message.
-#[derive(Debug)]
-struct Body(Vec<u8>);
+#[derive(Debug, Default)]
+struct Body {
+    tables: [Table; TABLES],
+    entries: Vec<u8>,
+    count: u64,
+}
+
+impl Body {
+    fn size_bytes(&self) -> usize {
+        self.entries.len() + self.tables.iter().map(|table| table.bytes.len()).sum::<usize>()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        for table in &self.tables {
+            varint(table.numbers.len() as u64, out);
+            out.extend_from_slice(&table.bytes);
+        }
+        varint(self.count, out);
+        out.extend_from_slice(&self.entries);
+    }
+
+    fn clear(&mut self) {
+        self.tables.iter_mut().for_each(Table::clear);
+        self.entries.clear();
+        self.count = 0;
+    }
+}
 
 impl Packer {
     /// Adds an entry.
     pub(super) fn add(&mut self, write: impl FnOnce(&mut [Table; TABLES], &mut Vec<u8>)) {
-        let tables = &mut self.tables;
-        sized(&mut self.entries, |out| write(tables, out));
-        self.count += 1;
-        let size: usize = self.entries.len() + self.tables.iter().map(|table| table.bytes.len()).sum::<usize>();
-        if size >= MAX_BYTES {
+        let Body { tables, entries, count } = &mut self.open;
+        sized(entries, |out| write(tables, out));
+        *count += 1;
+        if self.open.size_bytes() >= MAX_BYTES {
             self.close();
         }
     }
 
     fn close(&mut self) {
-        let mut body = Vec::with_capacity(self.entries.len() + 1024);
-        for table in &mut self.tables {
-            table.finish(&mut body);
-        }
-        varint(self.count, &mut body);
-        body.extend_from_slice(&self.entries);
-        self.entries.clear();
-        self.count = 0;
-        self.full.push(Body(body));
+        let next = self.spare.pop().unwrap_or_default();
+        self.full.push(std::mem::replace(&mut self.open, next));
     }
 
     /// Gives each message away, with the sequence that comes after `sequence`; returns the last one.
@@ -108,10 +123,10 @@ impl Packer {
         mut sequence: u64,
         mut send: impl FnMut(&dyn Fn(&mut Vec<u8>)),
     ) -> u64 {
-        if self.count > 0 {
+        if self.open.count > 0 {
             self.close();
         }
-        for body in self.full.drain(..) {
+        for body in &self.full {
             sequence += 1;
             send(&|out: &mut Vec<u8>| {
                 let start = out.len();
@@ -120,23 +135,20 @@ impl Packer {
                 varint(source.partition.into(), out);
                 varint(sequence, out);
                 bytes(directory.as_bytes(), out);
-                out.extend_from_slice(&body.0);
+                body.write(out);
                 let checksum = crc32fast::hash(out.get(start..).unwrap_or_default());
                 out.extend_from_slice(&checksum.to_le_bytes());
             });
         }
+        self.clear();
         sequence
     }
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        for table in &mut self.tables {
-            table.numbers.clear();
-            table.bytes.clear();
-        }
-        self.entries.clear();
-        self.count = 0;
-        self.full.clear();
+        self.open.clear();
+        self.full.iter_mut().for_each(Body::clear);
+        self.spare.append(&mut self.full);
     }
 }
 
