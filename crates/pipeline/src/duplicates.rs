@@ -36,8 +36,8 @@ pub struct Duplicates {
     forgotten_hour: Option<i64>,
     swept_hour: i64,
     added: Vec<(u64, u64)>,
-    /// Forgotten values that the added ones took the place of.
-    replaced: Vec<(u64, u64)>,
+    /// Under what keys of them, by their place among them, something stood that is forgotten.
+    replaced: Vec<(usize, u64)>,
     settled_clock: Option<Timestamp>,
 }
 
@@ -111,7 +111,7 @@ impl Duplicates {
                         false => Admission::Conflict,
                     };
                 }
-                self.replaced.push((short, known.insert(packed)));
+                self.replaced.push((self.added.len(), known.insert(packed)));
             }
             hashbrown::hash_map::Entry::Vacant(free) => {
                 free.insert(packed);
@@ -158,10 +158,13 @@ impl Duplicates {
 
     /// What was done since [`Duplicates::settle`] was not committed: everything as it was then.
     pub fn undo(&mut self) {
-        for (short, _) in self.added.drain(..) {
-            self.seen.remove(&short);
+        // Backwards: a tick between two copies makes the first one's value forgotten, and the second one's takes its place.
+        for (place, (short, _)) in self.added.drain(..).enumerate().rev() {
+            match self.replaced.pop_if(|(replaced, _)| *replaced == place) {
+                Some((_, before)) => self.seen.insert(short, before),
+                None => self.seen.remove(&short),
+            };
         }
-        self.seen.extend(self.replaced.drain(..));
         self.clock = self.settled_clock;
     }
 
@@ -188,5 +191,46 @@ impl Duplicates {
     /// Whether none is remembered.
     pub fn is_empty(&self) -> bool {
         self.seen.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Admission, Duplicates};
+    use rating::Timestamp;
+
+    fn hour(number: i64) -> Timestamp {
+        Timestamp::from_millis(number * super::HOUR_MS)
+    }
+
+    #[test]
+    fn what_was_undone_is_new_again_whatever_took_its_place_meanwhile() {
+        let mut ids = Duplicates::new(Some(1));
+        ids.tick(hour(10));
+        ids.settle();
+        for _ in 0..2 {
+            assert_eq!(ids.admit(1, 5, hour(10), None), Admission::New);
+            // Now the first one is forgotten, and a copy that somebody vouches for takes its place.
+            ids.tick(hour(20));
+            assert_eq!(ids.admit_late(1, 5, hour(10), None), Admission::New);
+            assert_eq!(ids.len(), 1);
+            ids.undo();
+            assert!(ids.is_empty(), "nothing was committed");
+        }
+    }
+
+    #[test]
+    fn what_was_forgotten_before_is_forgotten_after_an_undo() {
+        let mut ids = Duplicates::new(Some(1));
+        ids.tick(hour(10));
+        assert_eq!(ids.admit(1, 5, hour(10), None), Admission::New);
+        ids.settle();
+        ids.tick(hour(11));
+        assert_eq!(ids.admit(1, 5, hour(11), None), Admission::Duplicate);
+        ids.tick(hour(20));
+        assert_eq!(ids.admit(1, 6, hour(20), None), Admission::New);
+        assert_eq!(ids.admit(1, 5, hour(20), None), Admission::Conflict);
+        ids.undo();
+        assert_eq!(ids.admit(1, 5, hour(11), None), Admission::Duplicate, "the clock went back with it");
     }
 }
