@@ -9,8 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use support::rater;
 use testkit::compose::Compose;
+#[cfg(feature = "store")]
+use testkit::generator::{Parameters, write_reference};
 use testkit::registry::TestRegistry;
+#[cfg(feature = "store")]
+use testkit::services::Cassandra;
 use testkit::services::{Kafka, Place};
+
+/// Services that run to their end before others start.
+const ONE_SHOTS: [&str; 5] = ["topics", "schemas", "reference", "migrate", "directory"];
 
 fn compose() -> Compose {
     Compose::read().unwrap_or_else(|error| panic!("{error}"))
@@ -38,13 +45,13 @@ fn services_are_pinned_limited_checked_and_reached_from_this_machine_only() {
             assert_eq!(ports.insert(port.clone(), name), None, "{port} is given twice");
         }
         // One-shots are waited for by their end, the load by nobody; the service has the health check of its image.
-        let is_waited_for = !["topics", "schemas", "reference", "load", "rater"].contains(&name.as_str());
+        let is_waited_for = !ONE_SHOTS.contains(&name.as_str()) && !["load", "rater"].contains(&name.as_str());
         assert_eq!(service["healthcheck"]["test"].is_array(), is_waited_for, "{name}: health check");
     }
     for (name, service) in &services {
         for (other, condition) in service["depends_on"].as_object().into_iter().flatten() {
             let condition = condition["condition"].as_str().unwrap_or_default();
-            let ends = ["topics", "schemas", "reference"].contains(&other.as_str());
+            let ends = ONE_SHOTS.contains(&other.as_str());
             let wanted = if ends { "service_completed_successfully" } else { "service_healthy" };
             assert_eq!(condition, wanted, "{name} depends on {other}");
             assert!(services.contains_key(other), "{name} depends on {other}");
@@ -152,9 +159,37 @@ fn kafka_as_configured_takes_the_topics_and_the_program_takes_its_commands() {
     assert_eq!(run(&["topics".to_owned(), "plan".to_owned(), "--config".to_owned(), "rater.toml".to_owned()]).code, 0);
     let show: Vec<String> = ["config", "show"].map(str::to_owned).into_iter().chain(command("rater")).collect();
     let shown = run(&show).expect(0).stdout;
-    for value in ["0.0.0.0:9464", "/var/lib/rater/reference/rating.yaml", "http://schema-registry:8081"] {
+    for value in ["0.0.0.0:9464", "scylla:9042", "http://schema-registry:8081"] {
         assert!(shown.contains(value), "{value} is not in\n{shown}");
     }
+}
+
+#[cfg(feature = "store")]
+#[test]
+fn the_store_is_made_and_filled_as_composed_and_the_service_reads_it() {
+    let compose = compose();
+    let store = Cassandra::shared().unwrap_or_else(|error| panic!("{error}"));
+    let folder = tempfile::tempdir().expect("a folder");
+    let reference = folder.path().join("reference");
+    let parameters = Parameters { endpoints: 20, ..Parameters::bench(1) };
+    write_reference(&parameters, &reference).expect("reference data");
+    let config = read(&compose, "deploy/rater/rater.toml");
+    assert!(config.contains("directory = \"store\"") && config.contains("\"scylla:9042\""), "{config}");
+    std::fs::write(folder.path().join("rater.toml"), config.replace("scylla:9042", store.address())).expect("written");
+    let run = |service: &str| {
+        let place = |part: &String| {
+            part.replace("/etc/rater/", "").replace("/var/lib/rater/reference", &reference.display().to_string())
+        };
+        let arguments: Vec<String> = compose.command(service).iter().map(place).collect();
+        rater(folder.path(), &arguments.iter().map(String::as_str).collect::<Vec<_>>()).expect(0)
+    };
+    // Each may be run again at any time.
+    for _ in 0..2 {
+        run("migrate");
+        run("directory");
+    }
+    let found = rater(folder.path(), &["directory", "get", "e7", "--config", "rater.toml"]).expect(0).stdout;
+    assert!(found.contains("customer-"), "{found}");
 }
 
 fn read(compose: &Compose, name: impl AsRef<Path>) -> String {

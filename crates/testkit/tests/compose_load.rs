@@ -23,9 +23,8 @@ fn reference_data_and_load_are_made_as_composed() {
     });
     for name in ["rating.yaml", "endpoints.csv"] {
         assert!(reference.join(name).is_file(), "{name}");
-        let config = compose.root().join("deploy/rater/rater.toml");
-        let config = std::fs::read_to_string(config).expect("settings of the service");
-        assert!(config.contains(&format!("/var/lib/rater/reference/{name}")), "the service reads {name} elsewhere");
+        let path = format!("/var/lib/rater/reference/{name}");
+        assert!(compose.command("directory").contains(&path), "the directory is filled from elsewhere than {path}");
     }
     let said = run(&compose.command("load"), |part| {
         part.replace("kafka:9092", kafka.bootstrap())

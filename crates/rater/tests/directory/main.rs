@@ -7,4 +7,6 @@ mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod surroundings;
+#[cfg(feature = "store-tls")]
+mod tls;
 mod whole;

@@ -10,6 +10,8 @@ mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod suspense;
+#[cfg(feature = "kafka-tls")]
+mod tls;
 
 use deployment::{Deployment, LEVELS, nobody, write_file};
 use runtime::registry::{Registry, RegistryConfig};

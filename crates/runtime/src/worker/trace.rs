@@ -31,7 +31,7 @@ const MAX_STATE_MEMBERS: usize = 32;
 /// The one flag that later versions are known to share.
 const SAMPLED: u8 = 1;
 
-/// A trace context as it travels: [`PARENT_BYTES`] bytes, and the text of `tracestate` behind them.
+/// A trace context as it travels: 25 bytes, and the text of `tracestate` behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext<'t>(&'t [u8]);
 

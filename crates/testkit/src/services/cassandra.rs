@@ -4,6 +4,7 @@
 
 use super::ServiceError;
 use super::cache::{self, Jars};
+use super::certificate::{Certificate, STORE_PASSWORD};
 use super::java;
 use super::process::Process;
 use super::run::Run;
@@ -11,7 +12,7 @@ use rustix::process::Signal;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,6 +27,9 @@ const EXISTING: &str = "RATER_TEST_CASSANDRA";
 pub const CASSANDRA_USER: &str = "cassandra";
 /// The password.
 pub const CASSANDRA_PASSWORD: &str = "cassandra";
+
+/// A line of its configuration.
+const PASSWORD_WANTED: &str = "authenticator: PasswordAuthenticator\n";
 
 const JARS: Jars = Jars { key: "cassandra-5.0.6", artifacts: &[("org.apache.cassandra", "cassandra-all", "5.0.6")] };
 
@@ -70,6 +74,8 @@ const LOGGING: &str = r#"<configuration>
 /// A Cassandra that answers: a node of our own, which ends with this value or with the test process, or an existing one.
 pub struct Cassandra {
     address: String,
+    /// What to trust, where it offers TLS.
+    authority: Option<PathBuf>,
     /// None for an existing one.
     java: Option<Process>,
 }
@@ -82,11 +88,11 @@ impl Cassandra {
     pub fn start() -> Result<Self, ServiceError> {
         match std::env::var(EXISTING) {
             Ok(address) if !address.is_empty() => {
-                let cassandra = Self { address, java: None };
+                let cassandra = Self { address, authority: None, java: None };
                 cassandra.wait()?;
                 Ok(cassandra)
             }
-            Ok(_) | Err(std::env::VarError::NotPresent) => Self::own(""),
+            Ok(_) | Err(std::env::VarError::NotPresent) => Self::own(|_| Ok((String::new(), None))),
             Err(error) => Err(ServiceError::Refused(format!("{EXISTING}: {error}"))),
         }
     }
@@ -106,11 +112,27 @@ impl Cassandra {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with_password() -> Result<Self, ServiceError> {
-        Self::own("authenticator: PasswordAuthenticator\n")
+        Self::own(|_| Ok((PASSWORD_WANTED.to_owned(), None)))
     }
 
-    /// A node with further lines of configuration.
-    fn own(more: &str) -> Result<Self, ServiceError> {
+    /// The same, which offers TLS besides, on the same port.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with_tls() -> Result<Self, ServiceError> {
+        Self::own(|folder| {
+            let Certificate { store, authority } = Certificate::new(folder)?;
+            let store = store.display();
+            let tls = format!(
+                "client_encryption_options:\n  enabled: true\n  optional: true\n  require_client_auth: false\n  \
+                 keystore: {store}\n  keystore_password: {STORE_PASSWORD}\n"
+            );
+            Ok((format!("{PASSWORD_WANTED}{tls}"), Some(authority)))
+        })
+    }
+
+    /// A node with further lines of configuration, and the authority that it brings.
+    fn own(more: impl FnOnce(&Path) -> Result<(String, Option<PathBuf>), ServiceError>) -> Result<Self, ServiceError> {
         java::check_version()?;
         let cache = cache::folder()?;
         let jars = JARS.fetch(&cache)?;
@@ -118,15 +140,16 @@ impl Cassandra {
         let folder = run.folder().join("node-1");
         let settings = folder.join("cassandra.yaml");
         let logging = folder.join("logback.xml");
-        fs::create_dir_all(&folder)
-            .and_then(|()| fs::write(&settings, cassandra_yaml(&run, &folder) + more))
+        fs::create_dir_all(&folder).map_err(ServiceError::io(folder.display()))?;
+        let (more, authority) = more(&folder)?;
+        fs::write(&settings, cassandra_yaml(&run, &folder) + &more)
             .and_then(|()| fs::write(&logging, LOGGING))
             .map_err(ServiceError::io(folder.display()))?;
         let arguments = arguments(&jars, &folder, &settings, &logging)?;
         let address = format!("127.0.0.1:{}", run.port(0));
         let java = java::process("cassandra".to_owned(), run, folder, arguments)?;
         java.start()?;
-        let cassandra = Self { address, java: Some(java) };
+        let cassandra = Self { address, authority, java: Some(java) };
         cassandra.wait()?;
         Ok(cassandra)
     }
@@ -134,6 +157,11 @@ impl Cassandra {
     /// Host and port for CQL, as drivers want them.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The authority to trust, as PEM, where it offers TLS.
+    pub fn authority(&self) -> Option<&Path> {
+        self.authority.as_deref()
     }
 
     /// Its log, which goes on over restarts. It vanishes with the node.

@@ -15,6 +15,7 @@
 //! | `java` | the Java of this machine |
 //! | `kafka` | brokers and clusters |
 //! | `cassandra` | one node |
+//! | `certificate` | certificates for listeners with TLS |
 //! | `postgres` | one PostgreSQL server |
 //! | `python` | an environment of Python with the packages of other clients |
 //! | `prometheus` | a server, and promtool |
@@ -29,6 +30,7 @@
 
 mod cache;
 mod cassandra;
+mod certificate;
 mod error;
 mod java;
 mod kafka;

@@ -15,6 +15,8 @@ use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, R
 use runtime::grants::grant_lines;
 use runtime::stages::{GuidedEntry, read_guided};
 use runtime::wire::{Decoder, Encoder, Message, OutputFormat, RawBatch};
+use runtime::worker::Stage;
+use runtime::worker::log::Partition;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -289,4 +291,26 @@ fn is_from_rate(suspense: &[u8]) -> bool {
     let rest = &mut suspense.strip_prefix(frames().prefix(Message::Suspense)).expect("a frame");
     (0..3).for_each(|_| drop(text(rest)));
     text(rest) == b"rate"
+}
+
+#[test]
+fn ids_remembered_in_another_setting_are_refused_and_those_of_an_input_that_was_taken_away_are_not() {
+    let loaded = load(&traffic::generate(1, 10).reference);
+    let partition = Partition { topic: 0, number: 0 };
+    for (senders, topic, is_refused) in [
+        (None, "intaken", true),
+        (None, "mediation-intaken", false),
+        (None, "usage-2", false),
+        (Some(1), "usage", true),
+        (Some(1), "intaken-2", true),
+    ] {
+        let mut guide = stages::guide(senders, 1, inbound(SOURCE), loaded.directory());
+        guide.create(partition);
+        let key = [topic.as_bytes(), b"\0p"].concat();
+        let restored = guide.restore(partition, &key, None);
+        assert_eq!(restored.is_err(), is_refused, "{topic}: {restored:?}");
+        if let Err(error) = restored {
+            assert!(error.to_string().contains("--skip-intake"), "{error}");
+        }
+    }
 }

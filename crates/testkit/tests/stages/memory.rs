@@ -1,6 +1,7 @@
 //! Topics in memory, and stages run over them: batches cut anywhere, undone at random, state dropped and restored at random.
 
 use runtime::worker::log::{Batch, Incoming, Offset, Outgoing, Partition};
+use runtime::worker::trace::TraceContext;
 use runtime::worker::{Output, Stage};
 use std::collections::BTreeMap;
 use testkit::generator::random::Random;
@@ -13,6 +14,8 @@ pub(crate) type Message = (Option<Vec<u8>>, Option<Vec<u8>>);
 pub(crate) struct Topics {
     partitions: BTreeMap<String, u32>,
     messages: BTreeMap<(String, u32), Vec<Message>>,
+    /// Trace contexts of those that have one, by topic, partition and offset.
+    traces: BTreeMap<(String, u32, usize), Vec<u8>>,
 }
 
 impl Topics {
@@ -29,6 +32,34 @@ impl Topics {
         self.messages.entry((topic.to_owned(), partition)).or_default().push(message);
     }
 
+    /// The same with headers.
+    pub(crate) fn append_with(
+        &mut self,
+        topic: &str,
+        partition: u32,
+        message: Message,
+        headers: &[(&'static str, String)],
+    ) {
+        let mut room = Vec::new();
+        let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+        if TraceContext::read(headers, &mut room).is_some() {
+            let place = (topic.to_owned(), partition, self.messages(topic, partition).len());
+            self.traces.insert(place, room);
+        }
+        self.append(topic, partition, message);
+    }
+
+    fn trace(&self, topic: &str, partition: u32, offset: Offset) -> Option<TraceContext<'_>> {
+        let place = (topic.to_owned(), partition, usize::try_from(offset).expect("an offset"));
+        self.traces.get(&place).and_then(|bytes| TraceContext::from_bytes(bytes))
+    }
+
+    /// Trace contexts of a topic's messages.
+    pub(crate) fn traces<'t>(&'t self, topic: &'t str) -> impl Iterator<Item = TraceContext<'t>> {
+        let of = self.traces.iter().filter(move |((name, ..), _)| name == topic);
+        of.filter_map(|(_, bytes)| TraceContext::from_bytes(bytes))
+    }
+
     /// Values of all partitions of a topic by key, in order.
     pub(crate) fn values_by_key(&self, topic: &str) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
         let mut by_key: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();
@@ -42,11 +73,11 @@ impl Topics {
     }
 
     fn deliver(&mut self, output: &Output, topics: &[String]) {
-        for Outgoing { topic, partition, key, value, .. } in output.messages(topics) {
+        for Outgoing { topic, partition, key, value, headers } in output.messages(topics) {
             let hash =
                 key.unwrap_or_default().iter().fold(7_u32, |hash, byte| hash.wrapping_mul(31) + u32::from(*byte));
             let partition = partition.unwrap_or(hash % self.partitions[topic]);
-            self.append(topic, partition, (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec)));
+            self.append_with(topic, partition, (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec)), headers);
         }
     }
 }
@@ -102,7 +133,8 @@ pub(crate) fn go_on(
             let count = usize::try_from(random.below(roughness.largest_batch)).expect("small");
             for (offset, (key, value)) in (positions[&partition]..).zip(messages.iter().skip(first).take(count)) {
                 let value = value.as_deref().unwrap_or_default();
-                batch.push(Incoming { partition, offset, key: key.as_deref(), value, trace: None });
+                let trace = topics.trace(&inputs[usize::from(partition.topic)], partition.number, offset);
+                batch.push(Incoming { partition, offset, key: key.as_deref(), value, trace });
             }
         }
         let is_done = |(partition, position): (&Partition, &Offset)| {
@@ -148,8 +180,11 @@ pub(crate) fn go_on(
     }
 }
 
-fn owned(message: Outgoing<'_>) -> ((String, Option<u32>), Message) {
-    let target = (message.topic.to_owned(), message.partition);
+/// Where it goes, with its headers, and what it is.
+type Sent = ((String, Option<u32>, Vec<(&'static str, String)>), Message);
+
+fn owned(message: Outgoing<'_>) -> Sent {
+    let target = (message.topic.to_owned(), message.partition, message.headers.to_vec());
     (target, (message.key.map(<[u8]>::to_vec), message.value.map(<[u8]>::to_vec)))
 }
 

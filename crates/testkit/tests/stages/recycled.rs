@@ -163,11 +163,13 @@ impl Pipeline {
     }
 }
 
+/// IMSI and service of records, in turn.
+const KINDS: [(&str, &str); 3] = [("001010000000002", "data"), ("001010000000001", "data"), ("001010000000001", "sms")];
+
 /// Records 0, 3, 6 ... of an endpoint that is not known yet, 1, 4 ... of one that is, 2, 5 ... of a service without a rate.
 fn write_usage(pipeline: &mut Pipeline, count: u32) {
     for id in 0..count {
-        let (imsi, service) =
-            [("001010000000002", "data"), ("001010000000001", "data"), ("001010000000001", "sms")][(id % 3) as usize];
+        let (imsi, service) = KINDS[(id % 3) as usize];
         pipeline.write(id, usage(id, imsi, service));
     }
 }
@@ -253,6 +255,37 @@ fn a_retry_that_is_copied_is_not_charged_again() {
         pipeline.tick(30);
         assert_eq!(pipeline.count("charges"), 40);
         assert!(pipeline.charged().values().all(|count| *count == 1));
+    }
+}
+
+#[test]
+fn a_trace_goes_where_its_record_goes_however_often_it_is_tried() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let (before, after) = (load(REFERENCE), load(&format!("{REFERENCE}{TURNED_UP}")));
+    for seed in SEEDS {
+        println!("seed {seed}");
+        let mut pipeline = Pipeline::new(seed, 1 + (seed % 3) as u32, seed % 2 == 0, &before);
+        let headers = [("traceparent", PARENT.to_owned()), ("tracestate", "a=1".to_owned())];
+        for id in 0..30 {
+            let (imsi, service) = KINDS[(id % 3) as usize];
+            let message = (Some(vec![0, 255]), Some(usage(id, imsi, service)));
+            let headers = if id < 15 { &headers[..] } else { &[] };
+            pipeline.topics.append_with("usage", id % pipeline.partitions, message, headers);
+        }
+        let traced = |pipeline: &Pipeline, topic: &str| {
+            let traces = pipeline.topics.traces(topic);
+            let traces = traces.inspect(|trace| assert!(trace.headers().eq(headers.iter().cloned()), "{topic}"));
+            (traces.count(), pipeline.count(topic))
+        };
+        pipeline.tick(1);
+        assert_eq!(traced(&pipeline, "charges"), (10, 20));
+        assert_eq!(traced(&pipeline, "suspense"), (15, 30));
+        pipeline.restart_guide(&after);
+        pipeline.tick(12);
+        assert_eq!(traced(&pipeline, "charges"), (20, 40));
+        assert_eq!(traced(&pipeline, "balance-deltas"), (20, 40));
+        // What goes on together has no trace of its own.
+        assert_eq!(traced(&pipeline, "guided").0, 0);
     }
 }
 

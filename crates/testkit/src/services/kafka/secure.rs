@@ -1,36 +1,21 @@
-//! A listener with TLS and SCRAM, for brokers that are asked for one: its certificate, made anew by Java's keytool, and its properties.
+//! A listener with TLS and SCRAM, for brokers that are asked for one: its address and its properties.
 
 use super::{PASSWORD, PASSWORD_USER};
-use crate::services::{ServiceError, java};
-use std::path::{Path, PathBuf};
-
-/// Guards a file that lives as long as the broker.
-const STORE_PASSWORD: &str = "only-for-tests";
+use crate::services::ServiceError;
+use crate::services::certificate::{Certificate, STORE_PASSWORD};
+use std::path::Path;
 
 /// Where who has [`PASSWORD_USER`] and [`PASSWORD`] is let in by SCRAM-SHA-512, behind TLS.
 #[derive(Debug)]
 pub struct SecureListener {
     address: String,
-    authority: PathBuf,
-    store: PathBuf,
+    certificate: Certificate,
 }
 
 impl SecureListener {
-    /// Makes a certificate for this address, which is its own authority.
+    /// With a certificate of its own.
     pub(super) fn new(folder: &Path, address: String) -> Result<SecureListener, ServiceError> {
-        let (store, authority) = (folder.join("broker.p12"), folder.join("authority.pem"));
-        let keytool = |arguments: &[&str]| {
-            let store = store.display().to_string();
-            let common =
-                ["-alias", "broker", "-storetype", "PKCS12", "-keystore", &store, "-storepass", STORE_PASSWORD];
-            let arguments = ["-m", "java.base/sun.security.tools.keytool.Main"].iter().chain(arguments).chain(&common);
-            java::run_to_end("keytool", folder, &arguments.map(|part| (*part).to_owned()).collect::<Vec<_>>())
-        };
-        let names = "san=ip:127.0.0.1,dns:localhost";
-        let key = ["-keyalg", "EC", "-groupname", "secp256r1", "-validity", "7", "-ext", names, "-ext", "bc=ca:true"];
-        keytool(&[&["-genkeypair", "-dname", "CN=a broker of tests"][..], &key].concat())?;
-        keytool(&["-exportcert", "-rfc", "-file", &authority.display().to_string()])?;
-        Ok(SecureListener { address, authority, store })
+        Ok(SecureListener { address, certificate: Certificate::new(folder)? })
     }
 
     /// Host and port.
@@ -40,7 +25,7 @@ impl SecureListener {
 
     /// The authority to trust, as PEM.
     pub fn authority(&self) -> &Path {
-        &self.authority
+        &self.certificate.authority
     }
 
     /// What goes into `listeners`.
@@ -59,7 +44,7 @@ listener.name.secure.ssl.keystore.location={store}
 listener.name.secure.ssl.keystore.password={STORE_PASSWORD}
 listener.name.secure.ssl.key.password={STORE_PASSWORD}
 ",
-            store = self.store.display(),
+            store = self.certificate.store.display(),
         )
     }
 
