@@ -33,12 +33,43 @@ use testkit::services::Kafka;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// What goes out for each message that comes in.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// How many.
+    messages: usize,
+    /// Bytes of each.
+    bytes: usize,
+}
+
+impl Shape {
+    /// Like 4x200.
+    fn parse(text: &str) -> Shape {
+        let (messages, bytes) = text.split_once('x').unwrap_or_else(|| panic!("{text}: not like 4x200"));
+        Shape { messages: number(messages), bytes: number(bytes) }
+    }
+}
+
+/// Text that compresses about as well as records do: half of it is the same everywhere.
+fn text(seed: u64, bytes: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        b"0123456789abcdef"[(state >> 59) as usize & 15]
+    };
+    (0..bytes).map(|at| if at / 8 % 2 == 0 { b"usage-id"[at % 8] } else { next() }).collect()
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["copier", bootstrap, input, output, shape] => {
-            copy(bootstrap, input, &[Copies::of(output, Shape::parse(shape))], messages(), transaction());
+            let shape = Shape::parse(shape);
+            let copies = Copies { topic: output.to_owned(), each: shape.messages, values: vec![text(1, shape.bytes)] };
+            copy(bootstrap, input, &[copies], messages(), transaction());
         }
         ["worker", bootstrap, input, output, shape] => work(bootstrap, input, output, Shape::parse(shape)),
         _ => compare(),

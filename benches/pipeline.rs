@@ -4,7 +4,7 @@
 //! Each subject runs in a process of its own, in turn. A run ends with the last commit of rate.
 //!
 //! Run: `cargo bench -p rater-testkit --bench pipeline`. Environment: `RATER_BENCH_RECORDS` (300000), `RATER_BENCH_ENDPOINTS` (20000),
-//! `RATER_BENCH_ROUNDS` (3), `RATER_BENCH_WORKERS` (1, of each stage), `RATER_BENCH_TRANSACTION` (20000 records),
+//! `RATER_BENCH_ROUNDS` (3), `RATER_BENCH_WORKERS` (1, of each stage), `RATER_BENCH_TRANSACTION` (20000 messages), `RATER_BENCH_BYTES` (6000000 to a transaction),
 //! `RATER_BENCH_PARTITIONS` (4), `RATER_BENCH_TELEMETRY` (`off`; `compare` adds the same runs with metrics that are counted, served and read
 //! every second, instead of reports that nobody hears), `RATER_BENCH_PROPERTIES` (name=value,... of the client
 //! library, for all subjects).
@@ -22,6 +22,8 @@ mod usage;
 
 use copier::{Copies, Figures, copy, cpu_of_broker, cpu_seconds, middle, number, process, properties, report, setting};
 use rating::Timestamp;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use runtime::kafka::{KafkaLog, KafkaSettings, Secret, block_on};
 use runtime::service::topics::PartitionCounts;
 use runtime::service::{ServiceReport, ServiceSettings, StageName, WorkerReport, run};
@@ -31,6 +33,7 @@ use runtime::worker::Report;
 use runtime::worker::log::{GatherLimits, Log};
 use rustix::time::ClockId;
 use stages::Topics;
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -47,10 +50,15 @@ use testkit::{deployment, reference};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Name of the transaction that stands in front of the input.
+const GATE: &str = "gate";
+const LIMIT: Duration = Duration::from_secs(60);
 /// A stage that has committed nothing for so long has nothing left.
 const QUIET: Duration = Duration::from_secs(2);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// What is filled before a run.
+const INPUTS: [&str; 2] = ["usage", "account-commands"];
 /// What the copier writes.
 const OUTPUTS: [&str; 2] = ["charges", "balance-deltas"];
 /// Charges and deltas of a usage record.
@@ -68,6 +76,7 @@ fn main() {
                 each: LEVELS,
                 values: read_sample(Path::new(folder), topic),
             });
+            open(&KafkaLog::new(KafkaSettings::new([bootstrap.to_owned()])).expect("settings"), prefix);
             copy(bootstrap, &format!("{prefix}usage"), &copies, records(), transaction());
         }
         ["pipeline", bootstrap, prefix, folder, intake] => {
@@ -133,6 +142,7 @@ fn compare() {
             let kind = if subject.ends_with(", shown") { "shown" } else { "pipeline" };
             let prefix = format!("{intake}-{kind}-{round}-");
             deployment::create_topics(&kafka, &prefix, shape(intake)).expect("topics");
+            shut(&kafka, &prefix, shape(intake));
             fill(&kafka, &prefix, &parameters);
             let broker = kafka.brokers().first().and_then(|broker| broker.process_id());
             let parts = || broker.map(|broker| threads::parts(broker, &threads::BROKER)).unwrap_or_default();
@@ -213,6 +223,30 @@ fn read_sample(folder: &Path, topic: &str) -> Vec<Vec<u8>> {
     serde_json::from_slice(&std::fs::read(sample_path(folder, topic)).expect("a sample")).expect("values")
 }
 
+/// Opens a transaction in front of everything that is going to be in the inputs: nobody reads on until it is fenced. So the clock starts
+/// when all workers have their partitions, with everything there.
+fn shut(kafka: &Kafka, prefix: &str, shape: deployment::Shape) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", kafka.bootstrap()).set("transactional.id", format!("{prefix}{GATE}"));
+    config.set("transaction.timeout.ms", "900000");
+    let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
+    producer.init_transactions(LIMIT).expect("a transactional id");
+    producer.begin_transaction().expect("begun");
+    for topic in INPUTS {
+        let topic = format!("{prefix}{topic}");
+        for partition in 0..i32::try_from(shape.partitions.inputs).expect("few") {
+            let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&topic).partition(partition).payload(b"shut");
+            producer.send(record).map_err(|(error, _)| error).expect("sent");
+        }
+    }
+    producer.flush(LIMIT).expect("delivered");
+}
+
+/// Ends that transaction: the input is there at once.
+fn open(log: &KafkaLog, prefix: &str) {
+    block_on(log.fence(&format!("{prefix}{GATE}"))).expect("fenced");
+}
+
 fn fill(kafka: &Kafka, prefix: &str, parameters: &Parameters) {
     let load = Load {
         parameters: parameters.clone(),
@@ -229,7 +263,11 @@ fn fill(kafka: &Kafka, prefix: &str, parameters: &Parameters) {
 
 fn settings(bootstrap: &str, prefix: &str, intake: &str) -> ServiceSettings {
     ServiceSettings {
-        limits: GatherLimits { messages: transaction(), bytes: 6 << 20, wait: Duration::from_millis(100) },
+        limits: GatherLimits {
+            messages: transaction(),
+            bytes: number(&setting("BYTES", "6000000")),
+            wait: Duration::from_millis(100),
+        },
         ..deployment::settings(bootstrap, prefix, shape(intake))
     }
 }
@@ -265,14 +303,28 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str, telemetr
             .map(|partition| block_on(log.uncommitted_end(&topic, partition)).expect("an end"))
             .sum()
     };
-    let (stop, is_ready) = (AtomicBool::new(false), AtomicBool::new(false));
+    let partitions = |topic: &str| block_on(log.partitions(&format!("{prefix}{topic}"))).expect("a topic") as usize;
+    let inner: &[&str] = if shape.skip_intake { &["guided"] } else { &["intaken", "guided"] };
+    let all: usize = INPUTS.iter().chain(inner).map(|topic| partitions(topic)).sum();
+    // How many partitions each worker has read the state of.
+    let owned: Mutex<HashMap<(&str, u16), usize>> = Mutex::default();
+    let has_all = || {
+        let owned = owned.lock().expect("no panic");
+        let everybody = (inner.len() + 1) * usize::from(shape.workers);
+        owned.values().filter(|owned| **owned > 0).count() == everybody && owned.values().sum::<usize>() == all
+    };
+    let stop = AtomicBool::new(false);
     let parts = || threads::parts(std::process::id(), &threads::PIPELINE);
     // What was used up to the last commit that put something out; asking the broker for it would cost as much as some of its work.
     let last_commit = Mutex::new(None);
     let told = |told: ServiceReport<'_>| {
         match &told {
-            ServiceReport::Worker(WorkerReport { report: Report::Restored(..), .. }) => {
-                is_ready.store(true, Ordering::Relaxed);
+            ServiceReport::Worker(WorkerReport {
+                stage: stage @ (StageName::Intake | StageName::Guide | StageName::Rate),
+                number,
+                report: Report::Started { partitions, .. },
+            }) => {
+                owned.lock().expect("no panic").insert((stage.name(), *number), *partitions);
             }
             ServiceReport::Worker(WorkerReport {
                 stage: StageName::Rate, report: Report::Committed { .. }, ..
@@ -294,9 +346,10 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str, telemetr
             scope.spawn(|| scrape(server, &stop));
         }
         // Joining groups is not what is measured.
-        while !is_ready.load(Ordering::Relaxed) {
+        while !has_all() {
             std::thread::sleep(LOOK_AGAIN);
         }
+        open(&log, prefix);
         let (start, cpu, parts_before) = (Instant::now(), cpu_seconds(ClockId::ProcessCPUTime), parts());
         let (grown, used, parts_after) = loop {
             std::thread::sleep(LOOK_AGAIN);

@@ -16,23 +16,6 @@ use testkit::services::Kafka;
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What goes out for each message that comes in.
-#[derive(Clone, Copy)]
-pub(crate) struct Shape {
-    /// How many.
-    pub(crate) messages: usize,
-    /// Bytes of each.
-    pub(crate) bytes: usize,
-}
-
-impl Shape {
-    /// Like 4x200.
-    pub(crate) fn parse(text: &str) -> Shape {
-        let (messages, bytes) = text.split_once('x').unwrap_or_else(|| panic!("{text}: not like 4x200"));
-        Shape { messages: number(messages), bytes: number(bytes) }
-    }
-}
-
 pub(crate) fn number<N: std::str::FromStr>(text: &str) -> N {
     text.trim().parse().unwrap_or_else(|_| panic!("{text}: no number"))
 }
@@ -77,18 +60,6 @@ pub(crate) fn cpu_seconds(clock: ClockId) -> f64 {
     now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
 }
 
-/// Text that compresses about as well as records do: half of it is the same everywhere.
-pub(crate) fn text(seed: u64, bytes: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        b"0123456789abcdef"[(state >> 59) as usize & 15]
-    };
-    (0..bytes).map(|at| if at / 8 % 2 == 0 { b"usage-id"[at % 8] } else { next() }).collect()
-}
-
 pub(crate) fn send(
     producer: &ThreadedProducer<DefaultProducerContext>,
     mut record: BaseRecord<'_, impl rdkafka::message::ToBytes + ?Sized, Vec<u8>>,
@@ -110,13 +81,6 @@ pub(crate) struct Copies {
     pub(crate) each: usize,
     /// Their values, one after the other and again from the first.
     pub(crate) values: Vec<Vec<u8>>,
-}
-
-impl Copies {
-    /// The same value each time.
-    pub(crate) fn of(topic: &str, shape: Shape) -> Copies {
-        Copies { topic: topic.to_owned(), each: shape.messages, values: vec![text(1, shape.bytes)] }
-    }
 }
 
 /// A process: reads so many messages, and sends for each of them what the copies say.
