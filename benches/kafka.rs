@@ -14,8 +14,7 @@ mod copier;
 mod table;
 
 use copier::{
-    Copies, Figures, Shape, copy, cpu_of_broker, cpu_seconds, middle, number, process, properties, report, send,
-    setting, text,
+    Copies, Figures, copy, cpu_of_broker, cpu_seconds, middle, number, process, properties, report, send, setting,
 };
 use rdkafka::config::ClientConfig;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
