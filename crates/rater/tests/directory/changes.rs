@@ -1,7 +1,9 @@
 //! `apply`: what is planned, refused and logged.
 
-use crate::store::{Directory, REFERENCE};
+use crate::store::{Directory, REFERENCE, author};
 use directory::cache::{CatalogChange, EndpointChanges, Rows, Version};
+use directory::store::{Change, Kind, TakeOver};
+use std::collections::BTreeSet;
 
 #[test]
 fn a_plan_says_what_changes_and_from_when_and_writes_nothing() {
@@ -140,4 +142,44 @@ fn two_committed_rows_of_a_key_are_kept() {
         assert!(found[0].1[0].definition.contains("plan: {tariff: retail}"), "{found:?}");
     });
     assert!(REFERENCE.contains("meter-1"));
+}
+
+/// A log of many versions is told in steps, none of which is long, and nothing of it is left out.
+#[test]
+fn a_long_change_log_is_told_in_steps() {
+    let directory = Directory::loaded("steps");
+    let (versions, each) = (7_u64, 3_000_u64);
+    crate::store::block_on(async {
+        let store = directory.connect().await;
+        for version in 0..versions {
+            let change = |number: u64| Change {
+                kind: Kind::Endpoint,
+                name: format!("e{number}").into(),
+                old: None,
+                new: Some(format!("{{customer: acme, imsi: 23415{number:010}}}").into()),
+            };
+            let changes: Vec<Change> = (version * each..(version + 1) * each).map(change).collect();
+            let planned = store.head_row().await.expect("a head").head;
+            let mut writer = store.begin(&planned, author("steps"), TakeOver::Silent).await.expect("the claim");
+            // The log alone: nobody looks the rows up.
+            writer.log(&changes).await.expect("logged");
+            writer.commit().await.expect("committed");
+        }
+        let head = store.head().await.expect("a head");
+        let (mut until, mut steps, mut told) = (Version(1), 0, BTreeSet::new());
+        while until < head.version {
+            let step = store.changes(until, &head).await.expect("changes");
+            assert!(step.until > until, "{until} and then {}", step.until);
+            (until, steps) = (step.until, steps + 1);
+            let EndpointChanges::Keys(keys) = step.endpoints else { panic!("keys") };
+            // A step may be longer by the logs that are read at once.
+            assert!((keys.len() as u64) < 20_000 + 4 * 2 * each, "{}", keys.len());
+            told.extend(keys);
+        }
+        assert_eq!((steps, told.len() as u64), (2, 2 * versions * each));
+        // From so long ago that nobody drops key by key.
+        let beyond = directory::cache::Head { version: Version(head.version.0 + 1_000), ..head };
+        let changes = store.changes(Version(1), &beyond).await.expect("changes");
+        assert_eq!((changes.endpoints, changes.until), (EndpointChanges::Everything, beyond.version));
+    });
 }
