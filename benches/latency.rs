@@ -5,7 +5,7 @@
 //! record, four times per record. What is sent in the first seconds only warms up.
 //!
 //! Run: `cargo bench -p rater-testkit --bench latency`. Environment: `RATER_BENCH_RATE` (20000 records a second), `RATER_BENCH_SECONDS` (20),
-//! `RATER_BENCH_WARM_UP` (10 seconds), `RATER_BENCH_ENDPOINTS` (20000), `RATER_BENCH_PARTITIONS` (4), `RATER_BENCH_WAIT_MS` (100: how long a
+//! `RATER_BENCH_WARM_UP` (10 seconds), `RATER_BENCH_ENDPOINTS` (20000), `RATER_BENCH_PARTITIONS` (4), `RATER_BENCH_WORKERS` (2, of each stage), `RATER_BENCH_WAIT_MS` (100: how long a
 //! stage gathers at most), `RATER_BENCH_INTAKE` (with,without).
 
 use rdkafka::config::ClientConfig;
@@ -44,7 +44,7 @@ fn main() {
     let records = u64::from(rate) * (warm_up + setting("SECONDS", 20));
     let parameters = Parameters { records, endpoints: setting("ENDPOINTS", 20_000), ..Parameters::bench(7) };
     generator::write_reference(&parameters, folder.path()).expect("reference data");
-    println!("\n### latency: {rate} usage records a second, four levels, one worker of each stage\n");
+    println!("\n### latency: {rate} usage records a second, four levels\n");
     println!("| subject | charges | p50, ms | p90, ms | p99, ms | p99.9, ms | max, ms |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
     for intake in setting("INTAKE", "with,without".to_owned()).split(',') {
@@ -76,7 +76,7 @@ fn measure(kafka: &Kafka, intake: &str, parameters: &Parameters, rate: NonZeroU3
             outputs: partitions,
         },
         skip_intake: intake == "without",
-        workers: 1,
+        workers: setting("WORKERS", 2),
         batch: 20_000,
     };
     deployment::create_topics(kafka, &prefix, shape).expect("topics");

@@ -1,12 +1,13 @@
 //! The whole pipeline on a real broker on the same machine, against the raw copier that reads the same usage and writes charges and deltas of
 //! such usage, which were rated before: as many messages, of the same sizes, that compress as well.
 //!
-//! Each subject runs in a process of its own, in turn. A run ends with the last commit of rate.
+//! Each subject runs in a process of its own, in turn. A run begins when all workers have their partitions, with all usage there, and ends with
+//! the last commit of rate.
 //!
 //! Run: `cargo bench -p rater-testkit --bench pipeline`. Environment: `RATER_BENCH_RECORDS` (300000), `RATER_BENCH_ENDPOINTS` (20000),
-//! `RATER_BENCH_ROUNDS` (3), `RATER_BENCH_WORKERS` (1, of each stage), `RATER_BENCH_TRANSACTION` (20000 messages), `RATER_BENCH_BYTES` (6000000 to a transaction),
+//! `RATER_BENCH_ROUNDS` (3), `RATER_BENCH_WORKERS` (2, of each stage), `RATER_BENCH_TRANSACTION` (20000 messages), `RATER_BENCH_BYTES` (6000000 to a transaction),
 //! `RATER_BENCH_PARTITIONS` (4), `RATER_BENCH_TELEMETRY` (`off`; `compare` adds the same runs with metrics that are counted, served and read
-//! every second, instead of reports that nobody hears), `RATER_BENCH_PROPERTIES` (name=value,... of the client
+//! every second, and with the log as JSON, instead of reports that nobody hears), `RATER_BENCH_PROPERTIES` (name=value,... of the client
 //! library, for all subjects).
 
 #[path = "shared/copier.rs"]
@@ -45,6 +46,7 @@ use testkit::generator::{self, Parameters};
 use testkit::load::{self, Connection, Form, Load};
 use testkit::services::Kafka;
 use testkit::{deployment, reference};
+use tracing_subscriber::filter::LevelFilter;
 
 /// As in the program itself.
 #[global_allocator]
@@ -83,6 +85,9 @@ fn main() {
             pipeline(bootstrap, prefix, Path::new(folder), intake, None);
         }
         ["shown", bootstrap, prefix, folder, intake] => {
+            // As the program does with --log-format json, at its usual level.
+            let lines = tracing_subscriber::fmt().json().with_max_level(LevelFilter::INFO).with_writer(std::io::stderr);
+            lines.init();
             let telemetry = Telemetry::new(&settings(bootstrap, prefix, intake), &[], Box::new(reference_numbers));
             let telemetry = Arc::new(telemetry.expect("telemetry"));
             pipeline(bootstrap, prefix, Path::new(folder), intake, Some(&telemetry));
@@ -109,7 +114,7 @@ fn shape(intake: &str) -> deployment::Shape {
             outputs: partitions,
         },
         skip_intake: intake == "without",
-        workers: number(&setting("WORKERS", "1")),
+        workers: number(&setting("WORKERS", "2")),
         batch: transaction(),
     }
 }

@@ -92,7 +92,10 @@ mod store {
                 noted.store(true, Ordering::Relaxed);
                 tell(&News::Good(format!("version {version} is served")));
             }
-            CacheEvent::Confirmed => tell(&News::Good("it confirms again what is served".to_owned())),
+            CacheEvent::Confirmed => {
+                noted.store(true, Ordering::Relaxed);
+                tell(&News::Good("it confirms again what is served".to_owned()));
+            }
             CacheEvent::Unconfirmed(why) => tell(&News::Bad(format!("it does not confirm what is served: {why}"))),
             CacheEvent::Replaced(why) => {
                 noted.store(false, Ordering::Relaxed);

@@ -9,7 +9,7 @@ use super::flights::Answers;
 use super::packed::Packed;
 use super::rows::IdentityKey;
 use crate::model::IdentityKind;
-use crate::needs::{RecordNeeds, Unavailable};
+use crate::needs::RecordNeeds;
 use crate::snapshot::{Endpoints, Snapshot};
 use crate::value::Digits;
 use hashbrown::HashMap;
@@ -55,30 +55,30 @@ impl<'e> Lookup<'e> {
     }
 
     /// Looks up what a record names, up to the first thing that has to be read.
-    pub(super) fn record(&mut self, record: &RecordNeeds<'_>, kept: Kept) -> Result<Step, Unavailable> {
+    pub(super) fn record(&mut self, record: &RecordNeeds<'_>, kept: Kept) -> Step {
         for (kind, digits) in IdentityKind::ALL.into_iter().zip(record.identities) {
             // What is no identity at all is nobody's.
             let Some(digits) = digits.and_then(Digits::parse) else { continue };
             let holds = |endpoints: &Endpoints| endpoints.holder(kind, digits, record.at).is_some();
-            if !holds(&self.endpoints) && self.ask(IdentityKey::Identity(kind, digits), holds, kept)? == Step::Waits {
-                return Ok(Step::Waits);
+            if !holds(&self.endpoints) && self.ask(IdentityKey::Identity(kind, digits), holds, kept) == Step::Waits {
+                return Step::Waits;
             }
         }
-        record.endpoint.map_or(Ok(Step::Done), |name| self.name(name, kept))
+        record.endpoint.map_or(Step::Done, |name| self.name(name, kept))
     }
 
     /// Looks up an endpoint by its name.
-    pub(super) fn name(&mut self, name: &str, kept: Kept) -> Result<Step, Unavailable> {
+    pub(super) fn name(&mut self, name: &str, kept: Kept) -> Step {
         let holds = |endpoints: &Endpoints| endpoints.position_of(name).is_some();
-        if holds(&self.endpoints) { Ok(Step::Done) } else { self.ask(IdentityKey::Name(name.into()), holds, kept) }
+        if holds(&self.endpoints) { Step::Done } else { self.ask(IdentityKey::Name(name.into()), holds, kept) }
     }
 
     /// Looks up a key; `holds` tells whether the endpoints at hand answer the question by now.
-    fn ask(&mut self, key: IdentityKey, holds: impl Fn(&Endpoints) -> bool, kept: Kept) -> Result<Step, Unavailable> {
+    fn ask(&mut self, key: IdentityKey, holds: impl Fn(&Endpoints) -> bool, kept: Kept) -> Step {
         if !self.asked.is_empty()
             && let Some(asked) = self.asked.get(&key)
         {
-            return Ok(if *asked == Asked::Answered { Step::Done } else { Step::Waits });
+            return if *asked == Asked::Answered { Step::Done } else { Step::Waits };
         }
         let known = match kept {
             Kept::Here(absent) => self.epoch.entries.get(&key, absent),
@@ -87,30 +87,36 @@ impl<'e> Lookup<'e> {
         match known {
             Known::Found(found) => {
                 self.hits += 1;
-                self.add(&key, &found)?;
+                self.add(&key, &found);
                 // It may have been somebody's at other times only.
                 if !holds(&self.endpoints) {
                     self.asked.insert(key, Asked::Answered);
                 }
-                Ok(Step::Done)
+                Step::Done
             }
             Known::Absent => {
                 self.absent += 1;
                 self.asked.insert(key, Asked::Answered);
-                Ok(Step::Done)
+                Step::Done
             }
             Known::Nothing => {
                 self.asked.insert(key.clone(), Asked::Missing);
                 self.missing.push(key);
-                Ok(Step::Waits)
+                Step::Waits
             }
         }
     }
 
-    fn add(&mut self, key: &IdentityKey, found: &Packed) -> Result<(), Unavailable> {
+    /// What names an account or a tariff that is gone costs its own records, not the batch.
+    fn add(&mut self, key: &IdentityKey, found: &Packed) {
         let Epoch { catalog, names, head, .. } = self.epoch;
-        let added = found.unpack(key, catalog, names, &mut self.endpoints);
-        added.ok_or_else(|| Unavailable(format!("an endpoint names what version {} does not have", head.version)))
+        if found.unpack(key, catalog, names, &mut self.endpoints).is_none() {
+            let why = format!("what it names is not defined in store@{}", head.version).into();
+            match key {
+                IdentityKey::Identity(kind, digits) => self.endpoints.add_unreadable_identity(*kind, *digits, why),
+                IdentityKey::Name(name) => self.endpoints.add_unreadable_name(name, why),
+            }
+        }
     }
 
     /// The keys that have to be read.
@@ -119,15 +125,14 @@ impl<'e> Lookup<'e> {
     }
 
     /// Adds what was read of the missing keys; what else was read for others is left.
-    pub(super) fn answered(&mut self, answers: &Answers) -> Result<(), Unavailable> {
+    pub(super) fn answered(&mut self, answers: &Answers) {
         for (key, found) in answers {
             let Some(asked) = self.asked.get_mut(key) else { continue };
             *asked = Asked::Answered;
             if let Some(found) = found {
-                self.add(key, found)?;
+                self.add(key, found);
             }
         }
-        Ok(())
     }
 
     /// The snapshot, once everything is known.

@@ -116,7 +116,7 @@ impl<R: Rows> Cache<R> {
         }
         for flight in boarded.flights {
             let answers = flight.wait().map_err(|error| Unavailable(error.to_string()))?;
-            lookup.answered(&answers)?;
+            lookup.answered(&answers);
         }
         Ok(())
     }
@@ -136,13 +136,13 @@ impl<R: Rows> Directory for Cache<R> {
         let now = Kept::Here(shared.absent_until());
         let mut names: Vec<&str> = Vec::new();
         for name in needs.endpoints() {
-            if lookup.name(name, now)? == Step::Waits {
+            if lookup.name(name, now) == Step::Waits {
                 names.push(name);
             }
         }
         let mut records: Vec<RecordNeeds<'_>> = Vec::new();
         for record in needs.records() {
-            if lookup.record(&record, now)? == Step::Waits {
+            if lookup.record(&record, now) == Step::Waits {
                 records.push(record);
             }
         }
@@ -153,23 +153,11 @@ impl<R: Rows> Directory for Cache<R> {
             let present = shared.present();
             let is_same = Arc::ptr_eq(&present, &epoch);
             let kept = if is_same { Kept::Here(shared.absent_until()) } else { Kept::Elsewhere };
-            let waits = |step: Result<Step, Unavailable>| step.map(|step| step == Step::Waits);
-            names = retain(names, |name| waits(lookup.name(name, kept)))?;
-            records = retain(records, |record| waits(lookup.record(record, kept)))?;
+            names.retain(|name| lookup.name(name, kept) == Step::Waits);
+            records.retain(|record| lookup.record(record, kept) == Step::Waits);
         }
         shared.counters.hits.fetch_add(lookup.hits, Ordering::Relaxed);
         shared.counters.absent_hits.fetch_add(lookup.absent, Ordering::Relaxed);
         Ok(Arc::new(lookup.finish()))
     }
-}
-
-/// Keeps what a test says, unless it fails.
-fn retain<T, E>(items: Vec<T>, mut keep: impl FnMut(&T) -> Result<bool, E>) -> Result<Vec<T>, E> {
-    let mut kept = Vec::new();
-    for item in items {
-        if keep(&item)? {
-            kept.push(item);
-        }
-    }
-    Ok(kept)
 }

@@ -60,12 +60,14 @@ impl Packed {
             let written =
                 read_endpoint(name, definition).and_then(|endpoint| write_endpoint(name, &endpoint, names, &mut out));
             if let Err(flaw) = written {
-                let why = in_words(name, definition, head, &flaw);
+                let message = flaw.message.strip_prefix(&format!("endpoint \"{name}\": ")).unwrap_or(&flaw.message);
+                let why = format!("{}: {message}", place(&format!("endpoint \"{name}\""), definition, head, &flaw));
                 out.truncate(before);
                 write_text(name, &mut out);
                 write_number(0, &mut out);
                 write_text(&why, &mut out);
-                flaws.push(why.into());
+                // Whoever reads the log is not told what stands there, nor whose it is.
+                flaws.push(place("an endpoint", definition, head, &flaw).into());
             }
         }
         Packing { packed: Packed::of(&out), flaws }
@@ -132,13 +134,12 @@ impl Packed {
     }
 }
 
-/// What is wrong and where: `R026 at 1:25 of endpoint "meter-1" in store@7: ...`.
-fn in_words(name: &str, definition: &str, head: &Head, flaw: &Flaw) -> String {
+/// What is wrong and where: `R026 at 1:25 of endpoint "meter-1" in store@7`.
+fn place(whose: &str, definition: &str, head: &Head, flaw: &Flaw) -> String {
     let before = definition.get(..flaw.at as usize).unwrap_or(definition);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    let message = flaw.message.strip_prefix(&format!("endpoint \"{name}\": ")).unwrap_or(&flaw.message);
-    format!("{} at {line}:{column} of endpoint \"{name}\" in store@{}: {message}", flaw.code, head.version)
+    format!("{} at {line}:{column} of {whose} in store@{}", flaw.code, head.version)
 }
 
 fn write_endpoint(name: &str, endpoint: &Endpoint, names: &Names, out: &mut Vec<u8>) -> Result<(), Flaw> {

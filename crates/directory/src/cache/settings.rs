@@ -85,7 +85,7 @@ pub enum CacheEvent {
     Unreadable {
         /// How many of one read.
         count: u64,
-        /// The first of them: code, place, and what is wrong.
+        /// The first of them: code and place. What is wrong stands where its records wait; it may name a subscriber.
         first: String,
     },
     /// The store confirms again.

@@ -11,6 +11,7 @@ use crate::diagnostic::Refused;
 use crate::load::{Loaded, load};
 use crate::needs::Unavailable;
 use crate::snapshot::Catalog;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(super) struct Shared<R> {
     trouble: Mutex<Trouble>,
     pub(super) flights: Arc<Flights>,
     pub(super) counters: Counters,
+    /// Keys of endpoints that could not be read: another catalog may mend them though they did not change.
+    flawed: Mutex<BTreeSet<IdentityKey>>,
 }
 
 /// So many keys that changed are dropped one by one; beyond, everything is.
@@ -102,6 +105,7 @@ impl<R: Rows> Shared<R> {
             trouble: Mutex::default(),
             flights: Arc::default(),
             counters,
+            flawed: Mutex::default(),
         };
         Ok((shared, loaded))
     }
@@ -125,6 +129,10 @@ impl<R: Rows> Shared<R> {
         let trouble = self.trouble();
         let why = trouble.what().unwrap_or("the store was not asked");
         Err(Unavailable(format!("the directory was last confirmed {} s ago: {why}", age.as_secs())))
+    }
+
+    fn flawed(&self) -> MutexGuard<'_, BTreeSet<IdentityKey>> {
+        self.flawed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn trouble(&self) -> MutexGuard<'_, Trouble> {
@@ -230,6 +238,9 @@ impl<R: Rows> Shared<R> {
         for (key, rows) in rows {
             let found = (!rows.is_empty()).then(|| {
                 let Packing { packed, flaws: more } = Packed::pack(&rows, &epoch.head, &epoch.names);
+                if !more.is_empty() {
+                    self.flawed().insert(key.clone());
+                }
                 flaws.extend(more);
                 packed
             });
@@ -299,9 +310,13 @@ impl<R: Rows> Shared<R> {
         let version = head.version;
         match changes.endpoints {
             EndpointChanges::Keys(keys) => {
+                let is_other_catalog = catalog.is_some();
                 let next = Arc::new(present.next(head, catalog));
                 let mut epoch = self.epoch.write().unwrap_or_else(PoisonError::into_inner);
                 keys.iter().for_each(|key| next.entries.forget(key));
+                if is_other_catalog {
+                    std::mem::take(&mut *self.flawed()).iter().for_each(|key| next.entries.forget(key));
+                }
                 *epoch = next;
             }
             EndpointChanges::Everything => {

@@ -32,7 +32,7 @@ impl SuspenseCommand {
 /// All of them. Those of `rater run` may stand in the same file.
 #[derive(Debug, Args)]
 pub(crate) struct SuspenseArgs {
-    /// Ids of records or commands [default: all]
+    /// Ids of records or commands [default: all; `write-off` needs ids or reasons]
     #[arg(value_name = "ID")]
     pub(crate) ids: Vec<String>,
     /// Only what waits for this reason; may be repeated

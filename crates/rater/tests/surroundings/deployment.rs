@@ -7,6 +7,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Message, TopicPartitionList};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -143,13 +144,14 @@ impl Deployment {
         let reader: BaseConsumer = config.set("enable.partition.eof", "true").create().expect("a consumer");
         let seen = reader.fetch_metadata(Some(&topic), LIMIT).expect("metadata");
         let mut list = TopicPartitionList::new();
-        let mut open = seen.topics()[0].partitions().len();
+        // A partition may tell of its end more than once: behind its last message, and behind the marker of the commit.
+        let (mut ended, partitions) = (BTreeSet::new(), seen.topics()[0].partitions().len());
         for partition in seen.topics()[0].partitions() {
             list.add_partition_offset(&topic, partition.id(), rdkafka::Offset::Beginning).expect("a partition");
         }
         reader.assign(&list).expect("assigned");
         let mut found = Vec::new();
-        while open > 0 {
+        while ended.len() < partitions {
             match reader.poll(LIMIT).expect("an answer") {
                 Ok(message) => {
                     let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
@@ -159,7 +161,9 @@ impl Deployment {
                     let value = message.payload().unwrap_or_default().to_vec();
                     found.push(Read1 { value, headers: headers.unwrap_or_default() });
                 }
-                Err(KafkaError::PartitionEOF(_)) => open -= 1,
+                Err(KafkaError::PartitionEOF(partition)) => {
+                    ended.insert(partition);
+                }
                 Err(error) => panic!("{error}"),
             }
         }

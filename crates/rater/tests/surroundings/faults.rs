@@ -9,6 +9,7 @@ use directory::store::{
     Author, Change, ConsistencyLevel, Kind, Security, SerialLevel, Settings, Store, TakeOver, parse_key,
 };
 use rating::Timestamp;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -162,7 +163,7 @@ fn library(chain: &Chain) -> (tokio::runtime::Runtime, Store) {
     (runtime, store)
 }
 
-/// Starts to write, and is killed when its first endpoint is there and its last is not. `rated` is done while it writes.
+/// Starts to write, is stopped when its first endpoint is there and its last is not, and is killed. `rated` is done in between.
 fn killed_half_way(chain: &Chain, arguments: &[&str], first: &str, last: &str, rated: impl FnOnce()) {
     let (runtime, store) = library(chain);
     let before = runtime.block_on(store.head_row()).expect("a head").head;
@@ -182,6 +183,8 @@ fn killed_half_way(chain: &Chain, arguments: &[&str], first: &str, last: &str, r
         assert!(Instant::now() < deadline && writing.try_wait().expect("a process").is_none(), "it does not write");
         thread::sleep(Duration::from_millis(5));
     }
+    let id = Pid::from_child(&writing);
+    kill_process(id, Signal::STOP).expect("a signal");
     rated();
     writing.kill().expect("a signal");
     assert!(writing.wait().expect("an end").code().is_none(), "it was done before it was killed");
@@ -275,9 +278,7 @@ fn an_endpoint_that_cannot_be_read_waits_alone() {
     }
     chain.wait_for_charges(2 * 5, &mut running);
     chain.kafka.wait_for("suspense", 5, &mut running);
-    running.wait_for_words(
-        "cannot be read, whose records wait; the first: R101 at 1:12 of endpoint \"meter-1\" in store@2",
-    );
+    running.wait_for_words("cannot be read, whose records wait; the first: R101 at 1:12 of an endpoint in store@2");
     let waiting = chain.kafka.read("suspense");
     for message in &waiting {
         let reason = message.headers.iter().find(|(name, _)| name == "rater-reason").map(|(_, reason)| &**reason);

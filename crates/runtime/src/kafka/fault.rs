@@ -66,7 +66,7 @@ enum Kind {
 /// Of what was heard: the reason says more than the code.
 fn kind_heard(code: Code, reason: &str) -> Kind {
     match kind(code) {
-        Kind::Unreachable if code == Code::SSL && reason.contains("certificate") => Kind::Certificate,
+        Kind::Unreachable if code == Code::SSL && reason.contains("certificate verify failed") => Kind::Certificate,
         kind => kind,
     }
 }

@@ -5,8 +5,9 @@
 //! in one transaction. What comes back still waiting comes back with one more attempt. What somebody gives up leaves for good, and that is told to
 //! people where they were told that it waits.
 //!
-//! An endpoint that is not known yet usually turns up: `unknown_endpoint` is tried again after 10 s, 1 min, 10 min, 1 h and a day, counted on
-//! the clock of ticks. Everything else waits for a request: somebody has to mend something first.
+//! An endpoint that is not known yet usually turns up, and one that cannot be read is mended: `unknown_endpoint` and `endpoint_unreadable` are
+//! tried again after 10 s, 1 min, 10 min, 1 h and a day, counted on the clock of ticks. Everything else waits for a request: somebody has to
+//! mend something first.
 
 use super::open::Open;
 use super::outbound::Outbound;
@@ -125,7 +126,7 @@ impl Kept {
             let is_asked = |(place, open): &(&String, &Open)| {
                 open.number < *before
                     && request.is_about(&open.waited)
-                    && (request.write_off.is_some() || can_leave(&open.waited))
+                    && (request.write_off.is_some() || (can_leave(&open.waited) && !self.is_given_up(place)))
                     && !leaving.contains_key(*place)
             };
             // In an order that does not depend on the map: undone and done again the same leaves.
@@ -214,6 +215,8 @@ fn asked(value: &[u8], latest: Timestamp, unit: &mut Unit<Kept>) {
                 unit.progress.advance(instant);
             }
         }
+        // Everything is given up by nobody.
+        Ok(Asked::Recycle(request)) if request.write_off.is_some() && request.is_about_all() => {}
         Ok(Asked::Recycle(request)) => {
             let before = unit.kept.next;
             unit.kept.change_asked().push((request, before));
@@ -402,6 +405,26 @@ mod tests {
         let leaving = kept.leaving(Timestamp::EPOCH, |waited| waited.topic == "usage");
         assert_eq!(leaving.into_keys().collect::<Vec<_>>(), ["usage:0:0"]);
         assert!(kept.asked.is_empty(), "the request is done");
+    }
+
+    #[test]
+    fn what_is_given_up_does_not_leave_by_an_earlier_request_and_nobody_gives_up_everything() {
+        let mut unit = Unit::empty(Kept::default());
+        for offset in 0..=MOST_AT_ONCE as i64 {
+            let open = Open::new(waited(offset, "usage"), None, None, unit.kept.number());
+            unit.kept.put(open.waited.place(), Some(open));
+        }
+        let give_up = |reasons: Vec<String>| RecycleRequest {
+            reasons,
+            write_off: Some("never".to_owned()),
+            ..RecycleRequest::default()
+        };
+        for request in [RecycleRequest::default(), give_up(vec!["no_rate".to_owned()]), give_up(Vec::new())] {
+            asked(&request.message(), Timestamp::LATEST, &mut unit);
+        }
+        assert_eq!(unit.kept.asked.len(), 2, "everything is given up by nobody");
+        let leaving = unit.kept.leaving(Timestamp::EPOCH, |_| true);
+        assert!(leaving.len() == MOST_AT_ONCE && leaving.values().all(Option::is_some));
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl RecycleRequest {
         serde_json::to_vec(&Asked::Recycle(self.clone())).unwrap_or_default()
     }
 
+    /// Whether it selects nothing, and so is about everything.
+    pub fn is_about_all(&self) -> bool {
+        self.reasons.is_empty() && self.ids.is_empty()
+    }
+
     /// Whether something that waits is asked for.
     pub fn is_about(&self, waited: &Waited) -> bool {
         let is_late = Intent::of(waited.reason, waited.level) == Intent::Late;

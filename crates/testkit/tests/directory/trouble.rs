@@ -80,12 +80,39 @@ fn a_definition_that_cannot_be_read_costs_its_endpoint_alone() {
     let asked = small.rows.asked();
     let third = key(IdentityKind::Imsi, &digits(3)[0]);
     assert_eq!(asked.iter().filter(|asked| **asked == third).count(), 1);
-    waits_for(&small, |event| matches!(event, CacheEvent::Unreadable { count: 3, first } if first.contains("\"e")));
+    waits_for(
+        &small,
+        |event| matches!(event, CacheEvent::Unreadable { count: 3, first } if first.contains(" of an endpoint in store@2")),
+    );
     assert_eq!(small.cache.stats().unreadable, 5);
     // Mended, it is served.
     let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(3, "beta")] });
     small.waits_for(version);
     assert_eq!(small.payer(&by_imsi(3)).unwrap(), "beta");
+}
+
+/// Nothing of the endpoint changes, and nobody may have to start the program again for it.
+#[test]
+fn an_account_that_comes_and_goes_mends_and_breaks_the_endpoints_that_name_it_and_no_others() {
+    let small = Small::open(2, CacheSettings::default());
+    let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(4, "later")] });
+    small.waits_for(version);
+    assert_eq!(small.payer(&by_imsi(4)).unwrap(), "endpoint_unreadable");
+    let with = format!("{CATALOG}  later: {{ kind: customer, parent: op, currency: GBP, tariff: retail }}\n");
+    let commit = |catalog: &str| {
+        let version = small.rows.commit(&Write { catalog: Some(catalog.to_owned()), endpoints: Vec::new() });
+        small.waits_for(version);
+    };
+    commit(&with);
+    assert_eq!(small.payer(&by_imsi(4)).unwrap(), "later");
+    commit(CATALOG);
+    let mut needs = Needs::default();
+    let records = [by_imsi(4), by_imsi(0)];
+    records.iter().for_each(|record| needs.add_record(record));
+    let snapshot = small.cache.snapshot_for(&needs).unwrap();
+    assert_eq!(records.each_ref().map(|record| payer(&snapshot, record)), ["endpoint_unreadable", "acme"]);
+    commit(&with);
+    assert_eq!(small.payer(&by_imsi(4)).unwrap(), "later");
 }
 
 #[test]
