@@ -255,7 +255,7 @@ fn a_load_that_is_killed_half_way_leaves_the_last_whole_version() {
 /// where, and are charged by themselves when it is mended.
 #[test]
 fn an_endpoint_that_cannot_be_read_waits_alone() {
-    let chain = Chain::new("unreadable", Cassandra::shared().expect("a node"));
+    let chain = Chain::new("flawed", Cassandra::shared().expect("a node"));
     let mut running = chain.start(&[]);
     chain.tick("2026-05-01T12:00:10Z");
     let (runtime, store) = library(&chain);
