@@ -5,8 +5,8 @@
 //! record, four times per record. What is sent in the first seconds only warms up.
 //!
 //! Run: `cargo bench -p rater-testkit --bench latency`. Environment: `RATER_BENCH_RATE` (20000 records a second), `RATER_BENCH_SECONDS` (20),
-//! `RATER_BENCH_WARM_UP` (10 seconds), `RATER_BENCH_ENDPOINTS` (20000), `RATER_BENCH_PARTITIONS` (4), `RATER_BENCH_WORKERS` (2, of each stage), `RATER_BENCH_WAIT_MS` (100: how long a
-//! stage gathers at most), `RATER_BENCH_INTAKE` (with,without).
+//! `RATER_BENCH_WARM_UP` (10 seconds), `RATER_BENCH_ENDPOINTS` (20000), `RATER_BENCH_PARTITIONS` (4), `RATER_BENCH_WORKERS` (2, of each stage),
+//! `RATER_BENCH_WAIT_MS` (100: how long a stage gathers at most), `RATER_BENCH_INTAKE` (with,without).
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
