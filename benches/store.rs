@@ -17,9 +17,7 @@ mod table;
 
 use directory::cache::{Cache, CacheSettings, CacheStats, Clock, IdentityKey, Rows};
 use directory::model::IdentityKind;
-use directory::store::{
-    Author, ConsistencyLevel, Replace, Replication, Security, SerialLevel, Settings, Store, TakeOver, migrate,
-};
+use directory::store::{Author, Replace, Replication, Settings, Store, TakeOver, migrate};
 use directory::value::Digits;
 use directory::{Input, InputKind, Loaded, load};
 use made_up::{MadeUp, key};
@@ -35,6 +33,7 @@ use std::time::{Duration, Instant};
 use table::grouped;
 use testkit::generator::{Parameters, write_files};
 use testkit::services::Cassandra;
+use testkit::store::{self, now};
 use tokio::runtime::Runtime;
 
 /// As in the program itself.
@@ -128,21 +127,7 @@ fn runtime() -> Runtime {
 }
 
 fn settings(node: &str) -> Settings {
-    Settings {
-        nodes: vec![node.to_owned()],
-        keyspace: "bench".to_owned(),
-        datacenter: None,
-        credentials: None,
-        security: Security::Plaintext,
-        timeout: Duration::from_secs(2),
-        consistency: ConsistencyLevel::LocalQuorum,
-        serial: SerialLevel::LocalSerial,
-    }
-}
-
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
-    Timestamp::from_millis(i64::try_from(since.as_millis()).expect("a time"))
+    store::settings(node, "bench")
 }
 
 fn reference(folder: &Path) -> (Vec<Input>, Loaded) {

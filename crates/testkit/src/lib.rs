@@ -12,4 +12,5 @@ pub mod registry;
 pub mod services;
 pub mod simulation;
 pub mod stages;
+pub mod store;
 pub mod verify;

@@ -7,10 +7,11 @@ use crate::value::Digits;
 use foldhash::fast::RandomState;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, Lifecycle, OptionsBuilder, UnitWeighter, Weighter};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// What an entry takes besides what it allocates: key, endpoint in place, counts, place in the list and in the table. Measured by
@@ -26,6 +27,8 @@ pub(super) struct Entries {
     found: Cache<Key, Packed, Weigh, RandomState, CountEvictions>,
     /// When that was asked, by the cache's clock.
     absent: Cache<Key, Duration, UnitWeighter, RandomState>,
+    /// Keys of endpoints that could not be read: another catalog may mend them though they did not change.
+    flawed: Mutex<BTreeSet<IdentityKey>>,
 }
 
 impl fmt::Debug for Entries {
@@ -133,6 +136,7 @@ impl Entries {
                 RandomState::default(),
                 DefaultLifecycle::default(),
             ),
+            flawed: Mutex::default(),
         }
     }
 
@@ -169,6 +173,17 @@ impl Entries {
         let key = Sought::from(key);
         self.found.remove(&key);
         self.absent.remove(&key);
+    }
+
+    /// Notes that what is found under a key cannot be read.
+    pub(super) fn note_flawed(&self, key: IdentityKey) {
+        self.flawed.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+    }
+
+    /// Forgets what could not be read.
+    pub(super) fn forget_flawed(&self) {
+        let flawed = std::mem::take(&mut *self.flawed.lock().unwrap_or_else(PoisonError::into_inner));
+        flawed.iter().for_each(|key| self.forget(key));
     }
 
     /// How many keys have endpoints, and how many are known to have none.

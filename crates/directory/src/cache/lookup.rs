@@ -6,7 +6,7 @@
 use super::entries::{AbsentUntil, Known};
 use super::epoch::Epoch;
 use super::flights::Answers;
-use super::packed::Packed;
+use super::packed::{Packed, add_unreadable};
 use super::rows::IdentityKey;
 use crate::model::IdentityKind;
 use crate::needs::RecordNeeds;
@@ -112,10 +112,7 @@ impl<'e> Lookup<'e> {
         let Epoch { catalog, names, head, .. } = self.epoch;
         if found.unpack(key, catalog, names, &mut self.endpoints).is_none() {
             let why = format!("what it names is not defined in store@{}", head.version).into();
-            match key {
-                IdentityKey::Identity(kind, digits) => self.endpoints.add_unreadable_identity(*kind, *digits, why),
-                IdentityKey::Name(name) => self.endpoints.add_unreadable_name(name, why),
-            }
+            add_unreadable(key, why, &mut self.endpoints);
         }
     }
 

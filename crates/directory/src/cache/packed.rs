@@ -114,10 +114,7 @@ impl Packed {
             let count = usize::try_from(number(&mut rest)?).ok()?;
             if count == 0 {
                 let why: Arc<str> = text(&mut rest)?.into();
-                match key {
-                    IdentityKey::Identity(kind, digits) => endpoints.add_unreadable_identity(*kind, *digits, why),
-                    IdentityKey::Name(_) => endpoints.add_unreadable_name(name, why),
-                }
+                add_unreadable(key, why, endpoints);
                 continue;
             }
             let mut states: SmallVec<[State; 2]> = SmallVec::with_capacity(count);
@@ -131,6 +128,14 @@ impl Packed {
             }
         }
         Some(())
+    }
+}
+
+/// Notes that what is found under a key cannot be read, and why.
+pub(super) fn add_unreadable(key: &IdentityKey, why: Arc<str>, endpoints: &mut Endpoints) {
+    match key {
+        IdentityKey::Identity(kind, digits) => endpoints.add_unreadable_identity(*kind, *digits, why),
+        IdentityKey::Name(name) => endpoints.add_unreadable_name(name, why),
     }
 }
 

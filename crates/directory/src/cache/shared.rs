@@ -11,7 +11,6 @@ use crate::diagnostic::Refused;
 use crate::load::{Loaded, load};
 use crate::needs::Unavailable;
 use crate::snapshot::Catalog;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -29,8 +28,6 @@ pub(super) struct Shared<R> {
     trouble: Mutex<Trouble>,
     pub(super) flights: Arc<Flights>,
     pub(super) counters: Counters,
-    /// Keys of endpoints that could not be read: another catalog may mend them though they did not change.
-    flawed: Mutex<BTreeSet<IdentityKey>>,
 }
 
 /// So many keys that changed are dropped one by one; beyond, everything is.
@@ -105,7 +102,6 @@ impl<R: Rows> Shared<R> {
             trouble: Mutex::default(),
             flights: Arc::default(),
             counters,
-            flawed: Mutex::default(),
         };
         Ok((shared, loaded))
     }
@@ -129,10 +125,6 @@ impl<R: Rows> Shared<R> {
         let trouble = self.trouble();
         let why = trouble.what().unwrap_or("the store was not asked");
         Err(Unavailable(format!("the directory was last confirmed {} s ago: {why}", age.as_secs())))
-    }
-
-    fn flawed(&self) -> MutexGuard<'_, BTreeSet<IdentityKey>> {
-        self.flawed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn trouble(&self) -> MutexGuard<'_, Trouble> {
@@ -239,7 +231,7 @@ impl<R: Rows> Shared<R> {
             let found = (!rows.is_empty()).then(|| {
                 let Packing { packed, flaws: more } = Packed::pack(&rows, &epoch.head, &epoch.names);
                 if !more.is_empty() {
-                    self.flawed().insert(key.clone());
+                    epoch.entries.note_flawed(key.clone());
                 }
                 flaws.extend(more);
                 packed
@@ -315,7 +307,7 @@ impl<R: Rows> Shared<R> {
                 let mut epoch = self.epoch.write().unwrap_or_else(PoisonError::into_inner);
                 keys.iter().for_each(|key| next.entries.forget(key));
                 if is_other_catalog {
-                    std::mem::take(&mut *self.flawed()).iter().for_each(|key| next.entries.forget(key));
+                    next.entries.forget_flawed();
                 }
                 *epoch = next;
             }

@@ -2,12 +2,12 @@
 
 use crate::support::{Ran, command, write};
 use directory::Secret;
-use directory::store::{Author, ConsistencyLevel, Security, SerialLevel, Settings, Store};
-use rating::Timestamp;
+use directory::store::{Author, Settings, Store};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 use testkit::services::{CASSANDRA_PASSWORD, CASSANDRA_USER, Cassandra};
+use testkit::store::{now, settings};
 
 /// Zones, a tariff, a bundle, accounts and two endpoints.
 pub(crate) const REFERENCE: &str = "\
@@ -125,22 +125,11 @@ impl Directory {
     /// The same store, as the library sees it.
     pub(crate) async fn connect(&self) -> Store {
         let settings = Settings {
-            nodes: vec![cassandra().address().to_owned()],
-            keyspace: self.keyspace.clone(),
-            datacenter: None,
             credentials: Some((CASSANDRA_USER.to_owned(), Secret::new(CASSANDRA_PASSWORD))),
-            security: Security::Plaintext,
-            timeout: Duration::from_secs(2),
-            consistency: ConsistencyLevel::LocalQuorum,
-            serial: SerialLevel::LocalSerial,
+            ..settings(cassandra().address(), &self.keyspace)
         };
         Store::connect(&settings, now).await.expect("a store")
     }
-}
-
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
-    Timestamp::from_millis(i64::try_from(since.as_millis()).expect("a time"))
 }
 
 /// A writer of a test.

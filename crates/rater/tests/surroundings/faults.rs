@@ -5,10 +5,7 @@ use crate::deployment::{Running, write_file};
 use crate::store::{BEFORE, Chain, REFERENCE};
 use crate::support::command;
 use directory::cache::{IdentityKey, Version};
-use directory::store::{
-    Author, Change, ConsistencyLevel, Kind, Security, SerialLevel, Settings, Store, TakeOver, parse_key,
-};
-use rating::Timestamp;
+use directory::store::{Author, Change, Kind, Store, TakeOver, parse_key};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -20,6 +17,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use testkit::services::Cassandra;
+use testkit::store::{now, settings};
 
 const OLD_PRICE: [&str; 2] = ["acme -> beta 0.25", "beta -> northstar 0.2"];
 const NEW_PRICE: [&str; 2] = ["acme -> beta 0.45", "beta -> northstar 0.4"];
@@ -141,23 +139,9 @@ fn slow_answers_cost_time_and_nothing_else() {
     }
 }
 
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
-    Timestamp::from_millis(i64::try_from(since.as_millis()).expect("a time"))
-}
-
 /// The store of a chain, as the library sees it, and what runs its requests.
 fn library(chain: &Chain) -> (tokio::runtime::Runtime, Store) {
-    let settings = Settings {
-        nodes: vec![chain.node.clone()],
-        keyspace: chain.keyspace.clone(),
-        datacenter: None,
-        credentials: None,
-        security: Security::Plaintext,
-        timeout: Duration::from_secs(2),
-        consistency: ConsistencyLevel::LocalQuorum,
-        serial: SerialLevel::LocalSerial,
-    };
+    let settings = settings(&chain.node, &chain.keyspace);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let store = runtime.block_on(Store::connect(&settings, now)).expect("a store");
     (runtime, store)

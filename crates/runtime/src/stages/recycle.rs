@@ -239,25 +239,22 @@ fn fire(unit: &mut Unit<Kept>, outputs: &[String], partitions: &[u32], outbound:
     for (place, given_up) in unit.kept.leaving(clock, |waited| target(waited).is_some()) {
         let Some(open) = unit.kept.open.get(&place) else { continue };
         let first = output.len();
-        match (given_up, target(&open.waited)) {
+        let stays = match (given_up, target(&open.waited)) {
             (Some(because), _) => {
                 outbound.written_off(suspense, &open.waited, &because, output);
-                output.add_trace(first, open.trace());
                 output.counts.written_off(open.waited.reason);
-                unit.kept.put(place, None);
+                None
             }
             (None, Some(target)) => {
                 let retry = open.waited.retry();
                 output.push(target, retry.key.as_deref(), |out| retry.write(out));
-                output.add_trace(first, open.trace());
-                unit.kept.put(place, None);
+                None
             }
             // It was due.
-            (None, None) => {
-                let stays = Open { due: None, ..open.clone() };
-                unit.kept.put(place, Some(stays));
-            }
-        }
+            (None, None) => Some(Open { due: None, ..open.clone() }),
+        };
+        output.add_trace(first, open.trace());
+        unit.kept.put(place, stays);
     }
 }
 

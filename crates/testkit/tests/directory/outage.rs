@@ -1,20 +1,16 @@
 //! Outages: what was confirmed within the lead time is served, nothing is taken for unknown, and all is well again by itself.
 
-use crate::support::{Small, by_imsi, endpoint, wait_for};
+use crate::support::{Small, by_imsi, endpoint};
 use directory::cache::{CacheEvent, CacheSettings};
 use std::time::Duration;
 use testkit::histories::memory::Write;
-
-fn waits_for(small: &Small, event: impl Fn(&CacheEvent) -> bool) {
-    assert!(wait_for(|| small.events.lock().unwrap().iter().any(&event)), "{:?}", small.events.lock().unwrap());
-}
 
 #[test]
 fn hits_are_served_for_the_lead_time_and_then_nothing_until_the_store_is_back() {
     let small = Small::open(2, CacheSettings::default());
     assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
     small.rows.set_down(true);
-    waits_for(&small, |event| matches!(event, CacheEvent::Unconfirmed(text) if text.contains("down on purpose")));
+    small.hears(|event| matches!(event, CacheEvent::Unconfirmed(text) if text.contains("down on purpose")));
     small.clock.advance(Duration::from_millis(59_999));
     assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
     small.clock.advance(Duration::from_millis(1));
@@ -22,7 +18,7 @@ fn hits_are_served_for_the_lead_time_and_then_nothing_until_the_store_is_back() 
     assert!(error.0.contains("60 s ago") && error.0.contains("down on purpose"), "{error}");
     assert_eq!(small.cache.stats().age, Duration::from_secs(60));
     small.rows.set_down(false);
-    waits_for(&small, |event| *event == CacheEvent::Confirmed);
+    small.hears(|event| *event == CacheEvent::Confirmed);
     assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
     assert_eq!(small.cache.stats().age, Duration::ZERO);
     // An outage is told when it begins and when it ends, not at every look.
@@ -53,9 +49,9 @@ fn a_store_that_does_not_answer_in_time_is_an_outage() {
     small.rows.set_delay(Duration::from_secs(60));
     let error = small.payer(&by_imsi(0)).unwrap_err();
     assert!(error.0.contains("no answer within 50ms"), "{error}");
-    waits_for(&small, |event| matches!(event, CacheEvent::Unconfirmed(_)));
+    small.hears(|event| matches!(event, CacheEvent::Unconfirmed(_)));
     small.rows.set_delay(Duration::ZERO);
-    waits_for(&small, |event| *event == CacheEvent::Confirmed);
+    small.hears(|event| *event == CacheEvent::Confirmed);
     assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
 }
 
@@ -78,7 +74,7 @@ fn a_change_during_an_outage_is_seen_after_it() {
     let small = Small::open(2, CacheSettings::default());
     assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
     small.rows.set_down(true);
-    waits_for(&small, |event| matches!(event, CacheEvent::Unconfirmed(_)));
+    small.hears(|event| matches!(event, CacheEvent::Unconfirmed(_)));
     let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(0, "beta")] });
     assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
     small.rows.set_down(false);

@@ -6,42 +6,27 @@
 use crate::support::{runtime, wait_for};
 use directory::cache::{Cache, CacheSettings, Clock, Version};
 use directory::store::{
-    Author, Change, ConsistencyLevel, Error, Kind, PlanError, Removal, Replace, Replication, Security, SerialLevel,
-    Settings, Store, TakeOver, migrate,
+    Author, Change, Error, Kind, PlanError, Removal, Replace, Replication, Settings, Store, TakeOver, migrate,
 };
 use directory::{Directory, Input, InputKind, load};
-use rating::Timestamp;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use testkit::histories::memory::Write;
 use testkit::histories::suite::Target;
 use testkit::services::Cassandra;
+use testkit::store::{self, now};
 
 /// A keyspace of one's own on the node that this process shares.
 pub(crate) fn keyspace(name: &str) -> Settings {
     let node = Cassandra::shared().expect("a node");
-    let settings = Settings {
-        nodes: vec![node.address().to_owned()],
-        keyspace: format!("{name}_{}", std::process::id()),
-        datacenter: None,
-        credentials: None,
-        security: Security::Plaintext,
-        timeout: Duration::from_secs(2),
-        consistency: ConsistencyLevel::LocalQuorum,
-        serial: SerialLevel::LocalSerial,
-    };
+    let settings = store::settings(node.address(), &format!("{name}_{}", std::process::id()));
     runtime().block_on(migrate(&settings, &Replication::Simple(1), now().millis())).expect("tables");
     settings
 }
 
 pub(crate) fn connect(settings: &Settings) -> Store {
     runtime().block_on(Store::connect(settings, now)).expect("a store")
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
-    Timestamp::from_millis(i64::try_from(since.as_millis()).expect("a time"))
 }
 
 pub(crate) fn author(name: &str) -> Author {

@@ -164,6 +164,13 @@ impl Small {
         Ok(payer(&snapshot, record))
     }
 
+    /// Waits until it has told something like this.
+    #[track_caller]
+    pub(crate) fn hears(&self, event: impl Fn(&CacheEvent) -> bool) {
+        let has_told = || self.events.lock().expect("events").iter().any(&event);
+        assert!(wait_for(has_told), "{:?}", self.events.lock().expect("events"));
+    }
+
     pub(crate) fn waits_for(&self, version: Version) {
         assert!(wait_for(|| self.cache.stats().version == version), "version {version} is not served");
     }

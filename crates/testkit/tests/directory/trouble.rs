@@ -10,10 +10,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use testkit::histories::memory::{Definition, Write};
 
-fn waits_for(small: &Small, event: impl Fn(&CacheEvent) -> bool) {
-    assert!(wait_for(|| small.events.lock().unwrap().iter().any(&event)), "{:?}", small.events.lock().unwrap());
-}
-
 /// Strangers are in every stream. That they are nobody's is as good, while the store is away, as whose the others are.
 #[test]
 fn strangers_do_not_stall_an_outage_before_the_lead_time_is_over() {
@@ -21,7 +17,7 @@ fn strangers_do_not_stall_an_outage_before_the_lead_time_is_over() {
     assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
     assert_eq!(small.payer(&by_imsi(7)).unwrap(), "unknown_endpoint");
     small.rows.set_down(true);
-    waits_for(&small, |event| matches!(event, CacheEvent::Unconfirmed(_)));
+    small.hears(|event| matches!(event, CacheEvent::Unconfirmed(_)));
     small.clock.advance(Duration::from_secs(30));
     assert_eq!(small.payer(&by_imsi(7)).unwrap(), "unknown_endpoint");
     small.clock.advance(Duration::from_millis(29_999));
@@ -35,7 +31,7 @@ fn strangers_do_not_stall_an_outage_before_the_lead_time_is_over() {
     // And when the store is back, it is asked again.
     small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(7, "beta")] });
     small.rows.set_down(false);
-    waits_for(&small, |event| *event == CacheEvent::Confirmed);
+    small.hears(|event| *event == CacheEvent::Confirmed);
     assert_eq!(small.payer(&by_imsi(7)).unwrap(), "beta");
 }
 
@@ -80,9 +76,7 @@ fn a_definition_that_cannot_be_read_costs_its_endpoint_alone() {
     let asked = small.rows.asked();
     let third = key(IdentityKind::Imsi, &digits(3)[0]);
     assert_eq!(asked.iter().filter(|asked| **asked == third).count(), 1);
-    waits_for(
-        &small,
-        |event| matches!(event, CacheEvent::Unreadable { count: 3, first } if first.contains(" of an endpoint in store@2")),
+    small.hears(|event| matches!(event, CacheEvent::Unreadable { count: 3, first } if first.contains(" of an endpoint in store@2")),
     );
     assert_eq!(small.cache.stats().unreadable, 5);
     // Mended, it is served.
@@ -122,7 +116,7 @@ fn a_store_that_was_made_anew_is_not_taken_for_the_old_one() {
     // The same version number, and other data.
     small.rows.make_anew("another");
     small.rows.commit(&Write { catalog: Some(CATALOG.to_owned()), endpoints: vec![endpoint(0, "beta")] });
-    waits_for(&small, |event| matches!(event, CacheEvent::Replaced(text) if text.contains("another")));
+    small.hears(|event| matches!(event, CacheEvent::Replaced(text) if text.contains("another")));
     // What is at hand was confirmed a moment ago; what is not would come from the other store.
     assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
     let error = small.payer(&by_imsi(1)).unwrap_err();
