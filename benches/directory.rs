@@ -12,7 +12,8 @@ mod resident;
 #[path = "shared/table.rs"]
 mod table;
 
-use directory::cache::{Cache, CacheSettings, Clock};
+use directory::cache::{Cache, CacheSettings, Clock, KeyKind, Preloaded};
+use directory::model::IdentityKind;
 use directory::{Directory, Input, InputKind, Needs, load};
 use made_up::{MadeUp, catalog, definition, imsi, key};
 use rating::{Timestamp, UsageRecord};
@@ -68,13 +69,11 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("a runtime");
     let settings = CacheSettings { memory_bytes: endpoints * 200, ..CacheSettings::default() };
-    let cache = runtime.block_on(Cache::open(MadeUp, settings, Clock::monotonic(), |_| {})).expect("a cache").0;
-    let numbers: Vec<u64> = (0..endpoints).collect();
+    let store = MadeUp { endpoints };
+    let cache = runtime.block_on(Cache::open(store, settings, Clock::monotonic(), |_| {})).expect("a cache").0;
     let before = resident_kb();
-    for some in numbers.chunks(BATCH) {
-        let keys = some.iter().map(|number| key(*number)).collect();
-        cache.preload(keys).expect("read");
-    }
+    let read = runtime.block_on(cache.preload(&[KeyKind::Identity(IdentityKind::Imsi)], &mut |_| {})).expect("read");
+    assert_eq!(read, Preloaded { keys: endpoints, is_full: false });
     let held = (resident_kb() - before) * 1024;
     let stats = cache.stats();
     println!(
@@ -90,7 +89,7 @@ fn main() {
     println!("| the same and the lineage found, ns a record | {} |", measure(&cache, endpoints, Look::AskAndAnswer));
     let mut text = catalog();
     text.push_str("endpoints:\n");
-    for number in numbers {
+    for number in 0..endpoints {
         let _ = writeln!(text, "  meter-{number:07}: {}", definition(number));
     }
     let input = Input { name: "files".into(), bytes: text.into(), kind: InputKind::Yaml };

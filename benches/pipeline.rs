@@ -7,8 +7,9 @@
 //! Run: `cargo bench -p rater-testkit --bench pipeline`. Environment: `RATER_BENCH_RECORDS` (300000), `RATER_BENCH_ENDPOINTS` (20000),
 //! `RATER_BENCH_ROUNDS` (3), `RATER_BENCH_WORKERS` (2, of each stage), `RATER_BENCH_TRANSACTION` (20000 messages), `RATER_BENCH_BYTES` (6000000 to a transaction),
 //! `RATER_BENCH_PARTITIONS` (4), `RATER_BENCH_TELEMETRY` (`off`; `compare` adds the same runs with metrics that are counted, served and read
-//! every second, and with the log as JSON, instead of reports that nobody hears), `RATER_BENCH_PROPERTIES` (name=value,... of the client
-//! library, for all subjects).
+//! every second, and with the log as JSON, instead of reports that nobody hears; their threads' own CPU time for that is a line of its own),
+//! `RATER_BENCH_INTAKE` (`both`; `with` or `without` leaves the other out), `RATER_BENCH_PROPERTIES` (name=value,... of the client library,
+//! for all subjects).
 
 #[path = "shared/copier.rs"]
 mod copier;
@@ -38,7 +39,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use table::grouped;
@@ -139,6 +140,8 @@ fn compare() {
     if setting("TELEMETRY", "off") == "compare" {
         subjects.extend(["with intake, shown", "without intake, shown"]);
     }
+    let intake = setting("INTAKE", "both");
+    subjects.retain(|subject| intake == "both" || *subject == "copier" || subject.starts_with(&intake));
     let mut rounds: Vec<Vec<Figures>> = vec![Vec::new(); subjects.len()];
     // A broker compiles what it runs often; the first round is for that, and does not count.
     for round in 0..=number(&setting("ROUNDS", "3")) {
@@ -178,7 +181,9 @@ fn compare() {
             grouped(count / seconds),
             spread * 100.0,
             seconds / yardstick,
-            shown("cpu", 1e6 / count),
+            middle(rounds, "cpu").map_or_else(String::new, |(cpu, spread)| {
+                format!("{:.2} ± {:.1} %", cpu * 1e6 / count, spread * 100.0)
+            }),
             shown("broker", 1e6 / count),
             shown("out", 1.0 / count),
         );
@@ -197,7 +202,7 @@ fn print_parts(subjects: &[&str], rounds: &[Vec<Figures>]) {
     names.dedup();
     for name in names {
         let each = rounds.iter().map(|rounds| {
-            middle(rounds, name).map_or("–".to_owned(), |(value, _)| format!("{:.2}", value * 1e6 / records() as f64))
+            middle(rounds, name).map_or("–".to_owned(), |(value, _)| format!("{:.3}", value * 1e6 / records() as f64))
         });
         println!("| {name} | {} |", each.collect::<Vec<_>>().join(" | "));
     }
@@ -278,7 +283,7 @@ fn settings(bootstrap: &str, prefix: &str, intake: &str) -> ServiceSettings {
 }
 
 fn reference_numbers() -> ReferenceNumbers {
-    ReferenceNumbers { confirmed: Timestamp::EPOCH, is_good: true, is_fresh: true, lookups: None }
+    ReferenceNumbers { confirmed: Timestamp::EPOCH, is_good: true, is_fresh: true, cache: None }
 }
 
 /// Reads the metrics every second, as nobody would in earnest.
@@ -319,6 +324,7 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str, telemetr
         owned.values().filter(|owned| **owned > 0).count() == everybody && owned.values().sum::<usize>() == all
     };
     let stop = AtomicBool::new(false);
+    let telling_ns = AtomicU64::new(0);
     let parts = || threads::parts(std::process::id(), &threads::PIPELINE);
     // What was used up to the last commit that put something out; asking the broker for it would cost as much as some of its work.
     let last_commit = Mutex::new(None);
@@ -340,22 +346,24 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str, telemetr
             _ => {}
         }
         if let Some(telemetry) = telemetry {
+            let before = cpu_seconds(ClockId::ThreadCPUTime);
             telemetry.tell(&told);
+            let taken = cpu_seconds(ClockId::ThreadCPUTime) - before;
+            telling_ns.fetch_add((taken * 1e9) as u64, Ordering::Relaxed);
         }
     };
     let server = telemetry
         .map(|telemetry| Server::start(SocketAddr::from(([127, 0, 0, 1], 0)), telemetry.clone()).expect("a server"));
     std::thread::scope(|scope| {
         let running = scope.spawn(|| run::run(&settings, &directory, &stop, &told).expect("a run"));
-        if let Some(server) = &server {
-            scope.spawn(|| scrape(server, &stop));
-        }
+        let scraping = server.as_ref().map(|server| scope.spawn(|| scrape(server, &stop)));
         // Joining groups is not what is measured.
         while !has_all() {
             std::thread::sleep(LOOK_AGAIN);
         }
         open(&log, prefix);
         let (start, cpu, parts_before) = (Instant::now(), cpu_seconds(ClockId::ProcessCPUTime), parts());
+        telling_ns.store(0, Ordering::Relaxed);
         let (grown, used, parts_after) = loop {
             std::thread::sleep(LOOK_AGAIN);
             let last = last_commit.lock().expect("no panic").clone();
@@ -369,7 +377,18 @@ fn pipeline(bootstrap: &str, prefix: &str, folder: &Path, intake: &str, telemetr
         for (part, seconds) in threads::since(&parts_after, &parts_before) {
             report(&format!("pipeline: {part}"), seconds);
         }
+        let told_seconds = telling_ns.load(Ordering::Relaxed) as f64 / 1e9;
         stop.store(true, Ordering::Relaxed);
         running.join().expect("the service");
+        if let Some((scraping, telemetry)) = scraping.zip(telemetry) {
+            scraping.join().expect("pages");
+            report("pipeline: telemetry, within these: told", told_seconds);
+            let before = cpu_seconds(ClockId::ThreadCPUTime);
+            let page = telemetry.page().expect("a page");
+            let each = cpu_seconds(ClockId::ThreadCPUTime) - before;
+            assert!(page.contains("rater_workers"));
+            let seconds = grown.duration_since(start).as_secs_f64();
+            report("pipeline: telemetry, within these: a page every second", each * seconds);
+        }
     });
 }

@@ -15,7 +15,7 @@ mod resident;
 #[path = "shared/table.rs"]
 mod table;
 
-use directory::cache::{Cache, CacheSettings, CacheStats, Clock, IdentityKey, Rows};
+use directory::cache::{Cache, CacheSettings, CacheStats, Clock, IdentityKey, KeyKind, Preloaded, Rows};
 use directory::model::IdentityKind;
 use directory::store::{Author, Replace, Replication, Settings, Store, TakeOver, migrate};
 use directory::value::Digits;
@@ -40,8 +40,8 @@ use tokio::runtime::Runtime;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Keys that are asked for at once.
-const BATCH: usize = 10_000;
+/// What records are looked up by.
+const IMSI: [KeyKind; 1] = [KeyKind::Identity(IdentityKind::Imsi)];
 /// Progress is told this often.
 const TELL: Duration = Duration::from_secs(10);
 
@@ -51,6 +51,7 @@ fn main() {
     match arguments[..] {
         ["load", node, folder] => load_store(node, Path::new(folder)),
         ["rate", node, folder] => rate_twice(node, Path::new(folder)),
+        ["ahead", node] => read_ahead(node),
         ["memory"] => memory(),
         _ => all(),
     }
@@ -92,6 +93,7 @@ fn all() {
     let place = folder.path().to_str().expect("a path");
     let loaded = step(&["load", cassandra.address(), place]);
     let rated = step(&["rate", cassandra.address(), place]);
+    let ahead = step(&["ahead", cassandra.address()]);
     println!(
         "\n### store: {} endpoints, {} records, four levels\n",
         grouped(endpoints as f64),
@@ -107,6 +109,8 @@ fn all() {
         println!("| reads of the store a record, {run} | {:.3} |", of("reads") / of("records"));
     }
     line("endpoints at hand after the runs", rated["entries"]);
+    line("seconds to read all endpoints ahead, by IMSI", ahead["seconds"]);
+    line("endpoints read ahead, a second", ahead["keys"] / ahead["seconds"]);
     line("one look-up that finds its endpoint at hand, ns", rated["hit_ns"]);
     if setting("SYNTHETIC", 10_000_000) > 0 {
         let kept = step(&["memory"]);
@@ -212,6 +216,23 @@ fn rate<R: Rows>(name: &str, folder: &Path, loaded: &Loaded, cache: &Cache<R>) {
     report(&format!("{name}_reads"), (cache.stats().reads - before.reads) as f64);
 }
 
+/// A step: what `--directory-preload imsi` does.
+fn read_ahead(node: &str) {
+    let runtime = runtime();
+    let cached = CacheSettings { memory_bytes: endpoints() * 200, ..CacheSettings::default() };
+    let read = runtime.block_on(async {
+        let store = Store::connect(&settings(node), now).await.expect("a store");
+        let (cache, _) =
+            Cache::open(store, cached, Clock::monotonic(), |event| eprintln!("{event:?}")).await.expect("a cache");
+        let begun = Instant::now();
+        let read = cache.preload(&IMSI, &mut |_| {}).await.expect("read");
+        report("seconds", begun.elapsed().as_secs_f64());
+        read
+    });
+    assert_eq!(read, Preloaded { keys: endpoints(), is_full: false });
+    report("keys", read.keys as f64);
+}
+
 /// Keys that are at hand: of IMSIs of the files.
 fn kept<R: Rows>(cache: &Cache<R>, folder: &Path) -> Vec<IdentityKey> {
     let text = std::fs::read_to_string(folder.join("endpoints.csv")).expect("endpoints");
@@ -229,25 +250,16 @@ fn memory() {
     let count = setting("SYNTHETIC", 10_000_000);
     let runtime = runtime();
     let settings = CacheSettings { memory_bytes: count * 200, ..CacheSettings::default() };
-    let cache = runtime.block_on(Cache::open(MadeUp, settings, Clock::monotonic(), |_| {})).expect("a cache").0;
-    let before = resident_kb();
-    let (threads, mut told) = (2, Instant::now());
-    for first in (0..count).step_by(threads * BATCH) {
-        std::thread::scope(|scope| {
-            for thread in 0..threads as u64 {
-                let from = first + thread * BATCH as u64;
-                let cache = &cache;
-                scope.spawn(move || {
-                    let keys = (from..(from + BATCH as u64).min(count)).map(key).collect();
-                    cache.preload(keys).expect("read");
-                });
-            }
-        });
+    let store = MadeUp { endpoints: count };
+    let cache = runtime.block_on(Cache::open(store, settings, Clock::monotonic(), |_| {})).expect("a cache").0;
+    let (before, mut told) = (resident_kb(), Instant::now());
+    let mut progress = |keys| {
         if told.elapsed() >= TELL {
             told = Instant::now();
-            eprintln!("{} of {count} endpoints in the cache", cache.stats().entries);
+            eprintln!("{keys} of {count} endpoints in the cache");
         }
-    }
+    };
+    runtime.block_on(cache.preload(&IMSI, &mut progress)).expect("read");
     let stats = cache.stats();
     report("resident_kib", resident_kb().saturating_sub(before) as f64);
     report("entries", stats.entries as f64);

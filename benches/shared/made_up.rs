@@ -1,6 +1,6 @@
 //! A store that makes its rows up when it is asked: 200 customers, and as many endpoints as there are numbers, with three identities each.
 
-use directory::cache::{Changes, EndpointRow, Head, IdentityKey, Rows, StoreError, Version};
+use directory::cache::{Changes, EndpointRow, Head, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError, Version};
 use directory::model::IdentityKind;
 use directory::value::Digits;
 use directory::{Input, InputKind};
@@ -12,7 +12,14 @@ accounts:
 ";
 
 /// The store.
-pub(crate) struct MadeUp;
+pub(crate) struct MadeUp {
+    /// How many endpoints it has, if it is read as a whole.
+    pub(crate) endpoints: u64,
+}
+
+fn row(number: u64) -> EndpointRow {
+    EndpointRow { endpoint: format!("meter-{number:07}").into(), definition: definition(number).into() }
+}
 
 pub(crate) fn imsi(number: u64) -> String {
     format!("00101{number:010}")
@@ -47,16 +54,26 @@ impl Rows for MadeUp {
         _: &Head,
         keys: &[IdentityKey],
     ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError> {
-        let row = |key: &IdentityKey| {
+        let rows = |key: &IdentityKey| {
             let number = match key {
                 IdentityKey::Identity(_, digits) => digits.to_string().get(5..).and_then(|text| text.parse().ok()),
                 IdentityKey::Name(_) => None,
             };
             let number: u64 = number.ok_or_else(|| StoreError::Corrupt(format!("{key} was never made up")))?;
-            let endpoint = format!("meter-{number:07}").into();
-            Ok((key.clone(), vec![EndpointRow { endpoint, definition: definition(number).into() }]))
+            Ok((key.clone(), vec![row(number)]))
         };
-        keys.iter().map(row).collect()
+        keys.iter().map(rows).collect()
+    }
+
+    /// IMSIs only.
+    async fn scan(
+        &self,
+        _: &Head,
+        part: u32,
+        _: &[KeyKind],
+    ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError> {
+        let numbers = (u64::from(part)..self.endpoints).step_by(SCAN_PARTS as usize);
+        Ok(numbers.map(|number| (key(number), vec![row(number)])).collect())
     }
 
     async fn changes(&self, after: Version, _: &Head) -> Result<Changes, StoreError> {

@@ -27,8 +27,27 @@ pub(crate) struct Seen {
     pub(crate) is_good: bool,
     /// Whether what is served was confirmed within the lead time.
     pub(crate) is_fresh: bool,
-    /// Keys looked up since the start: at hand, known to be nobody's, read, and reads that failed.
-    pub(crate) lookups: [u64; 4],
+    /// The cache before it.
+    pub(crate) cache: CacheSeen,
+}
+
+/// What a cache did since the start, and holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CacheSeen {
+    /// Keys looked up that were at hand.
+    pub(crate) hits: u64,
+    /// Those known to be nobody's.
+    pub(crate) absent: u64,
+    /// Those that were read.
+    pub(crate) misses: u64,
+    /// Reads that failed.
+    pub(crate) failed: u64,
+    /// Keys that had to go.
+    pub(crate) evictions: u64,
+    /// Keys at hand.
+    pub(crate) entries: u64,
+    /// Bytes they take.
+    pub(crate) bytes: u64,
 }
 
 /// Something that happened to a store that is followed, in words.
@@ -59,16 +78,51 @@ pub(crate) fn open(
 
 #[cfg(feature = "store")]
 mod store {
-    use super::{Look, News, Seen, Source};
-    use crate::args::DirectoryOptions;
+    use super::{CacheSeen, Look, News, Seen, Source};
+    use crate::args::{DirectoryOptions, PreloadKind};
     use crate::exit::Failure;
     use crate::settings;
     use crate::store::{failure, runtime, store_settings};
-    use directory::cache::{Cache, CacheEvent, CacheSettings, Clock, OpenError};
+    use directory::cache::{Cache, CacheEvent, CacheSettings, Clock, KeyKind, OpenError, Preloaded};
+    use directory::model::IdentityKind;
     use directory::store::Store;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
+
+    /// How often it is told how much was read ahead.
+    const TELL: Duration = Duration::from_secs(5);
+
+    /// Reads endpoints ahead. A store that fails meanwhile is no reason not to start: what is missing is read when it is looked up.
+    async fn preload(cache: &Cache<Store>, kinds: &[PreloadKind], tell: fn(&News)) {
+        let kind = |kind: &PreloadKind| match kind {
+            PreloadKind::Imsi => KeyKind::Identity(IdentityKind::Imsi),
+            PreloadKind::Iccid => KeyKind::Identity(IdentityKind::Iccid),
+            PreloadKind::Msisdn => KeyKind::Identity(IdentityKind::Msisdn),
+            PreloadKind::Name => KeyKind::Name,
+        };
+        let kinds: Vec<KeyKind> = kinds.iter().map(kind).collect();
+        let (begun, mut told) = (Instant::now(), Instant::now());
+        let mut progress = |keys| {
+            if told.elapsed() >= TELL {
+                told = Instant::now();
+                tell(&News::Good(format!("{keys} keys of endpoints were read ahead so far")));
+            }
+        };
+        let read = cache.preload(&kinds, &mut progress).await;
+        tell(&match read {
+            Ok(Preloaded { keys, is_full: false }) => News::Good(format!(
+                "{keys} keys of endpoints were read ahead in {:.1} s",
+                begun.elapsed().as_secs_f64()
+            )),
+            Ok(Preloaded { keys, is_full: true }) => News::Bad(format!(
+                "{keys} keys of endpoints were read ahead, for more there is no room (--directory-memory-mib); the rest is read when it is looked up"
+            )),
+            Err(error) => News::Bad(format!(
+                "reading endpoints ahead was given up, they are read when they are looked up: {error}"
+            )),
+        });
+    }
 
     pub(super) fn follow(options: &DirectoryOptions, tell: fn(&News)) -> Result<Source, Failure> {
         let length = |option, text: &str| {
@@ -118,6 +172,9 @@ mod store {
                 OpenError::Refused(refused) => Failure::Reference(refused),
             })
         })?;
+        if !options.directory_preload.is_empty() {
+            runtime.block_on(preload(&cache, &options.directory_preload, tell));
+        }
         let cache = Arc::new(cache);
         let loaded = loaded.asking(cache.clone());
         let look: Look = Box::new(move || {
@@ -128,7 +185,15 @@ mod store {
                 age: stats.age,
                 is_good: is_good.load(Ordering::Relaxed),
                 is_fresh: stats.age <= lead,
-                lookups: [stats.hits, stats.absent_hits, stats.misses, stats.failed_reads],
+                cache: CacheSeen {
+                    hits: stats.hits,
+                    absent: stats.absent_hits,
+                    misses: stats.misses,
+                    failed: stats.failed_reads,
+                    evictions: stats.evictions,
+                    entries: stats.entries,
+                    bytes: stats.bytes,
+                },
             }
         });
         Ok(Source { loaded, look: Some(look) })

@@ -6,7 +6,7 @@ use rating::{Currency, Sum, Timestamp};
 use runtime::service::topics::PartitionCounts;
 use runtime::service::{ServiceReport, ServiceSettings, StageName, WorkerReport};
 use runtime::telemetry::catalog::{FAMILIES, Family, MAX_LAGS, MAX_SERIES, Values};
-use runtime::telemetry::{LookupNumbers, ReferenceNumbers, Telemetry};
+use runtime::telemetry::{CacheNumbers, ReferenceNumbers, Telemetry};
 use runtime::worker::Report;
 use runtime::worker::counts::{BatchCounts, BatchTimes, LevelLabel, StageStatus};
 use runtime::worker::log::Partition;
@@ -81,9 +81,9 @@ fn settings(workers: u16) -> ServiceSettings {
 }
 
 fn telemetry(currencies: &[Currency]) -> Telemetry {
-    let lookups = Some(LookupNumbers { hits: 7, ..LookupNumbers::default() });
+    let cache = Some(CacheNumbers { hits: 7, bytes: 8, evictions: 9, ..CacheNumbers::default() });
     let confirmed = Timestamp::from_millis(1_500);
-    let reference = ReferenceNumbers { confirmed, is_good: true, is_fresh: true, lookups };
+    let reference = ReferenceNumbers { confirmed, is_good: true, is_fresh: true, cache };
     Telemetry::new(&settings(2), currencies, Box::new(move || reference)).expect("telemetry")
 }
 

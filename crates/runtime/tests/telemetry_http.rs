@@ -27,7 +27,7 @@ fn service() -> (Arc<Telemetry>, Server, Arc<AtomicBool>) {
         confirmed: Timestamp::EPOCH,
         is_good: true,
         is_fresh: fresh.load(Ordering::Relaxed),
-        lookups: None,
+        cache: None,
     };
     let telemetry = Telemetry::new(&deployment::settings("127.0.0.1:1", "", shape), &[], Box::new(reference));
     let telemetry = Arc::new(telemetry.expect("telemetry"));

@@ -21,12 +21,17 @@ mod flights;
 mod lookup;
 mod numbered;
 mod packed;
+mod preload;
 mod rows;
 mod settings;
 mod shared;
 mod trouble;
 
-pub use rows::{CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, Rows, StoreError, Version};
+pub use preload::Preloaded;
+pub use rows::{
+    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError,
+    Version,
+};
 pub use settings::{CacheEvent, CacheSettings, CacheStats, Clock};
 pub use shared::OpenError;
 
@@ -97,14 +102,13 @@ impl<R: Rows> Cache<R> {
         present.entries.find(key).is_some() && self.shared.check_confirmed().is_ok()
     }
 
-    /// Reads keys ahead of the first batch. What does not fit is not kept.
+    /// Reads everything under keys of these kinds ahead of the first batch, until there is no memory for more. Batches may be served at the
+    /// same time, and the store may change. `progress` hears how many keys were read so far.
     ///
     /// # Errors
-    /// The store does not answer.
-    pub fn preload(&self, keys: Vec<IdentityKey>) -> Result<(), Unavailable> {
-        let epoch = self.shared.present().clone();
-        let mut lookup = Lookup::new(&epoch, 0);
-        self.fetch(&epoch, keys, &mut lookup)
+    /// The store does not answer, several times. What was read is kept.
+    pub async fn preload(&self, kinds: &[KeyKind], progress: &mut dyn FnMut(u64)) -> Result<Preloaded, StoreError> {
+        preload::preload(&self.shared, kinds, progress).await
     }
 
     /// Has keys read, and waits for them.

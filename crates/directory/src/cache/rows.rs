@@ -49,6 +49,25 @@ pub enum IdentityKey {
     Name(Box<str>),
 }
 
+/// What kind of key that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum KeyKind {
+    /// An IMSI, an ICCID or an MSISDN.
+    Identity(IdentityKind),
+    /// A name.
+    Name,
+}
+
+impl IdentityKey {
+    /// What kind of key it is.
+    pub fn kind(&self) -> KeyKind {
+        match self {
+            IdentityKey::Identity(kind, _) => KeyKind::Identity(*kind),
+            IdentityKey::Name(_) => KeyKind::Name,
+        }
+    }
+}
+
 impl fmt::Display for IdentityKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -119,6 +138,9 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+/// In how many parts a store is read as a whole: each of them is small where there are millions of endpoints.
+pub const SCAN_PARTS: u32 = 512;
+
 /// A store, as the cache reads it. Calls may run at the same time.
 pub trait Rows: Send + Sync + 'static {
     /// The newest committed version and those given up: one cheap row.
@@ -135,6 +157,15 @@ pub trait Rows: Send + Sync + 'static {
         &self,
         head: &Head,
         keys: &[IdentityKey],
+    ) -> impl Future<Output = Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError>> + Send;
+
+    /// Of one part of all keys ([`SCAN_PARTS`]), those of these kinds under which endpoints are found, and every endpoint that is found
+    /// there at some time.
+    fn scan(
+        &self,
+        head: &Head,
+        part: u32,
+        kinds: &[KeyKind],
     ) -> impl Future<Output = Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError>> + Send;
 
     /// What changed after a version, on the way to a head: as much as can be read in one step.

@@ -4,7 +4,9 @@ use super::entries::{AbsentUntil, Entries};
 use super::epoch::Epoch;
 use super::flights::{Answers, Flights, Landing};
 use super::packed::{Packed, Packing};
-use super::rows::{CatalogChange, Changes, EndpointChanges, Head, IdentityKey, Rows, StoreError, Version};
+use super::rows::{
+    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Rows, StoreError, Version,
+};
 use super::settings::{CacheEvent, CacheSettings, CacheStats, Clock};
 use super::trouble::{Lag, Trouble, replaced};
 use crate::diagnostic::Refused;
@@ -181,25 +183,39 @@ impl<R: Rows> Shared<R> {
     async fn read(&self, epoch: &Epoch, keys: &[IdentityKey]) -> Result<Answers, StoreError> {
         let asked = self.clock.now();
         self.counters.reads.fetch_add(keys.len() as u64, Ordering::Relaxed);
-        let answers = match self.answers(epoch, keys).await {
-            Ok(answers) => self.is_the_same(epoch).await.map(|()| answers),
-            Err(error) => Err(error),
-        };
-        if answers.is_err() {
-            self.counters.failed_reads.fetch_add(1, Ordering::Relaxed);
-            self.trouble().is_suspect = true;
+        let rows = in_time(self.settings.read_timeout, self.rows.endpoints(&epoch.head, keys));
+        let answers = self.answers(epoch, rows).await?;
+        if let Some(key) = keys.iter().find(|key| !answers.contains_key(*key)) {
+            // Silence is not the answer that there is nobody.
+            return Err(StoreError::Corrupt(format!("no answer for {key}")));
         }
-        let answers = answers?;
+        self.keep(epoch, &answers, asked);
+        Ok(answers)
+    }
+
+    /// Reads one part of the store, and keeps what is found of these kinds: so many keys. `None` if the epoch was over before.
+    pub(super) async fn read_ahead(&self, part: u32, kinds: &[KeyKind]) -> Result<Option<u64>, StoreError> {
+        let (epoch, asked) = (self.present().clone(), self.clock.now());
+        let answers = self.answers(&epoch, self.rows.scan(&epoch.head, part, kinds)).await?;
+        Ok(self.keep(&epoch, &answers, asked).then_some(answers.len() as u64))
+    }
+
+    /// Keeps answers if their epoch is still the present one, and says whether it is.
+    fn keep(&self, epoch: &Epoch, answers: &Answers, asked: Duration) -> bool {
         let present = self.present();
-        if present.head.version == epoch.head.version {
-            for (key, found) in &answers {
-                match found {
-                    Some(found) => present.entries.keep(key.clone(), found.clone()),
-                    None => present.entries.keep_absent(key.clone(), asked),
-                }
+        let is_present = present.head.version == epoch.head.version;
+        for (key, found) in answers.iter().filter(|_| is_present) {
+            match found {
+                Some(found) => present.entries.keep(key.clone(), found.clone()),
+                None => present.entries.keep_absent(key.clone(), asked),
             }
         }
-        Ok(answers)
+        is_present
+    }
+
+    /// How many entries had to go so far.
+    pub(super) fn evictions(&self) -> u64 {
+        self.counters.evictions.load(Ordering::Relaxed)
     }
 
     /// That what was just read is of the store that is served: where it has been away, another one may have come back.
@@ -223,8 +239,25 @@ impl<R: Rows> Shared<R> {
         }
     }
 
-    async fn answers(&self, epoch: &Epoch, keys: &[IdentityKey]) -> Result<Answers, StoreError> {
-        let rows = in_time(self.settings.read_timeout, self.rows.endpoints(&epoch.head, keys)).await?;
+    /// What the store answers, if that can be believed.
+    async fn answers(
+        &self,
+        epoch: &Epoch,
+        rows: impl Future<Output = Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError>>,
+    ) -> Result<Answers, StoreError> {
+        let answers = match rows.await {
+            Ok(rows) => self.is_the_same(epoch).await.map(|()| self.pack(epoch, rows)),
+            Err(error) => Err(error),
+        };
+        if answers.is_err() {
+            self.counters.failed_reads.fetch_add(1, Ordering::Relaxed);
+            self.trouble().is_suspect = true;
+        }
+        answers
+    }
+
+    /// Rows in the form in which they are kept.
+    fn pack(&self, epoch: &Epoch, rows: Vec<(IdentityKey, Vec<EndpointRow>)>) -> Answers {
         let mut answers = Answers::with_capacity(rows.len());
         let mut flaws = Vec::new();
         for (key, rows) in rows {
@@ -243,11 +276,7 @@ impl<R: Rows> Shared<R> {
             self.counters.unreadable.fetch_add(count, Ordering::Relaxed);
             (self.report)(CacheEvent::Unreadable { count, first: first.to_string() });
         }
-        match keys.iter().find(|key| !answers.contains_key(*key)) {
-            // Silence is not the answer that there is nobody.
-            Some(key) => Err(StoreError::Corrupt(format!("no answer for {key}"))),
-            None => Ok(answers),
-        }
+        answers
     }
 
     /// Looks at the head once, and follows it.

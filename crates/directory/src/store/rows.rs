@@ -9,7 +9,8 @@ use super::head::bigint;
 use super::query::{IN_FLIGHT, each};
 use super::{Error, Store};
 use crate::cache::{
-    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, Rows, StoreError, Version,
+    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError,
+    Version,
 };
 use crate::load::{Input, InputKind};
 use crate::model::IdentityKind;
@@ -20,8 +21,6 @@ use std::hash::Hasher;
 
 /// Partitions of each kind of definition: part of the schema, never to be changed.
 const BUCKETS: u64 = 32;
-/// Parts of the ring that a scan reads by themselves.
-const RING_PARTS: i128 = 128;
 /// Parts of the ring that are read at once.
 const SCANS: usize = 8;
 /// Versions between two heads of which the change log is read; beyond, everything counts as changed.
@@ -51,14 +50,19 @@ pub(super) fn key_columns(key: &IdentityKey) -> (&'static str, String) {
 }
 
 /// The key of these columns.
-fn key_of(text: &str) -> Result<IdentityKey, Error> {
-    let wrong = || Error::Corrupt(format!("\"{text}\" is no key of an endpoint"));
-    let (kind, value) = text.split_once(':').ok_or_else(wrong)?;
+fn key_of(kind: &str, value: &str) -> Result<IdentityKey, Error> {
+    let wrong = || Error::Corrupt(format!("\"{kind}:{value}\" is no key of an endpoint"));
     if kind == "name" {
         return Ok(IdentityKey::Name(Box::from(value)));
     }
     let kind = IdentityKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(wrong)?;
     Digits::parse(value).map(|digits| IdentityKey::Identity(kind, digits)).ok_or_else(wrong)
+}
+
+/// The key of a text in the change log.
+fn key_of_text(text: &str) -> Result<IdentityKey, Error> {
+    let (kind, value) = text.split_once(':').unwrap_or_default();
+    key_of(kind, value)
 }
 
 /// A key as text, for the change log.
@@ -95,6 +99,15 @@ fn held(rows: Vec<Written>, head: &Head) -> Result<Vec<(String, String)>, StoreE
         }
     }
     Ok(found)
+}
+
+/// Of the rows of one partition, the endpoints that count for a head.
+fn endpoint_rows(rows: Vec<Written>, head: &Head) -> Result<Vec<EndpointRow>, StoreError> {
+    let row = |(endpoint, definition): (String, String)| EndpointRow {
+        endpoint: endpoint.into_boxed_str(),
+        definition: definition.into_boxed_str(),
+    };
+    Ok(held(rows, head)?.into_iter().map(row).collect())
 }
 
 impl Store {
@@ -138,12 +151,7 @@ impl Store {
         });
         let mut found = Vec::with_capacity(keys.len());
         for (key, rows) in parts.await? {
-            let each = held(rows, head)?.into_iter();
-            let row = |(endpoint, definition): (String, String)| EndpointRow {
-                endpoint: endpoint.into_boxed_str(),
-                definition: definition.into_boxed_str(),
-            };
-            found.push((key, each.map(row).collect()));
+            found.push((key, endpoint_rows(rows, head)?));
         }
         Ok(found)
     }
@@ -157,32 +165,50 @@ impl Store {
         head: &Head,
         progress: &mut dyn FnMut(u64),
     ) -> Result<BTreeMap<Box<str>, Box<str>>, Error> {
-        let ring = i128::from(i64::MAX) - i128::from(i64::MIN) + 1;
-        let edge = |part: i128| i128::from(i64::MIN) + ring * part / RING_PARTS;
-        let token = |at: i128| i64::try_from(at).unwrap_or(i64::MAX);
-        let parts: Vec<(i64, i64)> =
-            (0..RING_PARTS).map(|part| (token(edge(part)), token(edge(part + 1) - 1))).collect();
+        let parts: Vec<u32> = (0..SCAN_PARTS).collect();
         let mut found = BTreeMap::new();
         for some in parts.chunks(SCANS) {
-            let read = each(SCANS, some.iter().copied(), |(first, last)| {
+            let read = each(SCANS, some.iter().copied(), |part| {
                 let (store, head) = (self.clone(), head.clone());
-                async move { store.scan(first, last, &head).await }
+                // Each endpoint has one partition under its name.
+                async move { store.scan_part(&head, part, &[KeyKind::Name]).await }
             });
-            for part in read.await? {
-                found.extend(part);
-            }
+            let rows = read.await?.into_iter().flatten().flat_map(|(_, rows)| rows);
+            found.extend(rows.map(|row| (row.endpoint, row.definition)));
             progress(found.len() as u64);
         }
         Ok(found)
     }
 
-    async fn scan(&self, first: i64, last: i64, head: &Head) -> Result<Vec<(Box<str>, Box<str>)>, Error> {
-        let rows: Vec<(String, String, i64, Option<String>)> =
-            self.rows(&self.statements().scan, (first, last)).await?;
-        // Each endpoint has one partition under its name; those under identities are passed over.
-        let names = rows.into_iter().filter(|(kind, ..)| kind == "name");
-        let named = held(names.map(|(_, endpoint, version, body)| (endpoint, version, body)).collect(), head)?;
-        Ok(named.into_iter().map(|(name, body)| (name.into_boxed_str(), body.into_boxed_str())).collect())
+    /// What is found under keys of these kinds, in one part of the ring.
+    async fn scan_part(
+        &self,
+        head: &Head,
+        part: u32,
+        kinds: &[KeyKind],
+    ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, Error> {
+        let ring = i128::from(i64::MAX) - i128::from(i64::MIN) + 1;
+        let edge = |part: u32| i128::from(i64::MIN) + ring * i128::from(part) / i128::from(SCAN_PARTS);
+        let token = |at: i128| i64::try_from(at).unwrap_or(i64::MAX);
+        let ends = (token(edge(part)), token(edge(part.saturating_add(1)) - 1));
+        let rows: Vec<(String, String, String, i64, Option<String>)> = self.rows(&self.statements().scan, ends).await?;
+        let mut found = Vec::new();
+        // Rows of a partition come one after the other.
+        for rows in
+            rows.chunk_by(|(kind, value, ..), (next_kind, next_value, ..)| (kind, value) == (next_kind, next_value))
+        {
+            let Some((kind, value, ..)) = rows.first() else { continue };
+            let key = key_of(kind, value)?;
+            if kinds.contains(&key.kind()) {
+                let rows =
+                    rows.iter().map(|(_, _, endpoint, version, body)| (endpoint.clone(), *version, body.clone()));
+                let rows = endpoint_rows(rows.collect(), head)?;
+                if !rows.is_empty() {
+                    found.push((key, rows));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The catalogue as one input, and with it the endpoints that grants of accounts name: without them it would not be complete.
@@ -247,7 +273,7 @@ impl Store {
                 }
             });
             for key in logs.await?.into_iter().flatten().flat_map(|(keys,)| keys.unwrap_or_default()) {
-                keys.insert(key_of(&key)?);
+                keys.insert(key_of_text(&key)?);
             }
             for (version, kind) in some {
                 changes.until = *version;
@@ -293,6 +319,15 @@ impl Rows for Store {
         keys: &[IdentityKey],
     ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError> {
         Ok(self.endpoints_at(head, keys).await?)
+    }
+
+    async fn scan(
+        &self,
+        head: &Head,
+        part: u32,
+        kinds: &[KeyKind],
+    ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError> {
+        Ok(self.scan_part(head, part, kinds).await?)
     }
 
     async fn changes(&self, after: Version, head: &Head) -> Result<Changes, StoreError> {

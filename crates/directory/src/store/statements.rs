@@ -110,7 +110,7 @@ impl Statements {
             )
             .await?,
             scan: patient(
-                "SELECT kind, endpoint, version, body FROM endpoints_by_identity \
+                "SELECT kind, value, endpoint, version, body FROM endpoints_by_identity \
                  WHERE token(kind, value) >= ? AND token(kind, value) <= ?",
             )
             .await?,

@@ -310,6 +310,10 @@ pub(crate) struct DirectoryOptions {
     #[cfg(feature = "store")]
     #[arg(long, env = "RATER_DIRECTORY_MEMORY_MIB", default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) directory_memory_mib: u32,
+    /// What the endpoints of a store are read by before the first record, as far as memory goes; separated by commas [default: nothing, they are read when they are looked up]
+    #[cfg(feature = "store")]
+    #[arg(long, env = "RATER_DIRECTORY_PRELOAD", value_enum, value_delimiter = ',', value_name = "KINDS")]
+    pub(crate) directory_preload: Vec<PreloadKind>,
     /// How often a store is asked whether anything has changed
     #[cfg(feature = "store")]
     #[arg(long, env = "RATER_DIRECTORY_POLL", default_value = "200 ms", value_name = "LENGTH", value_parser = length_text)]
@@ -331,6 +335,20 @@ pub(crate) enum DirectorySource {
     /// Scylla or Cassandra, as `rater directory` fills it.
     #[cfg(feature = "store")]
     Store,
+}
+
+/// What endpoints are looked up by.
+#[cfg(feature = "store")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PreloadKind {
+    /// Their IMSIs.
+    Imsi,
+    /// Their ICCIDs.
+    Iccid,
+    /// Their MSISDNs.
+    Msisdn,
+    /// Their names.
+    Name,
 }
 
 /// Where the reference data is.

@@ -7,7 +7,7 @@ use crate::args::{
 use crate::config_file;
 use crate::console::Console;
 use crate::exit::Failure;
-use crate::source::{Look, News, Seen, Source};
+use crate::source::{CacheSeen, Look, News, Seen, Source};
 use crate::{log, settings, source};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
@@ -17,7 +17,7 @@ use runtime::kafka::{KafkaSettings, Mechanism, Sasl, Secret, Security, Tls};
 use runtime::registry::{Credentials, RegistryConfig, TlsFiles};
 use runtime::service::{ServiceError, ServiceSettings, TopicNames, Workers, run as run_service};
 use runtime::telemetry::http::Server;
-use runtime::telemetry::{LookupNumbers, ReferenceNumbers, Telemetry};
+use runtime::telemetry::{CacheNumbers, ReferenceNumbers, Telemetry};
 use runtime::wire::CloudEvents;
 use runtime::worker::log::{GatherLimits, LogError};
 use runtime::worker::{ForgottenPositions, StageError, WorkerError};
@@ -73,13 +73,14 @@ fn telemetry(settings: &ServiceSettings, loaded: &Loaded, look: Option<Look>) ->
     let currencies: Vec<Currency> = loaded.snapshot.accounts().iter().map(|account| account.currency).collect();
     let confirmed = settings::machine_now();
     let numbers = move || match &look {
-        None => ReferenceNumbers { confirmed, is_good: true, is_fresh: true, lookups: None },
+        None => ReferenceNumbers { confirmed, is_good: true, is_fresh: true, cache: None },
         Some(look) => {
-            let Seen { age, is_good, is_fresh, lookups: [hits, absent, misses, failed] } = look();
+            let Seen { age, is_good, is_fresh, cache } = look();
             let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             let confirmed = Timestamp::from_millis(settings::machine_now().millis().saturating_sub(age_ms));
-            let lookups = Some(LookupNumbers { hits, absent, misses, failed });
-            ReferenceNumbers { confirmed, is_good, is_fresh, lookups }
+            let CacheSeen { hits, absent, misses, failed, evictions, entries, bytes } = cache;
+            let cache = Some(CacheNumbers { hits, absent, misses, failed, evictions, entries, bytes });
+            ReferenceNumbers { confirmed, is_good, is_fresh, cache }
         }
     };
     let telemetry = Telemetry::new(settings, &currencies, Box::new(numbers));

@@ -2,6 +2,7 @@
 #![cfg(feature = "store")]
 
 use crate::deployment::{Deployment, Running, write_file};
+use crate::shown;
 use crate::support::{Ran, rater};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -119,11 +120,15 @@ impl Chain {
 #[test]
 fn what_changes_while_records_stream_is_charged_as_of_the_event_time() {
     let chain = Chain::new("streams", Cassandra::shared().expect("a node"));
-    let mut running = chain.start(&[]);
+    let store = [&["--directory", "store", "--directory-preload", "imsi"][..], &chain.store()].concat();
+    let (mut running, address) = shown::start(&chain.kafka, &store);
+    running.wait_for_words("2 keys of endpoints were read ahead in");
     for number in 0..20 {
         chain.write(&format!("early-{number}"), 1 + number % 2, BEFORE);
     }
     chain.wait_for_charges(20, &mut running);
+    let page = shown::wait_for_page(&address, "/metrics", "rater_directory_cache_entries 2\n");
+    assert!(page.contains("rater_directory_lookups_total{result=\"miss\"} 0\n"), "{page}");
     chain.apply(CHANGES);
     running.wait_for_words("version 2 is served");
     for number in 0..40 {
@@ -231,6 +236,8 @@ fn files_are_rated_by_a_store_as_by_files() {
     let store = [&["--directory", "store"][..], &chain.store()].concat();
     rater(folder, &["rate", "usage.jsonl", "-o", "by-files"]).expect(0);
     rater(folder, &[&["rate", "usage.jsonl", "-o", "by-store"][..], &store].concat()).expect(0);
+    let ahead = [&["rate", "usage.jsonl", "-o", "ahead", "--directory-preload", "imsi,name"][..], &store].concat();
+    rater(folder, &ahead).expect(0);
     let read = |name: &str, file: &str| {
         let text = std::fs::read_to_string(folder.join(name).join(file)).expect("an output");
         let without_version = |line: &str| {
@@ -243,5 +250,6 @@ fn files_are_rated_by_a_store_as_by_files() {
     for file in ["charges.jsonl", "balance-deltas.jsonl", "suspense.jsonl"] {
         let (files, store) = (read("by-files", file), read("by-store", file));
         assert!(!files.is_empty() && files == store, "{file}: {} and {}", files.len(), store.len());
+        assert_eq!(store, read("ahead", file), "{file}, read ahead");
     }
 }

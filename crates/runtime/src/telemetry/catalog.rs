@@ -341,6 +341,36 @@ pub const DIRECTORY_LOOKUPS: Family = Family {
     todo: "many misses after the first minutes: the cache is too small; failed: the store does not answer",
 };
 
+/// Keys in the cache.
+pub const DIRECTORY_CACHE_ENTRIES: Family = Family {
+    name: "rater_directory_cache_entries",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Keys of endpoints that a cached directory holds in memory; only where reference data comes from a store.",
+    moves: "as keys are read, ahead or when they are looked up, and as changes drop them",
+    todo: "nothing; 0 long after the start means that nothing is looked up",
+};
+
+/// Bytes of it.
+pub const DIRECTORY_CACHE_BYTES: Family = Family {
+    name: "rater_directory_cache_bytes",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Memory of those endpoints, all in, as `--directory-memory-mib` bounds it; only where reference data comes from a store.",
+    moves: "with the keys",
+    todo: "at its bound while evictions and misses go on: give it more memory",
+};
+
+/// What had to go.
+pub const DIRECTORY_CACHE_EVICTIONS: Family = Family {
+    name: "rater_directory_cache_evictions_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Keys of endpoints that had to go because memory is bounded; only where reference data comes from a store.",
+    moves: "as keys are read while the memory is full",
+    todo: "many, with many misses: the memory is too small for the endpoints in use (`--directory-memory-mib`)",
+};
+
 /// Whether it was good.
 pub const REFERENCE_RELOAD: Family = Family {
     name: "rater_reference_reload_successful",
@@ -390,6 +420,9 @@ pub const FAMILIES: &[Family] = &[
     SUSPENSE_OLDEST,
     DIRECTORY_SNAPSHOT,
     DIRECTORY_LOOKUPS,
+    DIRECTORY_CACHE_ENTRIES,
+    DIRECTORY_CACHE_BYTES,
+    DIRECTORY_CACHE_EVICTIONS,
     REFERENCE_RELOAD,
     BUILD_INFO,
 ];

@@ -6,7 +6,7 @@
 use super::ages::AgeHistogram;
 use super::catalog::{self, Family, MAX_CURRENCIES};
 use super::labels::{Check, LookupResult, Phase, TickResult, TransactionResult, WorkerState};
-use super::{LookupNumbers, ReferenceNumbers};
+use super::{CacheNumbers, ReferenceNumbers};
 use crate::service::StageName;
 use crate::worker::counts::{
     BatchCounts, BatchTimes, ChargeSource, CommandResult, LegOutcome, LevelLabel, RecordOutcome, Service,
@@ -63,7 +63,38 @@ pub(super) struct Metrics {
     suspense_open: IntGauge,
     suspense_oldest: Gauge,
     /// Where reference data comes from a store.
-    lookups: Option<By<IntCounter>>,
+    cache: Option<CacheMetrics>,
+}
+
+/// Metrics of a cached directory.
+struct CacheMetrics {
+    lookups: By<IntCounter>,
+    evictions: IntCounter,
+    entries: IntGauge,
+    bytes: IntGauge,
+}
+
+impl CacheMetrics {
+    fn new(registry: &Registry) -> prometheus::Result<CacheMetrics> {
+        let lookups = int_counters(registry, &catalog::DIRECTORY_LOOKUPS)?;
+        Ok(CacheMetrics {
+            lookups: by(LookupResult::ALL, |result| lookups.get_metric_with_label_values(&[result.name()]))?,
+            evictions: registered(registry, IntCounter::with_opts(options(&catalog::DIRECTORY_CACHE_EVICTIONS))?)?,
+            entries: registered(registry, IntGauge::with_opts(options(&catalog::DIRECTORY_CACHE_ENTRIES))?)?,
+            bytes: registered(registry, IntGauge::with_opts(options(&catalog::DIRECTORY_CACHE_BYTES))?)?,
+        })
+    }
+
+    fn show(&self, numbers: &CacheNumbers) {
+        let CacheNumbers { hits, absent, misses, failed, evictions, entries, bytes } = *numbers;
+        let raise = |counter: &IntCounter, total: u64| counter.inc_by(total.saturating_sub(counter.get()));
+        for (counter, total) in self.lookups.0.iter().zip([hits, absent, misses, failed]) {
+            raise(counter, total);
+        }
+        raise(&self.evictions, evictions);
+        self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
 }
 
 fn options(family: &Family) -> Opts {
@@ -126,10 +157,7 @@ impl Metrics {
         let revision = option_env!("RATER_REVISION").unwrap_or("unknown");
         build.get_metric_with_label_values(&[env!("CARGO_PKG_VERSION"), revision])?.set(1);
         let directory_snapshot = registered(registry, Gauge::with_opts(options(&catalog::DIRECTORY_SNAPSHOT))?)?;
-        let lookups = reference.lookups.map(|_| {
-            let counters = int_counters(registry, &catalog::DIRECTORY_LOOKUPS)?;
-            by(LookupResult::ALL, |result| counters.get_metric_with_label_values(&[result.name()]))
-        });
+        let cache = reference.cache.map(|_| CacheMetrics::new(registry)).transpose()?;
         let reference_reload = registered(registry, IntGauge::with_opts(options(&catalog::REFERENCE_RELOAD))?)?;
         Ok(Metrics {
             records: by(Service::ALL, |service| {
@@ -177,7 +205,7 @@ impl Metrics {
             reference_reload,
             suspense_open: registered(registry, IntGauge::with_opts(options(&catalog::SUSPENSE_OPEN))?)?,
             suspense_oldest: registered(registry, Gauge::with_opts(options(&catalog::SUSPENSE_OLDEST))?)?,
-            lookups: lookups.transpose()?,
+            cache,
         })
     }
 
@@ -267,15 +295,12 @@ impl Metrics {
         self.suspense_oldest.set(seconds(oldest_ms));
     }
 
-    /// Shows when reference data was confirmed, whether the last load was good, and what was looked up since the start.
+    /// Shows when reference data was confirmed, whether the last load was good, and the cache.
     pub(super) fn reference(&self, numbers: &ReferenceNumbers) {
         self.directory_snapshot.set(seconds(numbers.confirmed.millis()));
         self.reference_reload.set(i64::from(numbers.is_good));
-        if let Some((counters, numbers)) = self.lookups.as_ref().zip(numbers.lookups) {
-            let LookupNumbers { hits, absent, misses, failed } = numbers;
-            for (counter, total) in counters.0.iter().zip([hits, absent, misses, failed]) {
-                counter.inc_by(total.saturating_sub(counter.get()));
-            }
+        if let Some((metrics, numbers)) = self.cache.as_ref().zip(numbers.cache.as_ref()) {
+            metrics.show(numbers);
         }
     }
 }

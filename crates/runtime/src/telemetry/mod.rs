@@ -42,21 +42,27 @@ pub struct ReferenceNumbers {
     pub is_good: bool,
     /// Whether it is recent enough to rate by.
     pub is_fresh: bool,
-    /// What was looked up, where it comes from a store. It is there from the start, or never.
-    pub lookups: Option<LookupNumbers>,
+    /// The cache before it, where it comes from a store. It is there from the start, or never.
+    pub cache: Option<CacheNumbers>,
 }
 
-/// Keys looked up in a cached directory since it was opened.
+/// A cached directory: what was looked up and had to go since it was opened, and what it holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LookupNumbers {
-    /// At hand.
+pub struct CacheNumbers {
+    /// Keys looked up that were at hand.
     pub hits: u64,
-    /// Known not to be there.
+    /// Those known not to be there.
     pub absent: u64,
-    /// Read from the store.
+    /// Those read from the store.
     pub misses: u64,
     /// Reads that failed.
     pub failed: u64,
+    /// Keys that had to go because memory is bounded.
+    pub evictions: u64,
+    /// Keys that are at hand.
+    pub entries: u64,
+    /// Bytes that they take.
+    pub bytes: u64,
 }
 
 /// Tells of the reference data whenever somebody looks.

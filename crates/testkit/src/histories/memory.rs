@@ -1,7 +1,8 @@
 //! A store of many versions in memory: for generated histories, and for a store that fails when told to.
 
 use directory::cache::{
-    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, Rows, StoreError, Version,
+    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError,
+    Version,
 };
 use directory::{Input, InputKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,19 @@ struct State {
     keys: BTreeMap<String, BTreeSet<IdentityKey>>,
     /// Keys asked for, in order.
     asked: Vec<IdentityKey>,
+}
+
+impl State {
+    /// Endpoints under a key, as a head sees them.
+    fn seen(&self, key: &IdentityKey, head: &Head) -> Vec<EndpointRow> {
+        let newest = |versions: &BTreeMap<Version, Option<String>>| {
+            versions.iter().rev().find(|(version, _)| head.holds(**version)).and_then(|(_, text)| text.clone())
+        };
+        let row = |(name, versions): (&String, &BTreeMap<_, _>)| {
+            Some(EndpointRow { endpoint: name.as_str().into(), definition: newest(versions)?.into() })
+        };
+        self.rows.get(key).into_iter().flatten().filter_map(row).collect()
+    }
 }
 
 /// What one version writes.
@@ -178,20 +192,24 @@ impl Rows for MemoryRows {
         let found = {
             let mut state = self.state();
             state.asked.extend_from_slice(keys);
-            let seen = |versions: &BTreeMap<Version, Option<String>>| {
-                versions.iter().rev().find(|(version, _)| head.holds(**version)).and_then(|(_, text)| text.clone())
-            };
-            let rows = |key: &IdentityKey| {
-                let endpoints = state.rows.get(key).into_iter().flatten();
-                let row = |(name, versions): (&String, &BTreeMap<_, _>)| {
-                    Some(EndpointRow { endpoint: name.as_str().into(), definition: seen(versions)?.into() })
-                };
-                (key.clone(), endpoints.filter_map(row).collect())
-            };
-            keys.iter().map(rows).collect()
+            keys.iter().map(|key| (key.clone(), state.seen(key, head))).collect()
         };
         self.answer().await?;
         Ok(found)
+    }
+
+    async fn scan(
+        &self,
+        head: &Head,
+        part: u32,
+        kinds: &[KeyKind],
+    ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError> {
+        self.answer().await?;
+        let state = self.state();
+        let of_part = state.rows.keys().enumerate().filter(|(at, _)| at % SCAN_PARTS as usize == part as usize);
+        let found = of_part.map(|(_, key)| key).filter(|key| kinds.contains(&key.kind()));
+        let rows = found.map(|key| (key.clone(), state.seen(key, head)));
+        Ok(rows.filter(|(_, rows)| !rows.is_empty()).collect())
     }
 
     async fn changes(&self, after: Version, head: &Head) -> Result<Changes, StoreError> {

@@ -1,7 +1,7 @@
 //! What the cache promises besides right answers: one read where one is enough, one epoch in a batch, changes within a second.
 
-use crate::support::{CATALOG, Small, by_imsi, digits, endpoint, key, payer, wait_for};
-use directory::cache::{CacheEvent, CacheSettings, EndpointChanges, IdentityKey, OpenError, Rows, Version};
+use crate::support::{CATALOG, Small, by_imsi, digits, endpoint, key, payer, read_ahead, runtime, wait_for};
+use directory::cache::{CacheEvent, CacheSettings, EndpointChanges, KeyKind, OpenError, Preloaded, Rows, Version};
 use directory::model::IdentityKind;
 use directory::{Directory, Needs};
 use rating::UsageRecord;
@@ -223,15 +223,62 @@ fn a_bulk_load_drops_everything() {
 }
 
 #[test]
-fn keys_can_be_read_ahead() {
-    let small = Small::open(10, CacheSettings::default());
-    let keys = (0..10).map(|number| key(IdentityKind::Imsi, &digits(number)[0]));
-    small.cache.preload(keys.chain([IdentityKey::Name("e3".into())]).collect()).unwrap();
-    let before = small.rows.asked().len();
-    for number in 0..10 {
+fn endpoints_can_be_read_ahead() {
+    let small = Small::open(1_000, CacheSettings::default());
+    let kinds = [KeyKind::Identity(IdentityKind::Imsi), KeyKind::Name];
+    let mut told = Vec::new();
+    let read = runtime().block_on(small.cache.preload(&kinds, &mut |keys| told.push(keys))).unwrap();
+    assert_eq!(read, Preloaded { keys: 2_000, is_full: false });
+    assert!(told.is_sorted() && told.last() == Some(&2_000), "{told:?}");
+    for number in 0..1_000 {
         assert_eq!(small.payer(&by_imsi(number)).unwrap(), "acme");
     }
-    assert_eq!((before, small.rows.asked().len()), (11, 11));
+    assert_eq!(small.rows.asked(), [], "nothing is left to be looked up");
+}
+
+#[test]
+fn what_has_no_room_is_not_read_ahead() {
+    let small = Small::open(2_000, CacheSettings { memory_bytes: 20_000, ..CacheSettings::default() });
+    let read = read_ahead(&small.cache).unwrap();
+    assert!(read.is_full && read.keys < 2_000, "{read:?}");
+    assert!(small.cache.stats().bytes <= 20_000, "{:?}", small.cache.stats());
+    for number in 0..2_000 {
+        assert_eq!(small.payer(&by_imsi(number)).unwrap(), "acme");
+    }
+}
+
+#[test]
+fn a_store_that_is_away_cannot_be_read_ahead() {
+    let small = Small::open(10, CacheSettings::default());
+    small.rows.set_down(true);
+    let error = read_ahead(&small.cache).unwrap_err();
+    assert!(error.contains("it is down on purpose"), "{error}");
+    small.rows.set_down(false);
+    assert_eq!(read_ahead(&small.cache), Ok(Preloaded { keys: 40, is_full: false }));
+}
+
+/// Versions come while everything is read ahead again and again: what is kept in the end is the last one.
+#[test]
+fn what_is_read_ahead_of_an_epoch_that_is_over_is_not_kept() {
+    let small = Small::open(20, CacheSettings::default());
+    let customer = |version: u64| if version.is_multiple_of(2) { "beta" } else { "acme" };
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for version in 2..400 {
+                let all = (0..20).map(|number| endpoint(number, customer(version))).collect();
+                small.rows.commit(&Write { catalog: None, endpoints: all });
+                std::thread::sleep(Duration::from_micros(500));
+            }
+        });
+        while !writer.is_finished() {
+            read_ahead(&small.cache).unwrap();
+        }
+    });
+    small.waits_for(Version(399));
+    read_ahead(&small.cache).unwrap();
+    for number in 0..20 {
+        assert_eq!(small.payer(&by_imsi(number)).unwrap(), customer(399));
+    }
 }
 
 #[test]

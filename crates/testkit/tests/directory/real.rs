@@ -3,7 +3,7 @@
 //! All worlds stand in one keyspace, one after the other, each loaded in the place of the last one: so rows of many versions lie under the
 //! same keys, and every world is read over what is left of those before it.
 
-use crate::support::{runtime, wait_for};
+use crate::support::{read_ahead, runtime, wait_for};
 use directory::cache::{Cache, CacheSettings, Clock, Version};
 use directory::store::{
     Author, Change, Error, Kind, PlanError, Removal, Replace, Replication, Settings, Store, TakeOver, migrate,
@@ -111,8 +111,10 @@ impl Target for Real {
             runtime().block_on(self.load(whole)).map_err(told)?;
             let settings = CacheSettings { poll: Duration::from_millis(5), ..CacheSettings::default() };
             let opened = runtime().block_on(Cache::open(self.store.clone(), settings, Clock::monotonic(), |_| {}));
-            self.cache = Some(Arc::new(opened.map_err(|error| error.to_string())?.0));
-            return Ok(());
+            let cache = opened.map_err(|error| error.to_string())?.0;
+            let read = read_ahead(&cache)?;
+            self.cache = Some(Arc::new(cache));
+            return if read.keys > 0 { Ok(()) } else { Err("nothing was read ahead".to_owned()) };
         };
         runtime().block_on(self.crash(write)).map_err(|error| error.to_string())?;
         let version = runtime().block_on(self.apply(write)).map_err(told)?;
