@@ -35,12 +35,13 @@ type Section = (&'static str, fn(&str));
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    let sections: [Section; 7] = [
+    let sections: [Section; 8] = [
         ("rate: one leg", one_leg),
         ("rate: number of increments", increments),
         ("rate: number of zones", zones),
         ("rate: number of accounts", accounts),
         ("rate: number of bundles", bundles),
+        ("rate and commit: number of sessions and endpoints", state),
         ("guide, intake, duplicates", around),
         ("decode and encode", codecs::all),
     ];
@@ -238,6 +239,54 @@ fn accounts(title: &str) {
             rate(&mut many_shard, &many_tasks);
         }),
     ];
+    compare(title, "legs", ROUNDS, &mut subjects);
+}
+
+/// Of one endpoint with sessions, or of one customer with endpoints in a session each, every commit changes a few.
+fn state(title: &str) {
+    const AT_ONCE: usize = 50;
+    const MANY: usize = 9_750;
+    let number = |at: usize, count: usize| (at / world::BATCH * AT_ONCE + at % AT_ONCE) % count;
+    let sessions = |count: usize| {
+        Case::new(one_customer(PER_SESSION), move |at| Fields {
+            quantity: ordinary(at),
+            session: Some(format!("session-{}", number(at, count))),
+            ..Fields::default()
+        })
+    };
+    let endpoints = |count: usize| {
+        let imsi = |at: usize| format!("23415{at:010}");
+        let lines: Vec<String> =
+            (0..count).map(|at| format!("  meter-{at}: {{ customer: acme, imsi: \"{}\" }}", imsi(at))).collect();
+        let acme = "  acme: { kind: customer, parent: op, currency: GBP, tariff: t }";
+        Case::new(world(document(PER_SESSION, "", acme, &lines.join("\n"))), move |at| Fields {
+            quantity: ordinary(at),
+            imsi: imsi(number(at, count)),
+            session: Some("session".to_owned()),
+            ..Fields::default()
+        })
+    };
+    let cases = [
+        (format!("{AT_ONCE} sessions of an endpoint"), sessions(AT_ONCE)),
+        (format!("{MANY} sessions, {AT_ONCE} of them in a commit"), sessions(MANY)),
+        (format!("{AT_ONCE} endpoints of a customer"), endpoints(AT_ONCE)),
+        (format!("{MANY} endpoints, {AT_ONCE} of them in a commit"), endpoints(MANY)),
+    ];
+    let tasks: Vec<Vec<Task<'_>>> = cases.iter().map(|(_, case)| case.tasks()).collect();
+    let mut subjects: Vec<Subject<'_>> = cases
+        .iter()
+        .zip(&tasks)
+        .map(|((name, _), tasks)| {
+            let mut shard = RateShard::with_undo();
+            Subject::plain(name, tasks.len(), move || {
+                for batch in tasks.chunks(world::BATCH) {
+                    rate(&mut shard, batch);
+                    shard.take_changes(1, |change| _ = black_box(change));
+                    shard.settle();
+                }
+            })
+        })
+        .collect();
     compare(title, "legs", ROUNDS, &mut subjects);
 }
 

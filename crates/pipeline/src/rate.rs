@@ -1,13 +1,15 @@
 //! Rate: the owner of account state. Applies legs and commands in order; each has exactly one outcome.
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::EntryRef;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use indexmap::IndexMap;
+use indexmap::map::raw_entry_v1::{RawEntryApiV1, RawEntryMut};
 use rating::account::{Account, Member};
+use rating::bundle::Instance;
 use rating::charge::Outputs;
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
 use rating::rate::Scope;
-use rating::{AccountId, SuspenseReason, Timestamp, needs_member, rate_leg};
+use rating::{AccountId, Counter, SuspenseReason, Timestamp, needs_member, rate_leg};
 use std::ops::ControlFlow;
 
 /// One thing to do for one account.
@@ -65,9 +67,11 @@ pub enum RateOutcome {
 pub struct Entry {
     /// The account.
     pub account: Account,
-    /// Per endpoint; the empty name for records without one.
-    pub members: HashMap<String, Tracked<Member>>,
+    /// Per endpoint, in the order in which they came; the empty name for records without one. None is ever removed, but by undoing.
+    pub members: IndexMap<String, Tracked<Member>, DefaultHashBuilder>,
     is_dirty: bool,
+    /// Places of the members that changed: of a million, a batch changes a few.
+    dirty_members: Vec<usize>,
     /// The cycle in which the account was last written down.
     written: u32,
 }
@@ -84,6 +88,8 @@ pub struct Tracked<T> {
 
 /// How many tasks look for their accounts together.
 const AHEAD: usize = 16;
+/// Counters of one change, at most, where all are visited: some 80 bytes each when they are written down.
+const COUNTERS_TOGETHER: usize = 4_096;
 
 /// The accounts of one shard.
 #[derive(Debug, Default)]
@@ -96,13 +102,15 @@ pub struct RateShard {
     journal: Option<Journal>,
 }
 
-/// What changed accounts and members were before.
+/// What changed accounts and members were before. Counters know that themselves.
 #[derive(Debug, Default)]
 struct Journal {
+    /// Without counters.
     accounts: Vec<(usize, Account)>,
-    members: Vec<(usize, String, Option<Member>)>,
-    /// In which cycle accounts and members had been written down before; by the name of its endpoint for a member.
-    written: Vec<(usize, Option<String>, u32)>,
+    /// By the place of the member; `None` where there was no such member.
+    members: Vec<(usize, usize, Option<Vec<Instance>>)>,
+    /// In which cycle accounts and members had been written down before; by its place for a member.
+    written: Vec<(usize, Option<usize>, u32)>,
 }
 
 #[derive(Debug)]
@@ -115,9 +123,52 @@ struct Slot {
 #[derive(Debug)]
 pub enum Change<'s> {
     /// An account, without its members.
-    Account(&'s AccountId, &'s Account),
+    Account {
+        /// Its name.
+        id: &'s AccountId,
+        /// All but its counters counts.
+        account: &'s Account,
+        /// Counters of months, in the order of their keys.
+        counters: &'s [(u128, Counter)],
+        /// Whether these are all counters.
+        extent: Extent,
+    },
     /// A member of an account.
-    Member(&'s AccountId, &'s str, &'s Member),
+    Member {
+        /// The account.
+        id: &'s AccountId,
+        /// The member's endpoint.
+        endpoint: &'s str,
+        /// Its bundles, all of them.
+        bundles: &'s [Instance],
+        /// Counters of sessions, in the order of their keys.
+        sessions: &'s [(u128, Counter)],
+        /// Whether these are all counters.
+        extent: Extent,
+    },
+}
+
+/// How much of the counters a change holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All: what was known of others is over.
+    Whole,
+    /// Some: others stay as they are.
+    Part,
+}
+
+impl Extent {
+    /// Of so many counters that changed, among all.
+    fn of(changed: usize, all: usize) -> Extent {
+        if changed == all { Extent::Whole } else { Extent::Part }
+    }
+}
+
+/// A place in the order of all accounts and their members, up to which a sweep has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepPlace {
+    account: usize,
+    member: usize,
 }
 
 impl RateShard {
@@ -180,7 +231,7 @@ impl RateShard {
             entry.is_dirty = true;
             self.dirty.push(place);
             if let Some(journal) = &mut self.journal {
-                journal.accounts.push((place, entry.account.clone()));
+                journal.accounts.push((place, entry.account.without_counters()));
             }
         }
         place
@@ -197,39 +248,59 @@ impl RateShard {
     /// Visits what changed since the last call, each account and member once, and forgets that it changed. A runtime that writes state down
     /// in cycles names the present one, see [`RateShard::sweep`]; for others it is 0.
     pub fn take_changes(&mut self, cycle: u32, mut visit: impl FnMut(Change<'_>)) {
+        let can_undo = self.journal.is_some();
         let mut mark = Marking { cycle, journal: self.journal.as_mut() };
         for place in self.dirty.drain(..) {
             let Some(Slot { id, entry }) = self.slots.get_mut(place) else { continue };
             entry.is_dirty = false;
-            mark.account(place, &mut entry.written);
-            visit(Change::Account(id, &entry.account));
-            let changed = entry.members.iter_mut().filter(|(_, member)| member.is_dirty);
-            for (endpoint, member) in in_order(changed) {
+            let all = &mut entry.account.counters;
+            let counters = all.take_changed();
+            let extent = Extent::of(counters.len(), all.len());
+            if !can_undo {
+                all.settle();
+            }
+            if extent == Extent::Whole {
+                mark.account(place, &mut entry.written);
+            }
+            visit(Change::Account { id, account: &entry.account, counters: &counters, extent });
+            for at in entry.dirty_members.drain(..) {
+                let Some((endpoint, member)) = entry.members.get_index_mut(at) else { continue };
                 member.is_dirty = false;
-                mark.member(place, endpoint, &mut member.written);
-                visit(Change::Member(id, endpoint, &member.value));
+                let all = &mut member.value.sessions;
+                let sessions = all.take_changed();
+                let extent = Extent::of(sessions.len(), all.len());
+                if !can_undo {
+                    all.settle();
+                }
+                if extent == Extent::Whole {
+                    mark.member(place, at, &mut member.written);
+                }
+                visit(Change::Member { id, endpoint, bundles: &member.value.bundles, sessions: &sessions, extent });
             }
         }
     }
 
-    /// Visits what was last written down before `cycle`, from a place on, until `visit` says that it is enough. Returns the place from which
-    /// to go on; `None` at the end: then all of the state was written down in this cycle, and what was written before is not needed any more.
+    /// Visits the whole of what was last written down so before `cycle`, from a place on, until `visit` says that it is enough. Returns the place
+    /// from which to go on; `None` at the end: then all of the state was written down in this cycle, and what was written before is not needed
+    /// any more.
     pub fn sweep(
         &mut self,
         cycle: u32,
-        from: usize,
+        from: SweepPlace,
         mut visit: impl FnMut(Change<'_>) -> ControlFlow<()>,
-    ) -> Option<usize> {
+    ) -> Option<SweepPlace> {
         let mut mark = Marking { cycle, journal: self.journal.as_mut() };
-        for (place, Slot { id, entry }) in self.slots.iter_mut().enumerate().skip(from) {
-            if mark.account(place, &mut entry.written) && visit(Change::Account(id, &entry.account)).is_break() {
-                return Some(place);
+        let mut first = from.member;
+        for (place, Slot { id, entry }) in self.slots.iter_mut().enumerate().skip(from.account) {
+            if mark.account(place, &mut entry.written) && visit_account(id, &entry.account, &mut visit).is_break() {
+                return Some(SweepPlace { account: place, member: 0 });
             }
-            let left = entry.members.iter_mut().filter(|(_, member)| member.written < cycle);
-            for (endpoint, member) in in_order(left) {
-                mark.member(place, endpoint, &mut member.written);
-                if visit(Change::Member(id, endpoint, &member.value)).is_break() {
-                    return Some(place);
+            for at in std::mem::take(&mut first)..entry.members.len() {
+                let Some((endpoint, member)) = entry.members.get_index_mut(at) else { continue };
+                if mark.member(place, at, &mut member.written)
+                    && visit_member(id, endpoint, &member.value, &mut visit).is_break()
+                {
+                    return Some(SweepPlace { account: place, member: at + 1 });
                 }
             }
         }
@@ -238,11 +309,16 @@ impl RateShard {
 
     /// What changed up to here is committed: it will not be undone.
     pub fn settle(&mut self) {
-        if let Some(journal) = &mut self.journal {
-            journal.accounts.clear();
-            journal.members.clear();
-            journal.written.clear();
+        let Some(journal) = &mut self.journal else { return };
+        for (place, _) in journal.accounts.drain(..) {
+            let Some(Slot { entry, .. }) = self.slots.get_mut(place) else { continue };
+            entry.account.counters.settle();
         }
+        for (place, at, _) in journal.members.drain(..) {
+            let member = self.slots.get_mut(place).and_then(|slot| slot.entry.members.get_index_mut(at));
+            member.into_iter().for_each(|(_, member)| member.value.sessions.settle());
+        }
+        journal.written.clear();
     }
 
     /// Puts back what stood there at the last [`RateShard::settle`].
@@ -251,27 +327,34 @@ impl RateShard {
         for place in self.dirty.drain(..) {
             let Some(Slot { entry, .. }) = self.slots.get_mut(place) else { continue };
             entry.is_dirty = false;
-            entry.members.values_mut().for_each(|member| member.is_dirty = false);
+            for at in entry.dirty_members.drain(..) {
+                entry.members.get_index_mut(at).into_iter().for_each(|(_, member)| member.is_dirty = false);
+            }
         }
         let Some(journal) = &mut self.journal else { return };
-        // The other way round: what was changed, taken and changed again has two entries, and the first one counts.
-        for (place, endpoint, member) in journal.members.drain(..).rev() {
+        // The other way round: what was changed, taken and changed again has two entries, and the first one counts; the member that came
+        // last goes first.
+        for (place, at, bundles) in journal.members.drain(..).rev() {
             let Some(Slot { entry, .. }) = self.slots.get_mut(place) else { continue };
-            match member {
-                Some(value) => entry.members.entry(endpoint).or_default().value = value,
-                None => drop(entry.members.remove(&endpoint)),
+            match (bundles, entry.members.get_index_mut(at)) {
+                (Some(bundles), Some((_, member))) => {
+                    member.value.bundles = bundles;
+                    member.value.sessions.undo();
+                }
+                (None, _) | (_, None) => entry.members.truncate(at),
             }
         }
         for (place, account) in journal.accounts.drain(..).rev() {
             if let Some(Slot { entry, .. }) = self.slots.get_mut(place) {
-                entry.account = account;
+                entry.account.put_back(account);
+                entry.account.counters.undo();
             }
         }
-        for (place, endpoint, written) in journal.written.drain(..).rev() {
+        for (place, member, written) in journal.written.drain(..).rev() {
             let Some(Slot { entry, .. }) = self.slots.get_mut(place) else { continue };
-            match endpoint {
-                Some(endpoint) => {
-                    entry.members.get_mut(&endpoint).into_iter().for_each(|member| member.written = written)
+            match member {
+                Some(at) => {
+                    entry.members.get_index_mut(at).into_iter().for_each(|(_, member)| member.written = written)
                 }
                 None => entry.written = written,
             }
@@ -280,12 +363,16 @@ impl RateShard {
 
     /// Visits the whole state, in order of account and member: for a checkpoint.
     pub fn visit_all(&self, mut visit: impl FnMut(Change<'_>)) {
+        let mut visit = |change: Change<'_>| {
+            visit(change);
+            ControlFlow::Continue(())
+        };
         for (id, entry) in self.accounts() {
-            visit(Change::Account(id, &entry.account));
+            let _ = visit_account(id, &entry.account, &mut visit);
             let mut members: Vec<_> = entry.members.iter().collect();
             members.sort_unstable_by_key(|(endpoint, _)| *endpoint);
             for (endpoint, member) in members {
-                visit(Change::Member(id, endpoint, &member.value));
+                let _ = visit_member(id, endpoint, &member.value, &mut visit);
             }
         }
     }
@@ -294,24 +381,39 @@ impl RateShard {
     /// frees memory.
     pub fn forget(&mut self, remembered_from: Timestamp) {
         for Slot { entry, .. } in &mut self.slots {
-            entry.account.counters.retain(|_, counter| counter.is_remembered(Scope::Month, remembered_from));
+            entry.account.counters.forget(Scope::Month, remembered_from);
             for member in entry.members.values_mut() {
-                member.value.sessions.retain(|_, counter| counter.is_remembered(Scope::Session, remembered_from));
+                member.value.sessions.forget(Scope::Session, remembered_from);
             }
         }
     }
 
     /// Puts back an account that was written down in a cycle.
-    pub fn restore_account(&mut self, id: AccountId, account: Account, cycle: u32) {
-        if let Some(entry) = self.entry_mut(&id) {
-            (entry.account, entry.written) = (account, cycle);
+    pub fn restore_account(&mut self, id: AccountId, account: Account, extent: Extent, cycle: u32) {
+        let Some(entry) = self.entry_mut(&id) else { return };
+        match extent {
+            Extent::Whole => (entry.account, entry.written) = (account, cycle),
+            Extent::Part => {
+                entry.account.put_back(account.without_counters());
+                for (key, counter) in account.counters.iter() {
+                    entry.account.counters.restore(key, *counter);
+                }
+            }
         }
     }
 
     /// Puts back a member that was written down in a cycle.
-    pub fn restore_member(&mut self, id: AccountId, endpoint: String, member: Member, cycle: u32) {
-        if let Some(entry) = self.entry_mut(&id) {
-            entry.members.insert(endpoint, Tracked { value: member, is_dirty: false, written: cycle });
+    pub fn restore_member(&mut self, id: AccountId, endpoint: String, member: Member, extent: Extent, cycle: u32) {
+        let Some(entry) = self.entry_mut(&id) else { return };
+        let known = entry.members.entry(endpoint).or_default();
+        match extent {
+            Extent::Whole => (known.value, known.written) = (member, cycle),
+            Extent::Part => {
+                known.value.bundles = member.bundles;
+                for (key, counter) in member.sessions.iter() {
+                    known.value.sessions.restore(key, *counter);
+                }
+            }
         }
     }
 
@@ -343,13 +445,38 @@ impl RateShard {
     }
 }
 
-/// Members in the order of their names: what is written down must not depend on where a map keeps them.
-fn in_order<'m>(
-    members: impl Iterator<Item = (&'m String, &'m mut Tracked<Member>)>,
-) -> Vec<(&'m String, &'m mut Tracked<Member>)> {
-    let mut members: Vec<_> = members.collect();
-    members.sort_unstable_by_key(|(endpoint, _)| *endpoint);
-    members
+/// Visits all of an account, in changes of a size that can be written down.
+fn visit_account(
+    id: &AccountId,
+    account: &Account,
+    visit: &mut impl FnMut(Change<'_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    in_parts(&account.counters.sorted(), |counters, extent| visit(Change::Account { id, account, counters, extent }))
+}
+
+/// Visits all of a member, in changes of a size that can be written down.
+fn visit_member(
+    id: &AccountId,
+    endpoint: &str,
+    member: &Member,
+    visit: &mut impl FnMut(Change<'_>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    in_parts(&member.sessions.sorted(), |sessions, extent| {
+        visit(Change::Member { id, endpoint, bundles: &member.bundles, sessions, extent })
+    })
+}
+
+/// Visits all counters, also if it was enough before the last of them: half of a whole is none.
+fn in_parts(
+    counters: &[(u128, Counter)],
+    mut visit: impl FnMut(&[(u128, Counter)], Extent) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let (first, rest) = counters.split_at(counters.len().min(COUNTERS_TOGETHER));
+    let mut is_enough = visit(first, Extent::Whole);
+    for part in rest.chunks(COUNTERS_TOGETHER) {
+        is_enough = visit(part, Extent::Part);
+    }
+    is_enough
 }
 
 /// Takes note of what is written down in a cycle.
@@ -368,15 +495,18 @@ impl Marking<'_> {
         is_first
     }
 
-    fn member(&mut self, place: usize, endpoint: &str, written: &mut u32) {
-        if *written < self.cycle {
-            self.note(place, Some(endpoint), written);
+    /// The same of a member.
+    fn member(&mut self, place: usize, at: usize, written: &mut u32) -> bool {
+        let is_first = *written < self.cycle;
+        if is_first {
+            self.note(place, Some(at), written);
         }
+        is_first
     }
 
-    fn note(&mut self, place: usize, endpoint: Option<&str>, written: &mut u32) {
+    fn note(&mut self, place: usize, member: Option<usize>, written: &mut u32) {
         if let Some(journal) = &mut self.journal {
-            journal.written.push((place, endpoint.map(str::to_owned), *written));
+            journal.written.push((place, member, *written));
         }
         *written = self.cycle;
     }
@@ -423,22 +553,19 @@ impl Touched<'_> {
 
     /// The account with one of its members, from now on among those that changed.
     fn with_member(&mut self, endpoint: &str) -> (&mut Account, &mut Member) {
-        let member = match self.entry.members.entry_ref(endpoint) {
-            EntryRef::Occupied(known) => {
-                let member = known.into_mut();
-                if let Some(journal) = self.journal.as_mut().filter(|_| !member.is_dirty) {
-                    journal.members.push((self.place, endpoint.to_owned(), Some(member.value.clone())));
-                }
-                member
-            }
-            EntryRef::Vacant(free) => {
-                if let Some(journal) = &mut self.journal {
-                    journal.members.push((self.place, endpoint.to_owned(), None));
-                }
-                free.insert(Tracked::default())
-            }
+        let Entry { account, members, dirty_members, .. } = &mut *self.entry;
+        let (at, member, is_new) = match members.raw_entry_mut_v1().from_key(endpoint) {
+            RawEntryMut::Occupied(known) => (known.index(), known.into_mut(), false),
+            RawEntryMut::Vacant(free) => (free.index(), free.insert(endpoint.to_owned(), Tracked::default()).1, true),
         };
-        member.is_dirty = true;
-        (&mut self.entry.account, &mut member.value)
+        if !member.is_dirty {
+            member.is_dirty = true;
+            dirty_members.push(at);
+            if let Some(journal) = &mut self.journal {
+                let before = (!is_new).then(|| member.value.bundles.clone());
+                journal.members.push((self.place, at, before));
+            }
+        }
+        (account, &mut member.value)
     }
 }

@@ -6,9 +6,9 @@
 use crate::bundle::Instance;
 use crate::calendar::{Month, Timestamp};
 use crate::charge::Delta;
+use crate::counter::Counters;
 use crate::leg::{Mode, Status};
-use crate::money::{Amount, Exact};
-use crate::rate::Scope;
+use crate::money::Amount;
 use hashbrown::HashMap;
 
 /// The money and counters of one payer.
@@ -27,7 +27,7 @@ pub struct Account {
     /// How many instances of scope `endpoint` its members hold.
     pub member_bundles: u32,
     /// Counters per payee, rate and month.
-    pub counters: HashMap<u128, Counter>,
+    pub counters: Counters,
     /// Caps per payee, tariff and month.
     pub caps: HashMap<u128, CapCounter>,
 }
@@ -38,40 +38,7 @@ pub struct Member {
     /// Instances of scope `endpoint`.
     pub bundles: Vec<Instance>,
     /// Counters per payee, session, rate and version.
-    pub sessions: HashMap<u128, Counter>,
-}
-
-/// What a scope (session or month) on one edge and rate has accumulated (rule 12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Counter {
-    /// Units that no bundle covered, free units included.
-    pub uncovered: u64,
-    /// Units that bundles covered: they lower the minimum (rule 10).
-    pub covered: u64,
-    /// Units billed so far.
-    pub billed: u64,
-    /// Exact price of what was billed so far, connect fee included.
-    pub priced: Exact,
-    /// Rounded amount charged so far, before caps.
-    pub charged: Amount,
-    /// The connect fee of this session was charged.
-    pub connected: bool,
-    /// Latest event time, for forgetting.
-    pub last_event: Timestamp,
-}
-
-impl Default for Counter {
-    fn default() -> Self {
-        Counter {
-            uncovered: 0,
-            covered: 0,
-            billed: 0,
-            priced: Exact::ZERO,
-            charged: Amount::ZERO,
-            connected: false,
-            last_event: Timestamp::EPOCH,
-        }
-    }
+    pub sessions: Counters,
 }
 
 /// What a cap has let through in a month (detail f).
@@ -85,22 +52,30 @@ pub struct CapCounter {
     pub month: Month,
 }
 
-/// No calendar month is longer, wherever clocks are put back in it.
-const LONGEST_MONTH_MS: i64 = 32 * 86_400_000;
-
-impl Counter {
-    /// Whether records whose ids are remembered may still be counted on top of this: for a session, while its last event is within the
-    /// window of record ids ([`Leg::remembered_from`](crate::Leg::remembered_from)); for a month, while any event of that month can be.
-    pub fn is_remembered(&self, scope: Scope, remembered_from: Timestamp) -> bool {
-        let reach_ms = match scope {
-            Scope::Month => LONGEST_MONTH_MS,
-            Scope::Session | Scope::Record => 0,
-        };
-        self.last_event.millis().saturating_add(reach_ms) >= remembered_from.millis()
-    }
-}
-
 impl Account {
+    /// All but the counters, of which there may be many: they undo by themselves.
+    #[must_use]
+    pub fn without_counters(&self) -> Account {
+        // Destructured without `..`, so that a new field does not compile until it is copied.
+        let Account { balance, delta_sequence, exhausted, statuses, pools, member_bundles, counters: _, caps } = self;
+        Account {
+            balance: *balance,
+            delta_sequence: *delta_sequence,
+            exhausted: *exhausted,
+            statuses: statuses.clone(),
+            pools: pools.clone(),
+            member_bundles: *member_bundles,
+            counters: Counters::default(),
+            caps: caps.clone(),
+        }
+    }
+
+    /// Puts back all but the counters.
+    pub fn put_back(&mut self, before: Account) {
+        let counters = std::mem::take(&mut self.counters);
+        *self = Account { counters, ..before };
+    }
+
     /// Books a change of the balance; `None` out of range, and then nothing has changed.
     pub fn post(&mut self, amount: Amount) -> Option<Delta> {
         let balance_after = self.balance.checked_add(amount)?;

@@ -5,15 +5,15 @@
 //! adds to the billable units is priced; the charge is the rounded sum so far less what was already charged (rule 12). The work
 //! does not depend on the number of increments.
 
-use crate::account::{Account, Counter, Member};
+use crate::account::{Account, Member};
 use crate::calendar::{TimeZone, Timestamp};
 use crate::charge::{Segment, SegmentSource};
+use crate::counter::{Counter, Counters};
 use crate::leg::Leg;
 use crate::money::{Amount, Exact, UnitPrice};
 use crate::quantity::{MAX_QUANTITY, Unit};
 use crate::rate::{Band, Pricing, PricingSpec, Rate, Scope, Tier, WEEK_MINUTES};
 use crate::reason::SuspenseReason;
-use hashbrown::HashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 use std::hash::Hash;
@@ -133,8 +133,8 @@ pub(crate) fn note_covered(
 }
 
 /// A counter, unless it lies behind what is remembered: whether it was dropped from memory yet does not matter.
-fn recall<'s>(leg: &Leg<'_>, scope: Scope, counters: &'s HashMap<u128, Counter>, key: u128) -> Option<&'s Counter> {
-    counters.get(&key).filter(|counter| counter.is_remembered(scope, leg.remembered_from))
+fn recall<'s>(leg: &Leg<'_>, scope: Scope, counters: &'s Counters, key: u128) -> Option<&'s Counter> {
+    counters.get(key).filter(|counter| counter.is_remembered(scope, leg.remembered_from))
 }
 
 /// Where the counter of a leg and rate lives; `None` for what counts within the record.

@@ -13,8 +13,9 @@
 //! | 6 | the rest: free by intent, rate missing, blocked | charge of 0, or suspense (details k, m) |
 //! | 7 | the rest has a rate | priced, capped, debited |
 
-use crate::account::{Account, CapCounter, Counter, Member};
+use crate::account::{Account, CapCounter, Member};
 use crate::charge::{Charge, ChargeId, Delta, FeeOf, Notification, NotificationKind, Outputs, Segment, SegmentSource};
+use crate::counter::Counter;
 use crate::draw::{self, Place, Plan};
 use crate::leg::{Leg, RateChoice, Status};
 use crate::money::{Amount, Exact};
@@ -247,17 +248,17 @@ fn keep_counters(leg: &Leg<'_>, payer: &mut Payer<'_>, counter: Option<ScopedCou
     if let Some(ScopedCounter { scope, key, counter }) = counter {
         match (scope, payer.member.as_deref_mut()) {
             (Scope::Month, _) => {
-                payer.account.counters.insert(key, counter);
+                payer.account.counters.set(key, counter);
             }
             (Scope::Session | Scope::Record, Some(member)) => {
-                member.sessions.insert(key, counter);
+                member.sessions.set(key, counter);
             }
             (Scope::Session | Scope::Record, None) => {}
         }
     }
     if let (Some(key), Some(member)) = (connected, payer.member.as_deref_mut()) {
         let last_event = leg.usage.event_time;
-        member.sessions.insert(key, Counter { connected: true, last_event, ..Counter::default() });
+        member.sessions.set(key, Counter { connected: true, last_event, ..Counter::default() });
     }
 }
 

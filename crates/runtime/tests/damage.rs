@@ -243,14 +243,29 @@ fn another_form_and_another_version() {
     let error = try_rate(&loaded, &RunSettings { format: OutputFormat::Csv, ..rated.settings(&out) }).err();
     assert!(matches!(error, Some(RunError::OtherFormat { .. })), "{error:?}");
     assert_eq!(outputs(&out), before);
-    let error = rated.damaged("another version", |out| {
-        let database = redb::Database::create(store(out)).expect("a database");
-        let transaction = database.begin_write().expect("a transaction");
-        let table: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
-        transaction.open_table(table).expect("a table").insert("format", &[99_u8][..]).expect("written");
-        transaction.commit().expect("committed");
-    });
+    let error = rated.damaged("a later version", |out| set_format(out, 99));
     assert!(matches!(error, Some(RunError::Store(StoreError::Format(99)))), "{error:?}");
+    // One from before goes on, and is of this version then.
+    let out = rated.copy("an earlier version");
+    set_format(&out, 1);
+    assert!(rated.run(&out).is_ok());
+    assert_eq!(format_of(&out), 2);
+}
+
+const META: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
+
+fn set_format(out: &Path, format: u8) {
+    let database = redb::Database::create(store(out)).expect("a database");
+    let transaction = database.begin_write().expect("a transaction");
+    transaction.open_table(META).expect("a table").insert("format", &[format][..]).expect("written");
+    transaction.commit().expect("committed");
+}
+
+fn format_of(out: &Path) -> u8 {
+    let database = redb::Database::create(store(out)).expect("a database");
+    let transaction = redb::ReadableDatabase::begin_read(&database).expect("a transaction");
+    let table = transaction.open_table(META).expect("a table");
+    redb::ReadableTable::get(&table, "format").expect("read").expect("a format").value()[0]
 }
 
 #[test]

@@ -47,13 +47,15 @@ impl Engine {
         let input = &mut bytes;
         while !input.is_empty() {
             let change = Changed::read(u8::read(input)?, input)?;
-            let (Changed::Account(name, _) | Changed::Member(name, ..)) = &change;
+            let (Changed::Account(name, ..) | Changed::Member(name, ..)) = &change;
             let id = AccountId::new(name);
             let shard = self.owners.get_mut(shard_of(&id, SHARDS)).map(|owners| &mut owners.shard);
             let shard = shard.ok_or(Corrupt { what: "an owner", left: input.len() })?;
             match change {
-                Changed::Account(_, account) => shard.restore_account(id, account, 0),
-                Changed::Member(_, endpoint, member) => shard.restore_member(id, endpoint.to_owned(), member, 0),
+                Changed::Account(_, account, extent) => shard.restore_account(id, account, extent, 0),
+                Changed::Member(_, endpoint, member, extent) => {
+                    shard.restore_member(id, endpoint.to_owned(), member, extent, 0);
+                }
             }
         }
         Ok(())

@@ -4,6 +4,8 @@
 //!
 //! - State is written down in cycles. What a commit changed is written with it; beside it goes a share of what the cycle has not written yet
 //!   ([`RateShard::sweep`]), until the cycle has written everything. What was written in earlier cycles is not needed then.
+//! - Of an account or a member with many counters a commit writes those that changed. Only a whole counts as written in a cycle; where it is, a part has the
+//!   whole before it, from the last cycle at the latest.
 //! - Keys name the parity of the cycle and the number of the message in it, so a cycle writes over the messages of the one before the last.
 //!   Those that it does not reach are deleted at its end.
 //! - The share is half of what the changes and progress take. So a cycle writes at most three times the state, and two cycles are kept: the log has at
@@ -26,11 +28,12 @@ use super::rate::Kept;
 use crate::state::{Changed, Corrupt, Stored, record, write_change};
 use crate::worker::{Output, StageError};
 use pipeline::RateShard;
+use pipeline::rate::SweepPlace;
 use rating::AccountId;
 use std::ops::ControlFlow;
 
-/// Format of a message, and the least reader's: a program that knows only one entry to a message must not go on without these.
-const FORMAT: [u8; 2] = [2, 2];
+/// Format of a message, and the least reader's: a program that knows accounts and members as wholes only must not go on without the rest.
+const FORMAT: [u8; 2] = [3, 3];
 /// What progress begins with, beside the kinds of changes.
 const PROGRESS: u8 = 2;
 /// What is swept even if nothing changed, in bytes.
@@ -48,7 +51,7 @@ pub(super) struct Segments {
     /// Messages of the one before, which have the keys of this cycle.
     before_last: u32,
     /// Where the sweep goes on; from the start after restoring, which finds the same left to do.
-    from: usize,
+    from: SweepPlace,
 }
 
 record!(Place { cycle, written, last, before_last });
@@ -63,7 +66,7 @@ struct Place {
 
 impl Default for Segments {
     fn default() -> Segments {
-        Segments { cycle: 1, written: 0, last: 0, before_last: 0, from: 0 }
+        Segments { cycle: 1, written: 0, last: 0, before_last: 0, from: SweepPlace::default() }
     }
 }
 
@@ -92,7 +95,7 @@ impl Segments {
     }
 
     /// The place after the last message, of which `left` says where the sweep goes on.
-    fn next(self, left: Option<usize>) -> Segments {
+    fn next(self, left: Option<SweepPlace>) -> Segments {
         match left {
             Some(from) => Segments { from, ..self },
             None => Segments {
@@ -100,7 +103,7 @@ impl Segments {
                 written: 0,
                 last: self.written,
                 before_last: self.last,
-                from: 0,
+                from: SweepPlace::default(),
             },
         }
     }
@@ -143,7 +146,7 @@ impl Writer<'_> {
         self.segments.written += 1;
     }
 
-    fn finish(mut self, progress: &[u8], left: Option<usize>) {
+    fn finish(mut self, progress: &[u8], left: Option<SweepPlace>) {
         // As it is after the message that is closed here.
         let after = Segments { written: self.segments.written + 1, ..*self.segments };
         let next = after.next(left);
@@ -173,16 +176,18 @@ pub(super) fn restore(unit: &mut Unit<Kept>, value: &[u8]) -> Result<(), StageEr
         if kind == PROGRESS {
             unit.progress = Progress::read(input)?;
             let Place { cycle, written, last, before_last } = Place::read(input)?;
-            unit.kept.segments = Segments { cycle, written, last, before_last, from: 0 };
+            unit.kept.segments = Segments { cycle, written, last, before_last, from: SweepPlace::default() };
             if !input.is_empty() {
                 return Err(corrupt("a changelog entry", &format!("{} bytes behind its end", input.len())));
             }
             continue;
         }
         match Changed::read(kind, input)? {
-            Changed::Account(id, account) => unit.kept.shard.restore_account(AccountId::new(id), account, cycle),
-            Changed::Member(id, endpoint, member) => {
-                unit.kept.shard.restore_member(AccountId::new(id), endpoint.to_owned(), member, cycle);
+            Changed::Account(id, account, extent) => {
+                unit.kept.shard.restore_account(AccountId::new(id), account, extent, cycle);
+            }
+            Changed::Member(id, endpoint, member, extent) => {
+                unit.kept.shard.restore_member(AccountId::new(id), endpoint.to_owned(), member, extent, cycle);
             }
         }
     }
@@ -193,6 +198,7 @@ pub(super) fn restore(unit: &mut Unit<Kept>, value: &[u8]) -> Result<(), StageEr
 mod tests {
     use super::*;
     use crate::worker::log::Partition;
+    use pipeline::rate::Extent;
     use rating::Account;
     use std::collections::BTreeMap;
 
@@ -202,7 +208,7 @@ mod tests {
     fn shard() -> RateShard {
         let mut shard = RateShard::with_undo();
         for number in 0..ACCOUNTS {
-            shard.restore_account(AccountId::new(&format!("account-{number}")), Account::default(), 0);
+            shard.restore_account(AccountId::new(&format!("account-{number}")), Account::default(), Extent::Whole, 0);
         }
         shard
     }
@@ -266,7 +272,7 @@ mod tests {
                 let restored = log.restore();
                 assert_eq!(restored.kept.shard.accounts().len(), ACCOUNTS, "at {position}");
                 assert_eq!(restored.progress, progress);
-                assert_eq!(Segments { from: 0, ..segments }, restored.kept.segments);
+                assert_eq!(Segments { from: SweepPlace::default(), ..segments }, restored.kept.segments);
                 assert!(log.bytes() < 7 * live.len(), "{} of {} bytes at {position}", log.bytes(), live.len());
             }
             if position % 900 == 0 {

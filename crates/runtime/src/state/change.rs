@@ -1,27 +1,43 @@
 //! A changed account or member as bytes: what logs of changes consist of.
+//!
+//! | first byte | then |
+//! | --- | --- |
+//! | 0 | an account: name, value with all counters |
+//! | 1 | a member: account, endpoint, value with all counters |
+//! | 3, 4 | the same with those counters that changed; the others stay as they are |
 
-use super::codec::{Corrupt, Stored, read_text, write_text};
-use pipeline::rate::Change;
+use super::codec::{Corrupt, Stored, read_text, write_account, write_member, write_text};
+use pipeline::rate::{Change, Extent};
 use rating::account::{Account, Member};
 
-/// What a changed account begins with.
-pub(crate) const ACCOUNT: u8 = 0;
-/// What a changed member begins with.
-pub(crate) const MEMBER: u8 = 1;
+/// What a whole account begins with.
+const ACCOUNT: u8 = 0;
+/// What a whole member begins with.
+const MEMBER: u8 = 1;
+/// What an account with some counters begins with. 2 is taken, where changes stand among other things.
+const ACCOUNT_PART: u8 = 3;
+/// What a member with some counters begins with.
+const MEMBER_PART: u8 = 4;
 
 /// Appends a change.
 pub(crate) fn write_change(change: &Change<'_>, out: &mut Vec<u8>) {
     match change {
-        Change::Account(id, account) => {
-            out.push(ACCOUNT);
+        Change::Account { id, account, counters, extent } => {
+            out.push(match extent {
+                Extent::Whole => ACCOUNT,
+                Extent::Part => ACCOUNT_PART,
+            });
             write_text(id.as_str(), out);
-            account.write(out);
+            write_account(account, counters, out);
         }
-        Change::Member(id, endpoint, member) => {
-            out.push(MEMBER);
+        Change::Member { id, endpoint, bundles, sessions, extent } => {
+            out.push(match extent {
+                Extent::Whole => MEMBER,
+                Extent::Part => MEMBER_PART,
+            });
             write_text(id.as_str(), out);
             write_text(endpoint, out);
-            member.write(out);
+            write_member(bundles, sessions, out);
         }
     }
 }
@@ -30,9 +46,9 @@ pub(crate) fn write_change(change: &Change<'_>, out: &mut Vec<u8>) {
 #[derive(Debug)]
 pub(crate) enum Changed<'i> {
     /// An account.
-    Account(&'i str, Account),
+    Account(&'i str, Account, Extent),
     /// A member of an account, by its endpoint.
-    Member(&'i str, &'i str, Member),
+    Member(&'i str, &'i str, Member, Extent),
 }
 
 impl<'i> Changed<'i> {
@@ -41,10 +57,14 @@ impl<'i> Changed<'i> {
     /// # Errors
     /// Bytes that are no change.
     pub(crate) fn read(kind: u8, input: &mut &'i [u8]) -> Result<Changed<'i>, Corrupt> {
+        let extent = match kind {
+            ACCOUNT | MEMBER => Extent::Whole,
+            ACCOUNT_PART | MEMBER_PART => Extent::Part,
+            _ => return Err(Corrupt { what: "an account or a member", left: input.len() }),
+        };
         match kind {
-            ACCOUNT => Ok(Changed::Account(read_text(input)?, Stored::read(input)?)),
-            MEMBER => Ok(Changed::Member(read_text(input)?, read_text(input)?, Stored::read(input)?)),
-            _ => Err(Corrupt { what: "an account or a member", left: input.len() }),
+            ACCOUNT | ACCOUNT_PART => Ok(Changed::Account(read_text(input)?, Stored::read(input)?, extent)),
+            _ => Ok(Changed::Member(read_text(input)?, read_text(input)?, Stored::read(input)?, extent)),
         }
     }
 }

@@ -4,11 +4,11 @@
 //! signed ones zigzag. What is read is not trusted: a truncated or foreign value is an error with its place, never a panic.
 
 use hashbrown::HashMap;
-use rating::account::{CapCounter, Counter};
+use rating::account::CapCounter;
 use rating::bundle::{Allowance, ElementClass, Phase};
 use rating::{
-    Account, AccountId, Amount, BundleScope, BundleTemplate, Currency, Element, Exact, Instance, KeyFilter, Length,
-    Member, Month, NetworkPattern, Starts, Status, Sum, Timestamp, Unit, UsageMatch, Zone,
+    Account, AccountId, Amount, BundleScope, BundleTemplate, Counter, Counters, Currency, Element, Exact, Instance,
+    KeyFilter, Length, Member, Month, NetworkPattern, Starts, Status, Sum, Timestamp, Unit, UsageMatch, Zone,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -398,8 +398,67 @@ pub(crate) use record;
 #[cfg(feature = "registry")]
 pub(crate) use {as_number, as_other};
 
-record!(Account { balance, delta_sequence, exhausted, statuses, pools, member_bundles, counters, caps });
-record!(Member { bundles, sessions });
+impl Stored for Account {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_account(self, &self.counters.sorted(), out);
+    }
+
+    fn read(input: &mut &[u8]) -> Result<Account, Corrupt> {
+        Ok(Account {
+            balance: Stored::read(input)?,
+            delta_sequence: Stored::read(input)?,
+            exhausted: Stored::read(input)?,
+            statuses: Stored::read(input)?,
+            pools: Stored::read(input)?,
+            member_bundles: Stored::read(input)?,
+            counters: Stored::read(input)?,
+            caps: Stored::read(input)?,
+        })
+    }
+}
+
+/// Appends an account with some of its counters.
+pub(crate) fn write_account(account: &Account, some: &[(u128, Counter)], out: &mut Vec<u8>) {
+    // Destructured without `..`, so that a new field does not compile until it is stored.
+    let Account { balance, delta_sequence, exhausted, statuses, pools, member_bundles, counters: _, caps } = account;
+    balance.write(out);
+    delta_sequence.write(out);
+    exhausted.write(out);
+    statuses.write(out);
+    pools.write(out);
+    member_bundles.write(out);
+    write_list(some, out);
+    caps.write(out);
+}
+
+impl Stored for Member {
+    fn write(&self, out: &mut Vec<u8>) {
+        let Member { bundles, sessions } = self;
+        write_member(bundles, &sessions.sorted(), out);
+    }
+
+    fn read(input: &mut &[u8]) -> Result<Member, Corrupt> {
+        Ok(Member { bundles: Stored::read(input)?, sessions: Stored::read(input)? })
+    }
+}
+
+/// Appends a member with some of its sessions.
+pub(crate) fn write_member(bundles: &[Instance], some: &[(u128, Counter)], out: &mut Vec<u8>) {
+    write_list(bundles, out);
+    write_list(some, out);
+}
+
+impl Stored for Counters {
+    fn write(&self, out: &mut Vec<u8>) {
+        write_list(&self.sorted(), out);
+    }
+
+    fn read(input: &mut &[u8]) -> Result<Counters, Corrupt> {
+        let count = u64::read(input)?;
+        (0..count).map(|_| Stored::read(input)).collect()
+    }
+}
+
 record!(Counter { uncovered, covered, billed, priced, charged, connected, last_event });
 record!(CapCounter { charged, notified, month });
 record!(Instance {

@@ -8,8 +8,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Version of everything in the store; another one is refused.
-const FORMAT: u32 = 1;
+/// Version of everything in the store; a later one is refused. Since 2 changes may hold some counters of an account or a member.
+const FORMAT: u32 = 2;
 
 /// Pages of the database kept in memory.
 const CACHE_BYTES: usize = 64 << 20;
@@ -31,7 +31,7 @@ pub enum StoreError {
     Database(redb::Error),
     /// Its contents.
     Corrupt(Corrupt),
-    /// Written by another version.
+    /// Written by a later version.
     Format(u32),
     /// Another process uses it.
     InUse,
@@ -43,7 +43,7 @@ impl fmt::Display for StoreError {
             StoreError::Database(error) => write!(f, "state store: {error}"),
             StoreError::Corrupt(error) => error.fmt(f),
             StoreError::Format(version) => {
-                write!(f, "the state store has format {version}, this program reads format {FORMAT}")
+                write!(f, "the state store has format {version}, this program reads formats up to {FORMAT}")
             }
             StoreError::InUse => f.write_str("another process uses this output folder"),
         }
@@ -136,8 +136,9 @@ impl Store {
             };
             match known {
                 Some(FORMAT) => {}
-                Some(other) => return Err(StoreError::Format(other)),
-                None => {
+                Some(later) if later > FORMAT => return Err(StoreError::Format(later)),
+                // From now on it may hold what a program of before does not know.
+                Some(_) | None => {
                     let mut format = Vec::new();
                     FORMAT.write(&mut format);
                     meta.insert("format", &*format)?;

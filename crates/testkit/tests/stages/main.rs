@@ -5,6 +5,7 @@
 
 mod memory;
 mod recycled;
+mod sessions;
 
 use directory::snapshot::Snapshot;
 use directory::{Directory, Input, InputKind, Loaded, Needs, Unavailable};

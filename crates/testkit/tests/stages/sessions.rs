@@ -1,0 +1,140 @@
+//! An endpoint with thousands of sessions, a customer with thousands of endpoints: what a commit writes does not grow with them, and what is
+//! restored, undone and compacted charges as the engine does.
+
+use super::memory::{self, Positions, Roughness, Topics};
+use super::{SOURCE, load, rate_lines};
+use directory::Loaded;
+use runtime::stages::{GuideStage, RateStage};
+use std::fmt::Write;
+use testkit::generator::random::Random;
+use testkit::stages::{self, inbound};
+
+/// More than one change holds.
+const SESSIONS: u64 = 6_000;
+const ENDPOINTS: u64 = 3_000;
+/// Records that come one by one when all sessions are there.
+const LATER: u64 = 400;
+
+fn reference() -> String {
+    let mut text = "
+format: rater/v1
+tariffs:
+  retail:
+    currency: GBP
+    versions:
+      - from: 2026-01-01T00:00:00Z
+        rates:
+          - { service: data, price: 0.10/MB, increment: 100 KB, per: session }
+accounts:
+  northstar: { kind: operator, currency: GBP }
+  acme: { kind: customer, parent: northstar, currency: GBP, tariff: retail }
+endpoints:
+"
+    .to_owned();
+    for number in 0..ENDPOINTS {
+        let _ = writeln!(text, "  meter-{number}: {{ customer: acme, imsi: 00101{number:010} }}");
+    }
+    text
+}
+
+fn record(id: u64, endpoint: u64, session: u64) -> Vec<u8> {
+    format!(
+        "{{\"id\":\"r{id}\",\"source\":\"s\",\"service\":\"data\",\"quantity\":{},\"event_time\":\"2026-05-01T00:00:00Z\",\
+         \"imsi\":\"00101{endpoint:010}\",\"session_id\":\"{session}\"}}",
+        1_000 + id % 190_000,
+    )
+    .into_bytes()
+}
+
+struct Chain {
+    loaded: Loaded,
+    topics: Topics,
+    random: Random,
+    guide: (GuideStage, Positions),
+    rate: (RateStage, Positions),
+    lines: Vec<Vec<u8>>,
+}
+
+impl Chain {
+    fn new() -> Chain {
+        let loaded = load(&reference());
+        let mut topics = Topics::default();
+        for topic in
+            ["usage", "guide-changelog", "guided", "rate-changelog", "charges", "balance-deltas", "notifications"]
+                .into_iter()
+                .chain(["suspense", "waiting", "command-replies"])
+        {
+            topics.create(topic, 1);
+        }
+        let mut guide = stages::guide(None, 1, inbound(SOURCE), loaded.directory());
+        let mut rate = stages::rate(1, 1);
+        let (guided, rated) = (memory::start(&mut guide, &topics), memory::start(&mut rate, &topics));
+        Chain { loaded, topics, random: Random::new(7), guide: (guide, guided), rate: (rate, rated), lines: Vec::new() }
+    }
+
+    fn write(&mut self, line: Vec<u8>) {
+        self.topics.append("usage", 0, (None, Some(line.clone())));
+        self.lines.push(line);
+    }
+
+    fn go_on(&mut self, roughness: Roughness) {
+        let smooth = Roughness { undone: 0, restored: 0, largest_batch: roughness.largest_batch };
+        memory::go_on(&mut self.guide.0, &mut self.guide.1, &mut self.topics, smooth, &mut self.random);
+        memory::go_on(&mut self.rate.0, &mut self.rate.1, &mut self.topics, roughness, &mut self.random);
+    }
+
+    /// Messages and bytes of rate's changelog.
+    fn written(&self) -> (usize, usize) {
+        let messages = self.topics.messages("rate-changelog", 0);
+        (messages.len(), messages.iter().map(|(_, value)| value.as_ref().map_or(0, Vec::len)).sum())
+    }
+
+    fn check(&self) {
+        let expected = rate_lines(&self.loaded, &self.lines);
+        for (topic, expected) in [("charges", expected.charges), ("balance-deltas", expected.deltas)] {
+            assert!(self.topics.values_by_key(topic) == expected, "{topic} differ");
+        }
+    }
+}
+
+#[test]
+fn what_a_commit_writes_does_not_grow_with_sessions_and_endpoints() {
+    let mut chain = Chain::new();
+    for id in 0..SESSIONS {
+        chain.write(record(id, 0, id));
+    }
+    for id in SESSIONS..SESSIONS + ENDPOINTS {
+        chain.write(record(id, id - SESSIONS, 0));
+    }
+    chain.go_on(Roughness { undone: 300, restored: 0, largest_batch: 2_000 });
+    let before = chain.written();
+    // Each of these is a commit of its own: a session that goes on, and one of another endpoint.
+    for id in 0..LATER {
+        let number = SESSIONS + ENDPOINTS + 2 * id;
+        chain.write(record(number, 0, id * 13 % SESSIONS));
+        chain.write(record(number + 1, 1 + id, 0));
+        chain.go_on(Roughness { undone: 300, restored: 0, largest_batch: 2 });
+    }
+    let after = chain.written();
+    let (commits, bytes) = (after.0 - before.0, after.1 - before.1);
+    assert!(commits >= LATER as usize, "{commits} commits");
+    // Two records change two sessions, of some 60 bytes each. The share of the sweep once has the endpoint with all its sessions.
+    let whole = 60 * SESSIONS as usize;
+    assert!(bytes < 600 * commits + 2 * whole, "{} bytes a commit, {bytes} in all", bytes / commits);
+    chain.check();
+}
+
+#[test]
+fn thousands_of_sessions_are_restored_as_they_were() {
+    let mut chain = Chain::new();
+    for id in 0..SESSIONS {
+        chain.write(record(id, id % 3, id));
+    }
+    chain.go_on(Roughness { undone: 200, restored: 500, largest_batch: 800 });
+    for id in SESSIONS..SESSIONS + LATER {
+        let session = chain.random.below(SESSIONS);
+        chain.write(record(id, session % 3, session));
+    }
+    chain.go_on(Roughness { undone: 300, restored: 300, largest_batch: 12 });
+    chain.check();
+}
