@@ -73,7 +73,7 @@ fn main() {
     let cache = runtime.block_on(Cache::open(store, settings, Clock::monotonic(), |_| {})).expect("a cache").0;
     let before = resident_kb();
     let read = runtime.block_on(cache.preload(&[KeyKind::Identity(IdentityKind::Imsi)], &mut |_| {})).expect("read");
-    assert_eq!(read, Preloaded { keys: endpoints, is_full: false });
+    assert_eq!(read, Preloaded { keys: endpoints, is_partial: false });
     let held = (resident_kb() - before) * 1024;
     let stats = cache.stats();
     println!(

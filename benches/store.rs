@@ -229,7 +229,7 @@ fn read_ahead(node: &str) {
         report("seconds", begun.elapsed().as_secs_f64());
         read
     });
-    assert_eq!(read, Preloaded { keys: endpoints(), is_full: false });
+    assert_eq!(read, Preloaded { keys: endpoints(), is_partial: false });
     report("keys", read.keys as f64);
 }
 

@@ -10,6 +10,7 @@ use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
 use rating::rate::Scope;
 use rating::{AccountId, Counter, SuspenseReason, Timestamp, needs_member, rate_leg};
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
 /// One thing to do for one account.
@@ -262,7 +263,8 @@ impl RateShard {
             if extent == Extent::Whole {
                 mark.account(place, &mut entry.written);
             }
-            visit(Change::Account { id, account: &entry.account, counters: &counters, extent });
+            let account = &entry.account;
+            in_parts(&counters, extent, |counters, extent| visit(Change::Account { id, account, counters, extent }));
             for at in entry.dirty_members.drain(..) {
                 let Some((endpoint, member)) = entry.members.get_index_mut(at) else { continue };
                 member.is_dirty = false;
@@ -275,13 +277,16 @@ impl RateShard {
                 if extent == Extent::Whole {
                     mark.member(place, at, &mut member.written);
                 }
-                visit(Change::Member { id, endpoint, bundles: &member.value.bundles, sessions: &sessions, extent });
+                let bundles = &member.value.bundles;
+                in_parts(&sessions, extent, |sessions, extent| {
+                    visit(Change::Member { id, endpoint, bundles, sessions, extent });
+                });
             }
         }
     }
 
-    /// Visits the whole of what was last written down so before `cycle`, from a place on, until `visit` says that it is enough. Returns the place
-    /// from which to go on; `None` at the end: then all of the state was written down in this cycle, and what was written before is not needed
+    /// Visits the whole of what was last written down so before `cycle`, from a place on, until `visit` says that it is enough; an account or a member that was
+    /// begun is ended. Returns the place from which to go on; `None` at the end: then all of the state was written down in this cycle, and what was written before is not needed
     /// any more.
     pub fn sweep(
         &mut self,
@@ -290,17 +295,24 @@ impl RateShard {
         mut visit: impl FnMut(Change<'_>) -> ControlFlow<()>,
     ) -> Option<SweepPlace> {
         let mut mark = Marking { cycle, journal: self.journal.as_mut() };
+        // Half of a whole is none: all of its parts are visited, also if it was enough before the last of them.
+        let answer = Cell::new(ControlFlow::Continue(()));
+        let mut visit = |change: Change<'_>| answer.set(visit(change));
         let mut first = from.member;
         for (place, Slot { id, entry }) in self.slots.iter_mut().enumerate().skip(from.account) {
-            if mark.account(place, &mut entry.written) && visit_account(id, &entry.account, &mut visit).is_break() {
-                return Some(SweepPlace { account: place, member: 0 });
+            if mark.account(place, &mut entry.written) {
+                visit_account(id, &entry.account, &mut visit);
+                if answer.get().is_break() {
+                    return Some(SweepPlace { account: place, member: 0 });
+                }
             }
             for at in std::mem::take(&mut first)..entry.members.len() {
                 let Some((endpoint, member)) = entry.members.get_index_mut(at) else { continue };
-                if mark.member(place, at, &mut member.written)
-                    && visit_member(id, endpoint, &member.value, &mut visit).is_break()
-                {
-                    return Some(SweepPlace { account: place, member: at + 1 });
+                if mark.member(place, at, &mut member.written) {
+                    visit_member(id, endpoint, &member.value, &mut visit);
+                    if answer.get().is_break() {
+                        return Some(SweepPlace { account: place, member: at + 1 });
+                    }
                 }
             }
         }
@@ -363,16 +375,12 @@ impl RateShard {
 
     /// Visits the whole state, in order of account and member: for a checkpoint.
     pub fn visit_all(&self, mut visit: impl FnMut(Change<'_>)) {
-        let mut visit = |change: Change<'_>| {
-            visit(change);
-            ControlFlow::Continue(())
-        };
         for (id, entry) in self.accounts() {
-            let _ = visit_account(id, &entry.account, &mut visit);
+            visit_account(id, &entry.account, &mut visit);
             let mut members: Vec<_> = entry.members.iter().collect();
             members.sort_unstable_by_key(|(endpoint, _)| *endpoint);
             for (endpoint, member) in members {
-                let _ = visit_member(id, endpoint, &member.value, &mut visit);
+                visit_member(id, endpoint, &member.value, &mut visit);
             }
         }
     }
@@ -394,10 +402,10 @@ impl RateShard {
         match extent {
             Extent::Whole => (entry.account, entry.written) = (account, cycle),
             Extent::Part => {
-                entry.account.put_back(account.without_counters());
                 for (key, counter) in account.counters.iter() {
                     entry.account.counters.restore(key, *counter);
                 }
+                entry.account.put_back(account);
             }
         }
     }
@@ -446,37 +454,25 @@ impl RateShard {
 }
 
 /// Visits all of an account, in changes of a size that can be written down.
-fn visit_account(
-    id: &AccountId,
-    account: &Account,
-    visit: &mut impl FnMut(Change<'_>) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    in_parts(&account.counters.sorted(), |counters, extent| visit(Change::Account { id, account, counters, extent }))
+fn visit_account(id: &AccountId, account: &Account, visit: &mut impl FnMut(Change<'_>)) {
+    in_parts(&account.counters.sorted(), Extent::Whole, |counters, extent| {
+        visit(Change::Account { id, account, counters, extent });
+    });
 }
 
 /// Visits all of a member, in changes of a size that can be written down.
-fn visit_member(
-    id: &AccountId,
-    endpoint: &str,
-    member: &Member,
-    visit: &mut impl FnMut(Change<'_>) -> ControlFlow<()>,
-) -> ControlFlow<()> {
-    in_parts(&member.sessions.sorted(), |sessions, extent| {
-        visit(Change::Member { id, endpoint, bundles: &member.bundles, sessions, extent })
-    })
+fn visit_member(id: &AccountId, endpoint: &str, member: &Member, visit: &mut impl FnMut(Change<'_>)) {
+    let Member { bundles, sessions } = member;
+    in_parts(&sessions.sorted(), Extent::Whole, |sessions, extent| {
+        visit(Change::Member { id, endpoint, bundles, sessions, extent });
+    });
 }
 
-/// Visits all counters, also if it was enough before the last of them: half of a whole is none.
-fn in_parts(
-    counters: &[(u128, Counter)],
-    mut visit: impl FnMut(&[(u128, Counter)], Extent) -> ControlFlow<()>,
-) -> ControlFlow<()> {
+/// Visits counters in slices, of which the first is of the extent of all, and the others are parts.
+fn in_parts(counters: &[(u128, Counter)], extent: Extent, mut visit: impl FnMut(&[(u128, Counter)], Extent)) {
     let (first, rest) = counters.split_at(counters.len().min(COUNTERS_TOGETHER));
-    let mut is_enough = visit(first, Extent::Whole);
-    for part in rest.chunks(COUNTERS_TOGETHER) {
-        is_enough = visit(part, Extent::Part);
-    }
-    is_enough
+    visit(first, extent);
+    rest.chunks(COUNTERS_TOGETHER).for_each(|part| visit(part, Extent::Part));
 }
 
 /// Takes note of what is written down in a cycle.

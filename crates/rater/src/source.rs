@@ -93,8 +93,8 @@ mod store {
     /// How often it is told how much was read ahead.
     const TELL: Duration = Duration::from_secs(5);
 
-    /// Reads endpoints ahead. A store that fails meanwhile is no reason not to start: what is missing is read when it is looked up.
-    async fn preload(cache: &Cache<Store>, kinds: &[PreloadKind], tell: fn(&News)) {
+    /// Reads endpoints ahead, beside rating. A store that fails meanwhile is no reason to stop: what is missing is read when it is looked up.
+    async fn preload(cache: Arc<Cache<Store>>, kinds: Vec<PreloadKind>, tell: fn(&News)) {
         let kind = |kind: &PreloadKind| match kind {
             PreloadKind::Imsi => KeyKind::Identity(IdentityKind::Imsi),
             PreloadKind::Iccid => KeyKind::Identity(IdentityKind::Iccid),
@@ -111,12 +111,12 @@ mod store {
         };
         let read = cache.preload(&kinds, &mut progress).await;
         tell(&match read {
-            Ok(Preloaded { keys, is_full: false }) => News::Good(format!(
+            Ok(Preloaded { keys, is_partial: false }) => News::Good(format!(
                 "{keys} keys of endpoints were read ahead in {:.1} s",
                 begun.elapsed().as_secs_f64()
             )),
-            Ok(Preloaded { keys, is_full: true }) => News::Bad(format!(
-                "{keys} keys of endpoints were read ahead, for more there is no room (--directory-memory-mib); the rest is read when it is looked up"
+            Ok(Preloaded { keys, is_partial: true }) => News::Bad(format!(
+                "{keys} keys of endpoints were read ahead, then there was no room (--directory-memory-mib) or no end of changes; the rest is read when it is looked up"
             )),
             Err(error) => News::Bad(format!(
                 "reading endpoints ahead was given up, they are read when they are looked up: {error}"
@@ -172,10 +172,10 @@ mod store {
                 OpenError::Refused(refused) => Failure::Reference(refused),
             })
         })?;
-        if !options.directory_preload.is_empty() {
-            runtime.block_on(preload(&cache, &options.directory_preload, tell));
-        }
         let cache = Arc::new(cache);
+        if !options.directory_preload.is_empty() {
+            runtime.spawn(preload(cache.clone(), options.directory_preload.clone(), tell));
+        }
         let loaded = loaded.asking(cache.clone());
         let look: Look = Box::new(move || {
             // Reads of the cache run here for as long as somebody may look.

@@ -41,11 +41,16 @@ pub fn guide(
     inbound: Inbound,
     directory: Arc<dyn Directory>,
 ) -> GuideStage {
+    GuideStage::new(guide_settings(senders, guided_partitions), inbound, directory)
+}
+
+/// The settings of that.
+pub fn guide_settings(senders: Option<usize>, guided_partitions: u32) -> GuideSettings {
     let input = match senders {
         Some(senders) => GuideInput::Intaken { senders },
         None => GuideInput::Usage(vec!["usage".to_owned()]),
     };
-    let settings = GuideSettings {
+    GuideSettings {
         input,
         intaken: "intaken".to_owned(),
         changelog: "guide-changelog".to_owned(),
@@ -58,13 +63,17 @@ pub fn guide(
         frames: frames(),
         events: None,
         duplicate_window_h: None,
-    };
-    GuideStage::new(settings, inbound, directory)
+    }
 }
 
 /// Rate behind guide, which reads so many partitions.
 pub fn rate(guided_partitions: u32, senders: usize) -> RateStage {
-    RateStage::new(RateSettings {
+    RateStage::new(rate_settings(guided_partitions, senders))
+}
+
+/// The settings of that.
+pub fn rate_settings(guided_partitions: u32, senders: usize) -> RateSettings {
+    RateSettings {
         guided: "guided".to_owned(),
         guided_partitions,
         senders,
@@ -78,5 +87,5 @@ pub fn rate(guided_partitions: u32, senders: usize) -> RateStage {
         frames: frames(),
         events: None,
         duplicate_window_h: None,
-    })
+    }
 }

@@ -160,6 +160,8 @@ impl Entries {
     /// Keeps endpoints.
     pub(super) fn keep(&self, key: IdentityKey, found: Packed) {
         self.absent.remove(&Sought::from(&key));
+        // What is replaced would count as what had to go.
+        self.found.remove(&Sought::from(&key));
         self.found.insert(key.into(), found);
     }
 

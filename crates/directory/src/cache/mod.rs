@@ -102,12 +102,16 @@ impl<R: Rows> Cache<R> {
         present.entries.find(key).is_some() && self.shared.check_confirmed().is_ok()
     }
 
-    /// Reads everything under keys of these kinds ahead of the first batch, until there is no memory for more. Batches may be served at the
-    /// same time, and the store may change. `progress` hears how many keys were read so far.
+    /// Reads everything under keys of these kinds ahead of the batches that look them up, until there is no memory for more. Batches may be served
+    /// at the same time, and the store may change. `progress` hears how many keys were read so far.
     ///
     /// # Errors
     /// The store does not answer, several times. What was read is kept.
-    pub async fn preload(&self, kinds: &[KeyKind], progress: &mut dyn FnMut(u64)) -> Result<Preloaded, StoreError> {
+    pub async fn preload(
+        &self,
+        kinds: &[KeyKind],
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Preloaded, StoreError> {
         preload::preload(&self.shared, kinds, progress).await
     }
 

@@ -187,7 +187,7 @@ impl<R: Rows> Shared<R> {
         let answers = self.answers(epoch, rows).await?;
         if let Some(key) = keys.iter().find(|key| !answers.contains_key(*key)) {
             // Silence is not the answer that there is nobody.
-            return Err(StoreError::Corrupt(format!("no answer for {key}")));
+            return Err(self.failed(StoreError::Corrupt(format!("no answer for {key}"))));
         }
         self.keep(epoch, &answers, asked);
         Ok(answers)
@@ -216,6 +216,11 @@ impl<R: Rows> Shared<R> {
     /// How many entries had to go so far.
     pub(super) fn evictions(&self) -> u64 {
         self.counters.evictions.load(Ordering::Relaxed)
+    }
+
+    /// What is kept, which is given up as a whole where everything changes.
+    pub(super) fn entries(&self) -> Arc<Entries> {
+        self.present().entries.clone()
     }
 
     /// That what was just read is of the store that is served: where it has been away, another one may have come back.
@@ -249,11 +254,14 @@ impl<R: Rows> Shared<R> {
             Ok(rows) => self.is_the_same(epoch).await.map(|()| self.pack(epoch, rows)),
             Err(error) => Err(error),
         };
-        if answers.is_err() {
-            self.counters.failed_reads.fetch_add(1, Ordering::Relaxed);
-            self.trouble().is_suspect = true;
-        }
-        answers
+        answers.map_err(|error| self.failed(error))
+    }
+
+    /// Takes note that a read failed: what answers next may be another store.
+    fn failed(&self, error: StoreError) -> StoreError {
+        self.counters.failed_reads.fetch_add(1, Ordering::Relaxed);
+        self.trouble().is_suspect = true;
+        error
     }
 
     /// Rows in the form in which they are kept.

@@ -49,20 +49,19 @@ pub(super) fn key_columns(key: &IdentityKey) -> (&'static str, String) {
     }
 }
 
-/// The key of these columns.
-fn key_of(kind: &str, value: &str) -> Result<IdentityKey, Error> {
-    let wrong = || Error::Corrupt(format!("\"{kind}:{value}\" is no key of an endpoint"));
+/// The key of these columns, if they are one.
+fn key_of(kind: &str, value: &str) -> Option<IdentityKey> {
     if kind == "name" {
-        return Ok(IdentityKey::Name(Box::from(value)));
+        return Some(IdentityKey::Name(Box::from(value)));
     }
-    let kind = IdentityKind::ALL.into_iter().find(|known| known.as_str() == kind).ok_or_else(wrong)?;
-    Digits::parse(value).map(|digits| IdentityKey::Identity(kind, digits)).ok_or_else(wrong)
+    let kind = IdentityKind::ALL.into_iter().find(|known| known.as_str() == kind)?;
+    Digits::parse(value).map(|digits| IdentityKey::Identity(kind, digits))
 }
 
 /// The key of a text in the change log.
 fn key_of_text(text: &str) -> Result<IdentityKey, Error> {
-    let (kind, value) = text.split_once(':').unwrap_or_default();
-    key_of(kind, value)
+    let key = text.split_once(':').and_then(|(kind, value)| key_of(kind, value));
+    key.ok_or_else(|| Error::Corrupt(format!("\"{text}\" is no key of an endpoint")))
 }
 
 /// A key as text, for the change log.
@@ -198,14 +197,12 @@ impl Store {
             rows.chunk_by(|(kind, value, ..), (next_kind, next_value, ..)| (kind, value) == (next_kind, next_value))
         {
             let Some((kind, value, ..)) = rows.first() else { continue };
-            let key = key_of(kind, value)?;
-            if kinds.contains(&key.kind()) {
-                let rows =
-                    rows.iter().map(|(_, _, endpoint, version, body)| (endpoint.clone(), *version, body.clone()));
-                let rows = endpoint_rows(rows.collect(), head)?;
-                if !rows.is_empty() {
-                    found.push((key, rows));
-                }
+            // Nobody asks for what is no key.
+            let Some(key) = key_of(kind, value).filter(|key| kinds.contains(&key.kind())) else { continue };
+            let rows = rows.iter().map(|(_, _, endpoint, version, body)| (endpoint.clone(), *version, body.clone()));
+            let rows = endpoint_rows(rows.collect(), head)?;
+            if !rows.is_empty() {
+                found.push((key, rows));
             }
         }
         Ok(found)

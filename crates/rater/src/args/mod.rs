@@ -310,7 +310,7 @@ pub(crate) struct DirectoryOptions {
     #[cfg(feature = "store")]
     #[arg(long, env = "RATER_DIRECTORY_MEMORY_MIB", default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) directory_memory_mib: u32,
-    /// What the endpoints of a store are read by before the first record, as far as memory goes; separated by commas [default: nothing, they are read when they are looked up]
+    /// What the endpoints of a store are read by ahead of the records, from the start on, as far as memory goes; separated by commas [default: nothing, they are read when they are looked up]
     #[cfg(feature = "store")]
     #[arg(long, env = "RATER_DIRECTORY_PRELOAD", value_enum, value_delimiter = ',', value_name = "KINDS")]
     pub(crate) directory_preload: Vec<PreloadKind>,

@@ -8,9 +8,10 @@
 //!   whole before it, from the last cycle at the latest.
 //! - Keys name the parity of the cycle and the number of the message in it, so a cycle writes over the messages of the one before the last.
 //!   Those that it does not reach are deleted at its end.
-//! - The share is half of what the changes and progress take. So a cycle writes at most three times the state, and two cycles are kept: the log has at
-//!   most six times the bytes of the state, and a commit writes at most half as much again as it has to. An account that changes in a cycle is
-//!   not written a second time; where all accounts are in use the share is nothing.
+//! - The share is half of what the changes and progress take. An account or a member is swept in one piece: where that is more than the share, the next commits
+//!   go without, until it is made up for. So a cycle writes at most three times the state and one piece, and two cycles are kept: the log has at most some six times
+//!   the bytes of the state, and commits write, over time, at most half as much again as they have to. What a commit writes as a whole is not swept in its cycle;
+//!   where all accounts are in use, and none of them has counters that rest, the share is nothing.
 //!
 //! Restoring reads the messages in the order of the log, the last value of an account counts. It does not matter what of the log has been
 //! compacted already.
@@ -52,6 +53,8 @@ pub(super) struct Segments {
     before_last: u32,
     /// Where the sweep goes on; from the start after restoring, which finds the same left to do.
     from: SweepPlace,
+    /// Bytes that the sweep is ahead of its share, because what it wrote last was large: commits go without it until that is made up for.
+    ahead: usize,
 }
 
 record!(Place { cycle, written, last, before_last });
@@ -66,7 +69,7 @@ struct Place {
 
 impl Default for Segments {
     fn default() -> Segments {
-        Segments { cycle: 1, written: 0, last: 0, before_last: 0, from: SweepPlace::default() }
+        Segments { cycle: 1, written: 0, last: 0, before_last: 0, from: SweepPlace::default(), ahead: 0 }
     }
 }
 
@@ -85,12 +88,23 @@ impl Segments {
         shard.take_changes(cycle, |change| writer.add(|out| write_change(&change, out)));
         let mut end = Vec::with_capacity(LEAST_SHARE);
         progress.write(&mut end);
-        let enough = writer.total + (writer.total + end.len()) / 2 + LEAST_SHARE;
-        let from = writer.segments.from;
-        let left = shard.sweep(cycle, from, |change| {
-            writer.add(|out| write_change(&change, out));
-            if writer.total < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
+        let share = (writer.total + end.len()) / 2 + LEAST_SHARE;
+        let Segments { from, ahead, .. } = *writer.segments;
+        let left = match share.checked_sub(ahead).filter(|share| *share > 0) {
+            None => {
+                writer.segments.ahead = ahead - share;
+                Some(from)
+            }
+            Some(share) => {
+                let enough = writer.total + share;
+                let left = shard.sweep(cycle, from, |change| {
+                    writer.add(|out| write_change(&change, out));
+                    if writer.total < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                });
+                writer.segments.ahead = writer.total.saturating_sub(enough);
+                left
+            }
+        };
         writer.finish(&end, left);
     }
 
@@ -104,6 +118,7 @@ impl Segments {
                 last: self.written,
                 before_last: self.last,
                 from: SweepPlace::default(),
+                ahead: self.ahead,
             },
         }
     }
@@ -150,7 +165,7 @@ impl Writer<'_> {
         // As it is after the message that is closed here.
         let after = Segments { written: self.segments.written + 1, ..*self.segments };
         let next = after.next(left);
-        let Segments { cycle, written, last, before_last, from: _ } = next;
+        let Segments { cycle, written, last, before_last, from: _, ahead: _ } = next;
         self.entries.push(PROGRESS);
         self.entries.extend_from_slice(progress);
         Place { cycle, written, last, before_last }.write(&mut self.entries);
@@ -176,7 +191,7 @@ pub(super) fn restore(unit: &mut Unit<Kept>, value: &[u8]) -> Result<(), StageEr
         if kind == PROGRESS {
             unit.progress = Progress::read(input)?;
             let Place { cycle, written, last, before_last } = Place::read(input)?;
-            unit.kept.segments = Segments { cycle, written, last, before_last, from: SweepPlace::default() };
+            unit.kept.segments = Segments { cycle, written, last, before_last, ..Segments::default() };
             if !input.is_empty() {
                 return Err(corrupt("a changelog entry", &format!("{} bytes behind its end", input.len())));
             }
@@ -272,7 +287,7 @@ mod tests {
                 let restored = log.restore();
                 assert_eq!(restored.kept.shard.accounts().len(), ACCOUNTS, "at {position}");
                 assert_eq!(restored.progress, progress);
-                assert_eq!(Segments { from: SweepPlace::default(), ..segments }, restored.kept.segments);
+                assert_eq!(Segments { from: SweepPlace::default(), ahead: 0, ..segments }, restored.kept.segments);
                 assert!(log.bytes() < 7 * live.len(), "{} of {} bytes at {position}", log.bytes(), live.len());
             }
             if position % 900 == 0 {

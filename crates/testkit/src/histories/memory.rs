@@ -23,6 +23,7 @@ struct Inner {
     is_down: AtomicBool,
     delay_ms: AtomicU64,
     log_delay_ms: AtomicU64,
+    scan_delay_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -147,6 +148,11 @@ impl MemoryRows {
         self.0.delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
+    /// How long it takes until what was found of a part of everything is there.
+    pub fn set_scan_delay(&self, delay: Duration) {
+        self.0.scan_delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
     /// Keys that endpoints were asked under so far, in order.
     #[must_use]
     pub fn asked(&self) -> Vec<IdentityKey> {
@@ -205,11 +211,18 @@ impl Rows for MemoryRows {
         kinds: &[KeyKind],
     ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError> {
         self.answer().await?;
-        let state = self.state();
-        let of_part = state.rows.keys().enumerate().filter(|(at, _)| at % SCAN_PARTS as usize == part as usize);
-        let found = of_part.map(|(_, key)| key).filter(|key| kinds.contains(&key.kind()));
-        let rows = found.map(|key| (key.clone(), state.seen(key, head)));
-        Ok(rows.filter(|(_, rows)| !rows.is_empty()).collect())
+        let delay = self.0.scan_delay_ms.load(Ordering::SeqCst);
+        let found = {
+            let state = self.state();
+            let of_part = state.rows.keys().enumerate().filter(|(at, _)| at % SCAN_PARTS as usize == part as usize);
+            let found = of_part.map(|(_, key)| key).filter(|key| kinds.contains(&key.kind()));
+            let rows = found.map(|key| (key.clone(), state.seen(key, head)));
+            rows.filter(|(_, rows)| !rows.is_empty()).collect()
+        };
+        if delay > 0 {
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        Ok(found)
     }
 
     async fn changes(&self, after: Version, head: &Head) -> Result<Changes, StoreError> {

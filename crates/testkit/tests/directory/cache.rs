@@ -1,6 +1,6 @@
 //! What the cache promises besides right answers: one read where one is enough, one epoch in a batch, changes within a second.
 
-use crate::support::{CATALOG, Small, by_imsi, digits, endpoint, key, payer, read_ahead, runtime, wait_for};
+use crate::support::{CATALOG, KEY_KINDS, Small, by_imsi, digits, endpoint, key, payer, read_ahead, runtime, wait_for};
 use directory::cache::{CacheEvent, CacheSettings, EndpointChanges, KeyKind, OpenError, Preloaded, Rows, Version};
 use directory::model::IdentityKind;
 use directory::{Directory, Needs};
@@ -228,7 +228,7 @@ fn endpoints_can_be_read_ahead() {
     let kinds = [KeyKind::Identity(IdentityKind::Imsi), KeyKind::Name];
     let mut told = Vec::new();
     let read = runtime().block_on(small.cache.preload(&kinds, &mut |keys| told.push(keys))).unwrap();
-    assert_eq!(read, Preloaded { keys: 2_000, is_full: false });
+    assert_eq!(read, Preloaded { keys: 2_000, is_partial: false });
     assert!(told.is_sorted() && told.last() == Some(&2_000), "{told:?}");
     for number in 0..1_000 {
         assert_eq!(small.payer(&by_imsi(number)).unwrap(), "acme");
@@ -240,7 +240,7 @@ fn endpoints_can_be_read_ahead() {
 fn what_has_no_room_is_not_read_ahead() {
     let small = Small::open(2_000, CacheSettings { memory_bytes: 20_000, ..CacheSettings::default() });
     let read = read_ahead(&small.cache).unwrap();
-    assert!(read.is_full && read.keys < 2_000, "{read:?}");
+    assert!(read.is_partial && read.keys < 2_000, "{read:?}");
     assert!(small.cache.stats().bytes <= 20_000, "{:?}", small.cache.stats());
     for number in 0..2_000 {
         assert_eq!(small.payer(&by_imsi(number)).unwrap(), "acme");
@@ -254,31 +254,46 @@ fn a_store_that_is_away_cannot_be_read_ahead() {
     let error = read_ahead(&small.cache).unwrap_err();
     assert!(error.contains("it is down on purpose"), "{error}");
     small.rows.set_down(false);
-    assert_eq!(read_ahead(&small.cache), Ok(Preloaded { keys: 40, is_full: false }));
+    assert_eq!(read_ahead(&small.cache), Ok(Preloaded { keys: 40, is_partial: false }));
 }
 
-/// Versions come while everything is read ahead again and again: what is kept in the end is the last one.
+/// The store answers as of the version before, and late: by then another one is served.
 #[test]
 fn what_is_read_ahead_of_an_epoch_that_is_over_is_not_kept() {
     let small = Small::open(20, CacheSettings::default());
-    let customer = |version: u64| if version.is_multiple_of(2) { "beta" } else { "acme" };
+    small.rows.set_scan_delay(Duration::from_millis(300));
     std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            for version in 2..400 {
-                let all = (0..20).map(|number| endpoint(number, customer(version))).collect();
-                small.rows.commit(&Write { catalog: None, endpoints: all });
-                std::thread::sleep(Duration::from_micros(500));
-            }
-        });
-        while !writer.is_finished() {
-            read_ahead(&small.cache).unwrap();
-        }
+        let reading = scope.spawn(|| read_ahead(&small.cache));
+        std::thread::sleep(Duration::from_millis(100));
+        let all = (0..20).map(|number| endpoint(number, "beta")).collect();
+        let version = small.rows.commit(&Write { catalog: None, endpoints: all });
+        small.waits_for(version);
+        assert_eq!(small.cache.stats().entries, 0, "nothing has come yet");
+        small.rows.set_scan_delay(Duration::ZERO);
+        assert_eq!(reading.join().unwrap().unwrap(), Preloaded { keys: 80, is_partial: false });
     });
-    small.waits_for(Version(399));
-    read_ahead(&small.cache).unwrap();
     for number in 0..20 {
-        assert_eq!(small.payer(&by_imsi(number)).unwrap(), customer(399));
+        assert_eq!(small.payer(&by_imsi(number)).unwrap(), "beta");
     }
+    assert_eq!(small.rows.asked(), [], "all of it was read again, of the version that is served");
+}
+
+#[test]
+fn reading_ahead_is_begun_again_when_everything_changes() {
+    let small = Small::open(2_000, CacheSettings::default());
+    let mut told = Vec::new();
+    let mut changes = |keys: u64| {
+        told.push(keys);
+        if told.len() == 100 {
+            let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(0, "beta")] });
+            small.rows.forget_changes(version);
+            assert!(wait_for(|| small.cache.stats().version == version));
+        }
+    };
+    let read = runtime().block_on(small.cache.preload(&KEY_KINDS, &mut changes)).unwrap();
+    assert_eq!(read, Preloaded { keys: 8_000, is_partial: false });
+    assert!(!told.is_sorted(), "it was not begun again");
+    assert_eq!(small.cache.stats().entries, 8_000);
 }
 
 #[test]

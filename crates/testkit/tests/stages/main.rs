@@ -111,7 +111,7 @@ fn check(seed: u64, shape: Shape) -> usize {
     }
     run_stages(&loaded, shape, &mut topics, &mut random);
     let expected =
-        if shape.usage == 1 { rate_lines(&loaded, &lines) } else { rate_guided_log(&loaded, shape, &topics) };
+        if shape.usage == 1 { rate_lines(&loaded, None, &lines) } else { rate_guided_log(&loaded, shape, &topics) };
     for (topic, expected) in [("charges", &expected.charges), ("balance-deltas", &expected.deltas)] {
         let found = topics.values_by_key(topic);
         assert_eq!(found.len(), expected.len(), "accounts with {topic}");
@@ -179,8 +179,8 @@ struct Reference {
 }
 
 impl Reference {
-    fn new(loaded: &Loaded) -> Reference {
-        let settings = EngineSettings { rules: rules(), duplicate_window_h: None, threads: 1 };
+    fn new(loaded: &Loaded, duplicate_window_h: Option<u32>) -> Reference {
+        let settings = EngineSettings { rules: rules(), duplicate_window_h, threads: 1 };
         let encoder = Encoder::new(OutputFormat::Avro, &loaded.version());
         Reference { avro: Engine::new(loaded.directory(), encoder, settings), expected: Expected::default() }
     }
@@ -243,8 +243,8 @@ fn payer_of(charge: &[u8]) -> Vec<u8> {
     text(rest)
 }
 
-fn rate_lines(loaded: &Loaded, lines: &[Vec<u8>]) -> Expected {
-    let mut reference = Reference::new(loaded);
+fn rate_lines(loaded: &Loaded, duplicate_window_h: Option<u32>, lines: &[Vec<u8>]) -> Expected {
+    let mut reference = Reference::new(loaded, duplicate_window_h);
     let mut records = RawBatch::default();
     for (line, place) in lines.iter().zip(1..) {
         records.push(line, place);
@@ -257,7 +257,7 @@ fn rate_lines(loaded: &Loaded, lines: &[Vec<u8>]) -> Expected {
 fn rate_guided_log(loaded: &Loaded, shape: Shape, topics: &Topics) -> Expected {
     let mut expected = Expected::default();
     for partition in 0..shape.guided {
-        let mut reference = Reference::new(loaded);
+        let mut reference = Reference::new(loaded, None);
         for (_, value) in topics.messages("guided", partition) {
             let message = read_guided(value.as_deref().expect("a value")).expect("a packed message");
             let (mut records, mut retries) = (RawBatch::default(), Vec::new());
