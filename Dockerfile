@@ -34,6 +34,8 @@ ENTRYPOINT ["rater-load"]
 FROM base AS rater
 COPY deploy/rater/healthy /usr/local/bin/healthy
 COPY --from=build /built/rater /usr/local/bin/rater
+# Memory that a batch gives back is kept for the next one: 7 % more records a second (docs/performance.md, "On Kafka").
+ENV MIMALLOC_PURGE_DELAY=-1
 EXPOSE 9464
 # Ready: partitions assigned, state restored. One that is not may still be restoring; nothing restarts it for that.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 CMD ["healthy", "127.0.0.1:9464", "/readyz"]
