@@ -9,7 +9,7 @@ use rating::charge::Outputs;
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
 use rating::rate::Scope;
-use rating::{AccountId, Counter, SuspenseReason, Timestamp, needs_member, rate_leg};
+use rating::{AccountId, Counter, Counters, SuspenseReason, Timestamp, needs_member, rate_leg};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
@@ -89,7 +89,7 @@ pub struct Tracked<T> {
 
 /// How many tasks look for their accounts together.
 const AHEAD: usize = 16;
-/// Counters of one change, at most, where all are visited: some 80 bytes each when they are written down.
+/// Counters of one change, at most: some 80 bytes each when they are written down.
 const COUNTERS_TOGETHER: usize = 4_096;
 
 /// The accounts of one shard.
@@ -127,7 +127,7 @@ pub enum Change<'s> {
     Account {
         /// Its name.
         id: &'s AccountId,
-        /// All but its counters counts.
+        /// Of which everything counts but the counters.
         account: &'s Account,
         /// Counters of months, in the order of their keys.
         counters: &'s [(u128, Counter)],
@@ -156,13 +156,6 @@ pub enum Extent {
     Whole,
     /// Some: others stay as they are.
     Part,
-}
-
-impl Extent {
-    /// Of so many counters that changed, among all.
-    fn of(changed: usize, all: usize) -> Extent {
-        if changed == all { Extent::Whole } else { Extent::Part }
-    }
 }
 
 /// A place in the order of all accounts and their members, up to which a sweep has come.
@@ -254,12 +247,7 @@ impl RateShard {
         for place in self.dirty.drain(..) {
             let Some(Slot { id, entry }) = self.slots.get_mut(place) else { continue };
             entry.is_dirty = false;
-            let all = &mut entry.account.counters;
-            let counters = all.take_changed();
-            let extent = Extent::of(counters.len(), all.len());
-            if !can_undo {
-                all.settle();
-            }
+            let (counters, extent) = take_changed(&mut entry.account.counters, can_undo);
             if extent == Extent::Whole {
                 mark.account(place, &mut entry.written);
             }
@@ -268,12 +256,7 @@ impl RateShard {
             for at in entry.dirty_members.drain(..) {
                 let Some((endpoint, member)) = entry.members.get_index_mut(at) else { continue };
                 member.is_dirty = false;
-                let all = &mut member.value.sessions;
-                let sessions = all.take_changed();
-                let extent = Extent::of(sessions.len(), all.len());
-                if !can_undo {
-                    all.settle();
-                }
+                let (sessions, extent) = take_changed(&mut member.value.sessions, can_undo);
                 if extent == Extent::Whole {
                     mark.member(place, at, &mut member.written);
                 }
@@ -451,6 +434,16 @@ impl RateShard {
         all.sort_unstable_by_key(|(id, _)| *id);
         all
     }
+}
+
+/// The counters that changed, and whether these are all. Where nothing is ever undone, nobody needs to know what they were before.
+fn take_changed(all: &mut Counters, can_undo: bool) -> (Vec<(u128, Counter)>, Extent) {
+    let changed = all.take_changed();
+    if !can_undo {
+        all.settle();
+    }
+    let extent = if changed.len() == all.len() { Extent::Whole } else { Extent::Part };
+    (changed, extent)
 }
 
 /// Visits all of an account, in changes of a size that can be written down.

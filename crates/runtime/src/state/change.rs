@@ -57,14 +57,14 @@ impl<'i> Changed<'i> {
     /// # Errors
     /// Bytes that are no change.
     pub(crate) fn read(kind: u8, input: &mut &'i [u8]) -> Result<Changed<'i>, Corrupt> {
-        let extent = match kind {
-            ACCOUNT | MEMBER => Extent::Whole,
-            ACCOUNT_PART | MEMBER_PART => Extent::Part,
-            _ => return Err(Corrupt { what: "an account or a member", left: input.len() }),
-        };
         match kind {
-            ACCOUNT | ACCOUNT_PART => Ok(Changed::Account(read_text(input)?, Stored::read(input)?, extent)),
-            _ => Ok(Changed::Member(read_text(input)?, read_text(input)?, Stored::read(input)?, extent)),
+            ACCOUNT => Ok(Changed::Account(read_text(input)?, Stored::read(input)?, Extent::Whole)),
+            ACCOUNT_PART => Ok(Changed::Account(read_text(input)?, Stored::read(input)?, Extent::Part)),
+            MEMBER => Ok(Changed::Member(read_text(input)?, read_text(input)?, Stored::read(input)?, Extent::Whole)),
+            MEMBER_PART => {
+                Ok(Changed::Member(read_text(input)?, read_text(input)?, Stored::read(input)?, Extent::Part))
+            }
+            _ => Err(Corrupt { what: "an account or a member", left: input.len() }),
         }
     }
 }

@@ -454,8 +454,7 @@ impl Stored for Counters {
     }
 
     fn read(input: &mut &[u8]) -> Result<Counters, Corrupt> {
-        let count = u64::read(input)?;
-        (0..count).map(|_| Stored::read(input)).collect()
+        Ok(Vec::read(input)?.into_iter().collect())
     }
 }
 

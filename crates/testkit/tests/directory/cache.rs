@@ -166,6 +166,15 @@ fn a_change_is_seen_within_a_second() {
     }
 }
 
+/// Tells a thread to end, also where an assertion fails: otherwise the test would wait for it for ever.
+struct Stops<'s>(&'s AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// A writer moves all endpoints from one customer to another in each version. A batch, part of which is kept and part of which has to be
 /// read, must see all of them with the same customer.
 #[test]
@@ -186,6 +195,7 @@ fn a_batch_sees_one_epoch_while_the_store_moves_on() {
             }
             versions
         });
+        let stops = Stops(&stop);
         let records: Vec<UsageRecord> = (0..40).map(full).collect();
         let mut last = String::new();
         for _ in 0..400 {
@@ -201,7 +211,7 @@ fn a_batch_sees_one_epoch_while_the_store_moves_on() {
             }
             customers.extend(seen);
         }
-        stop.store(true, Ordering::SeqCst);
+        drop(stops);
         assert!(writer.join().expect("a writer") > 20);
     });
     assert!(moved > 20 && customers.len() == 2, "{moved} epochs were seen, and {customers:?}");

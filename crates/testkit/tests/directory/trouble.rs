@@ -76,8 +76,8 @@ fn a_definition_that_cannot_be_read_costs_its_endpoint_alone() {
     let asked = small.rows.asked();
     let third = key(IdentityKind::Imsi, &digits(3)[0]);
     assert_eq!(asked.iter().filter(|asked| **asked == third).count(), 1);
-    small.hears(|event| matches!(event, CacheEvent::Unreadable { count: 3, first } if first.contains(" of an endpoint in store@2")),
-    );
+    let place = " of an endpoint in store@2";
+    small.hears(|event| matches!(event, CacheEvent::Unreadable { count: 3, first } if first.contains(place)));
     assert_eq!(small.cache.stats().unreadable, 5);
     // Mended, it is served.
     let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(3, "beta")] });
