@@ -65,6 +65,9 @@ impl Intent {
             SuspenseReason::Undecodable
             | SuspenseReason::InvalidRecord
             | SuspenseReason::FutureEvent
+            | SuspenseReason::PastEvent
+            | SuspenseReason::ImplausibleQuantity
+            | SuspenseReason::WrongKind
             | SuspenseReason::DuplicateConflict => Intent::Readmit,
             SuspenseReason::TooLate => Intent::Late,
             SuspenseReason::UnknownEndpoint
@@ -73,6 +76,7 @@ impl Intent {
             | SuspenseReason::EndpointUnreadable
             | SuspenseReason::AccountSuspended
             | SuspenseReason::AccountClosed
+            | SuspenseReason::CurrencyMismatch
             | SuspenseReason::SponsorNotAllowed
             | SuspenseReason::SubscriptionTypeNotAllowed
             | SuspenseReason::TariffMissing
@@ -217,11 +221,15 @@ pub fn explain(record: &UsageRecord, reason: SuspenseReason) -> String {
         SuspenseReason::Undecodable
         | SuspenseReason::InvalidRecord
         | SuspenseReason::FutureEvent
+        | SuspenseReason::PastEvent
+        | SuspenseReason::ImplausibleQuantity
+        | SuspenseReason::WrongKind
         | SuspenseReason::TooLate
         | SuspenseReason::DuplicateConflict
         | SuspenseReason::EndpointUnreadable
         | SuspenseReason::AccountSuspended
         | SuspenseReason::AccountClosed
+        | SuspenseReason::CurrencyMismatch
         | SuspenseReason::SponsorNotAllowed
         | SuspenseReason::SubscriptionTypeNotAllowed
         | SuspenseReason::TariffMissing

@@ -73,6 +73,12 @@ suspense_reasons! {
     InvalidRecord = "invalid_record", "record", "correct the producer; the detail names every field at fault";
     /// The event time, or the effective time of a command, lies further ahead of the clock than the configured tolerance.
     FutureEvent = "future_event", "record", "check the clock of the network element, then recycle";
+    /// The event time lies further behind the clock than the configured tolerance: often seconds, days or another form of time taken for milliseconds since 1970.
+    PastEvent = "past_event", "record", "check the form and unit of the event time; correct the producer, or widen --past-tolerance and recycle";
+    /// The quantity is larger than the limit of its service.
+    ImplausibleQuantity = "implausible_quantity", "record", "check the unit of the quantity; correct the producer, or raise --max-quantity and recycle";
+    /// The record is of a kind that its topic or file does not accept, or could be of two kinds.
+    WrongKind = "wrong_kind", "record", "send it where its kind belongs; name its kind in the field `type` if it could be two";
     /// The event time is older than the window in which duplicates are remembered (rule 26).
     TooLate = "too_late", "record", "decide whether it was charged before; recycle with --recycle-late to charge it";
     /// The same (source, id) came before with another payload (rule 26).
@@ -89,6 +95,8 @@ suspense_reasons! {
     AccountSuspended = "account_suspended", "leg", "lift the suspension as of the event time, then recycle";
     /// The payer was closed at the event time (rule 7).
     AccountClosed = "account_closed", "leg", "decide who pays";
+    /// The currency of the edge is not that of the payer's account, which never changes (rule 8).
+    CurrencyMismatch = "currency_mismatch", "leg", "give the account its first currency again, or a new name, then recycle";
     /// The payer may not use this sponsor network (rule 9).
     SponsorNotAllowed = "sponsor_not_allowed", "leg", "allow the sponsor on the account, then recycle";
     /// The payer may not use this subscription type (rule 9).
