@@ -108,7 +108,7 @@ fn datum(record: &RawUsage<'_>, out: &mut Vec<u8>) {
             (Field::Unit, RawValue::Absent) => text("octets", out),
             (_, RawValue::Integer(integer)) => long(*integer, out),
             (_, RawValue::Text(value)) => text(value, out),
-            (_, RawValue::Absent | RawValue::Other(_)) => panic!("{}: {value:?}", field.name()),
+            (_, RawValue::Absent | RawValue::Number(_) | RawValue::Other(_)) => panic!("{}: {value:?}", field.name()),
         }
     }
     // No attributes.

@@ -99,7 +99,7 @@ pub(crate) fn raw(at: usize, fields: &Fields) -> RawUsage<'static> {
 
 /// Rules that let everything through.
 pub(crate) fn rules() -> IntakeRules {
-    IntakeRules { default_source: "bench".into(), latest_event: Timestamp::LATEST }
+    IntakeRules::new("bench")
 }
 
 /// A number of records after intake.

@@ -2,6 +2,8 @@
 //!
 //! All faults of a record are named at once. Nothing is defaulted but what docs/reference-data.md says, and nothing is clamped.
 
+use crate::kind::{Kind, Kinds};
+use crate::limits::QuantityLimits;
 use crate::raw::{Field, RawCommand, RawUsage, RawValue};
 use rating::command::{BundleRef, Command, CommandKind};
 use rating::quantity::MAX_QUANTITY;
@@ -22,7 +24,41 @@ pub struct IntakeRules {
     pub default_source: Box<str>,
     /// Event times after this are `future_event`.
     pub latest_event: Timestamp,
+    /// Event times of usage before this are `past_event`.
+    pub earliest_event: Timestamp,
+    /// Quantities of usage beyond these are `implausible_quantity`.
+    pub limits: QuantityLimits,
+    /// Kinds that are taken; any other is `wrong_kind`.
+    pub accepts: Kinds,
 }
+
+impl IntakeRules {
+    /// Takes every kind, any time from 1970 up to 2200, and the default limits of quantity.
+    pub fn new(default_source: &str) -> IntakeRules {
+        IntakeRules {
+            default_source: default_source.into(),
+            latest_event: Timestamp::LATEST,
+            earliest_event: Timestamp::EARLIEST,
+            limits: QuantityLimits::default(),
+            accepts: Kinds::ALL,
+        }
+    }
+
+    /// Refuses a kind that is not taken.
+    ///
+    /// # Errors
+    /// `wrong_kind`, naming the kind found and those that are taken.
+    pub fn admit_kind(&self, kind: Kind) -> Result<(), Fault> {
+        if self.accepts.contains(kind) {
+            return Ok(());
+        }
+        let detail = format!("is {}; taken here: {}", kind.phrase(), self.accepts);
+        Err(Fault::new(SuspenseReason::WrongKind, detail))
+    }
+}
+
+/// Services whose usage only Rater itself makes: a record of one that comes from outside is `wrong_kind`.
+pub const SERVICES_OF_RATER: [&str; 0] = [];
 
 /// A validated record.
 #[derive(Clone, Debug)]
@@ -54,7 +90,7 @@ impl Fault {
 /// Validates a usage record.
 ///
 /// # Errors
-/// `invalid_record` naming every faulty field, or `future_event`.
+/// `invalid_record` naming every faulty field, `wrong_kind`, `future_event`, `past_event` or `implausible_quantity`.
 pub fn intake_usage(raw: &RawUsage<'_>, rules: &IntakeRules) -> Result<Intaken, Fault> {
     let mut reader = Reader { raw, faults: String::new() };
     let id = reader.required(Field::Id);
@@ -103,6 +139,10 @@ pub fn intake_usage(raw: &RawUsage<'_>, rules: &IntakeRules) -> Result<Intaken, 
     if !reader.faults.is_empty() {
         return Err(Fault::new(SuspenseReason::InvalidRecord, reader.faults));
     }
+    if SERVICES_OF_RATER.contains(&&*record.service) {
+        let detail = format!("service: usage of \"{}\" is made by Rater only", record.service);
+        return Err(Fault::new(SuspenseReason::WrongKind, detail));
+    }
     if record.event_time > rules.latest_event {
         let detail = format!("event_time {} is after {}", record.event_time, rules.latest_event);
         return Err(Fault::new(SuspenseReason::FutureEvent, detail));
@@ -132,7 +172,7 @@ fn payload_hash(raw: &RawUsage<'_>, record: &UsageRecord, end_time: Option<Times
         match raw.get(*field) {
             _ if normalised.contains(field) => {}
             RawValue::Absent => {}
-            RawValue::Text(text) | RawValue::Other(text) => {
+            RawValue::Text(text) | RawValue::Number(text) | RawValue::Other(text) => {
                 (*field as u8).hash(&mut hasher);
                 hasher.write(text.as_bytes());
                 hasher.write_u8(0xff);
@@ -174,7 +214,7 @@ impl Reader<'_, '_> {
             RawValue::Absent => return None,
             RawValue::Text(text) => Box::from(&**text),
             RawValue::Integer(integer) => integer.to_string().into(),
-            RawValue::Other(_) => {
+            RawValue::Number(_) | RawValue::Other(_) => {
                 self.field_fault(field, "is not text");
                 return None;
             }
@@ -210,7 +250,7 @@ impl Reader<'_, '_> {
             RawValue::Absent => return None,
             RawValue::Integer(integer) => Some(*integer),
             RawValue::Text(text) => text.parse().ok(),
-            RawValue::Other(_) => None,
+            RawValue::Number(_) | RawValue::Other(_) => None,
         };
         if parsed.is_none() {
             self.field_fault(field, "is not a whole number of 64 bits");
@@ -257,7 +297,7 @@ impl Reader<'_, '_> {
             RawValue::Absent => return None,
             RawValue::Integer(millis) => Some(Timestamp::from_millis(*millis)),
             RawValue::Text(text) => parse_time(text),
-            RawValue::Other(_) => None,
+            RawValue::Number(_) | RawValue::Other(_) => None,
         };
         let plausible = parsed.filter(|at| at.is_plausible());
         if plausible.is_none() {
@@ -270,7 +310,7 @@ impl Reader<'_, '_> {
         match self.raw.get(field) {
             RawValue::Absent => {}
             RawValue::Text(text) if matches!(&**text, "true" | "false") => {}
-            RawValue::Text(_) | RawValue::Integer(_) | RawValue::Other(_) => {
+            RawValue::Text(_) | RawValue::Integer(_) | RawValue::Number(_) | RawValue::Other(_) => {
                 self.field_fault(field, "is neither true nor false");
             }
         }
@@ -293,6 +333,15 @@ impl Reader<'_, '_> {
     fn attribute(&mut self, name: &str) -> Option<Box<str>> {
         self.raw.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| Box::from(&**value))
     }
+}
+
+/// Reads a time from outside.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn read_time(text: &str) -> Result<Timestamp, String> {
+    let read = parse_time(text).filter(|at| at.is_plausible());
+    read.ok_or_else(|| "is not a time with an offset between 1970 and 2200".to_owned())
 }
 
 /// RFC 3339 with an offset, or milliseconds since 1970.

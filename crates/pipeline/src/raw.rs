@@ -12,7 +12,9 @@ pub enum RawValue<'a> {
     Text(Cow<'a, str>),
     /// An integer.
     Integer(i64),
-    /// A value of a kind that no field has (a list, a fraction), as written.
+    /// A number with a fraction or an exponent, or beyond 64 bits, as written.
+    Number(Cow<'a, str>),
+    /// A value of a kind that no field has (a list, bytes), in words.
     Other(Cow<'a, str>),
 }
 

@@ -155,7 +155,7 @@ fn has_id(decoder: &Decoder, record: &[u8], id: &str) -> bool {
         Ok(Decoded::Usage(raw)) => match raw.get(Field::Id) {
             RawValue::Text(text) => text == id,
             RawValue::Integer(integer) => integer.to_string() == id,
-            RawValue::Absent | RawValue::Other(_) => false,
+            RawValue::Absent | RawValue::Number(_) | RawValue::Other(_) => false,
         },
         Ok(Decoded::Command(raw)) => raw.command_id.as_deref() == Some(id),
         Ok(Decoded::Tick(_)) | Err(_) => false,

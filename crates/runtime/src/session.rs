@@ -51,10 +51,7 @@ impl Session {
     /// # Errors
     /// A control total that does not balance.
     pub fn start(loaded: &Loaded, settings: &Settings) -> Result<(Session, BatchOutput), EngineError> {
-        let rules = IntakeRules {
-            default_source: settings.default_source.as_str().into(),
-            latest_event: settings.latest_event,
-        };
+        let rules = IntakeRules { latest_event: settings.latest_event, ..IntakeRules::new(&settings.default_source) };
         let engine_settings =
             EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
         let encoder = Encoder::new(OutputFormat::JsonLines, &loaded.version());

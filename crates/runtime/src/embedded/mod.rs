@@ -237,7 +237,7 @@ impl Folder {
         }
         let latest = progress.job_now.millis().saturating_add(settings.future_tolerance_ms);
         let latest_event = Timestamp::from_millis(latest);
-        let rules = IntakeRules { default_source: settings.default_source.as_str().into(), latest_event };
+        let rules = IntakeRules { latest_event, ..IntakeRules::new(&settings.default_source) };
         let engine_settings =
             EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
         let encoder = Encoder::new(settings.format, &loaded.version());

@@ -362,7 +362,7 @@ fn id_of(batch: &BatchInput<'_>, position: usize) -> Option<String> {
         Decoded::Usage(raw) => match raw.get(Field::Id) {
             RawValue::Text(text) => text.to_string(),
             RawValue::Integer(integer) => integer.to_string(),
-            RawValue::Absent | RawValue::Other(_) => return None,
+            RawValue::Absent | RawValue::Number(_) | RawValue::Other(_) => return None,
         },
         Decoded::Command(raw) => raw.command_id?.into_owned(),
         Decoded::Tick(_) => return None,

@@ -25,7 +25,7 @@ pub struct Inbound {
 impl Inbound {
     /// Events may be `future_ms` milliseconds ahead of `now`.
     pub fn new(decoder: FramedDecoder, default_source: &str, future_ms: i64, now: fn() -> Timestamp) -> Inbound {
-        let rules = IntakeRules { latest_event: Timestamp::EPOCH, default_source: default_source.into() };
+        let rules = IntakeRules { latest_event: Timestamp::EPOCH, ..IntakeRules::new(default_source) };
         Inbound { decoder, prepared: None, retries: HashMap::new(), rules, future_ms, now }
     }
 

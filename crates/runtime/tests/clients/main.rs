@@ -117,7 +117,7 @@ fn fields(decoded: &Decoded<'_>) -> BTreeMap<String, Json> {
                     RawValue::Absent => continue,
                     RawValue::Text(text) => json!(text),
                     RawValue::Integer(value) => json!(value),
-                    RawValue::Other(what) => panic!("{}: {what}", field.name()),
+                    RawValue::Number(what) | RawValue::Other(what) => panic!("{}: {what}", field.name()),
                 };
                 said.insert(field.name().to_owned(), value);
             }

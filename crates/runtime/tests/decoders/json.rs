@@ -126,14 +126,27 @@ fn attributes_are_texts() {
             r#""id":"r","quantity":5,"attributes":{"a":"1","b":2,"c":null,"d":true}"#,
             "usage file/r data 5 octets 2026-01-01T00:00:00Z a=1 b=2 d=true",
         ),
-        (r#""id":"r","quantity":5,"attributes":{"a":1.5}"#, "undecodable: column"),
+        // As written, digit by digit.
+        (
+            r#""id":"r","quantity":5,"attributes":{"a":1.50,"b":"x"}"#,
+            "usage file/r data 5 octets 2026-01-01T00:00:00Z a=1.50 b=x",
+        ),
+        (
+            r#""id":"r","quantity":5,"attributes":{"a":1e2,"b":[1, 2]}"#,
+            "usage file/r data 5 octets 2026-01-01T00:00:00Z a=1e2 b=[1, 2]",
+        ),
+        (
+            r#""id":"r","quantity":5,"attributes":{"a":18446744073709551616}"#,
+            "usage file/r data 5 octets 2026-01-01T00:00:00Z a=18446744073709551616",
+        ),
         (
             r#""id":"r","quantity":5,"attributes":{"a":"1","b":"2","a":"3"}"#,
             "undecodable: column 61: an attribute is given twice",
         ),
         (r#""id":"r","quantity":5,"attributes":{"tick":"1","command_id":"c"}"#, "usage file/r"),
         (r#""id":"r","quantity":5,"attributes":null"#, "usage file/r"),
-        (r#""id":"r","quantity":5,"attributes":"a""#, "undecodable: column"),
+        (r#""id":"r","quantity":5,"attributes":"a""#, "undecodable: attributes: is not an object"),
+        (r#""id":"r","quantity":5,"attributes":[1]"#, "undecodable: attributes: is not an object"),
         (r#""id":"r","quantity":5,"attributes":{},"attributes":{}"#, "undecodable: column"),
     ]);
 }
@@ -220,6 +233,71 @@ fn commands_and_ticks() {
 }
 
 #[test]
+fn the_kind_is_named_or_follows_from_the_fields() {
+    let usage = r#""id":"r","service":"data","quantity":5,"event_time":"2026-01-01T00:00:00Z","imsi":"1""#;
+    let command = r#""command_id":"c","kind":"suspend","account_id":"acme","issued_by":"beta","effective_time":"2026-01-01T00:00:00Z""#;
+    let tick = r#""tick":"2026-01-01T00:00:00Z""#;
+    let rows = [
+        (
+            format!("{{{usage},{tick}}}"),
+            "wrong_kind: could be a tick (field `tick`) or usage (field `service`); name its kind in the field `type`",
+        ),
+        (format!("{{{usage},\"tick\":12345}}"), "wrong_kind: could be a tick"),
+        (format!("{{{usage},\"tick\":null}}"), "usage file/r"),
+        (format!("{{{usage},\"tick\":\"\"}}"), "usage file/r"),
+        (
+            format!("{{{usage},\"command_id\":\"x\"}}"),
+            "wrong_kind: could be a command (field `command_id`) or usage (field `service`)",
+        ),
+        (format!("{{{usage},\"command_id\":null}}"), "usage file/r"),
+        (format!("{{{usage},\"command_id\":\"\"}}"), "usage file/r"),
+        (format!("{{{usage},{command}}}"), "wrong_kind: could be a command"),
+        (
+            format!("{{{tick},{command}}}"),
+            "wrong_kind: could be a tick (field `tick`) or a command (field `command_id`)",
+        ),
+        (format!("{{{tick},\"imsi\":\"1\"}}"), "wrong_kind: could be a tick (field `tick`) or usage (field `imsi`)"),
+        (
+            format!("{{{tick},\"amount\":\"5\",\"kind\":\"credit\"}}"),
+            "wrong_kind: could be a tick (field `tick`) or a command (field `amount`)",
+        ),
+        (format!("{{{tick},\"source\":\"x\",\"id\":\"t1\",\"note\":\"n\"}}"), "tick 2026-01-01T00:00:00Z"),
+        (
+            format!("{{{command},\"source\":\"crm\",\"id\":\"7\",\"msisdn\":\"447700900001\"}}"),
+            "command c SuspendAccount",
+        ),
+        (format!("{{{command},\"quantity\":1}}"), "wrong_kind: could be a command"),
+        (format!("{{{usage},\"amount\":\"5.00\",\"currency\":\"GBP\",\"kind\":\"x\",\"note\":\"y\"}}"), "usage file/r"),
+        (format!("{{\"type\":\"usage\",{usage},{tick}}}"), "usage file/r"),
+        (format!("{{{usage},\"command_id\":\"x\",\"type\":\"usage\"}}"), "usage file/r"),
+        (format!("{{{usage},\"type\":\"s1.fast\"}}"), "usage file/r"),
+        (format!("{{{usage},\"type\":\"Usage\"}}"), "usage file/r"),
+        (format!("{{{usage},\"type\":7}}"), "usage file/r"),
+        (format!("{{{usage},\"type\":[\"command\"]}}"), "usage file/r"),
+        (format!("{{{usage},{tick},\"type\":null}}"), "wrong_kind: could be a tick"),
+        (
+            format!("{{{usage},\"type\":\"command\"}}"),
+            "wrong_kind: `type` says a command, but only usage has a field `service`",
+        ),
+        (
+            format!("{{{usage},\"type\":\"tick\"}}"),
+            "wrong_kind: `type` says a tick, but only usage has a field `service`",
+        ),
+        (
+            format!("{{{command},\"type\":\"usage\"}}"),
+            "wrong_kind: `type` says usage, but only a command has a field `command_id`",
+        ),
+        (format!("{{{command},\"quantity\":1,\"type\":\"command\"}}"), "command c SuspendAccount"),
+        (format!("{{{tick},\"imsi\":\"1\",\"type\":\"tick\"}}"), "tick 2026-01-01T00:00:00Z"),
+        (r#"{"type":"tick"}"#.to_owned(), "invalid_record: tick: is missing"),
+        (r#"{"type":"command"}"#.to_owned(), "invalid_record: command_id: is missing"),
+        (format!("{{{usage},\"type\":\"usage\",\"type\":\"tick\"}}"), "undecodable: column"),
+        (format!("{{{usage},\"\\u0074ick\":5}}"), "wrong_kind: could be a tick"),
+    ];
+    check(&Decoder::json_lines(), &rows.each_ref().map(|(line, expected)| (line.as_str(), *expected)));
+}
+
+#[test]
 fn lines_end_as_they_like() {
     let good = line(r#""id":"r","quantity":5"#);
     let input = format!("\u{feff}{good}\r\n\n   \r\n{good}\n\t\n{{\n{good}");
@@ -253,10 +331,10 @@ fn numbers_keep_their_kind() {
     for (text, expected) in [
         (r#"{"sequence":1}"#, "integer 1"),
         (r#"{"sequence":"1"}"#, "text 1"),
-        (r#"{"sequence":1.25}"#, "other 1.25"),
+        (r#"{"sequence":1.25}"#, "number 1.25"),
         (r#"{"sequence":false}"#, "text false"),
         (r#"{"sequence":null}"#, "absent"),
-        (r#"{"sequence":18446744073709551615}"#, "other 18446744073709551615"),
+        (r#"{"sequence":18446744073709551615}"#, "number 18446744073709551615"),
         (r#"{"sequence":[]}"#, "other a list"),
         (r#"{"sequence":{}}"#, "other an object"),
     ] {

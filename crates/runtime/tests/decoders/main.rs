@@ -8,7 +8,6 @@ mod json;
 mod support;
 
 use pipeline::{IntakeRules, RawValue, intake_command, intake_usage};
-use rating::Timestamp;
 use runtime::wire::{Decoded, Decoder, InputError, InputFormat, RawBatch, Splitter};
 use std::io::Read;
 
@@ -87,7 +86,7 @@ fn cut(format: InputFormat, bytes: &[u8]) -> Result<Cut, InputError> {
 
 /// What decoding and intake make of a record, as one line.
 fn outcome(decoder: &Decoder, record: &[u8]) -> String {
-    let rules = IntakeRules { default_source: "file".into(), latest_event: Timestamp::LATEST };
+    let rules = IntakeRules::new("file");
     let taken = decoder.decode(record).and_then(|decoded| match decoded {
         Decoded::Usage(raw) => intake_usage(&raw, &rules).map(|intaken| {
             let record = &intaken.record;
@@ -112,6 +111,7 @@ fn field(decoder: &Decoder, record: &[u8], field: pipeline::Field) -> String {
             RawValue::Absent => "absent".to_owned(),
             RawValue::Text(text) => format!("text {text}"),
             RawValue::Integer(integer) => format!("integer {integer}"),
+            RawValue::Number(number) => format!("number {number}"),
             RawValue::Other(what) => format!("other {what}"),
         },
         Ok(other) => format!("{other:?}"),

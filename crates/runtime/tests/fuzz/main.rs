@@ -9,7 +9,6 @@ mod samples;
 
 use mutate::Mutator;
 use pipeline::{Fault, IntakeRules, intake_command, intake_usage};
-use rating::Timestamp;
 use runtime::embedded::Progress;
 use runtime::state::Stored;
 use runtime::wire::{CsvMapping, Decoded, Decoder, InputFormat, RawBatch, Splitter};
@@ -61,7 +60,7 @@ fn take(decoder: &Decoder, record: &[u8]) -> bool {
 
 /// Takes in what was decoded.
 fn accept(decoded: Result<Decoded<'_>, Fault>) -> bool {
-    let rules = IntakeRules { default_source: "file".into(), latest_event: Timestamp::LATEST };
+    let rules = IntakeRules::new("file");
     let is_name = |text: &str| !text.is_empty() && text.len() <= 256 && !text.chars().any(char::is_control);
     match decoded {
         Err(fault) => {

@@ -236,7 +236,7 @@ fn generated() -> &'static (tempfile::TempDir, Loaded) {
 }
 
 pub(crate) fn engine() -> Engine {
-    let rules = IntakeRules { default_source: "file".into(), latest_event: Timestamp::LATEST };
+    let rules = IntakeRules::new("file");
     let settings = EngineSettings { rules, duplicate_window_h: None, threads: 1 };
     Engine::new(generated().1.directory(), Encoder::new(OutputFormat::JsonLines, "v"), settings)
 }

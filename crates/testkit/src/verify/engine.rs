@@ -7,7 +7,7 @@ use super::hash_of;
 use super::money::{Charge, Delta};
 use crate::verify::EngineReference;
 use pipeline::IntakeRules;
-use rating::{SuspenseReason, Timestamp};
+use rating::SuspenseReason;
 use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, Retry};
 use runtime::stages::{GuidedEntry, GuidedMessage};
 use runtime::wire::{Decoder, Encoder, OutputFormat, RawBatch};
@@ -119,7 +119,7 @@ pub(super) struct Rating {
 
 impl Rating {
     pub(super) fn new(reference: &EngineReference, default_source: &str) -> Rating {
-        let rules = IntakeRules { latest_event: Timestamp::LATEST, default_source: default_source.into() };
+        let rules = IntakeRules::new(default_source);
         let settings = EngineSettings { rules, duplicate_window_h: None, threads: reference.threads };
         let encoder = Encoder::new(OutputFormat::Avro, "");
         Rating {

@@ -11,7 +11,6 @@ use directory::snapshot::Snapshot;
 use directory::{Directory, Input, InputKind, Loaded, Needs, Unavailable};
 use memory::{Roughness, Topics};
 use pipeline::IntakeRules;
-use rating::Timestamp;
 use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, Retry};
 use runtime::grants::grant_lines;
 use runtime::stages::{GuidedEntry, read_guided};
@@ -66,7 +65,7 @@ fn load(reference: &str) -> Loaded {
 }
 
 fn rules() -> IntakeRules {
-    IntakeRules { latest_event: Timestamp::LATEST, default_source: SOURCE.into() }
+    IntakeRules::new(SOURCE)
 }
 
 /// A datum behind what says its schema.

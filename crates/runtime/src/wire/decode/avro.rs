@@ -2,10 +2,11 @@
 //! and its texts are borrowed. The Avro library parses schemas; what it decodes is the reference in the tests.
 
 use super::avro_shape::{Shape, shape};
+use super::signs::{Signs, command_field};
 use super::{Decoded, has_twins, undecodable};
 use apache_avro::Schema;
 use apache_avro::schema::RecordSchema;
-use pipeline::{Fault, Field, RawCommand, RawUsage, RawValue};
+use pipeline::{Fault, Field, Kind, RawCommand, RawUsage, RawValue};
 use rating::{Amount, SuspenseReason, Timestamp};
 use std::borrow::Cow;
 
@@ -13,16 +14,9 @@ use std::borrow::Cow;
 #[derive(Clone, Debug)]
 pub(in crate::wire) struct Plan {
     schema: String,
-    kind: Kind,
+    /// The kind of its records; a fault where the schema could be of two.
+    kind: Result<Kind, Fault>,
     fields: Vec<PlannedField>,
-}
-
-/// What the records are, by their fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Usage,
-    Command,
-    Tick,
 }
 
 #[derive(Clone, Debug)]
@@ -78,13 +72,7 @@ impl Plan {
     }
 
     fn of(schema: &str, record: &RecordSchema, names: &[&str], wanted: &[Option<&Schema>]) -> Result<Plan, String> {
-        let kind = if names.contains(&"command_id") {
-            Kind::Command
-        } else if names.contains(&"tick_id") {
-            Kind::Tick
-        } else {
-            Kind::Usage
-        };
+        let kind = kind_of(record, names);
         let mut fields = Vec::with_capacity(names.len());
         let shapes = shape(record, wanted)?;
         for (name, shape) in names.iter().zip(shapes) {
@@ -121,7 +109,7 @@ impl Plan {
             let at = record.len() - rest.len();
             read(&field.shape, rest).ok_or_else(|| undecodable(format!("byte {at}: field \"{}\"", field.name)))
         };
-        match self.kind {
+        match self.kind.clone()? {
             Kind::Usage => {
                 let mut usage = RawUsage::default();
                 for field in &self.fields {
@@ -160,6 +148,27 @@ impl Plan {
             }
         }
     }
+}
+
+/// The kind of records of a schema: its own name says it where it is one of ours, else the names of its fields.
+fn kind_of(record: &RecordSchema, names: &[&str]) -> Result<Kind, Fault> {
+    let mut signs = Signs::default();
+    signs.named = match record.name.name() {
+        "UsageRecord" => Some(Kind::Usage),
+        "AccountCommand" => Some(Kind::Command),
+        "Tick" => Some(Kind::Tick),
+        _ => None,
+    };
+    for name in names {
+        match (*name, Field::parse(name), command_field(name)) {
+            ("tick_id", _, _) => signs.tick("tick_id"),
+            ("command_id", _, _) => signs.command_id(),
+            (_, Some(field), _) => signs.field(field),
+            (_, None, Some(name)) => signs.of_command(name),
+            (_, None, None) => {}
+        }
+    }
+    signs.kind()
 }
 
 fn record_of(schema: &Schema) -> Result<&RecordSchema, String> {

@@ -1,8 +1,9 @@
 //! JSON lines: usage records are read straight into their fields; commands and ticks, which are rare, through their exact texts.
 
+use super::signs::{Signs, command_field};
 use super::{Decoded, has_twins, undecodable};
-use pipeline::intake::parse_time;
-use pipeline::{Fault, Field, RawCommand, RawUsage, RawValue};
+use pipeline::intake::read_time;
+use pipeline::{Fault, Field, Kind, RawCommand, RawUsage, RawValue};
 use rating::SuspenseReason;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue as JsonText;
@@ -14,14 +15,20 @@ use std::fmt;
 pub(in crate::wire) fn decode(line: &[u8]) -> Result<Decoded<'_>, Fault> {
     let line = std::str::from_utf8(line)
         .map_err(|error| undecodable(format!("byte {}: is not UTF-8", error.valid_up_to() + 1)))?;
-    if may_be_other(line.as_bytes())
-        && let Some(other) = decode_other(line)?
-    {
-        return Ok(other);
-    }
     let mut reader = serde_json::Deserializer::from_str(line);
-    let usage = Usage::deserialize(&mut reader).and_then(|usage| reader.end().map(|()| usage));
-    usage.map(|usage| Decoded::Usage(usage.0)).map_err(|error| fault(&error))
+    let object = Object::deserialize(&mut reader).and_then(|object| reader.end().map(|()| object));
+    let Object { mut usage, signs, has_odd_attributes, has_numbers } = object.map_err(|error| fault(&error))?;
+    match signs.kind()? {
+        Kind::Usage if has_odd_attributes => Err(undecodable("attributes: is not an object")),
+        Kind::Usage => {
+            if has_numbers {
+                written_numbers(line, &mut usage).map_err(|error| fault(&error))?;
+            }
+            Ok(Decoded::Usage(usage))
+        }
+        Kind::Command => decode_command(line),
+        Kind::Tick => decode_tick(line),
+    }
 }
 
 fn fault(error: &serde_json::Error) -> Fault {
@@ -31,23 +38,16 @@ fn fault(error: &serde_json::Error) -> Fault {
     undecodable(format!("column {}: {what}", error.column()))
 }
 
-/// Whether the line may be a command or a tick; a usage record whose values look like it is sorted out later.
-fn may_be_other(line: &[u8]) -> bool {
-    memchr::memmem::find(line, b"\"command_id\"").is_some() || memchr::memmem::find(line, b"\"tick\"").is_some()
+fn decode_tick(line: &str) -> Result<Decoded<'_>, Fault> {
+    let Texts(fields) = serde_json::from_str(line).map_err(|error| fault(&error))?;
+    let invalid = |what: String| Fault::new(SuspenseReason::InvalidRecord, format!("tick: {what}"));
+    let tick = fields.get("tick").ok_or_else(|| invalid("is missing".to_owned()))?;
+    let tick = text(tick).map_err(|what| invalid(what.to_owned()))?;
+    read_time(&tick).map(Decoded::Tick).map_err(invalid)
 }
 
-/// A command or a tick; `None` for anything else. Null is absent, as everywhere.
-fn decode_other(line: &str) -> Result<Option<Decoded<'_>>, Fault> {
+fn decode_command(line: &str) -> Result<Decoded<'_>, Fault> {
     let Texts(fields) = serde_json::from_str(line).map_err(|error| fault(&error))?;
-    if let Some(tick) = fields.get("tick") {
-        let instant = text(tick).ok().and_then(|tick| parse_time(&tick)).filter(|at| at.is_plausible());
-        let detail = "tick: is not a time with an offset between 1970 and 2200";
-        let instant = instant.ok_or_else(|| Fault::new(SuspenseReason::InvalidRecord, detail))?;
-        return Ok(Some(Decoded::Tick(instant)));
-    }
-    if !fields.contains_key("command_id") {
-        return Ok(None);
-    }
     let get = |name: &str| match fields.get(name) {
         Some(value) => {
             let value = text(value).map_err(|what| format!("{name}: {what}"));
@@ -56,7 +56,7 @@ fn decode_other(line: &str) -> Result<Option<Decoded<'_>>, Fault> {
         None => Ok(None),
     };
     let unsupported = ["expires_at", "reverses", "session_id"].into_iter().filter(|name| fields.contains_key(*name));
-    Ok(Some(Decoded::Command(RawCommand {
+    Ok(Decoded::Command(RawCommand {
         command_id: get("command_id")?,
         kind: get("kind")?,
         account_id: get("account_id")?,
@@ -68,7 +68,31 @@ fn decode_other(line: &str) -> Result<Option<Decoded<'_>>, Fault> {
         endpoint_id: get("endpoint_id")?,
         note: get("note")?,
         unsupported: unsupported.collect(),
-    })))
+    }))
+}
+
+/// Puts numbers with a fraction, an exponent or more than 64 bits where they belong, digit by digit: the first pass saw only that there are some.
+fn written_numbers<'a>(line: &'a str, usage: &mut RawUsage<'a>) -> Result<(), serde_json::Error> {
+    let Written { fields, attributes } = serde_json::from_str(line)?;
+    for (field, value) in fields {
+        if matches!(usage.get(field), RawValue::Number(_)) {
+            usage.set(field, RawValue::Number(Cow::Borrowed(value.get())));
+        }
+    }
+    if let Some(attributes) = attributes {
+        usage.attributes.clear();
+        let Pairs(pairs) = serde_json::from_str(attributes.get())?;
+        for (name, value) in pairs {
+            let Scalar(scalar) = serde_json::from_str(value.get())?;
+            let value = match scalar {
+                RawValue::Absent => continue,
+                RawValue::Text(text) => text,
+                RawValue::Integer(_) | RawValue::Number(_) | RawValue::Other(_) => Cow::Borrowed(value.get()),
+            };
+            usage.attributes.push((name.into(), value));
+        }
+    }
+    Ok(())
 }
 
 /// A value's text: of a string its contents, of a number its digits.
@@ -110,46 +134,146 @@ impl<'de> Deserialize<'de> for Texts<'de> {
     }
 }
 
-struct Usage<'a>(RawUsage<'a>);
+/// The fields of usage as written, whatever they hold.
+struct Written<'a> {
+    fields: Vec<(Field, &'a JsonText)>,
+    attributes: Option<&'a JsonText>,
+}
 
-impl<'de> Deserialize<'de> for Usage<'de> {
+impl<'de> Deserialize<'de> for Written<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(UsageVisitor)
+        struct WrittenVisitor;
+        impl<'de> Visitor<'de> for WrittenVisitor {
+            type Value = Written<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Written<'de>, A::Error> {
+                let mut written = Written { fields: Vec::new(), attributes: None };
+                while let Some((name, value)) = map.next_entry::<Name, &JsonText>()? {
+                    match name {
+                        Name::Field(field) => written.fields.push((field, value)),
+                        Name::Attributes => written.attributes = Some(value).filter(|value| value.get() != "null"),
+                        Name::Type | Name::Tick | Name::CommandId | Name::OfCommand(_) | Name::Other => {}
+                    }
+                }
+                Ok(written)
+            }
+        }
+        deserializer.deserialize_map(WrittenVisitor)
     }
 }
 
-struct UsageVisitor;
+/// Names and exact texts in the order of the object.
+struct Pairs<'a>(Vec<(String, &'a JsonText)>);
 
-impl<'de> Visitor<'de> for UsageVisitor {
-    type Value = Usage<'de>;
+impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PairsVisitor;
+        impl<'de> Visitor<'de> for PairsVisitor {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+/// An object, its fields taken as those of usage until its kind is known.
+struct Object<'a> {
+    usage: RawUsage<'a>,
+    signs: Signs,
+    /// `attributes` is no object. Only usage has the field.
+    has_odd_attributes: bool,
+    /// Some numbers have to be read digit by digit.
+    has_numbers: bool,
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object with the fields of a usage record")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Usage<'de>, A::Error> {
-        let mut usage = RawUsage::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+        let (mut usage, mut signs) = (RawUsage::default(), Signs::default());
+        let (mut has_odd_attributes, mut has_numbers) = (false, false);
         let mut seen = 0_u64;
         while let Some(name) = map.next_key::<Name>()? {
             let bit = match name {
                 Name::Field(field) => 1 << field as u64,
                 Name::Attributes => 1 << 63,
-                Name::Other => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
+                Name::Type => 1 << 62,
+                Name::Tick => 1 << 61,
+                Name::CommandId => 1 << 60,
+                Name::OfCommand(_) | Name::Other => 0,
             };
             if seen & bit != 0 {
                 return Err(de::Error::custom("a field is given twice"));
             }
             seen |= bit;
             match name {
-                Name::Field(field) => usage.set(field, map.next_value::<Scalar<'de>>()?.0),
-                Name::Attributes => usage.attributes = map.next_value::<Attributes<'de>>()?.0,
-                Name::Other => {}
+                Name::Field(field) => {
+                    let Scalar(value) = map.next_value()?;
+                    if value != RawValue::Absent {
+                        signs.field(field);
+                    }
+                    has_numbers |= matches!(value, RawValue::Number(_));
+                    usage.set(field, value);
+                }
+                Name::Attributes => match map.next_value()? {
+                    Attributes::Texts { texts, has_others } => {
+                        usage.attributes = texts;
+                        has_numbers |= has_others;
+                    }
+                    Attributes::Odd => has_odd_attributes = true,
+                },
+                Name::Type => {
+                    if let Scalar(RawValue::Text(text)) = map.next_value()? {
+                        signs.named = Kind::parse(&text);
+                    }
+                }
+                // Their texts are looked into once it is known to be a command or a tick.
+                Name::Tick => match map.next_value::<&JsonText>()?.get() {
+                    "null" | "\"\"" => {}
+                    _ => signs.tick("tick"),
+                },
+                Name::CommandId => match map.next_value::<&JsonText>()?.get() {
+                    "null" => {}
+                    "\"\"" => signs.empty_command_id(),
+                    _ => signs.command_id(),
+                },
+                Name::OfCommand(name) => match map.next_value::<&JsonText>()?.get() {
+                    "null" | "\"\"" => {}
+                    _ => signs.of_command(name),
+                },
+                Name::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
             }
         }
-        Ok(Usage(usage))
+        Ok(Object { usage, signs, has_odd_attributes, has_numbers })
     }
 }
 
@@ -157,6 +281,10 @@ impl<'de> Visitor<'de> for UsageVisitor {
 enum Name {
     Field(Field),
     Attributes,
+    Type,
+    Tick,
+    CommandId,
+    OfCommand(&'static str),
     Other,
 }
 
@@ -171,10 +299,13 @@ impl<'de> Deserialize<'de> for Name {
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Name, E> {
-                Ok(match Field::parse(name) {
-                    Some(field) => Name::Field(field),
-                    None if name == "attributes" => Name::Attributes,
-                    None => Name::Other,
+                Ok(match (Field::parse(name), name) {
+                    (Some(field), _) => Name::Field(field),
+                    (None, "attributes") => Name::Attributes,
+                    (None, "type") => Name::Type,
+                    (None, "tick") => Name::Tick,
+                    (None, "command_id") => Name::CommandId,
+                    (None, _) => command_field(name).map_or(Name::Other, Name::OfCommand),
                 })
             }
         }
@@ -182,7 +313,12 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-struct Attributes<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+enum Attributes<'a> {
+    /// Names and texts; with others there are values that the first pass cannot take as text.
+    Texts { texts: Vec<(Cow<'a, str>, Cow<'a, str>)>, has_others: bool },
+    /// Neither an object nor null.
+    Odd,
+}
 
 impl<'de> Deserialize<'de> for Attributes<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -195,24 +331,53 @@ impl<'de> Deserialize<'de> for Attributes<'de> {
             }
 
             fn visit_unit<E: de::Error>(self) -> Result<Attributes<'de>, E> {
-                Ok(Attributes(Vec::new()))
+                Ok(Attributes::Texts { texts: Vec::new(), has_others: false })
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Attributes<'de>, E> {
+                Ok(Attributes::Odd)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Attributes<'de>, E> {
+                Ok(Attributes::Odd)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Attributes<'de>, E> {
+                Ok(Attributes::Odd)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Attributes<'de>, E> {
+                Ok(Attributes::Odd)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Attributes<'de>, E> {
+                Ok(Attributes::Odd)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Attributes<'de>, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Attributes::Odd)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attributes<'de>, A::Error> {
-                let mut attributes = Vec::new();
+                let mut texts = Vec::new();
+                let mut has_others = false;
                 while let Some((Scalar(name), Scalar(value))) = map.next_entry::<Scalar<'de>, Scalar<'de>>()? {
                     let (RawValue::Text(name), value) = (name, value) else { continue };
                     match value {
-                        RawValue::Text(value) => attributes.push((name, value)),
-                        RawValue::Integer(value) => attributes.push((name, value.to_string().into())),
+                        RawValue::Text(value) => texts.push((name, value)),
+                        RawValue::Integer(value) => texts.push((name, value.to_string().into())),
                         RawValue::Absent => {}
-                        RawValue::Other(_) => return Err(de::Error::custom("an attribute is not a text")),
+                        RawValue::Number(_) | RawValue::Other(_) => {
+                            has_others = true;
+                            texts.push((name, Cow::Borrowed("")));
+                        }
                     }
                 }
-                if has_twins(&attributes) {
+                if has_twins(&texts) {
                     return Err(de::Error::custom("an attribute is given twice"));
                 }
-                Ok(Attributes(attributes))
+                Ok(Attributes::Texts { texts, has_others })
             }
         }
         deserializer.deserialize_any(AttributesVisitor)
@@ -220,6 +385,9 @@ impl<'de> Deserialize<'de> for Attributes<'de> {
 }
 
 struct Scalar<'a>(RawValue<'a>);
+
+/// A number whose digits [`written_numbers`] puts in.
+const UNREAD: RawValue<'static> = RawValue::Number(Cow::Borrowed(""));
 
 impl<'de> Deserialize<'de> for Scalar<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -251,13 +419,13 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
         Ok(Scalar(match i64::try_from(value) {
             Ok(value) => RawValue::Integer(value),
-            Err(_) => RawValue::Other(value.to_string().into()),
+            Err(_) => UNREAD,
         }))
     }
 
-    /// A number with a fraction or an exponent, or beyond 64 bits: no field has such a value; it is only shown.
-    fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {
-        Ok(Scalar(RawValue::Other(value.to_string().into())))
+    /// A number with a fraction or an exponent, or beyond 64 bits: what serde made of it is not exact, so it is read from the line.
+    fn visit_f64<E>(self, _: f64) -> Result<Scalar<'de>, E> {
+        Ok(Scalar(UNREAD))
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Scalar<'de>, E> {

@@ -7,6 +7,7 @@ mod avro;
 mod avro_shape;
 mod csv;
 mod json;
+mod signs;
 mod split;
 
 pub use csv::CsvMapping;
@@ -18,7 +19,7 @@ pub(super) use avro::Plan;
 pub(super) use json::decode as decode_json;
 
 use crate::state::Corrupt;
-use pipeline::{Fault, IntakeRules, RawCommand, RawUsage, Taken};
+use pipeline::{Fault, IntakeRules, Kind, RawCommand, RawUsage, Taken};
 use rating::{SuspenseReason, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -54,8 +55,20 @@ pub enum Decoded<'a> {
 }
 
 impl Decoded<'_> {
-    /// Validates it.
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Decoded::Usage(_) => Kind::Usage,
+            Decoded::Command(_) => Kind::Command,
+            Decoded::Tick(_) => Kind::Tick,
+        }
+    }
+
+    /// Validates it. A kind that is not taken is refused before anything of it is looked at.
     pub fn take_in(&self, rules: &IntakeRules) -> Taken {
+        if let Err(fault) = rules.admit_kind(self.kind()) {
+            return Taken::Fault(fault);
+        }
         match self {
             Decoded::Usage(raw) => Taken::usage(raw, rules),
             Decoded::Command(raw) => Taken::command(raw, rules),
