@@ -1,11 +1,12 @@
 //! From a decoded record to whether it goes on: what it turned out to be, and its verdict (rule 26).
 
-use crate::duplicates::{Admission, Duplicates};
+use crate::duplicates::{Admission, Duplicates, Identity};
+use crate::held::Place;
 use crate::intake::{Fault, IntakeRules, Intaken, intake_command, intake_usage};
 use crate::raw::{RawCommand, RawUsage};
 use directory::Needs;
 use directory::snapshot::Snapshot;
-use rating::{AccountId, Command, SuspenseReason, Timestamp, UsageRecord};
+use rating::{AccountId, Command, CommandRefusal, SuspenseReason, Timestamp, UsageRecord};
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash, Hasher};
 
@@ -33,6 +34,8 @@ pub enum Verdict {
     Tick,
     /// It waits as a whole.
     Waits(Fault),
+    /// A command that is not applied.
+    Refused(CommandRefusal),
 }
 
 /// How a record is to be treated.
@@ -89,6 +92,35 @@ impl Intent {
     }
 }
 
+impl Intent {
+    /// Whether something that waited so was held: its id is kept until it has left ([`Duplicates::hold`]).
+    pub fn was_held(self) -> bool {
+        match self {
+            Intent::Admitted | Intent::Level { .. } | Intent::Late => true,
+            Intent::Fresh | Intent::Readmit => false,
+        }
+    }
+
+    /// Whether something that waited so stands for all copies of it.
+    pub fn is_owner(self) -> bool {
+        match self {
+            Intent::Admitted | Intent::Level { .. } => true,
+            Intent::Late | Intent::Fresh | Intent::Readmit => false,
+        }
+    }
+}
+
+impl Intaken {
+    /// Identity of the copy that stands at a place.
+    pub fn identity_at(&self, place: Place) -> Identity {
+        Identity { key: self.key, payload: self.payload, at: self.record.event_time, place }
+    }
+}
+
+fn command_identity(key: u128, command: &Command, place: Place) -> Identity {
+    Identity { key, payload: command_hash(command), at: command.effective_time, place }
+}
+
 impl Taken {
     /// Takes in a usage record.
     pub fn usage(raw: &RawUsage<'_>, rules: &IntakeRules) -> Taken {
@@ -115,9 +147,10 @@ impl Taken {
         Taken::Tick(instant)
     }
 
-    /// Lets a record pass once, in the order in which records come. `kept` is what was moved out of `duplicates` under its id.
-    pub fn admit(&mut self, intent: Intent, duplicates: &mut Duplicates, kept: Option<u64>) -> Verdict {
-        let (key, payload, at) = match self {
+    /// Lets a record pass once, in the order in which records come. `place` is where this copy stands, `kept` what was moved out of `duplicates` under
+    /// its id.
+    pub fn admit(&mut self, intent: Intent, place: Place, duplicates: &mut Duplicates, kept: Option<u64>) -> Verdict {
+        let id = match self {
             Taken::Fault(fault) => {
                 let fault = std::mem::replace(fault, Fault::new(SuspenseReason::Undecodable, String::new()));
                 return Verdict::Waits(fault);
@@ -126,18 +159,18 @@ impl Taken {
                 duplicates.tick(*instant);
                 return Verdict::Tick;
             }
-            Taken::Usage(intaken) => (intaken.key, intaken.payload, intaken.record.event_time),
-            Taken::Command(key, command) => (*key, command_hash(command), command.effective_time),
+            Taken::Usage(intaken) => intaken.identity_at(place),
+            Taken::Command(key, command) => command_identity(*key, command, place),
         };
-        let admission = match intent {
-            // It is not its own duplicate; but its id may be forgotten since it waited, and a copy that comes now must still meet it.
-            Intent::Admitted | Intent::Level { .. } => {
-                duplicates.admit_late(key, payload, at, kept);
-                return Verdict::Pass(duplicates.horizon());
-            }
-            Intent::Fresh | Intent::Readmit => duplicates.admit(key, payload, at, kept),
-            Intent::Late => duplicates.admit_late(key, payload, at, kept),
+        let admission = match (intent, &*self) {
+            (Intent::Fresh | Intent::Readmit, Taken::Command(..)) => duplicates.admit_command(id, kept),
+            (Intent::Fresh | Intent::Readmit, _) => duplicates.admit(id, kept),
+            (Intent::Late, _) => duplicates.admit_late(id, kept),
+            (Intent::Admitted | Intent::Level { .. }, _) => duplicates.admit_again(id, kept),
         };
+        if intent.was_held() {
+            duplicates.leave(id.key);
+        }
         match admission {
             Admission::New => Verdict::Pass(duplicates.horizon()),
             Admission::Duplicate => Verdict::Duplicate,
@@ -145,10 +178,25 @@ impl Taken {
                 SuspenseReason::DuplicateConflict,
                 "the same source and id came before with another payload",
             )),
-            Admission::TooLate => Verdict::Waits(Fault::new(
-                SuspenseReason::TooLate,
-                format!("event time {at} is before {}, from when on ids are remembered", duplicates.horizon()),
-            )),
+            Admission::TooLate if matches!(self, Taken::Command(..)) => Verdict::Refused(CommandRefusal::TooLate),
+            Admission::TooLate => {
+                let at = id.at;
+                // A copy that comes next, even with the same batch, is a copy of what is suspended.
+                duplicates.suspend(id, false);
+                Verdict::Waits(Fault::new(
+                    SuspenseReason::TooLate,
+                    format!("event time {at} is before {}, from when on ids are remembered", duplicates.horizon()),
+                ))
+            }
+        }
+    }
+
+    /// Identity of this copy, if it has one.
+    pub fn identity_at(&self, place: Place) -> Option<Identity> {
+        match self {
+            Taken::Usage(intaken) => Some(intaken.identity_at(place)),
+            Taken::Command(key, command) => Some(command_identity(*key, command, place)),
+            Taken::Tick(_) | Taken::Fault(_) => None,
         }
     }
 

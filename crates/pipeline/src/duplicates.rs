@@ -6,7 +6,11 @@
 //!
 //! Memory is bounded by moving identities out: a runtime takes them away ([`Duplicates::take_all`]), keeps them elsewhere, and from
 //! then on says with each record what it kept under its key.
+//!
+//! An identity of which something is suspended is not forgotten with the window: [`Held`] remembers it until the last of it has left, and the table
+//! one window longer.
 
+use crate::held::{Held, HeldIds, Place};
 use hashbrown::HashMap;
 use rating::Timestamp;
 
@@ -26,11 +30,52 @@ pub enum Admission {
     TooLate,
 }
 
+/// Whose admission is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// Hash of (source, id), or of a command's id.
+    pub key: u128,
+    /// Hash of everything else.
+    pub payload: u64,
+    /// Event time, or effective time.
+    pub at: Timestamp,
+    /// Where this copy stands.
+    pub place: Place,
+}
+
+/// For how long identities are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Hours behind the clock of ticks; `None` is for ever, and then for commands as well.
+    pub hours: Option<u32>,
+    /// Hours for which the ids of commands are remembered, counted from their arrival; never less than `hours`.
+    pub command_hours: u32,
+}
+
+/// Hours for which the ids of commands are remembered, unless said otherwise: 35 days.
+pub const DEFAULT_COMMAND_HOURS: u32 = 35 * 24;
+
+impl Window {
+    /// Nothing is forgotten.
+    pub const FOREVER: Window = Window { hours: None, command_hours: DEFAULT_COMMAND_HOURS };
+
+    /// A window for records, and the default one for commands.
+    pub fn of_hours(hours: Option<u32>) -> Window {
+        Window { hours, ..Window::FOREVER }
+    }
+
+    /// Hours by which the memory of commands is longer than that of records.
+    fn command_extra(self) -> i64 {
+        self.hours.map_or(0, |hours| i64::from(self.command_hours.saturating_sub(hours)))
+    }
+}
+
 /// Recent identities.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Duplicates {
     seen: HashMap<u64, u64>,
-    window_hours: Option<u32>,
+    held: HeldIds,
+    window: Window,
     clock: Option<Timestamp>,
     /// Hours before this one were forgotten under an earlier, narrower window.
     forgotten_hour: Option<i64>,
@@ -51,9 +96,22 @@ pub fn hour_of(value: u64) -> i64 {
     (value & ((1 << HOUR_BITS) - 1)) as i64
 }
 
+fn pack(payload: u64, hour: i64) -> u64 {
+    (payload << HOUR_BITS) | (u64::try_from(hour).unwrap_or(0) & ((1 << HOUR_BITS) - 1))
+}
+
+/// Returns whether two values have the same payload.
+fn same_payload(one: u64, other: u64) -> bool {
+    one >> HOUR_BITS == other >> HOUR_BITS
+}
+
+fn hour_at(instant: Timestamp) -> i64 {
+    instant.millis().div_euclid(HOUR_MS)
+}
+
 /// The hour from which on identities are remembered: the window behind the clock; `None` where nothing is ever forgotten.
 fn window_hour(clock: Option<Timestamp>, window_hours: Option<u32>) -> Option<i64> {
-    clock.zip(window_hours).map(|(clock, window)| clock.millis().div_euclid(HOUR_MS) - i64::from(window))
+    clock.zip(window_hours).map(|(clock, window)| hour_at(clock) - i64::from(window))
 }
 
 /// The first instant of an hour; nothing is before [`Timestamp::EPOCH`].
@@ -67,58 +125,146 @@ pub fn window_horizon(clock: Option<Timestamp>, window_hours: Option<u32>) -> Ti
 }
 
 impl Duplicates {
-    /// Remembers identities for a number of hours behind the clock of ticks; `None` remembers all.
-    pub fn new(window_hours: Option<u32>) -> Duplicates {
-        Duplicates { window_hours, ..Duplicates::default() }
+    /// Remembers identities for a window.
+    pub fn new(window: Window) -> Duplicates {
+        Duplicates {
+            seen: HashMap::new(),
+            held: HeldIds::default(),
+            window,
+            clock: None,
+            forgotten_hour: None,
+            swept_hour: 0,
+            added: Vec::new(),
+            replaced: Vec::new(),
+            settled_clock: None,
+        }
     }
 
-    /// Decides about one identity and remembers it if it is new. `kept` is what was taken away earlier under the same
-    /// [`short_key`].
-    pub fn admit(&mut self, key: u128, payload: u64, event_time: Timestamp, kept: Option<u64>) -> Admission {
-        let hour = event_time.millis().div_euclid(HOUR_MS);
+    /// Decides about a copy of a record that comes for the first time, and remembers its identity if that is new. `kept` is what was taken
+    /// away earlier under the same [`short_key`].
+    pub fn admit(&mut self, id: Identity, kept: Option<u64>) -> Admission {
+        let hour = hour_at(id.at);
+        if let Some(known) = self.known(id, kept) {
+            return known;
+        }
         if self.horizon_hour().is_some_and(|horizon| hour < horizon) {
             return Admission::TooLate;
         }
-        self.remember(key, payload, hour, kept)
+        self.remember(id, hour);
+        Admission::New
     }
 
-    /// As [`Duplicates::admit`], for what somebody says was not charged before although it is too late to tell: it is remembered as of the
-    /// clock, for a whole window, so that a copy of it that is too late as well is known.
-    pub fn admit_late(&mut self, key: u128, payload: u64, event_time: Timestamp, kept: Option<u64>) -> Admission {
-        let hour = event_time.millis().div_euclid(HOUR_MS);
-        // As of the clock: at the beginning of the window it would be forgotten with the next hour, and the next copy be charged.
-        let now = self.clock.filter(|_| self.window_hours.is_some()).map(|clock| clock.millis().div_euclid(HOUR_MS));
-        self.remember(key, payload, now.map_or(hour, |now| hour.max(now)), kept)
-    }
-
-    fn remember(&mut self, key: u128, payload: u64, hour: i64, kept: Option<u64>) -> Admission {
-        let packed = (payload << HOUR_BITS) | (u64::try_from(hour).unwrap_or(0) & ((1 << HOUR_BITS) - 1));
-        let short = short_key(key);
-        // What memory would have forgotten by now is not remembered elsewhere either.
-        let kept = kept.filter(|kept| self.horizon_hour().is_none_or(|horizon| hour_of(*kept) >= horizon));
-        if let Some(kept) = kept {
-            return if kept >> HOUR_BITS == packed >> HOUR_BITS { Admission::Duplicate } else { Admission::Conflict };
+    /// Decides about a command: its id is remembered from its arrival on, for the memory of commands (ACCEPTANCE-2, "Clarified", rules 23 and 26). One that
+    /// takes effect before that memory begins is too late.
+    pub fn admit_command(&mut self, id: Identity, kept: Option<u64>) -> Admission {
+        if let Some(known) = self.known(id, kept) {
+            return known;
         }
-        // What is behind the window may still stand there until it is swept.
+        let extra = self.window.command_extra();
+        let hour = hour_at(id.at);
+        if self.horizon_hour().is_some_and(|horizon| hour < horizon - extra) {
+            return Admission::TooLate;
+        }
+        let arrival = self.clock_hour().map_or(hour, |now| hour.max(now));
+        self.remember(id, arrival + extra);
+        Admission::New
+    }
+
+    /// Decides about a copy that came too late to tell whether it had come before, and of which somebody says that it was not charged. It is charged
+    /// unless another copy was, or is suspended: then that one stands for all.
+    pub fn admit_late(&mut self, id: Identity, kept: Option<u64>) -> Admission {
+        match self.held.get(short_key(id.key)) {
+            Some(Held { owner: Some(owner), value, .. }) if *owner != id.place => {
+                return Admission::of(*value, pack(id.payload, 0));
+            }
+            Some(Held { owner: Some(_), .. }) => return Admission::New,
+            Some(Held { owner: None, .. }) | None => {}
+        }
+        if let Some(known) = self.remembered(id, kept) {
+            return known;
+        }
+        self.held.claim(short_key(id.key), pack(id.payload, hour_at(id.at)), id.place);
+        self.remember(id, self.hour_from_now(id.at));
+        Admission::New
+    }
+
+    /// Decides about a record that was admitted and is suspended, or a leg of it: it is not its own duplicate, but another copy may have been charged
+    /// since.
+    pub fn admit_again(&mut self, id: Identity, kept: Option<u64>) -> Admission {
+        match self.held.get(short_key(id.key)) {
+            Some(Held { owner: Some(owner), .. }) if *owner != id.place => return Admission::Duplicate,
+            Some(Held { .. }) | None => {}
+        }
+        self.held.claim(short_key(id.key), pack(id.payload, hour_at(id.at)), id.place);
+        // Its id may be forgotten since it was suspended, and a copy that comes now must still meet it.
+        if self.remembered(id, kept).is_none() {
+            self.remember(id, self.hour_from_now(id.at));
+        }
+        Admission::New
+    }
+
+    /// Remembers that a copy is suspended: `owner` if it was admitted before, so that it stands for all copies.
+    pub fn suspend(&mut self, id: Identity, is_owner: bool) {
+        let value = pack(id.payload, hour_at(id.at));
+        self.held.suspend(short_key(id.key), value, is_owner.then_some(id.place));
+    }
+
+    /// Counts a suspended copy or leg, which stays so until it [leaves](Duplicates::leave).
+    pub fn hold(&mut self, id: Identity, is_owner: bool) {
+        self.suspend(id, is_owner);
+        self.held.count(short_key(id.key));
+    }
+
+    /// Takes note that a counted copy or leg is no longer suspended. With the last of them the id is remembered for one window longer.
+    pub fn leave(&mut self, key: u128) {
+        let short = short_key(key);
+        let Some(released) = self.held.leave(short) else { return };
+        let hour = hour_of(released.value);
+        match self.clock_hour().filter(|_| self.window.hours.is_some()) {
+            Some(now) => self.put(short, pack(released.value >> HOUR_BITS, hour.max(now))),
+            None if self.seen.contains_key(&short) => {}
+            None => self.put(short, released.value),
+        }
+    }
+
+    /// What is known of an identity, suspended copies included.
+    fn known(&self, id: Identity, kept: Option<u64>) -> Option<Admission> {
+        if let Some(held) = self.held.get(short_key(id.key)) {
+            return Some(Admission::of(held.value, pack(id.payload, 0)));
+        }
+        self.remembered(id, kept)
+    }
+
+    /// What the window remembers of an identity.
+    fn remembered(&self, id: Identity, kept: Option<u64>) -> Option<Admission> {
+        // What memory would have forgotten by now is not remembered elsewhere either, and what is behind the window may stand there until it is swept.
         let horizon = self.horizon_hour();
-        let is_remembered = |value: u64| horizon.is_none_or(|horizon| hour_of(value) >= horizon);
-        match self.seen.entry(short) {
-            hashbrown::hash_map::Entry::Occupied(mut known) => {
-                let value = *known.get();
-                if is_remembered(value) {
-                    return match value >> HOUR_BITS == packed >> HOUR_BITS {
-                        true => Admission::Duplicate,
-                        false => Admission::Conflict,
-                    };
-                }
-                self.replaced.push((self.added.len(), known.insert(packed)));
-            }
-            hashbrown::hash_map::Entry::Vacant(free) => {
-                free.insert(packed);
-            }
+        let is_remembered = |value: &u64| horizon.is_none_or(|horizon| hour_of(*value) >= horizon);
+        let kept = kept.filter(is_remembered);
+        let value = kept.or_else(|| self.seen.get(&short_key(id.key)).copied().filter(is_remembered))?;
+        Some(Admission::of(value, pack(id.payload, 0)))
+    }
+
+    fn remember(&mut self, id: Identity, hour: i64) {
+        self.put(short_key(id.key), pack(id.payload, hour));
+    }
+
+    fn put(&mut self, short: u64, packed: u64) {
+        if let Some(before) = self.seen.insert(short, packed) {
+            self.replaced.push((self.added.len(), before));
         }
         self.added.push((short, packed));
-        Admission::New
+    }
+
+    /// The hour as of which something is remembered that comes after its time: at the beginning of the window it would be forgotten with the next
+    /// hour, and the next copy be charged.
+    fn hour_from_now(&self, at: Timestamp) -> i64 {
+        let now = self.clock_hour().filter(|_| self.window.hours.is_some());
+        now.map_or(hour_at(at), |now| hour_at(at).max(now))
+    }
+
+    fn clock_hour(&self) -> Option<i64> {
+        self.clock.map(hour_at)
     }
 
     /// Moves the clock; it never goes back.
@@ -130,6 +276,7 @@ impl Duplicates {
     pub fn settle(&mut self) {
         self.added.clear();
         self.replaced.clear();
+        self.held.settle();
         self.settled_clock = self.clock;
         if let Some(horizon) = self.horizon_hour().filter(|horizon| *horizon > self.swept_hour) {
             self.swept_hour = horizon;
@@ -147,24 +294,30 @@ impl Duplicates {
         start_of(self.horizon_hour())
     }
 
+    /// The first instant at which a command may take effect.
+    pub fn command_horizon(&self) -> Timestamp {
+        start_of(self.horizon_hour().map(|hour| hour - self.window.command_extra()))
+    }
+
     fn horizon_hour(&self) -> Option<i64> {
-        window_hour(self.clock, self.window_hours).max(self.forgotten_hour)
+        window_hour(self.clock, self.window.hours).max(self.forgotten_hour)
     }
 
     /// Says what had been forgotten when the state was written down: a window that has become wider since does not bring it back.
     pub fn restore_horizon(&mut self, horizon: Timestamp) {
-        self.forgotten_hour = Some(horizon.millis().div_euclid(HOUR_MS)).filter(|hour| *hour > 0);
+        self.forgotten_hour = Some(hour_at(horizon)).filter(|hour| *hour > 0);
     }
 
     /// What was done since [`Duplicates::settle`] was not committed: everything as it was then.
     pub fn undo(&mut self) {
-        // Backwards: a tick between two copies makes the first one's value forgotten, and the second one's takes its place.
+        // Backwards: of two values under one key the first one's predecessor is what stood there.
         for (place, (short, _)) in self.added.drain(..).enumerate().rev() {
             match self.replaced.pop_if(|(replaced, _)| *replaced == place) {
                 Some((_, before)) => self.seen.insert(short, before),
                 None => self.seen.remove(&short),
             };
         }
+        self.held.undo();
         self.clock = self.settled_clock;
     }
 
@@ -173,7 +326,17 @@ impl Duplicates {
         &self.added
     }
 
-    /// Takes everything away that is remembered: (short key, value) in no particular order.
+    /// Identities of which something is suspended.
+    pub fn held(&self) -> &HeldIds {
+        &self.held
+    }
+
+    /// Puts back an identity of which something is suspended, or takes it away.
+    pub fn restore_held(&mut self, short: u64, held: Option<Held>) {
+        self.held.restore(short, held);
+    }
+
+    /// Takes everything away that is remembered: (short key, value) in no particular order. What is [held](Duplicates::held) stays.
     pub fn take_all(&mut self) -> Vec<(u64, u64)> {
         self.seen.drain().collect()
     }
@@ -194,25 +357,42 @@ impl Duplicates {
     }
 }
 
+impl Admission {
+    /// What a known value says of another copy.
+    fn of(known: u64, packed: u64) -> Admission {
+        if same_payload(known, packed) { Admission::Duplicate } else { Admission::Conflict }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Admission, Duplicates};
+    use super::{Admission, Duplicates, Identity, Window};
+    use crate::held::Place;
     use rating::Timestamp;
 
     fn hour(number: i64) -> Timestamp {
         Timestamp::from_millis(number * super::HOUR_MS)
     }
 
+    fn window(hours: u32) -> Duplicates {
+        Duplicates::new(Window { hours: Some(hours), command_hours: 100 })
+    }
+
+    /// A copy of record 1 at a place.
+    fn copy(payload: u64, at: i64, place: u64) -> Identity {
+        Identity { key: 1, payload, at: hour(at), place: Place(place) }
+    }
+
     #[test]
     fn what_was_undone_is_new_again_whatever_took_its_place_meanwhile() {
-        let mut ids = Duplicates::new(Some(1));
+        let mut ids = window(1);
         ids.tick(hour(10));
         ids.settle();
         for _ in 0..2 {
-            assert_eq!(ids.admit(1, 5, hour(10), None), Admission::New);
+            assert_eq!(ids.admit(copy(5, 10, 1), None), Admission::New);
             // Now the first one is forgotten, and a copy that somebody vouches for takes its place.
             ids.tick(hour(20));
-            assert_eq!(ids.admit_late(1, 5, hour(10), None), Admission::New);
+            assert_eq!(ids.admit_late(copy(5, 10, 2), None), Admission::New);
             assert_eq!(ids.len(), 1);
             ids.undo();
             assert!(ids.is_empty(), "nothing was committed");
@@ -221,16 +401,101 @@ mod tests {
 
     #[test]
     fn what_was_forgotten_before_is_forgotten_after_an_undo() {
-        let mut ids = Duplicates::new(Some(1));
+        let mut ids = window(1);
         ids.tick(hour(10));
-        assert_eq!(ids.admit(1, 5, hour(10), None), Admission::New);
+        assert_eq!(ids.admit(copy(5, 10, 1), None), Admission::New);
         ids.settle();
         ids.tick(hour(11));
-        assert_eq!(ids.admit(1, 5, hour(11), None), Admission::Duplicate);
+        assert_eq!(ids.admit(copy(5, 11, 1), None), Admission::Duplicate);
         ids.tick(hour(20));
-        assert_eq!(ids.admit(1, 6, hour(20), None), Admission::New);
-        assert_eq!(ids.admit(1, 5, hour(20), None), Admission::Conflict);
+        assert_eq!(ids.admit(copy(6, 20, 1), None), Admission::New);
+        assert_eq!(ids.admit(copy(5, 20, 1), None), Admission::Conflict);
         ids.undo();
-        assert_eq!(ids.admit(1, 5, hour(11), None), Admission::Duplicate, "the clock went back with it");
+        assert_eq!(ids.admit(copy(5, 11, 1), None), Admission::Duplicate, "the clock went back with it");
+    }
+
+    /// The first copy is suspended, and the window passes it by.
+    fn suspended() -> Duplicates {
+        let mut ids = window(1);
+        ids.tick(hour(10));
+        assert_eq!(ids.admit(copy(5, 10, 1), None), Admission::New);
+        ids.hold(copy(5, 10, 1), true);
+        ids.settle();
+        ids.tick(hour(20));
+        ids
+    }
+
+    #[test]
+    fn a_copy_of_what_is_suspended_is_its_duplicate_however_late_it_is() {
+        let mut ids = suspended();
+        assert_eq!(ids.admit(copy(5, 10, 2), None), Admission::Duplicate);
+        assert_eq!(ids.admit(copy(6, 10, 2), None), Admission::Conflict);
+        assert_eq!(ids.admit_again(copy(5, 10, 1), None), Admission::New);
+        ids.leave(1);
+        // One window longer.
+        assert_eq!(ids.admit(copy(5, 10, 2), None), Admission::Duplicate);
+        ids.tick(hour(21));
+        assert_eq!(ids.admit(copy(5, 10, 2), None), Admission::Duplicate);
+        ids.tick(hour(22));
+        assert_eq!(ids.admit(copy(5, 10, 2), None), Admission::TooLate);
+    }
+
+    #[test]
+    fn of_copies_that_are_suspended_the_first_that_is_recycled_is_charged() {
+        // The late copy was suspended by a program that did not know of the first any more.
+        for late_first in [false, true] {
+            let mut ids = suspended();
+            ids.hold(copy(5, 10, 2), false);
+            let (first, late) = if late_first {
+                let late = ids.admit_late(copy(5, 10, 2), None);
+                (ids.admit_again(copy(5, 10, 1), None), late)
+            } else {
+                (ids.admit_again(copy(5, 10, 1), None), ids.admit_late(copy(5, 10, 2), None))
+            };
+            assert_eq!((first, late), (Admission::New, Admission::Duplicate));
+        }
+        // Two late copies: nobody knows of a first one.
+        let mut ids = window(1);
+        ids.tick(hour(20));
+        for place in [1, 2] {
+            let expected = if place == 1 { Admission::TooLate } else { Admission::Duplicate };
+            assert_eq!(ids.admit(copy(5, 10, place), None), expected);
+            ids.hold(copy(5, 10, place), false);
+        }
+        assert_eq!(ids.admit_late(copy(5, 10, 2), None), Admission::New);
+        ids.leave(1);
+        ids.settle();
+        ids.tick(hour(90));
+        assert_eq!(ids.admit_late(copy(5, 10, 1), None), Admission::Duplicate, "windows later");
+        ids.leave(1);
+        assert!(ids.held().is_empty());
+    }
+
+    #[test]
+    fn what_is_held_is_undone_and_says_what_changed() {
+        let mut ids = suspended();
+        assert!(ids.held().changed().is_empty());
+        ids.leave(1);
+        assert_eq!(ids.held().changed(), [(1, None)]);
+        ids.undo();
+        assert_eq!((ids.held().len(), ids.held().changed()), (1, Vec::new()));
+        ids.hold(copy(5, 10, 1), true);
+        assert_eq!(ids.held().get(1).map(|held| held.count), Some(2));
+    }
+
+    #[test]
+    fn commands_are_remembered_from_their_arrival() {
+        let mut ids = window(1);
+        ids.tick(hour(500));
+        assert_eq!(ids.admit_command(copy(5, 399, 1), None), Admission::TooLate);
+        assert_eq!(ids.admit_command(copy(5, 450, 1), None), Admission::New);
+        for (at, expected) in [(500, Admission::Duplicate), (600, Admission::Duplicate), (601, Admission::TooLate)] {
+            ids.settle();
+            ids.tick(hour(at));
+            assert_eq!(ids.admit_command(copy(5, 450, 2), None), expected, "{at}");
+        }
+        let mut forever = Duplicates::new(Window::FOREVER);
+        forever.tick(hour(50_000));
+        assert_eq!(forever.admit_command(copy(5, 1, 1), None), Admission::New);
     }
 }

@@ -4,7 +4,7 @@
 //! | --- | --- | --- | --- |
 //! | [`intake`] | fields of a record as decoded | a validated record with its identity and payload hash, or a fault | none |
 //! | [`admit`] | fields as decoded, recent record ids | what the record is, and whether it goes on | none of its own |
-//! | [`duplicates`] | identity, payload hash, event time | new, duplicate, conflict, too late | recent record ids, the clock of ticks |
+//! | [`duplicates`] | identity, payload hash, event time | new, duplicate, conflict, too late | recent record ids, the ids of what is suspended ([`held`]), the clock of ticks |
 //! | [`mod@guide`] | a new record, a snapshot | one leg per level, or a reason to wait | none |
 //! | [`rate`] | legs and commands of the owned accounts, in order | charges, deltas, notifications, suspended legs | accounts |
 //!
@@ -13,6 +13,7 @@
 pub mod admit;
 pub mod duplicates;
 pub mod guide;
+pub mod held;
 pub mod intake;
 pub mod kind;
 pub mod limits;
@@ -21,8 +22,9 @@ pub mod raw;
 pub mod totals;
 
 pub use admit::{Intent, Taken, Verdict};
-pub use duplicates::{Admission, Duplicates};
+pub use duplicates::{Admission, Duplicates, Identity, Window};
 pub use guide::{Guided, guide};
+pub use held::{Held, HeldIds, Place};
 pub use intake::{Fault, IntakeRules, Intaken, MAX_TEXT_BYTES, intake_command, intake_usage};
 pub use kind::{Kind, Kinds};
 pub use limits::{QuantityLimit, QuantityLimits};

@@ -125,6 +125,8 @@ pub enum CommandRefusal {
     NoMoney,
     /// The instance or account is in a state that does not allow it.
     WrongState,
+    /// It takes effect before the memory of commands begins: whether it was applied before cannot be known (rule 23).
+    TooLate,
 }
 
 impl CommandRefusal {
@@ -142,6 +144,7 @@ impl CommandRefusal {
             CommandRefusal::WrongScope => "wrong_scope",
             CommandRefusal::NoMoney => "no_money",
             CommandRefusal::WrongState => "wrong_state",
+            CommandRefusal::TooLate => "too_late",
         }
     }
 }
