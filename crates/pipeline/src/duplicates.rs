@@ -289,6 +289,18 @@ impl Duplicates {
         self.clock
     }
 
+    /// Behind which of some ticks, given with their positions, the window has moved: the positions after them.
+    pub fn ends_of_windows(&self, ticks: impl IntoIterator<Item = (usize, Timestamp)>) -> Vec<usize> {
+        let Some(hours) = self.window.hours else { return Vec::new() };
+        let mut clock = self.clock;
+        let moved = ticks.into_iter().filter(|(_, instant)| {
+            let before = window_hour(clock, Some(hours));
+            clock = clock.max(Some(*instant));
+            window_hour(clock, Some(hours)) > before
+        });
+        moved.map(|(position, _)| position + 1).collect()
+    }
+
     /// The first instant that is remembered: the window behind the clock of ticks.
     pub fn horizon(&self) -> Timestamp {
         start_of(self.horizon_hour())

@@ -2,10 +2,11 @@
 //!
 //! It moves the same batches through the same engine as [`crate::embedded`], and puts out JSON lines.
 
-use crate::engine::{BatchInput, BatchOutput, Engine, EngineError, EngineSettings, Intent, OpenSuspense, Retry};
+use crate::engine::{BatchInput, BatchOutput, Engine, EngineError, EngineSettings, OpenSuspense, Retry, SuspenseNumbers};
 use crate::grants::{self, grant_lines};
 use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
 use directory::Loaded;
+use pipeline::duplicates::DEFAULT_COMMAND_HOURS;
 use pipeline::{Entry, IntakeRules};
 use rating::{AccountId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,8 @@ pub struct Settings {
     pub default_source: String,
     /// Hours for which record ids are remembered behind the clock of ticks; `None` is forever.
     pub duplicate_window_h: Option<u32>,
+    /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
+    pub command_memory_h: u32,
     /// Threads, at least 1.
     pub threads: usize,
 }
@@ -30,6 +33,7 @@ impl Default for Settings {
             latest_event: Timestamp::LATEST,
             default_source: "file".to_owned(),
             duplicate_window_h: None,
+            command_memory_h: DEFAULT_COMMAND_HOURS,
             threads: 1,
         }
     }
@@ -40,7 +44,7 @@ impl Default for Settings {
 pub struct Session {
     engine: Engine,
     open: BTreeMap<u64, OpenSuspense>,
-    next_suspense: u64,
+    numbers: SuspenseNumbers,
     granted: BTreeSet<String>,
     latest_event: Timestamp,
 }
@@ -52,14 +56,18 @@ impl Session {
     /// A control total that does not balance.
     pub fn start(loaded: &Loaded, settings: &Settings) -> Result<(Session, BatchOutput), EngineError> {
         let rules = IntakeRules { latest_event: settings.latest_event, ..IntakeRules::new(&settings.default_source) };
-        let engine_settings =
-            EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
+        let engine_settings = EngineSettings {
+            rules,
+            duplicate_window_h: settings.duplicate_window_h,
+            command_memory_h: settings.command_memory_h,
+            threads: settings.threads,
+        };
         let encoder = Encoder::new(OutputFormat::JsonLines, &loaded.version());
         let engine = Engine::new(loaded.directory(), encoder, engine_settings);
         let mut session = Session {
             engine,
             open: BTreeMap::new(),
-            next_suspense: 1,
+            numbers: SuspenseNumbers::from(0),
             granted: BTreeSet::new(),
             latest_event: settings.latest_event,
         };
@@ -102,8 +110,7 @@ impl Session {
     ) -> Result<BatchOutput, EngineError> {
         let output = self.engine.process(BatchInput { records, decoder, input, retries })?;
         for open in &output.open {
-            self.open.insert(self.next_suspense, open.clone());
-            self.next_suspense += 1;
+            self.open.insert(self.numbers.number(open), open.clone());
         }
         Ok(output)
     }
@@ -116,9 +123,9 @@ impl Session {
         let waiting = std::mem::take(&mut self.open);
         let mut records = RawBatch::default();
         let mut retries = Vec::with_capacity(waiting.len());
-        for open in waiting.values() {
+        for (number, open) in &waiting {
             records.push(&open.original, open.place);
-            retries.push(Retry { intent: Intent::of(open.reason, open.level), attempt: open.attempt + 1 });
+            retries.push(Retry::of(open, *number));
         }
         let input = waiting.values().next().map_or(String::new(), |open| open.input.clone());
         self.rate(&records, &Decoder::json_lines(), &input, &retries)
@@ -136,7 +143,7 @@ impl Session {
     fn grant(&mut self, loaded: &Loaded) -> Result<BatchOutput, EngineError> {
         let new = grants::due(loaded, self.latest_event, |id| self.granted.contains(id));
         let records = grant_lines(&new, &loaded.snapshot);
-        let retries = vec![Retry { intent: Intent::Admitted, attempt: 0 }; records.len()];
+        let retries = vec![Retry::granted(); records.len()];
         self.granted.extend(new.iter().map(|grant| grant.command_id.clone()));
         self.rate(&records, &Decoder::json_lines(), grants::INPUT, &retries)
     }

@@ -42,6 +42,7 @@ fn settings(inputs: &[&Path], output: &Path, format: OutputFormat) -> RunSetting
         now: Timestamp::parse("2026-12-01T00:00:00Z").expect("a time"),
         future_tolerance_ms: 0,
         duplicate_window_h: None,
+        command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
         default_source: "file".to_owned(),
     }
 }

@@ -54,6 +54,7 @@ fn stopped_at_every_commit_with_small_limits_nothing_changes() {
         let whole = folder.path().join(format!("whole-{name}"));
         let of = |out: &Path| RunSettings {
             duplicate_window_h: window,
+            command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
             format,
             batch_records: 4,
             commit_records: 4,

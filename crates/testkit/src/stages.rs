@@ -63,6 +63,7 @@ pub fn guide_settings(senders: Option<usize>, guided_partitions: u32) -> GuideSe
         frames: frames(),
         events: None,
         duplicate_window_h: None,
+        command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
     }
 }
 

@@ -201,6 +201,9 @@ pub(crate) struct ServiceOptions {
     /// How long record ids are remembered behind the clock of ticks, in whole hours; `forever` has no end
     #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "72 h", value_name = "LENGTH", value_parser = window_text)]
     pub(crate) duplicate_window: String,
+    /// How long ids of commands are remembered, from their arrival on, in whole hours; for ever where record ids are. A command that takes effect earlier is refused
+    #[arg(long, env = "RATER_COMMAND_MEMORY", default_value = "35 days", value_name = "LENGTH", value_parser = memory_text)]
+    pub(crate) command_memory: String,
 }
 
 /// What it shows of itself.
@@ -276,6 +279,10 @@ fn length_or_never(text: &str) -> Result<String, String> {
 
 fn window_text(text: &str) -> Result<String, String> {
     crate::settings::hours(text).map(|_| text.to_owned())
+}
+
+fn memory_text(text: &str) -> Result<String, String> {
+    crate::settings::finite_hours(text).map(|_| text.to_owned())
 }
 
 fn parse_property(text: &str) -> Result<(String, String), String> {

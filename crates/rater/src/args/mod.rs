@@ -441,6 +441,9 @@ pub(crate) struct RecordOptions {
     /// How long record ids are remembered behind the latest tick, in whole hours; `forever` has no end
     #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "forever", value_name = "LENGTH")]
     pub(crate) duplicate_window: String,
+    /// How long ids of commands are remembered, from their arrival on, in whole hours; for ever where record ids are. A command that takes effect earlier is refused
+    #[arg(long, env = "RATER_COMMAND_MEMORY", default_value = "35 days", value_name = "LENGTH")]
+    pub(crate) command_memory: String,
 }
 
 /// Forms of files.

@@ -1,7 +1,7 @@
 //! Bundles granted in reference data, before anything of the input.
 
 use super::{Folder, RunError, Writing};
-use crate::engine::{Intent, Retry};
+use crate::engine::Retry;
 use crate::grants;
 use crate::wire::Decoder;
 use directory::Loaded;
@@ -14,7 +14,7 @@ impl Folder {
         let new = grants::due(loaded, self.latest_event, |id| known.contains(id));
         let granted = new.iter().map(|grant| Box::from(&*grant.command_id)).collect::<Vec<Box<str>>>();
         let records = grants::grant_lines(&new, &loaded.snapshot);
-        let retries = vec![Retry { intent: Intent::Admitted, attempt: 0 }; records.len()];
+        let retries = vec![Retry::granted(); records.len()];
         self.batch(&records, &Decoder::json_lines(), grants::INPUT, &retries, writing)?;
         self.progress.granted.extend(granted);
         Ok(())

@@ -17,8 +17,11 @@ pub use input::InputFile;
 pub(crate) use input::open as open_input;
 pub use progress::{InputProgress, Progress};
 pub use recycle::Recycle;
+use recycle::{Recycling, hold_open};
 
-use crate::engine::{BatchInput, BatchOutput, Engine, EngineSettings, MAX_DETAILS, OpenSuspense, Retry};
+use crate::engine::{
+    BatchInput, BatchOutput, Engine, EngineSettings, MAX_DETAILS, OpenSuspense, Retry, SuspenseNumbers,
+};
 use crate::state::{Commit, SealedIds, Store, Stored};
 use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
 use directory::Loaded;
@@ -64,6 +67,8 @@ pub struct RunSettings {
     pub future_tolerance_ms: i64,
     /// Hours for which record ids are remembered behind the clock of ticks; `None` is forever.
     pub duplicate_window_h: Option<u32>,
+    /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
+    pub command_memory_h: u32,
     /// Source of records that name none.
     pub default_source: String,
 }
@@ -203,6 +208,8 @@ struct Folder {
     suspended: BTreeMap<SuspenseReason, u64>,
     examples: Vec<Example>,
     recycled: (u64, u64),
+    /// Recycling that is under way.
+    recycling: Option<Recycling>,
     uncommitted: Commit,
     uncommitted_records: u64,
     log_bytes: u64,
@@ -238,8 +245,12 @@ impl Folder {
         let latest = progress.job_now.millis().saturating_add(settings.future_tolerance_ms);
         let latest_event = Timestamp::from_millis(latest);
         let rules = IntakeRules { latest_event, ..IntakeRules::new(&settings.default_source) };
-        let engine_settings =
-            EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
+        let engine_settings = EngineSettings {
+            rules,
+            duplicate_window_h: settings.duplicate_window_h,
+            command_memory_h: settings.command_memory_h,
+            threads: settings.threads,
+        };
         let encoder = Encoder::new(settings.format, &loaded.version());
         let mut engine = Engine::new(loaded.directory(), encoder, engine_settings);
         let (checkpoint_bytes, log_bytes) = store.visit_accounts(|part| engine.restore_accounts(part))?;
@@ -251,8 +262,14 @@ impl Folder {
         if let Some(clock) = progress.clock {
             engine.restore_clock(clock, progress.horizon);
         }
+        let has_held = store.visit_held(|short, held| engine.restore_held(short, held))?;
+        if !has_held {
+            hold_open(&store, &progress, &mut engine)?;
+        }
         engine.use_sealed(SealedIds::open(&state, &progress.sealed_ids).map_err(RunError::Ids)?);
         engine.restore_summary(progress.summary.clone());
+        let recycling = store.recycling()?.map(|bytes| Recycling::read(&mut &*bytes)).transpose();
+        let recycling = recycling.map_err(crate::state::StoreError::Corrupt)?;
         Ok(Folder {
             store: store.into(),
             engine,
@@ -262,6 +279,7 @@ impl Folder {
             suspended: BTreeMap::new(),
             examples: Vec::new(),
             recycled: (0, 0),
+            recycling,
             uncommitted: Commit::default(),
             uncommitted_records: 0,
             log_bytes,
@@ -389,8 +407,9 @@ impl Folder {
             {
                 self.examples.push(Example { open: open.clone(), detail });
             }
-            self.uncommitted.open.push((self.progress.next_suspense, open));
-            self.progress.next_suspense += 1;
+            let mut numbers = SuspenseNumbers::from(self.progress.next_suspense);
+            self.uncommitted.open.push((numbers.number(&open), open));
+            self.progress.next_suspense = numbers.next();
             self.progress.open_suspense += 1;
         }
         let resolved = std::mem::take(&mut output.resolved);
@@ -407,6 +426,12 @@ impl Folder {
         self.uncommitted_records = 0;
         let mut commit = std::mem::take(&mut self.uncommitted);
         commit.changes = self.engine.take_changes();
+        commit.held = self.engine.held_changes();
+        commit.recycling = self.recycling.map(|recycling| {
+            let mut bytes = Vec::new();
+            recycling.write(&mut bytes);
+            bytes
+        });
         commit.ids = self.engine.take_ids();
         self.logged_ids += commit.ids.len() as u64 / 16;
         commit.ids_sealed = self.engine.seal_ids(self.limits.ids_in_memory, self.logged_ids)?;

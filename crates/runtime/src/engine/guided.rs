@@ -59,7 +59,7 @@ pub(super) fn guide_all<'a>(
                         Some(Located::of(intaken, snapshot, *remembered_from))
                     }
                     (Verdict::Pass(_), Taken::Command(..) | Taken::Tick(_) | Taken::Fault(_))
-                    | (Verdict::Duplicate | Verdict::Tick | Verdict::Waits(_), _) => None,
+                    | (Verdict::Duplicate | Verdict::Tick | Verdict::Waits(_) | Verdict::Refused(_), _) => None,
                 };
                 (position, taken, verdict, located)
             }));
@@ -70,6 +70,7 @@ pub(super) fn guide_all<'a>(
                 let outcome = match (verdict, taken, located) {
                     (_, _, Some(located)) => guided.usage(located, Retry::at(retries, position).intent),
                     (Verdict::Pass(_), Taken::Command(key, command), None) => guided.command(*key, command, snapshot),
+                    (Verdict::Refused(refusal), _, None) => Outcome::Refused(*refusal),
                     (Verdict::Pass(_), Taken::Usage(_) | Taken::Tick(_) | Taken::Fault(_), None)
                     | (Verdict::Duplicate | Verdict::Tick | Verdict::Waits(_), _, None) => Outcome::Done,
                 };

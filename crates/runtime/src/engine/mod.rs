@@ -19,7 +19,7 @@ mod take;
 mod trace;
 
 pub use pipeline::Intent;
-pub use recycle::{OpenSuspense, Retry};
+pub use recycle::{OpenSuspense, Retry, SuspenseNumbers};
 pub use trace::{BundleCandidate, LegTrace, RateCandidate};
 
 use crate::state::SealedIds;
@@ -27,7 +27,7 @@ use crate::summary::{EdgeSums, Summary};
 use crate::wire::{Decoder, Encoder, RawBatch};
 use directory::snapshot::Snapshot;
 use directory::{Directory, Needs, Unavailable};
-use pipeline::{ControlMismatch, ControlTotals, Duplicates, IntakeRules, RateShard};
+use pipeline::{ControlMismatch, ControlTotals, Duplicates, Identity, IntakeRules, RateShard, Window};
 use rating::Timestamp;
 use std::sync::Arc;
 
@@ -91,10 +91,31 @@ pub struct BatchOutput {
     pub open: Vec<OpenSuspense>,
     /// What exactly is wrong with the first things that wait, in words.
     pub details: Vec<String>,
+    /// Identities of those that have one, which are held until they have left; and whether each stands for all copies.
+    holds: Vec<(Identity, bool)>,
     /// For a batch of recycled things: the positions that no longer wait.
     pub resolved: Vec<usize>,
     /// The proof.
     pub totals: ControlTotals,
+}
+
+impl BatchOutput {
+    /// Appends the output of the part of a batch that begins at a position.
+    fn append(&mut self, part: BatchOutput, first: usize) -> Result<(), ControlMismatch> {
+        let pairs = [
+            (&mut self.charges, &part.charges),
+            (&mut self.deltas, &part.deltas),
+            (&mut self.notifications, &part.notifications),
+            (&mut self.suspense, &part.suspense),
+        ];
+        for (all, more) in pairs {
+            all.append(more, 0, more.ends.len());
+        }
+        self.open.extend(part.open);
+        self.details.extend(part.details.into_iter().take(MAX_DETAILS.saturating_sub(self.details.len())));
+        self.resolved.extend(part.resolved.into_iter().map(|position| first + position));
+        self.totals.add(&part.totals)
+    }
 }
 
 /// A batch of raw records of one input.
@@ -173,6 +194,8 @@ pub struct EngineSettings {
     pub rules: IntakeRules,
     /// Hours for which record ids (and sessions) are remembered, behind the clock of ticks; `None` is forever.
     pub duplicate_window_h: Option<u32>,
+    /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
+    pub command_memory_h: u32,
     /// Threads, at least 1.
     pub threads: usize,
 }
@@ -184,7 +207,7 @@ impl Engine {
             directory,
             snapshot: None,
             rules: settings.rules,
-            duplicates: Duplicates::new(settings.duplicate_window_h),
+            duplicates: Duplicates::new(Window { hours: settings.duplicate_window_h, command_hours: settings.command_memory_h }),
             owners: (0..SHARDS).map(|_| Owners::default()).collect(),
             encoder,
             threads: settings.threads.max(1),
@@ -210,17 +233,44 @@ impl Engine {
     /// # Errors
     /// See [`EngineError`]: but for an unavailable directory the state is no longer to be trusted, nothing may be committed.
     pub fn process(&mut self, batch: BatchInput<'_>) -> Result<BatchOutput, EngineError> {
-        let mut stretches = take::take_in(batch, &self.rules, self.sealed.as_ref(), self.threads)?;
+        let stretches = take::take_in(batch, &self.rules, self.sealed.as_ref(), self.threads)?;
+        let ends = self.duplicates.ends_of_windows(stretches.iter().flat_map(|stretch| stretch.ticks()));
+        if ends.is_empty() {
+            return self.process_part(batch, stretches);
+        }
+        // Where the window moves, ids are forgotten but for those of what is suspended: what came before has to be known by then, however
+        // batches are cut.
+        let mut whole = BatchOutput::default();
+        let mut first = 0;
+        for end in ends.into_iter().chain([batch.records.len()]).filter(|end| *end > 0) {
+            let records = batch.records.part(first..end);
+            let retries = batch.retries.get(first..end).unwrap_or_default();
+            let part = BatchInput { records: &records, retries, ..batch };
+            let stretches = take::take_in(part, &self.rules, self.sealed.as_ref(), self.threads)?;
+            whole.append(self.process_part(part, stretches)?, first)?;
+            first = end;
+        }
+        Ok(whole)
+    }
+
+    fn process_part(
+        &mut self,
+        batch: BatchInput<'_>,
+        mut stretches: Vec<take::Stretch>,
+    ) -> Result<BatchOutput, EngineError> {
         let snapshot = self.snapshot_for(&stretches)?;
         let mut totals = ControlTotals::default();
-        take::admit(&mut stretches, batch.retries, &mut self.duplicates, &mut totals);
+        take::admit(&mut stretches, batch, &mut self.duplicates, &mut totals);
         let guided = guided::guide_all(&stretches, batch.retries, &snapshot, self.threads);
         rated::rate_all(&guided, &mut self.owners, &self.encoder, self.threads)?;
         let buffers = [self.spare.pop().unwrap_or_default(), self.spare.pop().unwrap_or_default()];
         let merged =
             rated::Merged { batch, stretches: &stretches, guided: &guided, snapshot: &snapshot, owners: &self.owners };
-        let output = merged.in_order(&self.encoder, totals, buffers, self.threads)?;
+        let mut output = merged.in_order(&self.encoder, totals, buffers, self.threads)?;
         output.totals.check()?;
+        for (identity, is_owner) in output.holds.drain(..) {
+            self.duplicates.hold(identity, is_owner);
+        }
         let horizon = self.duplicates.horizon();
         if horizon > self.forgotten {
             self.forgotten = horizon;

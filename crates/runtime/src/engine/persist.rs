@@ -1,10 +1,12 @@
 //! An engine's state as bytes: changes since the last commit, everything, and back.
 
-use super::{Engine, EngineError, Owners, SHARDS};
+use super::recycle::place_in;
+use super::{Engine, EngineError, Intent, OpenSuspense, Owners, SHARDS};
 use crate::state::{Changed, Corrupt, SealedIds, Stored, write_change};
 use crate::summary::Summary;
+use crate::wire::Decoder;
 use directory::Directory;
-use pipeline::ControlMismatch;
+use pipeline::{ControlMismatch, Held};
 use pipeline::guide::shard_of;
 use rating::{AccountId, Timestamp};
 use std::sync::Arc;
@@ -80,6 +82,26 @@ impl Engine {
             let number = |half: &[u8]| half.iter().rev().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
             (number(key), number(value))
         }));
+    }
+
+    /// Identities of which something is suspended, as far as they changed since the last [`Engine::take_ids`]; to be taken before that.
+    pub fn held_changes(&self) -> Vec<(u64, Option<Held>)> {
+        self.duplicates.held().changed()
+    }
+
+    /// Puts back an identity of which something is suspended.
+    pub fn restore_held(&mut self, short: u64, held: Held) {
+        self.duplicates.restore_held(short, Some(held));
+    }
+
+    /// Holds the identity of something that has been suspended since before identities were held.
+    pub fn hold_open(&mut self, open: &OpenSuspense, decoder: &Decoder) {
+        let intent = Intent::of(open.reason, open.level);
+        let Ok(decoded) = decoder.decode(&open.original) else { return };
+        if intent.was_held() {
+            let identity = decoded.take_in(&self.rules).identity_at(place_in(&open.input, open.place));
+            identity.into_iter().for_each(|identity| self.duplicates.hold(identity, intent.is_owner()));
+        }
     }
 
     /// Allows ids to be moved to the disk.

@@ -1,8 +1,9 @@
 //! Rate by owner, encode beside it, and put everything back into the order of the input.
 
 use super::guided::{GuidedStretch, Outcome};
+use super::recycle::place_in;
 use super::take::Stretch;
-use super::{BatchInput, BatchOutput, Encoded, MAX_DETAILS, OpenSuspense, Owners, Retry, in_parallel};
+use super::{BatchInput, BatchOutput, Encoded, Intent, MAX_DETAILS, OpenSuspense, Owners, Retry, in_parallel};
 use crate::wire::{Decoded, Encoder, Origin, SuspenseRecord};
 use directory::snapshot::Snapshot;
 use pipeline::{ControlMismatch, ControlTotals, Field, RateOutcome, RatedTask, RawValue, Taken, Task, Verdict};
@@ -255,7 +256,12 @@ struct Rest<'m, 'b> {
 impl Rest<'_, '_> {
     fn record(&mut self, position: usize, taken: &Taken, verdict: &Verdict, outcome: Outcome) {
         let before = self.output.open.len();
-        if let Verdict::Waits(fault) = verdict {
+        if let (Verdict::Waits(fault), Taken::Fault(_), Some((reason, level))) =
+            (verdict, taken, Retry::at(self.batch.retries, position).held)
+        {
+            let detail = format!("{}: {}", fault.reason.name(), fault.detail);
+            self.suspend(position, taken, reason, level, &detail, "intake");
+        } else if let Verdict::Waits(fault) = verdict {
             let stage = match fault.reason {
                 SuspenseReason::DuplicateConflict | SuspenseReason::TooLate => "guide",
                 _ => "intake",
@@ -317,7 +323,8 @@ impl Rest<'_, '_> {
         stage: &'static str,
     ) {
         let place = self.batch.records.place(position);
-        let attempt = Retry::at(self.batch.retries, position).attempt;
+        let retry = Retry::at(self.batch.retries, position);
+        let attempt = retry.attempt;
         let original = self.batch.records.get(position);
         let readable_id = match taken {
             Taken::Fault(_) => id_of(&self.batch, position),
@@ -345,7 +352,13 @@ impl Rest<'_, '_> {
         if self.output.details.len() < MAX_DETAILS {
             self.output.details.push(detail.to_owned());
         }
+        let intent = Intent::of(reason, level);
+        if intent.was_held() {
+            let identity = taken.identity_at(place_in(self.batch.input, place));
+            self.output.holds.extend(identity.map(|identity| (identity, intent.is_owner())));
+        }
         self.output.open.push(OpenSuspense {
+            number: retry.number_of(level),
             reason,
             level,
             input: self.batch.input.to_owned(),

@@ -1,9 +1,11 @@
 //! Decode, intake and admission.
 
+use super::recycle::place_in;
 use super::{BatchInput, EngineError, Retry};
 use crate::state::SealedIds;
 use pipeline::duplicates::short_key;
 use pipeline::{ControlTotals, Duplicates, IntakeRules, Taken, Verdict};
+use rating::Timestamp;
 
 /// A run of records of a batch, worked on by one thread at a time.
 #[derive(Debug)]
@@ -14,6 +16,16 @@ pub(super) struct Stretch {
     /// What was moved to the disk under each record's id; empty where nothing was moved.
     kept: Vec<Option<u64>>,
     pub(super) verdicts: Vec<Verdict>,
+}
+
+impl Stretch {
+    /// Positions of ticks in the batch, with their instants.
+    pub(super) fn ticks(&self) -> impl Iterator<Item = (usize, Timestamp)> {
+        (self.first..).zip(&self.taken).filter_map(|(position, taken)| match taken {
+            Taken::Tick(instant) => Some((position, *instant)),
+            Taken::Usage(_) | Taken::Command(..) | Taken::Fault(_) => None,
+        })
+    }
 }
 
 /// Decodes and validates all records.
@@ -53,7 +65,7 @@ pub(super) fn take(batch: BatchInput<'_>, position: usize, rules: &IntakeRules) 
 /// Lets each record pass once, in the order of the input.
 pub(super) fn admit(
     stretches: &mut [Stretch],
-    retries: &[Retry],
+    batch: BatchInput<'_>,
     duplicates: &mut Duplicates,
     totals: &mut ControlTotals,
 ) {
@@ -61,14 +73,17 @@ pub(super) fn admit(
         let positions = stretch.first..;
         let verdicts = stretch.taken.iter_mut().zip(positions).map(|(taken, position)| {
             totals.received += 1;
-            let intent = Retry::at(retries, position).intent;
+            let intent = Retry::at(batch.retries, position).intent;
             let kept = stretch.kept.get(position - stretch.first).copied().flatten();
-            let verdict = taken.admit(intent, duplicates, kept);
+            let place = place_in(batch.input, batch.records.place(position));
+            let verdict = taken.admit(intent, place, duplicates, kept);
             match (&verdict, &*taken) {
                 (Verdict::Duplicate, _) => totals.duplicates += 1,
                 (Verdict::Tick, _) => totals.ticks += 1,
                 (Verdict::Waits(_), _) => totals.suspended += 1,
-                (Verdict::Pass(_), Taken::Command(..)) => totals.commands += 1,
+                (Verdict::Pass(_) | Verdict::Refused(_), Taken::Command(..)) | (Verdict::Refused(_), _) => {
+                    totals.commands += 1;
+                }
                 // Whether it is guided is counted by guide.
                 (Verdict::Pass(_), Taken::Usage(_) | Taken::Tick(_) | Taken::Fault(_)) => {}
             }

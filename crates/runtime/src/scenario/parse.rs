@@ -328,6 +328,9 @@ impl Reader<'_> {
                 "duplicate_window_h" => {
                     value.text.parse().map(|hours| scenario.settings.duplicate_window_h = Some(hours)).is_ok()
                 }
+                "command_memory_h" => {
+                    value.text.parse().map(|hours| scenario.settings.command_memory_h = hours).is_ok()
+                }
                 "latest_event" => {
                     Timestamp::parse(&value.text).map(|time| scenario.settings.latest_event = time).is_some()
                 }
@@ -336,7 +339,7 @@ impl Reader<'_> {
                     !value.text.is_empty()
                 }
                 _ => {
-                    let message = "settings are duplicate_window_h, latest_event and default_source";
+                    let message = "settings are duplicate_window_h, command_memory_h, latest_event and default_source";
                     self.faults.add(row.line, name.column, message);
                     true
                 }

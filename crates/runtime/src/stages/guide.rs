@@ -70,6 +70,8 @@ pub struct GuideSettings {
     pub events: Option<CloudEvents>,
     /// For how many hours behind the clock of ticks ids are remembered; `None` is for ever.
     pub duplicate_window_h: Option<u32>,
+    /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
+    pub command_memory_h: u32,
 }
 
 /// What is kept per partition, besides progress.
@@ -414,7 +416,7 @@ impl Stage for GuideStage {
     fn create(&mut self, partition: Partition) {
         let settings = &self.steps.settings;
         let kept = Kept {
-            remembered: Remembered::new(settings.duplicate_window_h),
+            remembered: Remembered::new(Window { hours: settings.duplicate_window_h, command_hours: settings.command_memory_h }),
             packers: (0..settings.guided_partitions).map(|_| Packer::default()).collect(),
         };
         self.units.create(partition, kept);

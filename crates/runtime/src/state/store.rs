@@ -2,6 +2,7 @@
 
 use super::codec::{Corrupt, Stored};
 use crate::engine::OpenSuspense;
+use pipeline::{Held, Place};
 use rating::SuspenseReason;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::fmt;
@@ -21,6 +22,8 @@ const CHANGES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("changes")
 const CHECKPOINT: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("checkpoint");
 /// Record ids by commit.
 const IDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("ids");
+/// Identities of which something waits, by their short keys.
+const HELD: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("held");
 /// What waits, by its number.
 const SUSPENSE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("suspense");
 
@@ -84,6 +87,10 @@ pub struct Commit {
     pub open: Vec<(u64, OpenSuspense)>,
     /// What no longer waits.
     pub resolved: Vec<u64>,
+    /// Identities of which something waits, as far as they changed.
+    pub held: Vec<(u64, Option<Held>)>,
+    /// Where recycling stands, as encoded by the caller; `None` if none is under way.
+    pub recycling: Option<Vec<u8>>,
     /// Files that this commit no longer names; removed after it.
     pub obsolete: Vec<PathBuf>,
 }
@@ -181,6 +188,19 @@ impl Store {
             } else if !commit.ids.is_empty() {
                 transaction.open_table(IDS)?.insert(number, &*commit.ids)?;
             }
+            match &commit.recycling {
+                Some(recycling) => drop(transaction.open_table(META)?.insert("recycling", &**recycling)?),
+                None => drop(transaction.open_table(META)?.remove("recycling")?),
+            }
+            if !commit.held.is_empty() {
+                let mut held = transaction.open_table(HELD)?;
+                for (short, now) in &commit.held {
+                    match now {
+                        Some(now) => drop(held.insert(short, &*encode_held(now))?),
+                        None => drop(held.remove(short)?),
+                    }
+                }
+            }
             if !commit.open.is_empty() || !commit.resolved.is_empty() {
                 let mut suspense = transaction.open_table(SUSPENSE)?;
                 for number in &commit.resolved {
@@ -208,6 +228,33 @@ impl Store {
         let transaction = self.database.begin_read()?;
         let meta = transaction.open_table(META)?;
         Ok(meta.get("progress")?.map(|progress| progress.value().to_vec()))
+    }
+
+    /// Where recycling stood at the last commit; `None` if none was under way.
+    ///
+    /// # Errors
+    /// The database could not read.
+    pub fn recycling(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let meta = transaction.open_table(META)?;
+        Ok(meta.get("recycling")?.map(|recycling| recycling.value().to_vec()))
+    }
+
+    /// Visits the identities of which something waits; returns whether there is such a table: a store of before has none until its first commit.
+    ///
+    /// # Errors
+    /// The database could not read, or holds something else.
+    pub fn visit_held(&self, mut visit: impl FnMut(u64, Held)) -> Result<bool, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let table = match transaction.open_table(HELD) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(false),
+            table => table?,
+        };
+        for entry in table.iter()? {
+            let (short, held) = entry?;
+            visit(short.value(), decode_held(&mut held.value())?);
+        }
+        Ok(true)
     }
 
     /// Visits the accounts of the checkpoint and then the changes since, in order; returns how many bytes each of the two has.
@@ -274,6 +321,23 @@ fn open_whole(path: &Path) -> Result<Database, StoreError> {
     })
 }
 
+fn encode_held(held: &Held) -> Vec<u8> {
+    let mut out = Vec::with_capacity(24);
+    let Held { value, owner, count } = held;
+    value.write(&mut out);
+    owner.map(|place| place.0).write(&mut out);
+    count.write(&mut out);
+    out
+}
+
+fn decode_held(input: &mut &[u8]) -> Result<Held, Corrupt> {
+    Ok(Held {
+        value: Stored::read(input)?,
+        owner: Option::<u64>::read(input)?.map(Place),
+        count: Stored::read(input)?,
+    })
+}
+
 fn encode_open(open: &OpenSuspense) -> Vec<u8> {
     let mut out = Vec::with_capacity(open.original.len() + 64);
     super::write_text(open.reason.name(), &mut out);
@@ -295,5 +359,6 @@ fn decode_open(input: &mut &[u8]) -> Result<OpenSuspense, Corrupt> {
         place: Stored::read(input)?,
         attempt: Stored::read(input)?,
         original: input.to_vec(),
+        number: None,
     })
 }

@@ -237,7 +237,7 @@ fn generated() -> &'static (tempfile::TempDir, Loaded) {
 
 pub(crate) fn engine() -> Engine {
     let rules = IntakeRules::new("file");
-    let settings = EngineSettings { rules, duplicate_window_h: None, threads: 1 };
+    let settings = EngineSettings { rules, duplicate_window_h: None, command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS, threads: 1 };
     Engine::new(generated().1.directory(), Encoder::new(OutputFormat::JsonLines, "v"), settings)
 }
 
@@ -270,6 +270,7 @@ pub(crate) fn stored() -> StoredState {
         now: Timestamp::LATEST,
         future_tolerance_ms: 0,
         duplicate_window_h: None,
+        command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
         default_source: "file".to_owned(),
     };
     let report = run(loaded, &settings, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));

@@ -93,6 +93,7 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         default_source: "kafka".to_owned(),
         future_ms: 0,
         duplicate_window_h: None,
+        command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
         tick_every: None,
         forgotten_positions: ForgottenPositions::Stop,
         attempts: 20,

@@ -120,7 +120,7 @@ pub(super) struct Rating {
 impl Rating {
     pub(super) fn new(reference: &EngineReference, default_source: &str) -> Rating {
         let rules = IntakeRules::new(default_source);
-        let settings = EngineSettings { rules, duplicate_window_h: None, threads: reference.threads };
+        let settings = EngineSettings { rules, duplicate_window_h: None, command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS, threads: reference.threads };
         let encoder = Encoder::new(OutputFormat::Avro, "");
         Rating {
             engine: Engine::new(reference.directory.clone(), encoder, settings),

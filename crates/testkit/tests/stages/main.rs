@@ -179,7 +179,7 @@ struct Reference {
 
 impl Reference {
     fn new(loaded: &Loaded, duplicate_window_h: Option<u32>) -> Reference {
-        let settings = EngineSettings { rules: rules(), duplicate_window_h, threads: 1 };
+        let settings = EngineSettings { rules: rules(), duplicate_window_h, command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS, threads: 1 };
         let encoder = Encoder::new(OutputFormat::Avro, &loaded.version());
         Reference { avro: Engine::new(loaded.directory(), encoder, settings), expected: Expected::default() }
     }

@@ -36,6 +36,13 @@ impl RawBatch {
         self.bytes.get(start..end).unwrap_or_default()
     }
 
+    /// A copy of some records.
+    pub(crate) fn part(&self, positions: std::ops::Range<usize>) -> RawBatch {
+        let mut part = RawBatch::default();
+        positions.for_each(|at| part.push(self.get(at), self.place(at)));
+        part
+    }
+
     /// A record's place in the input.
     pub fn place(&self, at: usize) -> u64 {
         self.records.get(at).map_or(0, |(_, place)| *place)
