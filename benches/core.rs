@@ -16,7 +16,7 @@ mod world;
 
 use directory::Loaded;
 use measure::{Subject, compare};
-use pipeline::{Duplicates, Intaken, RateShard, Task, guide, intake_usage};
+use pipeline::{Duplicates, Intaken, Place, RateShard, Task, Window, guide, intake_usage};
 use rating::Timestamp;
 use rust_decimal::{Decimal, RoundingStrategy};
 use std::hint::black_box;
@@ -387,11 +387,11 @@ fn around(title: &str) {
     };
     let admit_all = |duplicates: &mut Duplicates, expected: pipeline::Admission| {
         for intaken in &few.records {
-            let admission = duplicates.admit(intaken.key, intaken.payload, intaken.record.event_time, None);
+            let admission = duplicates.admit(intaken.identity_at(Place(0)), None);
             assert!(admission == expected, "{admission:?}");
         }
     };
-    let mut seen = Duplicates::new(None);
+    let mut seen = Duplicates::new(Window::FOREVER);
     admit_all(&mut seen, pipeline::Admission::New);
     let mut subjects = [
         naive(&few.records),
@@ -403,7 +403,7 @@ fn around(title: &str) {
             }
         }),
         Subject::prepared("duplicates: a new id, the table growing", LEGS, |watch| {
-            let mut duplicates = Duplicates::new(None);
+            let mut duplicates = Duplicates::new(Window::FOREVER);
             watch.time(|| admit_all(&mut duplicates, pipeline::Admission::New));
         }),
         Subject::plain("duplicates: a known id among 100,000", LEGS, || {

@@ -143,12 +143,15 @@ impl Duplicates {
     /// Decides about a copy of a record that comes for the first time, and remembers its identity if that is new. `kept` is what was taken
     /// away earlier under the same [`short_key`].
     pub fn admit(&mut self, id: Identity, kept: Option<u64>) -> Admission {
-        let hour = hour_at(id.at);
-        if let Some(known) = self.known(id, kept) {
-            return known;
+        if let Some(Held { value, owner: Some(_), .. }) = self.held.get(short_key(id.key)) {
+            return Admission::of(*value, pack(id.payload, 0));
         }
+        let hour = hour_at(id.at);
         if self.horizon_hour().is_some_and(|horizon| hour < horizon) {
             return Admission::TooLate;
+        }
+        if let Some(known) = self.remembered(id, kept) {
+            return known;
         }
         self.remember(id, hour);
         Admission::New
@@ -157,7 +160,7 @@ impl Duplicates {
     /// Decides about a command: its id is remembered from its arrival on, for the memory of commands (ACCEPTANCE-2, "Clarified", rules 23 and 26). One that
     /// takes effect before that memory begins is too late.
     pub fn admit_command(&mut self, id: Identity, kept: Option<u64>) -> Admission {
-        if let Some(known) = self.known(id, kept) {
+        if let Some(known) = self.remembered(id, kept) {
             return known;
         }
         let extra = self.window.command_extra();
@@ -225,14 +228,6 @@ impl Duplicates {
             None if self.seen.contains_key(&short) => {}
             None => self.put(short, released.value),
         }
-    }
-
-    /// What is known of an identity, suspended copies included.
-    fn known(&self, id: Identity, kept: Option<u64>) -> Option<Admission> {
-        if let Some(held) = self.held.get(short_key(id.key)) {
-            return Some(Admission::of(held.value, pack(id.payload, 0)));
-        }
-        self.remembered(id, kept)
     }
 
     /// What the window remembers of an identity.
@@ -444,12 +439,12 @@ mod tests {
         assert_eq!(ids.admit(copy(6, 10, 2), None), Admission::Conflict);
         assert_eq!(ids.admit_again(copy(5, 10, 1), None), Admission::New);
         ids.leave(1);
-        // One window longer.
-        assert_eq!(ids.admit(copy(5, 10, 2), None), Admission::Duplicate);
+        // One window longer a copy that somebody vouches for is known.
         ids.tick(hour(21));
-        assert_eq!(ids.admit(copy(5, 10, 2), None), Admission::Duplicate);
-        ids.tick(hour(22));
         assert_eq!(ids.admit(copy(5, 10, 2), None), Admission::TooLate);
+        assert_eq!(ids.admit_late(copy(5, 10, 2), None), Admission::Duplicate);
+        ids.tick(hour(22));
+        assert_eq!(ids.admit_late(copy(5, 10, 2), None), Admission::New);
     }
 
     #[test]
@@ -470,8 +465,7 @@ mod tests {
         let mut ids = window(1);
         ids.tick(hour(20));
         for place in [1, 2] {
-            let expected = if place == 1 { Admission::TooLate } else { Admission::Duplicate };
-            assert_eq!(ids.admit(copy(5, 10, place), None), expected);
+            assert_eq!(ids.admit(copy(5, 10, place), None), Admission::TooLate);
             ids.hold(copy(5, 10, place), false);
         }
         assert_eq!(ids.admit_late(copy(5, 10, 2), None), Admission::New);

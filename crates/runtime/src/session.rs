@@ -2,7 +2,9 @@
 //!
 //! It moves the same batches through the same engine as [`crate::embedded`], and puts out JSON lines.
 
-use crate::engine::{BatchInput, BatchOutput, Engine, EngineError, EngineSettings, OpenSuspense, Retry, SuspenseNumbers};
+use crate::engine::{
+    BatchInput, BatchOutput, Engine, EngineError, EngineSettings, OpenSuspense, Retry, SuspenseNumbers,
+};
 use crate::grants::{self, grant_lines};
 use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
 use directory::Loaded;

@@ -286,3 +286,48 @@ fn a_tick_from_the_future_waits_and_the_clock_stays() {
     assert_eq!((report.run.guided, report.run.ticks, report.run.suspended), (2, 1, 1));
     assert_eq!(report.progress.clock, rating::Timestamp::parse("2026-03-05T15:00:00Z"));
 }
+
+/// A record that is suspended and every later copy of it are one record, whichever is recycled first (ACCEPTANCE-2, "Clarified", rule 26).
+#[test]
+fn a_suspended_record_and_its_copies_are_charged_once() {
+    let tick_at = |day: u32| tick(&format!("2026-03-{day:02}T15:00:00Z"));
+    let unknown = || usage("rx").replace("001010000000001", "001010000000003");
+    let more = reference(&format!("{}  meter-3: {{ customer: acme, imsi: 001010000000003 }}\n", folder::REFERENCE));
+    // The days of ticks before, between and behind the copies, and whether what waits is tried in vain before the last.
+    for (days, in_vain) in [
+        (&[5, 10, 20][..], true),
+        (&[5, 10, 20], false),
+        (&[5, 6, 20], true),
+        (&[5, 10, 11, 12, 30], true),
+        (&[4, 5, 5, 31], false),
+    ] {
+        for late in [Recycle::WaitingAndLate, Recycle::Waiting] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let out = folder.path().join("out");
+            let of = |inputs: &[&Path], recycle| RunSettings {
+                duplicate_window_h: Some(72),
+                recycle,
+                ..settings(inputs, &out)
+            };
+            let before = reference(folder::REFERENCE);
+            for (at, day) in days.iter().enumerate() {
+                let is_last = at + 1 == days.len();
+                let copy = if is_last { String::new() } else { unknown() + "\n" };
+                let input = write(folder.path(), &format!("{at}.jsonl"), copy + &tick_at(*day) + &"\n".repeat(at + 1));
+                rate(&before, &of(&[&input], Recycle::Nothing));
+                if in_vain {
+                    rate(&before, &of(&[], Recycle::Waiting));
+                }
+            }
+            // Once without and once with what came too late, in either order.
+            rate(&more, &of(&[], late));
+            rate(&more, &of(&[], Recycle::WaitingAndLate));
+            let report = rate(&more, &of(&[], Recycle::WaitingAndLate));
+            assert_eq!(messages(&out, "charges").len(), 2, "{days:?} {in_vain} {late:?}: a charge on each level");
+            assert_eq!(report.progress.open_suspense, 0);
+            let totals = report.progress.totals;
+            let again = totals.received - totals.ticks - totals.guided - totals.suspended;
+            assert_eq!(again, totals.duplicates, "{days:?} {in_vain} {late:?}");
+        }
+    }
+}

@@ -138,8 +138,7 @@ impl Folder {
         let before = self.uncommitted.open.len();
         let resolved = self.batch(&records, &decoder, &name, &retries, writing)?;
         // What still waits under its number is written over.
-        let stays: HashSet<u64> =
-            self.uncommitted.open.iter().skip(before).map(|(number, _)| *number).collect();
+        let stays: HashSet<u64> = self.uncommitted.open.iter().skip(before).map(|(number, _)| *number).collect();
         let leaves = group.iter().map(|(number, _)| *number).filter(|number| !stays.contains(number));
         self.uncommitted.resolved.extend(leaves);
         self.progress.open_suspense = self.progress.open_suspense.saturating_sub(group.len() as u64);

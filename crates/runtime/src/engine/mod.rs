@@ -207,7 +207,10 @@ impl Engine {
             directory,
             snapshot: None,
             rules: settings.rules,
-            duplicates: Duplicates::new(Window { hours: settings.duplicate_window_h, command_hours: settings.command_memory_h }),
+            duplicates: Duplicates::new(Window {
+                hours: settings.duplicate_window_h,
+                command_hours: settings.command_memory_h,
+            }),
             owners: (0..SHARDS).map(|_| Owners::default()).collect(),
             encoder,
             threads: settings.threads.max(1),

@@ -6,8 +6,8 @@ use crate::state::{Changed, Corrupt, SealedIds, Stored, write_change};
 use crate::summary::Summary;
 use crate::wire::Decoder;
 use directory::Directory;
-use pipeline::{ControlMismatch, Held};
 use pipeline::guide::shard_of;
+use pipeline::{ControlMismatch, Held};
 use rating::{AccountId, Timestamp};
 use std::sync::Arc;
 

@@ -7,10 +7,12 @@ use super::record::{IDENTITIES, read_record, write_record};
 use crate::state::{Corrupt, Stored};
 use crate::worker::log::Incoming;
 use crate::worker::trace::TraceContext;
-use pipeline::{Fault, Intaken, Intent, Taken};
+use pipeline::{Fault, Intaken, Intent, Place, Taken};
 use rating::bundle::BundleTemplate;
 use rating::{Command, Edge, Leg, Rate, RateChoice, SuspenseReason, Timestamp, UsageRecord};
+use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
+use std::hash::Hasher;
 use std::sync::Arc;
 
 /// Tables by what they hold.
@@ -75,13 +77,21 @@ impl<'a> Origin<'a> {
     /// or it would be its own duplicate the next time.
     pub(super) fn waits_as(&self, fault: Fault) -> Fault {
         match self.retried {
-            Some(Retried { reason, level, .. })
-                if matches!(Intent::of(reason, level), Intent::Admitted | Intent::Level { .. }) =>
-            {
+            Some(Retried { reason, level, .. }) if Intent::of(reason, level).was_held() => {
                 Fault::new(reason, format!("{}: {}", fault.reason.name(), fault.detail))
             }
             Some(_) | None => fault,
         }
+    }
+
+    /// Where this copy of the record stands, for [`pipeline::Duplicates`].
+    pub(super) fn place(&self) -> Place {
+        let mut hasher = SipHasher13::new_with_keys(0x7261_7465_7220_706c, 0x6163_6520_746f_7069);
+        hasher.write(self.form.topic.as_bytes());
+        hasher.write_u8(0);
+        hasher.write(&self.partition.to_le_bytes());
+        hasher.write(&self.offset.to_le_bytes());
+        Place(hasher.finish())
     }
 
     /// How often the record was tried before.

@@ -18,9 +18,9 @@ use crate::worker::{FactsMissing, Output, Stage, StageError};
 use directory::Directory;
 use directory::snapshot::Snapshot;
 use pipeline::guide::{guide_command, shard_of};
-use pipeline::{ControlTotals, Fault, Intaken, Intent, Taken, Verdict, guide};
+use pipeline::{ControlTotals, Fault, Intaken, Intent, Taken, Verdict, Window, guide};
 use rating::charge::{Notification, NotificationKind};
-use rating::{Command, Leg, SuspenseReason, Timestamp};
+use rating::{Command, CommandRefusal, Leg, SuspenseReason, Timestamp};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -72,6 +72,12 @@ pub struct GuideSettings {
     pub duplicate_window_h: Option<u32>,
     /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
     pub command_memory_h: u32,
+}
+
+impl GuideSettings {
+    fn window(&self) -> Window {
+        Window { hours: self.duplicate_window_h, command_hours: self.command_memory_h }
+    }
 }
 
 /// What is kept per partition, besides progress.
@@ -280,8 +286,14 @@ impl Steps {
             return self.wait(origin, taken, &fault, "intake", work);
         }
         let stage = "guide";
-        match taken.admit(intent, &mut kept.remembered.ids, None) {
+        match taken.admit(intent, origin.place(), &mut kept.remembered.ids, None) {
             Verdict::Waits(fault) => self.wait(origin, taken, &fault, stage, work),
+            Verdict::Refused(refusal) => {
+                work.totals.commands += 1;
+                if let Taken::Command(key, command) = &*taken {
+                    self.refuse(*key, command, refusal, work);
+                }
+            }
             // Ticks were taken out before.
             Verdict::Tick => work.totals.ticks += 1,
             Verdict::Duplicate => {
@@ -296,6 +308,10 @@ impl Steps {
                     if let Err(reason) = self.usage(origin, intent, intaken, remembered_from, kept, work) {
                         let fault = Fault::new(reason, taken.explain_in(work.snapshot, reason));
                         self.wait(origin, taken, &fault, stage, work);
+                        let intent = Intent::of(reason, origin.retried.and_then(|retried| retried.level));
+                        if let Some(id) = taken.identity_at(origin.place()).filter(|_| intent.was_held()) {
+                            kept.remembered.ids.suspend(id, intent.is_owner());
+                        }
                     }
                 }
                 Taken::Command(key, command) => self.command(origin, *key, command, kept, work),
@@ -357,20 +373,22 @@ impl Steps {
                     packer.add(|tables, out| write_command(origin, &guided, tables, out));
                 }
             }
-            Err(refusal) => {
-                work.output.counts.command(CommandResult::Refused);
-                let notification = Notification {
-                    kind: NotificationKind::CommandRefused { reason: refusal.name() },
-                    account: &command.account_id,
-                    endpoint: command.kind.endpoint(),
-                    caused_by: &command.id,
-                    cause_key: key,
-                    event_time: command.effective_time,
-                };
-                self.outbound.notification(NOTIFICATIONS, &notification, work.output);
-                self.answer(command, CommandOutcome::Refused(refusal), None, work);
-            }
+            Err(refusal) => self.refuse(key, command, refusal, work),
         }
+    }
+
+    fn refuse(&self, key: u128, command: &Command, refusal: CommandRefusal, work: &mut Work<'_>) {
+        work.output.counts.command(CommandResult::Refused);
+        let notification = Notification {
+            kind: NotificationKind::CommandRefused { reason: refusal.name() },
+            account: &command.account_id,
+            endpoint: command.kind.endpoint(),
+            caused_by: &command.id,
+            cause_key: key,
+            event_time: command.effective_time,
+        };
+        self.outbound.notification(NOTIFICATIONS, &notification, work.output);
+        self.answer(command, CommandOutcome::Refused(refusal), None, work);
     }
 
     fn wait(&self, origin: &Origin<'_>, taken: &Taken, fault: &Fault, stage: &'static str, work: &mut Work<'_>) {
@@ -416,7 +434,7 @@ impl Stage for GuideStage {
     fn create(&mut self, partition: Partition) {
         let settings = &self.steps.settings;
         let kept = Kept {
-            remembered: Remembered::new(Window { hours: settings.duplicate_window_h, command_hours: settings.command_memory_h }),
+            remembered: Remembered::new(settings.window()),
             packers: (0..settings.guided_partitions).map(|_| Packer::default()).collect(),
         };
         self.units.create(partition, kept);

@@ -6,7 +6,7 @@ use super::retry::retry_key;
 use crate::worker::log::Offset;
 use crate::worker::{Output, StageError};
 use pipeline::duplicates::{Admission, hour_of};
-use pipeline::{Duplicates, Taken};
+use pipeline::{Duplicates, Identity, Taken, Window};
 use rating::Timestamp;
 use std::collections::BTreeMap;
 
@@ -23,14 +23,15 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    pub(super) fn new(window_h: Option<u32>) -> Remembered {
-        Remembered { ids: Duplicates::new(window_h), keys: BTreeMap::new(), new_keys: Vec::new() }
+    pub(super) fn new(window: Window) -> Remembered {
+        Remembered { ids: Duplicates::new(window), keys: BTreeMap::new(), new_keys: Vec::new() }
     }
 
     /// Whether something is tried again for the first time since it waited.
     pub(super) fn is_first(&mut self, origin: &Origin<'_>, retried: Retried, taken: &Taken) -> bool {
         let at = taken.identity().map_or(Timestamp::EPOCH, |(_, _, at)| at);
-        self.ids.admit_late(retry_key(origin, retried), 0, at, None) == Admission::New
+        let id = Identity { key: retry_key(origin, retried), payload: 0, at, place: origin.place() };
+        self.ids.admit_late(id, None) == Admission::New
     }
 
     /// First hour whose ids are remembered.

@@ -331,11 +331,7 @@ fn encode_held(held: &Held) -> Vec<u8> {
 }
 
 fn decode_held(input: &mut &[u8]) -> Result<Held, Corrupt> {
-    Ok(Held {
-        value: Stored::read(input)?,
-        owner: Option::<u64>::read(input)?.map(Place),
-        count: Stored::read(input)?,
-    })
+    Ok(Held { value: Stored::read(input)?, owner: Option::<u64>::read(input)?.map(Place), count: Stored::read(input)? })
 }
 
 fn encode_open(open: &OpenSuspense) -> Vec<u8> {

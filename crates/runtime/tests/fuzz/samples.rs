@@ -237,7 +237,12 @@ fn generated() -> &'static (tempfile::TempDir, Loaded) {
 
 pub(crate) fn engine() -> Engine {
     let rules = IntakeRules::new("file");
-    let settings = EngineSettings { rules, duplicate_window_h: None, command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS, threads: 1 };
+    let settings = EngineSettings {
+        rules,
+        duplicate_window_h: None,
+        command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+        threads: 1,
+    };
     Engine::new(generated().1.directory(), Encoder::new(OutputFormat::JsonLines, "v"), settings)
 }
 

@@ -120,7 +120,12 @@ pub(super) struct Rating {
 impl Rating {
     pub(super) fn new(reference: &EngineReference, default_source: &str) -> Rating {
         let rules = IntakeRules::new(default_source);
-        let settings = EngineSettings { rules, duplicate_window_h: None, command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS, threads: reference.threads };
+        let settings = EngineSettings {
+            rules,
+            duplicate_window_h: None,
+            command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+            threads: reference.threads,
+        };
         let encoder = Encoder::new(OutputFormat::Avro, "");
         Rating {
             engine: Engine::new(reference.directory.clone(), encoder, settings),
@@ -165,7 +170,7 @@ impl Rating {
 
     fn push(&mut self, datum: &[u8], intent: Intent) {
         self.records.push(datum, 1);
-        self.retries.push(Retry { intent, attempt: 0 });
+        self.retries.push(Retry { intent, ..Retry::FRESH });
     }
 
     /// A batch has one form.

@@ -179,7 +179,12 @@ struct Reference {
 
 impl Reference {
     fn new(loaded: &Loaded, duplicate_window_h: Option<u32>) -> Reference {
-        let settings = EngineSettings { rules: rules(), duplicate_window_h, command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS, threads: 1 };
+        let settings = EngineSettings {
+            rules: rules(),
+            duplicate_window_h,
+            command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+            threads: 1,
+        };
         let encoder = Encoder::new(OutputFormat::Avro, &loaded.version());
         Reference { avro: Engine::new(loaded.directory(), encoder, settings), expected: Expected::default() }
     }
@@ -262,7 +267,7 @@ fn rate_guided_log(loaded: &Loaded, shape: Shape, topics: &Topics) -> Expected {
             let (mut records, mut retries) = (RawBatch::default(), Vec::new());
             let mut add = |original: &[u8], intent| {
                 records.push(original, 1);
-                retries.push(Retry { intent, attempt: 0 });
+                retries.push(Retry { intent, ..Retry::FRESH });
             };
             for entry in &message.entries {
                 match entry {
