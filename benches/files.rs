@@ -201,6 +201,7 @@ fn rate(folder: &Path, format: &str, threads: u64, output: &Path) {
         now: Timestamp::parse("2026-12-01T00:00:00Z").expect("a time"),
         future_tolerance_ms: 0,
         duplicate_window_h: None,
+        state_horizon_h: pipeline::duplicates::DEFAULT_STATE_HORIZON_H,
         default_source: "file".to_owned(),
     };
     let (start, cpu, written) = (Instant::now(), cpu_seconds(), of_this_process("io", "wchar"));

@@ -199,6 +199,7 @@ fn rate<R: Rows>(name: &str, folder: &Path, loaded: &Loaded, cache: &Cache<R>) {
         now: Timestamp::parse("2026-12-01T00:00:00Z").expect("a time"),
         future_tolerance_ms: 0,
         duplicate_window_h: None,
+        state_horizon_h: pipeline::duplicates::DEFAULT_STATE_HORIZON_H,
         default_source: "file".to_owned(),
     };
     let (start, before): (Instant, CacheStats) = (Instant::now(), cache.stats());

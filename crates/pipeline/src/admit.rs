@@ -5,7 +5,7 @@ use crate::intake::{Fault, IntakeRules, Intaken, intake_command, intake_usage};
 use crate::raw::{RawCommand, RawUsage};
 use directory::Needs;
 use directory::snapshot::Snapshot;
-use rating::{AccountId, Command, SuspenseReason, Timestamp, UsageRecord};
+use rating::{AccountId, Command, Horizons, SuspenseReason, Timestamp, UsageRecord};
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash, Hasher};
 
@@ -25,8 +25,8 @@ pub enum Taken {
 /// What happens next to a record.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It goes on to guide; sessions are remembered from this instant on.
-    Pass(Timestamp),
+    /// It goes on to guide; months and sessions are remembered from these instants on.
+    Pass(Horizons),
     /// Sent before; nothing follows.
     Duplicate,
     /// It has done its work.
@@ -133,13 +133,13 @@ impl Taken {
             // It is not its own duplicate; but its id may be forgotten since it waited, and a copy that comes now must still meet it.
             Intent::Admitted | Intent::Level { .. } => {
                 duplicates.admit_late(key, payload, at, kept);
-                return Verdict::Pass(duplicates.horizon());
+                return Verdict::Pass(duplicates.horizons());
             }
             Intent::Fresh | Intent::Readmit => duplicates.admit(key, payload, at, kept),
             Intent::Late => duplicates.admit_late(key, payload, at, kept),
         };
         match admission {
-            Admission::New => Verdict::Pass(duplicates.horizon()),
+            Admission::New => Verdict::Pass(duplicates.horizons()),
             Admission::Duplicate => Verdict::Duplicate,
             Admission::Conflict => Verdict::Waits(Fault::new(
                 SuspenseReason::DuplicateConflict,

@@ -8,7 +8,10 @@
 //! then on says with each record what it kept under its key.
 
 use hashbrown::HashMap;
-use rating::Timestamp;
+use rating::{Horizons, Timestamp};
+
+/// Hours behind the clock of ticks for which sessions are remembered, unless said otherwise: 45 days.
+pub const DEFAULT_STATE_HORIZON_H: u32 = 45 * 24;
 
 const HOUR_MS: i64 = 3_600_000;
 const HOUR_BITS: u32 = 24;
@@ -31,6 +34,7 @@ pub enum Admission {
 pub struct Duplicates {
     seen: HashMap<u64, u64>,
     window_hours: Option<u32>,
+    state_horizon_hours: u32,
     clock: Option<Timestamp>,
     /// Hours before this one were forgotten under an earlier, narrower window.
     forgotten_hour: Option<i64>,
@@ -66,10 +70,21 @@ pub fn window_horizon(clock: Option<Timestamp>, window_hours: Option<u32>) -> Ti
     start_of(window_hour(clock, window_hours))
 }
 
+/// The first instant whose sessions are remembered at a clock: the state horizon, which is never shorter than a finite window of record ids.
+pub fn state_horizon(clock: Option<Timestamp>, window_hours: Option<u32>, state_horizon_hours: u32) -> Timestamp {
+    window_horizon(clock, Some(state_horizon_hours.max(window_hours.unwrap_or(0))))
+}
+
 impl Duplicates {
     /// Remembers identities for a number of hours behind the clock of ticks; `None` remembers all.
     pub fn new(window_hours: Option<u32>) -> Duplicates {
-        Duplicates { window_hours, ..Duplicates::default() }
+        Duplicates { window_hours, state_horizon_hours: DEFAULT_STATE_HORIZON_H, ..Duplicates::default() }
+    }
+
+    /// Says for how many hours behind the clock sessions are remembered.
+    #[must_use]
+    pub fn with_state_horizon(self, hours: u32) -> Duplicates {
+        Duplicates { state_horizon_hours: hours, ..self }
     }
 
     /// Decides about one identity and remembers it if it is new. `kept` is what was taken away earlier under the same
@@ -145,6 +160,14 @@ impl Duplicates {
     /// The first instant that is remembered: the window behind the clock of ticks.
     pub fn horizon(&self) -> Timestamp {
         start_of(self.horizon_hour())
+    }
+
+    /// The first instants of which record ids, months and sessions are remembered.
+    pub fn horizons(&self) -> Horizons {
+        Horizons {
+            remembered_from: self.horizon(),
+            sessions_from: state_horizon(self.clock, self.window_hours, self.state_horizon_hours),
+        }
     }
 
     fn horizon_hour(&self) -> Option<i64> {

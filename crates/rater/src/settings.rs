@@ -34,6 +34,7 @@ pub(crate) fn run_settings(args: &RateArgs, output: PathBuf) -> Result<RunSettin
         now: now(&options.run)?,
         future_tolerance_ms: future_tolerance_ms(&options.records)?,
         duplicate_window_h: duplicate_window_h(&options.records)?,
+        state_horizon_h: state_horizon_h(&options.records.state_horizon)?,
         default_source: options.records.source.clone(),
     })
 }
@@ -48,6 +49,7 @@ pub(crate) fn session_settings(options: &RecordOptions, now: Timestamp) -> Resul
         latest_event: Timestamp::from_millis(latest),
         default_source: options.source.clone(),
         duplicate_window_h: duplicate_window_h(options)?,
+        state_horizon_h: state_horizon_h(&options.state_horizon)?,
         threads: machine_threads(),
     })
 }
@@ -111,6 +113,19 @@ fn future_tolerance_ms(options: &RecordOptions) -> Result<i64, Failure> {
 
 fn duplicate_window_h(options: &RecordOptions) -> Result<Option<u32>, Failure> {
     window_h("--duplicate-window", &options.duplicate_window)
+}
+
+/// The state horizon in whole hours.
+///
+/// # Errors
+/// Anything else, `forever` too.
+pub(crate) fn state_horizon_h(text: &str) -> Result<u32, Failure> {
+    horizon_hours(text).map_err(|what| Failure::Data(format!("--state-horizon: {what}")))
+}
+
+/// As [`state_horizon_h`], for whoever knows the option.
+pub(crate) fn horizon_hours(text: &str) -> Result<u32, String> {
+    hours(text)?.ok_or_else(|| format!("\"{text}\" is not a number of whole hours"))
 }
 
 /// A number of whole hours; `forever` is `None`.

@@ -6,6 +6,7 @@ use crate::engine::{BatchInput, BatchOutput, Engine, EngineError, EngineSettings
 use crate::grants::{self, grant_lines};
 use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
 use directory::Loaded;
+use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use pipeline::{Entry, IntakeRules};
 use rating::{AccountId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,17 +20,20 @@ pub struct Settings {
     pub default_source: String,
     /// Hours for which record ids are remembered behind the clock of ticks; `None` is forever.
     pub duplicate_window_h: Option<u32>,
+    /// Hours for which sessions are remembered behind the clock of ticks; never fewer than those of a finite window of record ids.
+    pub state_horizon_h: u32,
     /// Threads, at least 1.
     pub threads: usize,
 }
 
 impl Default for Settings {
-    /// Any event time, source `file`, ids remembered forever, one thread.
+    /// Any event time, source `file`, ids remembered forever and sessions for 45 days, one thread.
     fn default() -> Settings {
         Settings {
             latest_event: Timestamp::LATEST,
             default_source: "file".to_owned(),
             duplicate_window_h: None,
+            state_horizon_h: DEFAULT_STATE_HORIZON_H,
             threads: 1,
         }
     }
@@ -52,8 +56,12 @@ impl Session {
     /// A control total that does not balance.
     pub fn start(loaded: &Loaded, settings: &Settings) -> Result<(Session, BatchOutput), EngineError> {
         let rules = IntakeRules { latest_event: settings.latest_event, ..IntakeRules::new(&settings.default_source) };
-        let engine_settings =
-            EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
+        let engine_settings = EngineSettings {
+            rules,
+            duplicate_window_h: settings.duplicate_window_h,
+            state_horizon_h: settings.state_horizon_h,
+            threads: settings.threads,
+        };
         let encoder = Encoder::new(OutputFormat::JsonLines, &loaded.version());
         let engine = Engine::new(loaded.directory(), encoder, engine_settings);
         let mut session = Session {

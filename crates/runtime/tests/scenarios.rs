@@ -127,6 +127,7 @@ fn as_files(scenario: &Scenario, references: &[Loaded], folder: &Path) -> Messag
             now: scenario.settings.latest_event,
             future_tolerance_ms: 0,
             duplicate_window_h: scenario.settings.duplicate_window_h,
+            state_horizon_h: scenario.settings.state_horizon_h,
             default_source: scenario.settings.default_source.clone(),
         };
         let report = runtime::embedded::run(loaded, &settings, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));

@@ -201,6 +201,9 @@ pub(crate) struct ServiceOptions {
     /// How long record ids are remembered behind the clock of ticks, in whole hours; `forever` has no end
     #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "72 h", value_name = "LENGTH", value_parser = window_text)]
     pub(crate) duplicate_window: String,
+    /// How long sessions are remembered behind the clock of ticks, in whole hours; never shorter than a finite --duplicate-window
+    #[arg(long, env = "RATER_STATE_HORIZON", default_value = "45 d", value_name = "LENGTH", value_parser = horizon_text)]
+    pub(crate) state_horizon: String,
 }
 
 /// What it shows of itself.
@@ -272,6 +275,10 @@ pub(crate) enum StageOption {
 
 fn length_or_never(text: &str) -> Result<String, String> {
     if text == "never" { Ok(text.to_owned()) } else { length_text(text) }
+}
+
+fn horizon_text(text: &str) -> Result<String, String> {
+    crate::settings::horizon_hours(text).map(|_| text.to_owned())
 }
 
 fn window_text(text: &str) -> Result<String, String> {

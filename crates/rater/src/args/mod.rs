@@ -441,6 +441,9 @@ pub(crate) struct RecordOptions {
     /// How long record ids are remembered behind the latest tick, in whole hours; `forever` has no end
     #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "forever", value_name = "LENGTH")]
     pub(crate) duplicate_window: String,
+    /// How long sessions are remembered behind the latest tick, in whole hours; never shorter than a finite --duplicate-window
+    #[arg(long, env = "RATER_STATE_HORIZON", default_value = "45 d", value_name = "LENGTH")]
+    pub(crate) state_horizon: String,
 }
 
 /// Forms of files.

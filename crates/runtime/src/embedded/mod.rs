@@ -64,6 +64,8 @@ pub struct RunSettings {
     pub future_tolerance_ms: i64,
     /// Hours for which record ids are remembered behind the clock of ticks; `None` is forever.
     pub duplicate_window_h: Option<u32>,
+    /// Hours for which sessions are remembered behind the clock of ticks; never fewer than those of a finite window of record ids.
+    pub state_horizon_h: u32,
     /// Source of records that name none.
     pub default_source: String,
 }
@@ -238,8 +240,12 @@ impl Folder {
         let latest = progress.job_now.millis().saturating_add(settings.future_tolerance_ms);
         let latest_event = Timestamp::from_millis(latest);
         let rules = IntakeRules { latest_event, ..IntakeRules::new(&settings.default_source) };
-        let engine_settings =
-            EngineSettings { rules, duplicate_window_h: settings.duplicate_window_h, threads: settings.threads };
+        let engine_settings = EngineSettings {
+            rules,
+            duplicate_window_h: settings.duplicate_window_h,
+            state_horizon_h: settings.state_horizon_h,
+            threads: settings.threads,
+        };
         let encoder = Encoder::new(settings.format, &loaded.version());
         let mut engine = Engine::new(loaded.directory(), encoder, engine_settings);
         let (checkpoint_bytes, log_bytes) = store.visit_accounts(|part| engine.restore_accounts(part))?;

@@ -28,7 +28,7 @@ use crate::wire::{Decoder, Encoder, RawBatch};
 use directory::snapshot::Snapshot;
 use directory::{Directory, Needs, Unavailable};
 use pipeline::{ControlMismatch, ControlTotals, Duplicates, IntakeRules, RateShard};
-use rating::Timestamp;
+use rating::Horizons;
 use std::sync::Arc;
 
 /// Into how many owners' groups state is cut: enough to spread work over threads, whatever their number.
@@ -151,7 +151,7 @@ pub struct Engine {
     encoder: Encoder,
     threads: usize,
     summary: Summary,
-    forgotten: Timestamp,
+    forgotten: Horizons,
     sealed: Option<SealedIds>,
     /// Buffers of outputs that were written.
     spare: Vec<Encoded>,
@@ -171,8 +171,10 @@ struct Owners {
 pub struct EngineSettings {
     /// What intake measures records against.
     pub rules: IntakeRules,
-    /// Hours for which record ids (and sessions) are remembered, behind the clock of ticks; `None` is forever.
+    /// Hours for which record ids and months are remembered, behind the clock of ticks; `None` is forever.
     pub duplicate_window_h: Option<u32>,
+    /// Hours for which sessions are remembered, behind the clock of ticks: never fewer than those of a finite window of record ids.
+    pub state_horizon_h: u32,
     /// Threads, at least 1.
     pub threads: usize,
 }
@@ -184,12 +186,12 @@ impl Engine {
             directory,
             snapshot: None,
             rules: settings.rules,
-            duplicates: Duplicates::new(settings.duplicate_window_h),
+            duplicates: Duplicates::new(settings.duplicate_window_h).with_state_horizon(settings.state_horizon_h),
             owners: (0..SHARDS).map(|_| Owners::default()).collect(),
             encoder,
             threads: settings.threads.max(1),
             summary: Summary::default(),
-            forgotten: Timestamp::EPOCH,
+            forgotten: Horizons::NOTHING,
             sealed: None,
             spare: Vec::new(),
         }
@@ -221,18 +223,23 @@ impl Engine {
             rated::Merged { batch, stretches: &stretches, guided: &guided, snapshot: &snapshot, owners: &self.owners };
         let output = merged.in_order(&self.encoder, totals, buffers, self.threads)?;
         output.totals.check()?;
-        let horizon = self.duplicates.horizon();
-        if horizon > self.forgotten {
-            self.forgotten = horizon;
-            for owners in &mut self.owners {
-                owners.shard.forget(horizon);
-            }
+        let horizons = self.forgotten.max(self.duplicates.horizons());
+        if horizons != self.forgotten {
+            self.forget(horizons);
         }
         Ok(output)
     }
 }
 
 impl Engine {
+    /// Frees the memory of what no leg looks at any more.
+    fn forget(&mut self, horizons: Horizons) {
+        self.forgotten = horizons;
+        for owners in &mut self.owners {
+            owners.shard.forget(horizons);
+        }
+    }
+
     /// The one snapshot of a batch.
     fn snapshot_for(&mut self, stretches: &[take::Stretch]) -> Result<Arc<Snapshot>, EngineError> {
         let snapshot = match self.directory.whole() {

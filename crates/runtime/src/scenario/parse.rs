@@ -328,6 +328,7 @@ impl Reader<'_> {
                 "duplicate_window_h" => {
                     value.text.parse().map(|hours| scenario.settings.duplicate_window_h = Some(hours)).is_ok()
                 }
+                "state_horizon_h" => value.text.parse().map(|hours| scenario.settings.state_horizon_h = hours).is_ok(),
                 "latest_event" => {
                     Timestamp::parse(&value.text).map(|time| scenario.settings.latest_event = time).is_some()
                 }
@@ -336,7 +337,7 @@ impl Reader<'_> {
                     !value.text.is_empty()
                 }
                 _ => {
-                    let message = "settings are duplicate_window_h, latest_event and default_source";
+                    let message = "settings are duplicate_window_h, state_horizon_h, latest_event and default_source";
                     self.faults.add(row.line, name.column, message);
                     true
                 }

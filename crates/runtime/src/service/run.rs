@@ -67,6 +67,8 @@ pub struct ServiceSettings {
     pub future_ms: i64,
     /// For how many hours behind the clock of ticks ids are remembered; `None` is for ever.
     pub duplicate_window_h: Option<u32>,
+    /// Hours behind the clock of ticks for which sessions are remembered; never fewer than those of a finite window of record ids.
+    pub state_horizon_h: u32,
     /// How often ticks are written; `None`: others write them.
     pub tick_every: Option<Duration>,
     /// What happens where a group has forgotten a position.
@@ -424,6 +426,7 @@ impl<L: Log> Service<'_, L> {
             frames: self.frames,
             events: self.settings.events.clone(),
             duplicate_window_h: self.settings.duplicate_window_h,
+            state_horizon_h: self.settings.state_horizon_h,
         };
         GuideStage::new(settings, inbound, self.directory.clone())
     }
@@ -459,6 +462,7 @@ impl<L: Log> Service<'_, L> {
             frames: self.frames,
             events: self.settings.events.clone(),
             duplicate_window_h: self.settings.duplicate_window_h,
+            state_horizon_h: self.settings.state_horizon_h,
         })
     }
 }

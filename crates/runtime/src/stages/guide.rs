@@ -18,9 +18,9 @@ use crate::worker::{FactsMissing, Output, Stage, StageError};
 use directory::Directory;
 use directory::snapshot::Snapshot;
 use pipeline::guide::{guide_command, shard_of};
-use pipeline::{ControlTotals, Fault, Intaken, Intent, Taken, Verdict, guide};
+use pipeline::{ControlTotals, Duplicates, Fault, Intaken, Intent, Taken, Verdict, guide};
 use rating::charge::{Notification, NotificationKind};
-use rating::{Command, Leg, SuspenseReason, Timestamp};
+use rating::{Command, Horizons, Leg, SuspenseReason, Timestamp};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -70,6 +70,8 @@ pub struct GuideSettings {
     pub events: Option<CloudEvents>,
     /// For how many hours behind the clock of ticks ids are remembered; `None` is for ever.
     pub duplicate_window_h: Option<u32>,
+    /// Hours for which rate remembers sessions behind the clock: guide says with each record from when on.
+    pub state_horizon_h: u32,
 }
 
 /// What is kept per partition, besides progress.
@@ -289,9 +291,9 @@ impl Steps {
                     self.answer(command, CommandOutcome::Duplicate, None, work);
                 }
             }
-            Verdict::Pass(remembered_from) => match &*taken {
+            Verdict::Pass(horizons) => match &*taken {
                 Taken::Usage(intaken) => {
-                    if let Err(reason) = self.usage(origin, intent, intaken, remembered_from, kept, work) {
+                    if let Err(reason) = self.usage(origin, intent, intaken, horizons, kept, work) {
                         let fault = Fault::new(reason, taken.explain_in(work.snapshot, reason));
                         self.wait(origin, taken, &fault, stage, work);
                     }
@@ -307,11 +309,11 @@ impl Steps {
         origin: &Origin<'_>,
         intent: Intent,
         intaken: &Intaken,
-        remembered_from: Timestamp,
+        horizons: Horizons,
         kept: &mut Kept,
         work: &mut Work<'_>,
     ) -> Result<(), SuspenseReason> {
-        let guided = guide(intaken, work.snapshot, remembered_from)?;
+        let guided = guide(intaken, work.snapshot, horizons)?;
         let mut legs: SmallVec<[Leg<'_>; 8]> = guided.legs().collect();
         if let Intent::Level { level, reason } = intent {
             legs.retain(|leg| leg.edge.level == level);
@@ -414,7 +416,9 @@ impl Stage for GuideStage {
     fn create(&mut self, partition: Partition) {
         let settings = &self.steps.settings;
         let kept = Kept {
-            remembered: Remembered::new(settings.duplicate_window_h),
+            remembered: Remembered::new(
+                Duplicates::new(settings.duplicate_window_h).with_state_horizon(settings.state_horizon_h),
+            ),
             packers: (0..settings.guided_partitions).map(|_| Packer::default()).collect(),
         };
         self.units.create(partition, kept);

@@ -23,8 +23,8 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    pub(super) fn new(window_h: Option<u32>) -> Remembered {
-        Remembered { ids: Duplicates::new(window_h), keys: BTreeMap::new(), new_keys: Vec::new() }
+    pub(super) fn new(ids: Duplicates) -> Remembered {
+        Remembered { ids, keys: BTreeMap::new(), new_keys: Vec::new() }
     }
 
     /// Whether something is tried again for the first time since it waited.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of the helper")]
 
 use directory::{Input, InputKind, Loaded};
+use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
 use runtime::embedded::{InputFile, Recycle, Report, RunError, RunSettings, run};
 use runtime::wire::OutputFormat;
@@ -54,6 +55,7 @@ pub(crate) fn settings(inputs: &[&Path], output: &Path) -> RunSettings {
         now: Timestamp::parse("2026-12-01T00:00:00Z").expect("a time"),
         future_tolerance_ms: 0,
         duplicate_window_h: None,
+        state_horizon_h: DEFAULT_STATE_HORIZON_H,
         default_source: "file".to_owned(),
     }
 }

@@ -7,6 +7,7 @@ use super::hash_of;
 use super::money::{Charge, Delta};
 use crate::verify::EngineReference;
 use pipeline::IntakeRules;
+use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::SuspenseReason;
 use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, Retry};
 use runtime::stages::{GuidedEntry, GuidedMessage};
@@ -120,7 +121,12 @@ pub(super) struct Rating {
 impl Rating {
     pub(super) fn new(reference: &EngineReference, default_source: &str) -> Rating {
         let rules = IntakeRules::new(default_source);
-        let settings = EngineSettings { rules, duplicate_window_h: None, threads: reference.threads };
+        let settings = EngineSettings {
+            rules,
+            duplicate_window_h: None,
+            state_horizon_h: DEFAULT_STATE_HORIZON_H,
+            threads: reference.threads,
+        };
         let encoder = Encoder::new(OutputFormat::Avro, "");
         Rating {
             engine: Engine::new(reference.directory.clone(), encoder, settings),

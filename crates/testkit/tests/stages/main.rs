@@ -11,6 +11,7 @@ use directory::snapshot::Snapshot;
 use directory::{Directory, Input, InputKind, Loaded, Needs, Unavailable};
 use memory::{Roughness, Topics};
 use pipeline::IntakeRules;
+use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, Retry};
 use runtime::grants::grant_lines;
 use runtime::stages::{GuidedEntry, read_guided};
@@ -179,7 +180,8 @@ struct Reference {
 
 impl Reference {
     fn new(loaded: &Loaded, duplicate_window_h: Option<u32>) -> Reference {
-        let settings = EngineSettings { rules: rules(), duplicate_window_h, threads: 1 };
+        let settings =
+            EngineSettings { rules: rules(), duplicate_window_h, state_horizon_h: DEFAULT_STATE_HORIZON_H, threads: 1 };
         let encoder = Encoder::new(OutputFormat::Avro, &loaded.version());
         Reference { avro: Engine::new(loaded.directory(), encoder, settings), expected: Expected::default() }
     }
