@@ -17,7 +17,6 @@ mod world;
 use directory::Loaded;
 use measure::{Subject, compare};
 use pipeline::{Duplicates, Intaken, Place, RateShard, Task, Window, guide, intake_usage};
-use rating::Timestamp;
 use rust_decimal::{Decimal, RoundingStrategy};
 use std::hint::black_box;
 use world::{Fields, document, granted, one_customer, ordinary, rate, records, rules, scattered, tasks, world};
@@ -379,7 +378,7 @@ fn around(title: &str) {
     let rules = rules();
     let guide_all = |case: &Case| {
         for intaken in &case.records {
-            let guided = guide(intaken, &case.loaded.snapshot, Timestamp::EPOCH);
+            let guided = guide(intaken, &case.loaded.snapshot, rating::Horizons::NOTHING);
             for leg in guided.unwrap_or_else(|reason| panic!("{reason:?}")).legs() {
                 black_box(leg);
             }

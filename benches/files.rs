@@ -202,6 +202,7 @@ fn rate(folder: &Path, format: &str, threads: u64, output: &Path) {
         future_tolerance_ms: 0,
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+        state_horizon_h: pipeline::duplicates::DEFAULT_STATE_HORIZON_H,
         default_source: "file".to_owned(),
     };
     let (start, cpu, written) = (Instant::now(), cpu_seconds(), of_this_process("io", "wchar"));

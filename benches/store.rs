@@ -200,6 +200,7 @@ fn rate<R: Rows>(name: &str, folder: &Path, loaded: &Loaded, cache: &Cache<R>) {
         future_tolerance_ms: 0,
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+        state_horizon_h: pipeline::duplicates::DEFAULT_STATE_HORIZON_H,
         default_source: "file".to_owned(),
     };
     let (start, before): (Instant, CacheStats) = (Instant::now(), cache.stats());

@@ -3,7 +3,7 @@
 use directory::{Input, InputKind, Loaded, load};
 use pipeline::guide::guide_command;
 use pipeline::{Field, IntakeRules, Intaken, RateShard, RawUsage, RawValue, Task, Work, guide, intake_usage};
-use rating::{Command, CommandKind, Outputs, Timestamp};
+use rating::{Command, CommandKind, Outputs};
 use std::hint::black_box;
 
 /// Legs that one call of the owner gets: as many as one of 64 owners gets of the batch of the embedded runtime, on four levels.
@@ -122,7 +122,7 @@ pub(crate) fn ordinary(at: usize) -> u64 {
 /// Guides all records and gives their legs.
 pub(crate) fn tasks<'a>(loaded: &'a Loaded, records: &'a [Intaken]) -> Vec<Task<'a>> {
     let legs = records.iter().flat_map(|intaken| {
-        let guided = guide(intaken, &loaded.snapshot, Timestamp::EPOCH);
+        let guided = guide(intaken, &loaded.snapshot, rating::Horizons::NOTHING);
         guided.unwrap_or_else(|reason| panic!("{reason:?}")).legs()
     });
     legs.map(|leg| Task { position: 0, work: Work::Leg(leg) }).collect()

@@ -6,7 +6,7 @@ use crate::intake::{Fault, IntakeRules, Intaken, intake_command, intake_usage};
 use crate::raw::{RawCommand, RawUsage};
 use directory::Needs;
 use directory::snapshot::Snapshot;
-use rating::{AccountId, Command, CommandRefusal, SuspenseReason, Timestamp, UsageRecord};
+use rating::{AccountId, Command, CommandRefusal, Horizons, SuspenseReason, Timestamp, UsageRecord};
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash, Hasher};
 
@@ -26,8 +26,8 @@ pub enum Taken {
 /// What happens next to a record.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It goes on to guide; sessions are remembered from this instant on.
-    Pass(Timestamp),
+    /// It goes on to guide; months and sessions are remembered from these instants on.
+    Pass(Horizons),
     /// Sent before; nothing follows.
     Duplicate,
     /// It has done its work.
@@ -172,7 +172,7 @@ impl Taken {
             duplicates.leave(id.key);
         }
         match admission {
-            Admission::New => Verdict::Pass(duplicates.horizon()),
+            Admission::New => Verdict::Pass(duplicates.horizons()),
             Admission::Duplicate => Verdict::Duplicate,
             Admission::Conflict => Verdict::Waits(Fault::new(
                 SuspenseReason::DuplicateConflict,

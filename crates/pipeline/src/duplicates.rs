@@ -12,7 +12,10 @@
 
 use crate::held::{Held, HeldIds, Place};
 use hashbrown::HashMap;
-use rating::Timestamp;
+use rating::{Horizons, Timestamp};
+
+/// Hours behind the clock of ticks for which sessions are remembered, unless said otherwise: 45 days.
+pub const DEFAULT_STATE_HORIZON_H: u32 = 45 * 24;
 
 const HOUR_MS: i64 = 3_600_000;
 const HOUR_BITS: u32 = 24;
@@ -76,6 +79,7 @@ pub struct Duplicates {
     seen: HashMap<u64, u64>,
     held: HeldIds,
     window: Window,
+    state_horizon_hours: u32,
     clock: Option<Timestamp>,
     /// Hours before this one were forgotten under an earlier, narrower window.
     forgotten_hour: Option<i64>,
@@ -124,6 +128,11 @@ pub fn window_horizon(clock: Option<Timestamp>, window_hours: Option<u32>) -> Ti
     start_of(window_hour(clock, window_hours))
 }
 
+/// The first instant whose sessions are remembered at a clock: the state horizon, which is never shorter than a finite window of record ids.
+pub fn state_horizon(clock: Option<Timestamp>, window_hours: Option<u32>, state_horizon_hours: u32) -> Timestamp {
+    window_horizon(clock, Some(state_horizon_hours.max(window_hours.unwrap_or(0))))
+}
+
 impl Duplicates {
     /// Remembers identities for a window.
     pub fn new(window: Window) -> Duplicates {
@@ -131,6 +140,7 @@ impl Duplicates {
             seen: HashMap::new(),
             held: HeldIds::default(),
             window,
+            state_horizon_hours: DEFAULT_STATE_HORIZON_H,
             clock: None,
             forgotten_hour: None,
             swept_hour: 0,
@@ -138,6 +148,12 @@ impl Duplicates {
             replaced: Vec::new(),
             settled_clock: None,
         }
+    }
+
+    /// Says for how many hours behind the clock sessions are remembered.
+    #[must_use]
+    pub fn with_state_horizon(self, hours: u32) -> Duplicates {
+        Duplicates { state_horizon_hours: hours, ..self }
     }
 
     /// Decides about a copy of a record that comes for the first time, and remembers its identity if that is new. `kept` is what was taken
@@ -299,6 +315,14 @@ impl Duplicates {
     /// The first instant that is remembered: the window behind the clock of ticks.
     pub fn horizon(&self) -> Timestamp {
         start_of(self.horizon_hour())
+    }
+
+    /// The first instants of which record ids, months and sessions are remembered.
+    pub fn horizons(&self) -> Horizons {
+        Horizons {
+            remembered_from: self.horizon(),
+            sessions_from: state_horizon(self.clock, self.window.hours, self.state_horizon_hours),
+        }
     }
 
     /// The first instant at which a command may take effect.

@@ -8,8 +8,10 @@ use rating::bundle::Instance;
 use rating::charge::Outputs;
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
-use rating::rate::Scope;
-use rating::{AccountId, Counter, Counters, SuspenseReason, Timestamp, needs_member, rate_leg};
+use rating::{
+    AccountId, Counter, Horizons, SessionCounter, SessionState, SuspenseReason, Table, knows_session, needs_member,
+    rate_leg,
+};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
@@ -89,7 +91,7 @@ pub struct Tracked<T> {
 
 /// How many tasks look for their accounts together.
 const AHEAD: usize = 16;
-/// Counters of one change, at most: some 80 bytes each when they are written down.
+/// Counters of one change, at most, and sessions as well: some 100 bytes for one of each when they are written down.
 const COUNTERS_TOGETHER: usize = 4_096;
 
 /// The accounts of one shard.
@@ -142,9 +144,11 @@ pub enum Change<'s> {
         endpoint: &'s str,
         /// Its bundles, all of them.
         bundles: &'s [Instance],
+        /// Sessions, in the order of their keys.
+        sessions: &'s [(u128, SessionState)],
         /// Counters of sessions, in the order of their keys.
-        sessions: &'s [(u128, Counter)],
-        /// Whether these are all counters.
+        counters: &'s [(u128, SessionCounter)],
+        /// Says whether these are all sessions and counters.
         extent: Extent,
     },
 }
@@ -252,17 +256,24 @@ impl RateShard {
                 mark.account(place, &mut entry.written);
             }
             let account = &entry.account;
-            in_parts(&counters, extent, |counters, extent| visit(Change::Account { id, account, counters, extent }));
+            in_parts(&counters, &[], extent, |counters, _: &[()], extent| {
+                visit(Change::Account { id, account, counters, extent });
+            });
             for at in entry.dirty_members.drain(..) {
                 let Some((endpoint, member)) = entry.members.get_index_mut(at) else { continue };
                 member.is_dirty = false;
-                let (sessions, extent) = take_changed(&mut member.value.sessions, can_undo);
+                let (sessions, extent_of_sessions) = take_changed(&mut member.value.sessions, can_undo);
+                let (counters, extent_of_counters) = take_changed(&mut member.value.counters, can_undo);
+                let extent = match (extent_of_sessions, extent_of_counters) {
+                    (Extent::Whole, Extent::Whole) => Extent::Whole,
+                    (Extent::Part, _) | (_, Extent::Part) => Extent::Part,
+                };
                 if extent == Extent::Whole {
                     mark.member(place, at, &mut member.written);
                 }
                 let bundles = &member.value.bundles;
-                in_parts(&sessions, extent, |sessions, extent| {
-                    visit(Change::Member { id, endpoint, bundles, sessions, extent });
+                in_parts(&sessions, &counters, extent, |sessions, counters, extent| {
+                    visit(Change::Member { id, endpoint, bundles, sessions, counters, extent });
                 });
             }
         }
@@ -311,7 +322,10 @@ impl RateShard {
         }
         for (place, at, _) in journal.members.drain(..) {
             let member = self.slots.get_mut(place).and_then(|slot| slot.entry.members.get_index_mut(at));
-            member.into_iter().for_each(|(_, member)| member.value.sessions.settle());
+            member.into_iter().for_each(|(_, member)| {
+                member.value.sessions.settle();
+                member.value.counters.settle();
+            });
         }
         journal.written.clear();
     }
@@ -335,6 +349,7 @@ impl RateShard {
                 (Some(bundles), Some((_, member))) => {
                     member.value.bundles = bundles;
                     member.value.sessions.undo();
+                    member.value.counters.undo();
                 }
                 (None, _) | (_, None) => entry.members.truncate(at),
             }
@@ -368,13 +383,13 @@ impl RateShard {
         }
     }
 
-    /// Drops counters of sessions and months that legs from now on do not look at any more ([`Leg::remembered_from`]), so this only
+    /// Drops months and sessions that legs from now on do not look at any more ([`Leg::horizons`]), so this only
     /// frees memory.
-    pub fn forget(&mut self, remembered_from: Timestamp) {
+    pub fn forget(&mut self, horizons: Horizons) {
         for Slot { entry, .. } in &mut self.slots {
-            entry.account.counters.forget(Scope::Month, remembered_from);
+            entry.account.counters.retain(|counter| counter.is_remembered_month(horizons.remembered_from));
             for member in entry.members.values_mut() {
-                member.value.sessions.forget(Scope::Session, remembered_from);
+                member.value.forget_sessions(horizons.sessions_from);
             }
         }
     }
@@ -401,8 +416,11 @@ impl RateShard {
             Extent::Whole => (known.value, known.written) = (member, cycle),
             Extent::Part => {
                 known.value.bundles = member.bundles;
-                for (key, counter) in member.sessions.iter() {
-                    known.value.sessions.restore(key, *counter);
+                for (key, state) in member.sessions.iter() {
+                    known.value.sessions.restore(key, *state);
+                }
+                for (key, counter) in member.counters.iter() {
+                    known.value.counters.restore(key, *counter);
                 }
             }
         }
@@ -436,8 +454,8 @@ impl RateShard {
     }
 }
 
-/// The counters that changed, and whether these are all. Where nothing is ever undone, nobody needs to know what they were before.
-fn take_changed(all: &mut Counters, can_undo: bool) -> (Vec<(u128, Counter)>, Extent) {
+/// Takes the values that changed, and says whether these are all. Where nothing is ever undone, what they were before is not needed.
+fn take_changed<V: Copy>(all: &mut Table<V>, can_undo: bool) -> (Vec<(u128, V)>, Extent) {
     let changed = all.take_changed();
     if !can_undo {
         all.settle();
@@ -448,24 +466,31 @@ fn take_changed(all: &mut Counters, can_undo: bool) -> (Vec<(u128, Counter)>, Ex
 
 /// Visits all of an account, in changes of a size that can be written down.
 fn visit_account(id: &AccountId, account: &Account, visit: &mut impl FnMut(Change<'_>)) {
-    in_parts(&account.counters.sorted(), Extent::Whole, |counters, extent| {
+    in_parts(&account.counters.sorted(), &[], Extent::Whole, |counters, _: &[()], extent| {
         visit(Change::Account { id, account, counters, extent });
     });
 }
 
 /// Visits all of a member, in changes of a size that can be written down.
 fn visit_member(id: &AccountId, endpoint: &str, member: &Member, visit: &mut impl FnMut(Change<'_>)) {
-    let Member { bundles, sessions } = member;
-    in_parts(&sessions.sorted(), Extent::Whole, |sessions, extent| {
-        visit(Change::Member { id, endpoint, bundles, sessions, extent });
+    let Member { bundles, sessions, counters } = member;
+    in_parts(&sessions.sorted(), &counters.sorted(), Extent::Whole, |sessions, counters, extent| {
+        visit(Change::Member { id, endpoint, bundles, sessions, counters, extent });
     });
 }
 
-/// Visits counters in slices, of which the first is of the extent of all, and the others are parts.
-fn in_parts(counters: &[(u128, Counter)], extent: Extent, mut visit: impl FnMut(&[(u128, Counter)], Extent)) {
-    let (first, rest) = counters.split_at(counters.len().min(COUNTERS_TOGETHER));
-    visit(first, extent);
-    rest.chunks(COUNTERS_TOGETHER).for_each(|part| visit(part, Extent::Part));
+/// Visits two lists in slices side by side, of which the first two are of the extent of all, and the others are parts.
+fn in_parts<A, B>(first: &[A], second: &[B], extent: Extent, mut visit: impl FnMut(&[A], &[B], Extent)) {
+    let (mut a, mut b) = (first.chunks(COUNTERS_TOGETHER), second.chunks(COUNTERS_TOGETHER));
+    let mut next = || (a.next(), b.next());
+    let (first, second) = next();
+    visit(first.unwrap_or_default(), second.unwrap_or_default(), extent);
+    loop {
+        match next() {
+            (None, None) => return,
+            (first, second) => visit(first.unwrap_or_default(), second.unwrap_or_default(), Extent::Part),
+        }
+    }
 }
 
 /// Takes note of what is written down in a cycle.
@@ -520,8 +545,10 @@ struct Touched<'s> {
 
 impl Touched<'_> {
     fn rate<'a>(&mut self, leg: &Leg<'a>, outputs: &mut Outputs<'a>) -> Result<(), SuspenseReason> {
-        if needs_member(leg, &self.entry.account) {
-            let (account, member) = self.with_member(leg.endpoint.unwrap_or(""));
+        let endpoint = leg.endpoint.unwrap_or("");
+        let has_session = || self.entry.members.get(endpoint).is_some_and(|member| knows_session(leg, &member.value));
+        if needs_member(leg, &self.entry.account) || has_session() {
+            let (account, member) = self.with_member(endpoint);
             rate_leg(leg, account, Some(member), outputs)
         } else {
             rate_leg(leg, &mut self.entry.account, None, outputs)

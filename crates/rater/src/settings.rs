@@ -35,6 +35,7 @@ pub(crate) fn run_settings(args: &RateArgs, output: PathBuf) -> Result<RunSettin
         future_tolerance_ms: future_tolerance_ms(&options.records)?,
         duplicate_window_h: duplicate_window_h(&options.records)?,
         command_memory_h: command_memory_h(&options.records.command_memory)?,
+        state_horizon_h: state_horizon_h(&options.records.state_horizon)?,
         default_source: options.records.source.clone(),
     })
 }
@@ -50,6 +51,7 @@ pub(crate) fn session_settings(options: &RecordOptions, now: Timestamp) -> Resul
         default_source: options.source.clone(),
         duplicate_window_h: duplicate_window_h(options)?,
         command_memory_h: command_memory_h(&options.command_memory)?,
+        state_horizon_h: state_horizon_h(&options.state_horizon)?,
         threads: machine_threads(),
     })
 }
@@ -118,13 +120,21 @@ fn duplicate_window_h(options: &RecordOptions) -> Result<Option<u32>, Failure> {
 /// A finite number of whole hours given to `--command-memory`.
 ///
 /// # Errors
-/// Anything else.
+/// Anything else, `forever` too.
 pub(crate) fn command_memory_h(text: &str) -> Result<u32, Failure> {
-    finite_hours(text).map_err(|what| Failure::Data(format!("--command-memory: {what}")))
+    horizon_hours(text).map_err(|what| Failure::Data(format!("--command-memory: {what}")))
+}
+
+/// The state horizon in whole hours.
+///
+/// # Errors
+/// Anything else, `forever` too.
+pub(crate) fn state_horizon_h(text: &str) -> Result<u32, Failure> {
+    horizon_hours(text).map_err(|what| Failure::Data(format!("--state-horizon: {what}")))
 }
 
 /// A finite number of whole hours, for whoever knows the option.
-pub(crate) fn finite_hours(text: &str) -> Result<u32, String> {
+pub(crate) fn horizon_hours(text: &str) -> Result<u32, String> {
     hours(text)?.ok_or_else(|| format!("\"{text}\" is not a number of whole hours"))
 }
 

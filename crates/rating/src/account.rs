@@ -7,13 +7,18 @@ use crate::bundle::Instance;
 use crate::calendar::{Month, Timestamp};
 use crate::charge::Delta;
 use crate::counter::Counters;
-use crate::leg::{Mode, Status};
+use crate::id::Currency;
+use crate::leg::{Mode, Status, status_at};
 use crate::money::Amount;
+use crate::session::{SessionCounter, SessionState};
+use crate::table::Table;
 use hashbrown::HashMap;
 
 /// The money and counters of one payer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
+    /// Currency of its edge, from its first charge or applied command on; it never changes (rule 8).
+    pub currency: Option<Currency>,
     /// Money available; negative is owed.
     pub balance: Amount,
     /// Sequence of the last delta; 0 before the first.
@@ -37,8 +42,10 @@ pub struct Account {
 pub struct Member {
     /// Instances of scope `endpoint`.
     pub bundles: Vec<Instance>,
+    /// Sessions by [`SessionKey`](crate::SessionKey), per payee.
+    pub sessions: Table<SessionState>,
     /// Counters per payee, session, rate and version.
-    pub sessions: Counters,
+    pub counters: Table<SessionCounter>,
 }
 
 /// What a cap has let through in a month (detail f).
@@ -57,8 +64,19 @@ impl Account {
     #[must_use]
     pub fn without_counters(&self) -> Account {
         // Destructured without `..`, so that a new field does not compile until it is copied.
-        let Account { balance, delta_sequence, exhausted, statuses, pools, member_bundles, counters: _, caps } = self;
+        let Account {
+            currency,
+            balance,
+            delta_sequence,
+            exhausted,
+            statuses,
+            pools,
+            member_bundles,
+            counters: _,
+            caps,
+        } = self;
         Account {
+            currency: *currency,
             balance: *balance,
             delta_sequence: *delta_sequence,
             exhausted: *exhausted,
@@ -97,7 +115,6 @@ impl Account {
 
     /// The status that commands gave the account as of an instant.
     pub fn status_at(&self, instant: Timestamp) -> Status {
-        let after = self.statuses.partition_point(|(from, _)| *from <= instant);
-        after.checked_sub(1).and_then(|last| self.statuses.get(last)).map_or(Status::Active, |(_, status)| *status)
+        status_at(&self.statuses, instant)
     }
 }

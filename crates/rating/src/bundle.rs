@@ -2,6 +2,7 @@
 
 use crate::calendar::{Length, Timestamp};
 use crate::id::{AccountId, Currency};
+use crate::leg::{Status, status_at};
 use crate::matching::UsageMatch;
 use crate::money::Amount;
 use crate::quantity::Unit;
@@ -91,8 +92,8 @@ pub struct Instance {
     pub phase: Phase,
     /// Terminated from this instant on.
     pub terminated_at: Option<Timestamp>,
-    /// Suspensions: from, and until when.
-    pub suspensions: Vec<(Timestamp, Option<Timestamp>)>,
+    /// Suspensions and resumptions, ascending by instant: what holds from then on.
+    pub statuses: Vec<(Timestamp, Status)>,
     /// Units used of each element, and thresholds already notified (a bit each).
     pub allowances: Box<[Allowance]>,
     /// A failed activation was notified.
@@ -156,9 +157,9 @@ impl Instance {
             .all(|(index, _)| self.left(index) == Some(0))
     }
 
-    /// Whether a suspension covers the instant.
+    /// Returns whether it is suspended as of an instant.
     pub fn is_suspended_at(&self, instant: Timestamp) -> bool {
-        self.suspensions.iter().any(|(from, until)| *from <= instant && until.is_none_or(|until| instant < until))
+        status_at(&self.statuses, instant) != Status::Active
     }
 
     /// The state's name as of an instant (rule 17).

@@ -9,9 +9,9 @@ use crate::calendar::Timestamp;
 use crate::charge::{CommandDelta, DeltaKind, FeeOf, Notification, NotificationKind, Outputs};
 use crate::draw;
 use crate::id::{AccountId, Currency};
-use crate::leg::{Edge, Mode, Status};
+use crate::leg::{Edge, Mode, Status, add_status};
 use crate::money::Amount;
-use crate::rate_leg::fee_charge;
+use crate::rate_leg::{fee_charge, fee_endpoint};
 use std::sync::Arc;
 
 /// An account command after intake.
@@ -53,7 +53,7 @@ pub enum CommandKind {
     CancelBundle(BundleRef),
     /// Suspends an instance, from the effective time on.
     SuspendBundle(BundleRef),
-    /// Starts a pending or armed instance at the effective time, or ends its suspension.
+    /// Ends an instance's suspension at the effective time, and starts it if it is pending or armed (detail z).
     ActivateBundle(BundleRef),
     /// Suspends the account, from the effective time on.
     SuspendAccount,
@@ -173,8 +173,9 @@ pub fn apply_command<'a>(
     outputs: &mut Outputs<'a>,
 ) -> Result<(), CommandRefusal> {
     let outcome = apply(guided, account, member, outputs);
-    if let Err(refusal) = outcome {
-        tell(guided, NotificationKind::CommandRefused { reason: refusal.name() }, outputs);
+    match outcome {
+        Ok(()) => account.currency = Some(guided.edge.currency),
+        Err(refusal) => tell(guided, NotificationKind::CommandRefused { reason: refusal.name() }, outputs),
     }
     outcome
 }
@@ -186,7 +187,8 @@ fn apply<'a>(
     outputs: &mut Outputs<'a>,
 ) -> Result<(), CommandRefusal> {
     let command = guided.command;
-    if command.currency.is_some_and(|currency| currency != guided.edge.currency) {
+    let is_other = |currency: Currency| currency != guided.edge.currency;
+    if command.currency.is_some_and(is_other) || account.currency.is_some_and(is_other) {
         return Err(CommandRefusal::CurrencyMismatch);
     }
     if guided.edge.status == Status::Closed {
@@ -204,15 +206,18 @@ fn apply<'a>(
         }
         CommandKind::SuspendBundle(of) => {
             let instance = find(account, member, of, command.effective_time)?;
-            if instance.is_suspended_at(command.effective_time) {
-                return Err(CommandRefusal::WrongState);
-            }
-            instance.suspensions.push((command.effective_time, None));
+            add_status(&mut instance.statuses, command.effective_time, Status::Suspended);
             Ok(())
         }
         CommandKind::ActivateBundle(of) => activate_bundle(guided, of, account, member, outputs),
-        CommandKind::SuspendAccount => set_status(account, command.effective_time, Status::Suspended),
-        CommandKind::ActivateAccount => set_status(account, command.effective_time, Status::Active),
+        CommandKind::SuspendAccount => {
+            add_status(&mut account.statuses, command.effective_time, Status::Suspended);
+            Ok(())
+        }
+        CommandKind::ActivateAccount => {
+            add_status(&mut account.statuses, command.effective_time, Status::Active);
+            Ok(())
+        }
     }
 }
 
@@ -229,15 +234,6 @@ fn book<'a>(
     let delta = account.post(amount).ok_or(CommandRefusal::BadAmount)?;
     outputs.deltas.push(CommandDelta { edge: guided.edge, delta, kind, command: guided.command });
     tell_exhausted(guided, account, outputs);
-    Ok(())
-}
-
-fn set_status(account: &mut Account, from: Timestamp, status: Status) -> Result<(), CommandRefusal> {
-    if account.status_at(from) == status {
-        return Err(CommandRefusal::WrongState);
-    }
-    let at = account.statuses.partition_point(|(earlier, _)| *earlier <= from);
-    account.statuses.insert(at, (from, status));
     Ok(())
 }
 
@@ -279,7 +275,7 @@ fn buy<'a>(
             Starts::FirstUse => Phase::Armed,
         },
         terminated_at: None,
-        suspensions: Vec::new(),
+        statuses: Vec::new(),
         allowances: vec![Allowance::default(); template.elements.len()].into(),
         activation_failed: false,
     };
@@ -303,7 +299,8 @@ fn start<'a>(guided: &GuidedCommand<'a>, instance: &mut Instance, account: &mut 
     draw::activate(&guided.edge.time_zone, instance, at);
     if let Some(fee) = instance.template.fee.filter(|fee| !fee.is_zero()) {
         let of = FeeOf { bundle: instance.template.id.clone(), instance: instance.id.clone() };
-        let mut charge = fee_charge(guided.edge, guided.command.kind.endpoint(), at, of, fee);
+        let endpoint = fee_endpoint(guided.edge, guided.command.kind.endpoint(), instance);
+        let mut charge = fee_charge(guided.edge, endpoint, at, of, fee);
         charge.delta = account.post(fee.negated());
         outputs.charges.push(charge);
         tell_exhausted(guided, account, outputs);
@@ -320,14 +317,15 @@ fn activate_bundle<'a>(
     let at = guided.command.effective_time;
     let balance = account.balance;
     let found = find(account, member.as_deref_mut(), of, at)?;
-    // The one that is still open: earlier ones have ended.
-    if let Some((_, until)) = found.suspensions.iter_mut().find(|(from, until)| *from <= at && until.is_none()) {
-        *until = Some(at);
-        return Ok(());
-    }
-    // Bought on an edge that is no more: nothing could be drawn, and no fee is due (rule 6, detail y).
-    if !matches!(found.phase, Phase::Pending | Phase::Armed) || found.payee != guided.edge.payee {
-        return Err(CommandRefusal::WrongState);
+    match found.phase {
+        // A suspension of an earlier instant may arrive later: it ends here then.
+        Phase::Active { .. } => {
+            add_status(&mut found.statuses, at, Status::Active);
+            return Ok(());
+        }
+        // Bought on an edge that is no more: nothing could be drawn, and no fee is due (rule 6, detail y).
+        Phase::Pending | Phase::Armed if found.payee != guided.edge.payee => return Err(CommandRefusal::WrongState),
+        Phase::Pending | Phase::Armed => {}
     }
     let fee = found.template.fee.unwrap_or(Amount::ZERO);
     let after_fee = balance.checked_sub(fee).ok_or(CommandRefusal::BadAmount)?;
@@ -337,6 +335,7 @@ fn activate_bundle<'a>(
         return Err(CommandRefusal::NoMoney);
     }
     let mut started = found.clone();
+    add_status(&mut started.statuses, at, Status::Active);
     start(guided, &mut started, account, outputs);
     *find(account, member, of, at)? = started;
     Ok(())

@@ -27,6 +27,21 @@ pub enum Status {
     Closed,
 }
 
+/// The status as of an instant of which dated facts, ascending by instant, say what holds from then on.
+pub(crate) fn status_at(facts: &[(Timestamp, Status)], instant: Timestamp) -> Status {
+    let after = facts.partition_point(|(from, _)| *from <= instant);
+    after.checked_sub(1).and_then(|last| facts.get(last)).map_or(Status::Active, |(_, status)| *status)
+}
+
+/// Adds what holds from an instant on, in whatever order facts arrive: facts of later instants stand, and one of the same instant is replaced.
+pub fn add_status(facts: &mut Vec<(Timestamp, Status)>, from: Timestamp, status: Status) {
+    let after = facts.partition_point(|(earlier, _)| *earlier <= from);
+    match after.checked_sub(1).and_then(|last| facts.get_mut(last)).filter(|(last, _)| *last == from) {
+        Some((_, known)) => *known = status,
+        None => facts.insert(after, (from, status)),
+    }
+}
+
 /// One level of a lineage: a payer charged by a payee, with the facts that held at the event time (rule 2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edge {
@@ -65,6 +80,29 @@ pub enum RateChoice<'a> {
     Missing(SuspenseReason),
 }
 
+/// Instants up to which state is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizons {
+    /// The window of record ids behind the clock of ticks: months that ended earlier are forgotten.
+    pub remembered_from: Timestamp,
+    /// The state horizon behind the clock of ticks: sessions whose last event is earlier are forgotten.
+    pub sessions_from: Timestamp,
+}
+
+impl Horizons {
+    /// The horizons without a clock: nothing is forgotten.
+    pub const NOTHING: Horizons = Horizons { remembered_from: Timestamp::EPOCH, sessions_from: Timestamp::EPOCH };
+
+    /// The later of two horizons, each for itself.
+    #[must_use]
+    pub fn max(self, other: Horizons) -> Horizons {
+        Horizons {
+            remembered_from: self.remembered_from.max(other.remembered_from),
+            sessions_from: self.sessions_from.max(other.sessions_from),
+        }
+    }
+}
+
 /// One level of one guided record, with all facts that rating needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Leg<'a> {
@@ -78,6 +116,6 @@ pub struct Leg<'a> {
     pub edge: &'a Edge,
     /// The rate.
     pub rate: RateChoice<'a>,
-    /// The window of record ids behind the clock of ticks: sessions whose last event is earlier are forgotten, and months that ended earlier.
-    pub remembered_from: Timestamp,
+    /// Instants up to which state is forgotten, where the record stands in the input.
+    pub horizons: Horizons,
 }

@@ -5,15 +5,16 @@
 //! adds to the billable units is priced; the charge is the rounded sum so far less what was already charged (rule 12). The work
 //! does not depend on the number of increments.
 
-use crate::account::{Account, Member};
+use crate::account::Account;
 use crate::calendar::{TimeZone, Timestamp};
 use crate::charge::{Segment, SegmentSource};
-use crate::counter::{Counter, Counters};
+use crate::counter::Counter;
 use crate::leg::Leg;
 use crate::money::{Amount, Exact, UnitPrice};
 use crate::quantity::{MAX_QUANTITY, Unit};
 use crate::rate::{Band, Pricing, PricingSpec, Rate, Scope, Tier, WEEK_MINUTES};
 use crate::reason::SuspenseReason;
+use crate::session::{LegSession, counter_keys};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 use std::hash::Hash;
@@ -30,8 +31,8 @@ pub struct Priced<'a> {
     pub charged: Amount,
     /// The scope's counter afterwards, where it outlives the record.
     pub counter: Option<ScopedCounter>,
-    /// The session whose connect fee, perhaps none, was settled here.
-    pub connected_session: Option<u128>,
+    /// A unit was priced where a session may have a connect fee: from now on the fee, perhaps none, is settled.
+    pub connects: bool,
 }
 
 /// A counter with its place.
@@ -69,7 +70,7 @@ pub fn price<'a>(
     covered: u64,
     uncovered: u64,
     account: &Account,
-    member: Option<&Member>,
+    session: Option<&LegSession<'_>>,
 ) -> Result<Priced<'a>, SuspenseReason> {
     if rate.is_blocked() {
         return Err(SuspenseReason::Blocked);
@@ -77,26 +78,22 @@ pub fn price<'a>(
     if rate.spec.unit != leg.usage.unit {
         return Err(SuspenseReason::UnitMismatch);
     }
-    let place = counter_place(leg, rate);
-    let before = match place {
-        None => None,
-        Some((Scope::Month, key)) => recall(leg, Scope::Month, &account.counters, key),
-        Some((scope @ (Scope::Session | Scope::Record), key)) => {
-            member.and_then(|member| recall(leg, scope, &member.sessions, key))
-        }
-    };
-    let before = before.copied().unwrap_or_default();
+    let place = CounterPlace::of(leg, rate);
+    let before = place.and_then(|place| place.recall(leg, account, session)).copied().unwrap_or_default();
     let span = Span::new(rate, &before, covered, uncovered).ok_or(SuspenseReason::AmountOverflow)?;
     let mut pricer = Pricer { rate, leg, segments: SmallVec::new(), exact: Exact::ZERO };
     pricer.free(span.free);
     let band_connect = pricer.span(&span)?;
-    let connected_session = pricer.connect(band_connect, span.billed_to > span.billed_from, member)?;
+    let connects = rate.marks_session && span.billed_to > span.billed_from;
+    if connects && band_connect > 0 && session.is_none_or(|session| !session.is_connected(leg, rate)) {
+        pricer.fee(SegmentSource::Connect(rate), band_connect)?;
+    }
     let priced = before.priced.checked_add(pricer.exact).ok_or(SuspenseReason::AmountOverflow)?;
     let total = priced.round(rate.rounding).ok_or(SuspenseReason::AmountOverflow)?;
     let charged = total.checked_sub(before.charged).ok_or(SuspenseReason::AmountOverflow)?.max(Amount::ZERO);
-    let counter = place.map(|(scope, key)| ScopedCounter {
-        scope,
-        key,
+    let counter = place.map(|place| ScopedCounter {
+        scope: place.scope,
+        key: place.key,
         counter: Counter {
             uncovered: span.uncovered_total,
             covered: span.covered_total,
@@ -104,10 +101,11 @@ pub fn price<'a>(
             priced,
             charged: total.max(before.charged),
             connected: false,
+            whole_blocks: true,
             last_event: before.last_event.max(leg.usage.event_time),
         },
     });
-    Ok(Priced { segments: pricer.segments, charged, counter, connected_session })
+    Ok(Priced { segments: pricer.segments, charged, counter, connects })
 }
 
 /// Notes covered units in the scope of a rate that was not needed, because they lower its minimum (detail a).
@@ -116,56 +114,57 @@ pub(crate) fn note_covered(
     rate: &Rate,
     covered: u64,
     account: &Account,
-    member: Option<&Member>,
+    session: Option<&LegSession<'_>>,
 ) -> Option<ScopedCounter> {
     if rate.spec.minimum == 0 || rate.spec.unit != leg.usage.unit {
         return None;
     }
-    let (scope, key) = counter_place(leg, rate)?;
-    let before = match scope {
-        Scope::Month => recall(leg, scope, &account.counters, key),
-        Scope::Session | Scope::Record => member.and_then(|member| recall(leg, scope, &member.sessions, key)),
-    };
-    let mut counter = before.copied().unwrap_or_default();
+    let place = CounterPlace::of(leg, rate)?;
+    let mut counter = place.recall(leg, account, session).copied().unwrap_or_default();
     counter.covered = counter.covered.saturating_add(covered);
     counter.last_event = counter.last_event.max(leg.usage.event_time);
-    Some(ScopedCounter { scope, key, counter })
+    Some(ScopedCounter { scope: place.scope, key: place.key, counter })
 }
 
-/// A counter, unless it lies behind what is remembered: whether it was dropped from memory yet does not matter.
-fn recall<'s>(leg: &Leg<'_>, scope: Scope, counters: &'s Counters, key: u128) -> Option<&'s Counter> {
-    counters.get(key).filter(|counter| counter.is_remembered(scope, leg.remembered_from))
+/// Where the counter of a leg and rate lives.
+#[derive(Clone, Copy)]
+struct CounterPlace {
+    /// Session or month.
+    scope: Scope,
+    key: u128,
+    /// The key by which older programs found it, if that was another one.
+    older_key: Option<u128>,
 }
 
-/// Where the counter of a leg and rate lives; `None` for what counts within the record.
-///
-/// The payee is part of the key, so that a move starts afresh (rule 6); a session starts afresh with a new version, a month goes on (detail c).
-fn counter_place(leg: &Leg<'_>, rate: &Rate) -> Option<(Scope, u128)> {
-    let mut hasher = SipHasher13::new();
-    match rate.spec.scope {
-        Scope::Record => return None,
-        Scope::Session => {
-            leg.usage.session_id.as_deref()?.hash(&mut hasher);
-            leg.usage.source.hash(&mut hasher);
-            rate.version_from.hash(&mut hasher);
+impl CounterPlace {
+    /// The place; `None` for what counts within the record. The payee is part of a month's key, so that a move starts afresh (rule 6).
+    fn of(leg: &Leg<'_>, rate: &Rate) -> Option<CounterPlace> {
+        match rate.spec.scope {
+            Scope::Record => None,
+            Scope::Session => {
+                let (key, older_key) = counter_keys(leg, rate)?;
+                Some(CounterPlace { scope: Scope::Session, key, older_key })
+            }
+            Scope::Month => {
+                let mut hasher = SipHasher13::new();
+                leg.edge.time_zone.month_of(leg.usage.event_time).hash(&mut hasher);
+                leg.edge.payee.hash(&mut hasher);
+                rate.key.hash(&mut hasher);
+                Some(CounterPlace { scope: Scope::Month, key: hasher.finish128().as_u128(), older_key: None })
+            }
         }
-        Scope::Month => leg.edge.time_zone.month_of(leg.usage.event_time).hash(&mut hasher),
     }
-    leg.edge.payee.hash(&mut hasher);
-    rate.key.hash(&mut hasher);
-    Some((rate.spec.scope, hasher.finish128().as_u128()))
-}
 
-/// The key under which a session on an edge remembers its connect fee; a session starts afresh with a new version (detail c).
-fn connect_key(leg: &Leg<'_>, rate: &Rate) -> Option<u128> {
-    let mut hasher = SipHasher13::new();
-    leg.usage.session_id.as_deref()?.hash(&mut hasher);
-    leg.usage.source.hash(&mut hasher);
-    leg.edge.payee.hash(&mut hasher);
-    rate.tariff_id.hash(&mut hasher);
-    rate.version_from.hash(&mut hasher);
-    "connect".hash(&mut hasher);
-    Some(hasher.finish128().as_u128())
+    /// The counter, unless it lies behind what is remembered: whether it was dropped from memory already does not matter.
+    fn recall<'s>(self, leg: &Leg<'_>, account: &'s Account, session: Option<&LegSession<'s>>) -> Option<&'s Counter> {
+        match self.scope {
+            Scope::Month => account
+                .counters
+                .get(self.key)
+                .filter(|counter| counter.is_remembered_month(leg.horizons.remembered_from)),
+            Scope::Session | Scope::Record => session?.counter(leg, self.key, self.older_key),
+        }
+    }
 }
 
 /// What a record adds to its scope.
@@ -186,21 +185,45 @@ impl Span {
     fn new(rate: &Rate, before: &Counter, covered: u64, uncovered: u64) -> Option<Span> {
         let uncovered_total = before.uncovered.checked_add(uncovered)?;
         let covered_total = before.covered.checked_add(covered)?;
+        let billed_from = billed_before(rate, before)?;
         // A lowered minimum never turns into a credit (rule 10), so what was billed stays billed.
-        let billed_to = billable(rate, uncovered_total, covered_total)?.max(before.billed);
+        let billed_to = billed_after(rate, billed_from, billable(rate, uncovered_total, covered_total)?)?;
         let free_before = before.uncovered.min(rate.spec.free);
         let free = uncovered_total.min(rate.spec.free) - free_before;
-        let ahead = before.billed.saturating_sub(before.uncovered - free_before);
+        let ahead = billed_from.saturating_sub(before.uncovered - free_before);
         Some(Span {
             uncovered_total,
             covered_total,
-            billed_from: before.billed,
+            billed_from,
             billed_to,
             free,
             used: uncovered - free,
             offset: covered.checked_add(free)?.checked_add(ahead)?,
         })
     }
+}
+
+/// Units billed before a record. What an older program billed of a package are the units used of its blocks, all of which were charged.
+fn billed_before(rate: &Rate, before: &Counter) -> Option<u64> {
+    match rate.spec.pricing {
+        PricingSpec::Package { size, .. } if !before.whole_blocks => before.billed.checked_next_multiple_of(size),
+        PricingSpec::Package { .. }
+        | PricingSpec::Unit(_)
+        | PricingSpec::Tiers(_)
+        | PricingSpec::Bands(_)
+        | PricingSpec::Blocked => Some(before.billed),
+    }
+}
+
+/// Units billed after a record: a package bills whole blocks, of which the first begins where the last one ended. `None` beyond what a message
+/// can hold.
+fn billed_after(rate: &Rate, billed_from: u64, billable: u64) -> Option<u64> {
+    let missing = billable.saturating_sub(billed_from);
+    let added = match rate.spec.pricing {
+        PricingSpec::Package { size, .. } => missing.checked_next_multiple_of(size)?,
+        PricingSpec::Unit(_) | PricingSpec::Tiers(_) | PricingSpec::Bands(_) | PricingSpec::Blocked => missing,
+    };
+    billed_from.checked_add(added).filter(|units| *units <= MAX_QUANTITY)
 }
 
 struct Pricer<'a, 'l> {
@@ -231,7 +254,7 @@ impl<'a> Pricer<'a, '_> {
                 Ok(self.rate.connect)
             }
             (Pricing::Package { size, price }, PricingSpec::Package { price: written, .. }) => {
-                let blocks = span.billed_to.div_ceil(*size) - span.billed_from.div_ceil(*size);
+                let blocks = units / *size;
                 if let Some(per_package) = UnitPrice::new(*written, *size) {
                     self.push(per_package, span.used, units, *price, blocks)?;
                 }
@@ -335,22 +358,6 @@ impl<'a> Pricer<'a, '_> {
             (band, boundary) = band_at(zone, week, at).ok_or(SuspenseReason::AmountOverflow)?;
         }
         Err(SuspenseReason::DurationTooLong)
-    }
-
-    /// Charges the connect fee of the session's first priced unit (detail h), which may be none; returns the session to mark.
-    fn connect(&mut self, fee: i128, is_priced: bool, member: Option<&Member>) -> Result<Option<u128>, SuspenseReason> {
-        if !is_priced || !self.rate.marks_session {
-            return Ok(None);
-        }
-        let session = connect_key(self.leg, self.rate);
-        let known = session.and_then(|key| recall(self.leg, Scope::Session, &member?.sessions, key));
-        if known.is_some_and(|counter| counter.connected) {
-            return Ok(None);
-        }
-        if fee > 0 {
-            self.fee(SegmentSource::Connect(self.rate), fee)?;
-        }
-        Ok(session)
     }
 }
 

@@ -133,8 +133,10 @@ pub struct Rate {
     /// Ledger and tax codes.
     pub codes: Arc<[(Box<str>, Box<str>)]>,
     pub(crate) key: u128,
-    /// Whether a session has to be remembered because some rate of the version has a connect fee (detail h).
+    /// A session has to be remembered because some rate of the tariff, in any of its versions, has a connect fee (detail h).
     pub(crate) marks_session: bool,
+    /// Starts of all versions of the tariff, ascending; empty where an older program sent the rate.
+    pub versions: Arc<[Timestamp]>,
     pub(crate) denominator: i128,
     pub(crate) connect: i128,
     pub(crate) pricing: Pricing,
@@ -179,8 +181,10 @@ pub struct VersionFacts {
     pub cap: Option<Amount>,
     /// Ledger and tax codes.
     pub codes: Arc<[(Box<str>, Box<str>)]>,
-    /// Whether any of its rates has a connect fee.
+    /// Some rate of the tariff, in any of its versions, has a connect fee.
     pub has_connect: bool,
+    /// Starts of all versions of the tariff, ascending.
+    pub versions: Arc<[Timestamp]>,
 }
 
 impl RateSpec {
@@ -240,6 +244,7 @@ impl Rate {
             codes: facts.codes.clone(),
             key: hasher.finish128().as_u128(),
             marks_session: facts.has_connect,
+            versions: facts.versions.clone(),
             denominator,
             connect: money(spec.connect)?,
             pricing,
@@ -257,6 +262,7 @@ impl Rate {
             cap: self.cap,
             codes: self.codes.clone(),
             has_connect: self.marks_session,
+            versions: self.versions.clone(),
         }
     }
 

@@ -7,11 +7,12 @@
 //! | --- | --- | --- |
 //! | 1 | payer closed | `account_closed` |
 //! | 2 | payer suspended, by reference data or command | `account_suspended` |
-//! | 3 | sponsor, subscription type | `sponsor_not_allowed`, `subscription_type_not_allowed` |
-//! | 4 | nothing used | charge of 0 (detail l) |
-//! | 5 | bundles cover everything | charge of 0, `bundle` |
-//! | 6 | the rest: free by intent, rate missing, blocked | charge of 0, or suspense (details k, m) |
-//! | 7 | the rest has a rate | priced, capped, debited |
+//! | 3 | edge in another currency than the payer's account (rule 8) | `currency_mismatch` |
+//! | 4 | sponsor, subscription type | `sponsor_not_allowed`, `subscription_type_not_allowed` |
+//! | 5 | nothing used | charge of 0 (detail l) |
+//! | 6 | bundles cover everything | charge of 0, `bundle` |
+//! | 7 | the rest: free by intent, rate missing, blocked | charge of 0, or suspense (details k, m) |
+//! | 8 | the rest has a rate | priced, capped, debited |
 
 use crate::account::{Account, CapCounter, Member};
 use crate::charge::{Charge, ChargeId, Delta, FeeOf, Notification, NotificationKind, Outputs, Segment, SegmentSource};
@@ -22,11 +23,13 @@ use crate::money::{Amount, Exact};
 use crate::pricing::{self, Priced, ScopedCounter};
 use crate::rate::{Rate, Scope};
 use crate::reason::{ChargeReason, SuspenseReason};
+use crate::session::{LegSession, SessionChange};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 use std::hash::Hash;
 
-/// Whether rating a leg touches the member (payer and endpoint) besides the account.
+/// Returns whether rating a leg touches the member (payer and endpoint) besides the account: without looking at the member, which may know
+/// the leg's session besides ([`knows_session`](crate::knows_session)).
 pub fn needs_member(leg: &Leg<'_>, account: &Account) -> bool {
     if account.member_bundles > 0 {
         return true;
@@ -50,13 +53,19 @@ pub fn rate_leg<'a>(
     outputs: &mut Outputs<'a>,
 ) -> Result<(), SuspenseReason> {
     check_payer(leg, account)?;
+    let session = member.as_deref().and_then(|member| LegSession::of(leg, member));
     if leg.usage.quantity == 0 {
+        account.currency = Some(leg.edge.currency);
+        let change = session.and_then(|session| session.change(leg.usage.event_time, false, None));
+        if let (Some(change), Some(member)) = (change, member) {
+            change.apply(member);
+        }
         outputs.charges.push(charge_of(leg, ChargeReason::ZeroQuantity));
         return Ok(());
     }
     let plan = draw::plan(leg, account, member.as_deref());
     let rest = leg.usage.quantity - plan.covered;
-    let verdict = judge(leg, plan.covered, rest, account, member.as_deref())?;
+    let verdict = judge(leg, plan.covered, rest, account, session.as_ref())?;
     let cap = verdict.rate.and_then(|rate| Cap::of(leg, rate, verdict.charged, account));
     let waived = cap.as_ref().map_or(Amount::ZERO, |cap| cap.waived);
     let amount = verdict.charged.checked_sub(waived).ok_or(SuspenseReason::AmountOverflow)?;
@@ -73,6 +82,9 @@ fn check_payer(leg: &Leg<'_>, account: &Account) -> Result<(), SuspenseReason> {
     }
     if leg.edge.status == Status::Suspended || by_command == Status::Suspended {
         return Err(SuspenseReason::AccountSuspended);
+    }
+    if account.currency.is_some_and(|currency| currency != leg.edge.currency) {
+        return Err(SuspenseReason::CurrencyMismatch);
     }
     let allowed = |list: &Option<std::sync::Arc<[Box<str>]>>, used: &Option<Box<str>>| match (list, used) {
         (Some(list), Some(used)) => list.contains(used),
@@ -94,8 +106,8 @@ struct Verdict<'a> {
     /// Rounded, before caps.
     charged: Amount,
     rate: Option<&'a Rate>,
-    counter: Option<ScopedCounter>,
-    connected_session: Option<u128>,
+    month_counter: Option<(u128, Counter)>,
+    session_change: Option<SessionChange>,
 }
 
 fn judge<'a>(
@@ -103,33 +115,37 @@ fn judge<'a>(
     covered: u64,
     rest: u64,
     account: &Account,
-    member: Option<&Member>,
+    session: Option<&LegSession<'_>>,
 ) -> Result<Verdict<'a>, SuspenseReason> {
-    let free = |reason, segments, counter| Verdict {
-        reason,
-        segments,
-        charged: Amount::ZERO,
-        rate: None,
-        counter,
-        connected_session: None,
+    let verdict = |reason, counter: Option<ScopedCounter>, connects| {
+        let (month_counter, session_counter) = match counter {
+            Some(ScopedCounter { scope: Scope::Month, key, counter }) => (Some((key, counter)), None),
+            Some(ScopedCounter { scope: Scope::Session | Scope::Record, key, counter }) => (None, Some((key, counter))),
+            None => (None, None),
+        };
+        let session_change =
+            session.and_then(|session| session.change(leg.usage.event_time, connects, session_counter));
+        let (segments, charged, rate) = (SmallVec::new(), Amount::ZERO, None);
+        Verdict { reason, segments, charged, rate, month_counter, session_change }
     };
     match leg.rate {
         RateChoice::Rate(rate) if rest > 0 => {
-            let Priced { segments, charged, counter, connected_session } =
-                pricing::price(leg, rate, covered, rest, account, member)?;
+            let Priced { segments, charged, counter, connects } =
+                pricing::price(leg, rate, covered, rest, account, session)?;
             let rate = Some(rate);
-            Ok(Verdict { reason: ChargeReason::Rated, segments, charged, rate, counter, connected_session })
+            Ok(Verdict { segments, charged, rate, ..verdict(ChargeReason::Rated, counter, connects) })
         }
         RateChoice::Rate(rate) => {
-            let counter = pricing::note_covered(leg, rate, covered, account, member);
-            Ok(free(ChargeReason::Bundle, SmallVec::new(), counter))
+            let counter = pricing::note_covered(leg, rate, covered, account, session);
+            Ok(verdict(ChargeReason::Bundle, counter, false))
         }
         RateChoice::NoTariff if rest > 0 => {
             let segment = Segment { source: SegmentSource::NoTariff, quantity: rest, billable: 0, amount: Exact::ZERO };
-            Ok(free(ChargeReason::NoTariff, SmallVec::from_elem(segment, 1), None))
+            let segments = SmallVec::from_elem(segment, 1);
+            Ok(Verdict { segments, ..verdict(ChargeReason::NoTariff, None, false) })
         }
         RateChoice::Missing(reason) if rest > 0 => Err(reason),
-        RateChoice::NoTariff | RateChoice::Missing(_) => Ok(free(ChargeReason::Bundle, SmallVec::new(), None)),
+        RateChoice::NoTariff | RateChoice::Missing(_) => Ok(verdict(ChargeReason::Bundle, None, false)),
     }
 }
 
@@ -235,30 +251,18 @@ fn settle<'a>(
             outputs.notifications.push(notification(leg, kind));
         }
     }
-    keep_counters(leg, &mut payer, verdict.counter, verdict.connected_session);
+    if let Some((key, counter)) = verdict.month_counter {
+        payer.account.counters.set(key, counter);
+    }
+    if let (Some(change), Some(member)) = (verdict.session_change, payer.member.as_deref_mut()) {
+        change.apply(member);
+    }
+    payer.account.currency = Some(leg.edge.currency);
     charge.delta = debit(payer.account, amount);
     outputs.charges.push(charge);
     // A balance that did not change reaches nothing (detail C).
     if payer.account.delta_sequence > last_delta {
         tell_exhausted(leg, payer.account, outputs);
-    }
-}
-
-fn keep_counters(leg: &Leg<'_>, payer: &mut Payer<'_>, counter: Option<ScopedCounter>, connected: Option<u128>) {
-    if let Some(ScopedCounter { scope, key, counter }) = counter {
-        match (scope, payer.member.as_deref_mut()) {
-            (Scope::Month, _) => {
-                payer.account.counters.set(key, counter);
-            }
-            (Scope::Session | Scope::Record, Some(member)) => {
-                member.sessions.set(key, counter);
-            }
-            (Scope::Session | Scope::Record, None) => {}
-        }
-    }
-    if let (Some(key), Some(member)) = (connected, payer.member.as_deref_mut()) {
-        let last_event = leg.usage.event_time;
-        member.sessions.set(key, Counter { connected: true, last_event, ..Counter::default() });
     }
 }
 
@@ -276,9 +280,22 @@ fn activate<'a>(leg: &Leg<'a>, payer: &mut Payer<'_>, place: Place, outputs: &mu
         return;
     };
     let of = FeeOf { bundle: instance.template.id.clone(), instance: instance.id.clone() };
-    let mut charge = fee_charge(leg.edge, leg.endpoint, leg.usage.event_time, of, fee);
+    let endpoint = fee_endpoint(leg.edge, leg.endpoint, instance);
+    let mut charge = fee_charge(leg.edge, endpoint, leg.usage.event_time, of, fee);
     charge.delta = debit(payer.account, fee);
     outputs.charges.push(charge);
+}
+
+/// The endpoint that the fee of an instance names: none for a pool, whichever endpoint used it or was named in the command.
+pub(crate) fn fee_endpoint<'a>(
+    edge: &'a crate::leg::Edge,
+    named: Option<&'a str>,
+    instance: &crate::bundle::Instance,
+) -> Option<&'a str> {
+    let own = instance.endpoint.as_deref()?;
+    // The account of an endpoint has its endpoint in its name.
+    let of_account = edge.payer.as_str().split_once('/').map(|(_, endpoint)| endpoint);
+    named.into_iter().chain(of_account).find(|endpoint| *endpoint == own)
 }
 
 /// The fee of a bundle instance that becomes active (rule 19): charged by the payee of the edge.

@@ -132,6 +132,8 @@ impl Tariff {
         if !spec.versions.is_sorted_by(|a, b| a.from < b.from) {
             return Err(TariffError::VersionOrder);
         }
+        let has_connect = spec.versions.iter().flat_map(|version| &version.rates).any(RateSpec::has_connect);
+        let starts: Arc<[Timestamp]> = spec.versions.iter().map(|version| version.from).collect();
         let mut versions = Vec::with_capacity(spec.versions.len());
         for (position, version) in spec.versions.iter().enumerate() {
             let facts = VersionFacts {
@@ -141,7 +143,8 @@ impl Tariff {
                 time_zone: spec.time_zone.clone(),
                 cap: version.cap,
                 codes: spec.codes.clone(),
-                has_connect: version.rates.iter().any(RateSpec::has_connect),
+                has_connect,
+                versions: starts.clone(),
             };
             let mut rates = Vec::with_capacity(version.rates.len());
             for (rate, written) in version.rates.iter().enumerate() {

@@ -9,6 +9,7 @@ use crate::grants::{self, grant_lines};
 use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
 use directory::Loaded;
 use pipeline::duplicates::DEFAULT_COMMAND_HOURS;
+use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use pipeline::{Entry, IntakeRules};
 use rating::{AccountId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,18 +25,21 @@ pub struct Settings {
     pub duplicate_window_h: Option<u32>,
     /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
     pub command_memory_h: u32,
+    /// Hours for which sessions are remembered behind the clock of ticks; never fewer than those of a finite window of record ids.
+    pub state_horizon_h: u32,
     /// Threads, at least 1.
     pub threads: usize,
 }
 
 impl Default for Settings {
-    /// Any event time, source `file`, ids remembered forever, one thread.
+    /// Any event time, source `file`, ids remembered forever and sessions for 45 days, one thread.
     fn default() -> Settings {
         Settings {
             latest_event: Timestamp::LATEST,
             default_source: "file".to_owned(),
             duplicate_window_h: None,
             command_memory_h: DEFAULT_COMMAND_HOURS,
+            state_horizon_h: DEFAULT_STATE_HORIZON_H,
             threads: 1,
         }
     }
@@ -62,6 +66,7 @@ impl Session {
             rules,
             duplicate_window_h: settings.duplicate_window_h,
             command_memory_h: settings.command_memory_h,
+            state_horizon_h: settings.state_horizon_h,
             threads: settings.threads,
         };
         let encoder = Encoder::new(OutputFormat::JsonLines, &loaded.version());

@@ -3,6 +3,7 @@
 //! Seeds are printed; `RATER_SEED` replays one.
 
 use directory::{Input, InputKind, Loaded};
+use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
 use runtime::embedded::{InputFile, Recycle, Report, RunSettings, run};
 use runtime::wire::OutputFormat;
@@ -43,6 +44,7 @@ fn settings(inputs: &[&Path], output: &Path, format: OutputFormat) -> RunSetting
         future_tolerance_ms: 0,
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+        state_horizon_h: DEFAULT_STATE_HORIZON_H,
         default_source: "file".to_owned(),
     }
 }

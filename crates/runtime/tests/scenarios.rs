@@ -128,6 +128,7 @@ fn as_files(scenario: &Scenario, references: &[Loaded], folder: &Path) -> Messag
             future_tolerance_ms: 0,
             duplicate_window_h: scenario.settings.duplicate_window_h,
             command_memory_h: scenario.settings.command_memory_h,
+            state_horizon_h: scenario.settings.state_horizon_h,
             default_source: scenario.settings.default_source.clone(),
         };
         let report = runtime::embedded::run(loaded, &settings, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));

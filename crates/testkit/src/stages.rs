@@ -1,6 +1,7 @@
 //! Stages set up for topics in memory, under the names of a deployment without a prefix: for tests and benches that run them without a broker.
 
 use directory::Directory;
+use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
 use runtime::stages::{
     GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
@@ -64,6 +65,7 @@ pub fn guide_settings(senders: Option<usize>, guided_partitions: u32) -> GuideSe
         events: None,
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+        state_horizon_h: DEFAULT_STATE_HORIZON_H,
     }
 }
 
@@ -88,5 +90,6 @@ pub fn rate_settings(guided_partitions: u32, senders: usize) -> RateSettings {
         frames: frames(),
         events: None,
         duplicate_window_h: None,
+        state_horizon_h: DEFAULT_STATE_HORIZON_H,
     }
 }

@@ -202,8 +202,11 @@ pub(crate) struct ServiceOptions {
     #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "72 h", value_name = "LENGTH", value_parser = window_text)]
     pub(crate) duplicate_window: String,
     /// How long ids of commands are remembered, from their arrival on, in whole hours; for ever where record ids are. A command that takes effect earlier is refused
-    #[arg(long, env = "RATER_COMMAND_MEMORY", default_value = "35 days", value_name = "LENGTH", value_parser = memory_text)]
+    #[arg(long, env = "RATER_COMMAND_MEMORY", default_value = "35 days", value_name = "LENGTH", value_parser = horizon_text)]
     pub(crate) command_memory: String,
+    /// How long sessions are remembered behind the clock of ticks, in whole hours; never shorter than a finite --duplicate-window
+    #[arg(long, env = "RATER_STATE_HORIZON", default_value = "45 d", value_name = "LENGTH", value_parser = horizon_text)]
+    pub(crate) state_horizon: String,
 }
 
 /// What it shows of itself.
@@ -277,12 +280,12 @@ fn length_or_never(text: &str) -> Result<String, String> {
     if text == "never" { Ok(text.to_owned()) } else { length_text(text) }
 }
 
-fn window_text(text: &str) -> Result<String, String> {
-    crate::settings::hours(text).map(|_| text.to_owned())
+fn horizon_text(text: &str) -> Result<String, String> {
+    crate::settings::horizon_hours(text).map(|_| text.to_owned())
 }
 
-fn memory_text(text: &str) -> Result<String, String> {
-    crate::settings::finite_hours(text).map(|_| text.to_owned())
+fn window_text(text: &str) -> Result<String, String> {
+    crate::settings::hours(text).map(|_| text.to_owned())
 }
 
 fn parse_property(text: &str) -> Result<(String, String), String> {

@@ -169,6 +169,7 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
         future_ms: settings::milliseconds("--future-tolerance", &service.future_tolerance)?,
         duplicate_window_h: settings::window_h("--duplicate-window", &service.duplicate_window)?,
         command_memory_h: settings::command_memory_h(&service.command_memory)?,
+        state_horizon_h: settings::state_horizon_h(&service.state_horizon)?,
         tick_every: tick_every.filter(|_| matches!(stage, StageOption::All | StageOption::Intake)),
         forgotten_positions: match service.positions_from_state {
             true => ForgottenPositions::FromState,

@@ -69,6 +69,8 @@ pub struct RunSettings {
     pub duplicate_window_h: Option<u32>,
     /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
     pub command_memory_h: u32,
+    /// Hours for which sessions are remembered behind the clock of ticks; never fewer than those of a finite window of record ids.
+    pub state_horizon_h: u32,
     /// Source of records that name none.
     pub default_source: String,
 }
@@ -249,6 +251,7 @@ impl Folder {
             rules,
             duplicate_window_h: settings.duplicate_window_h,
             command_memory_h: settings.command_memory_h,
+            state_horizon_h: settings.state_horizon_h,
             threads: settings.threads,
         };
         let encoder = Encoder::new(settings.format, &loaded.version());

@@ -28,7 +28,7 @@ use crate::wire::{Decoder, Encoder, RawBatch};
 use directory::snapshot::Snapshot;
 use directory::{Directory, Needs, Unavailable};
 use pipeline::{ControlMismatch, ControlTotals, Duplicates, Identity, IntakeRules, RateShard, Window};
-use rating::Timestamp;
+use rating::Horizons;
 use std::sync::Arc;
 
 /// Into how many owners' groups state is cut: enough to spread work over threads, whatever their number.
@@ -172,7 +172,7 @@ pub struct Engine {
     encoder: Encoder,
     threads: usize,
     summary: Summary,
-    forgotten: Timestamp,
+    forgotten: Horizons,
     sealed: Option<SealedIds>,
     /// Buffers of outputs that were written.
     spare: Vec<Encoded>,
@@ -192,10 +192,12 @@ struct Owners {
 pub struct EngineSettings {
     /// What intake measures records against.
     pub rules: IntakeRules,
-    /// Hours for which record ids (and sessions) are remembered, behind the clock of ticks; `None` is forever.
+    /// Hours for which record ids and months are remembered, behind the clock of ticks; `None` is forever.
     pub duplicate_window_h: Option<u32>,
     /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
     pub command_memory_h: u32,
+    /// Hours for which sessions are remembered, behind the clock of ticks: never fewer than those of a finite window of record ids.
+    pub state_horizon_h: u32,
     /// Threads, at least 1.
     pub threads: usize,
 }
@@ -210,12 +212,13 @@ impl Engine {
             duplicates: Duplicates::new(Window {
                 hours: settings.duplicate_window_h,
                 command_hours: settings.command_memory_h,
-            }),
+            })
+            .with_state_horizon(settings.state_horizon_h),
             owners: (0..SHARDS).map(|_| Owners::default()).collect(),
             encoder,
             threads: settings.threads.max(1),
             summary: Summary::default(),
-            forgotten: Timestamp::EPOCH,
+            forgotten: Horizons::NOTHING,
             sealed: None,
             spare: Vec::new(),
         }
@@ -274,18 +277,23 @@ impl Engine {
         for (identity, is_owner) in output.holds.drain(..) {
             self.duplicates.hold(identity, is_owner);
         }
-        let horizon = self.duplicates.horizon();
-        if horizon > self.forgotten {
-            self.forgotten = horizon;
-            for owners in &mut self.owners {
-                owners.shard.forget(horizon);
-            }
+        let horizons = self.forgotten.max(self.duplicates.horizons());
+        if horizons != self.forgotten {
+            self.forget(horizons);
         }
         Ok(output)
     }
 }
 
 impl Engine {
+    /// Frees the memory of what no leg looks at any more.
+    fn forget(&mut self, horizons: Horizons) {
+        self.forgotten = horizons;
+        for owners in &mut self.owners {
+            owners.shard.forget(horizons);
+        }
+    }
+
     /// The one snapshot of a batch.
     fn snapshot_for(&mut self, stretches: &[take::Stretch]) -> Result<Arc<Snapshot>, EngineError> {
         let snapshot = match self.directory.whole() {

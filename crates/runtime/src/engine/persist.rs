@@ -133,7 +133,7 @@ impl Engine {
         self.duplicates.clock()
     }
 
-    /// The first instant from which on ids and sessions are remembered.
+    /// The first instant from which on record ids and months are remembered.
     pub fn horizon(&self) -> Timestamp {
         self.duplicates.horizon()
     }
@@ -142,10 +142,7 @@ impl Engine {
     pub fn restore_clock(&mut self, clock: Timestamp, horizon: Timestamp) {
         self.duplicates.restore_horizon(horizon);
         self.duplicates.tick(clock);
-        self.forgotten = self.duplicates.horizon();
-        for owners in &mut self.owners {
-            owners.shard.forget(self.forgotten);
-        }
+        self.forget(self.duplicates.horizons());
     }
 
     /// What was used and charged so far.

@@ -331,6 +331,7 @@ impl Reader<'_> {
                 "command_memory_h" => {
                     value.text.parse().map(|hours| scenario.settings.command_memory_h = hours).is_ok()
                 }
+                "state_horizon_h" => value.text.parse().map(|hours| scenario.settings.state_horizon_h = hours).is_ok(),
                 "latest_event" => {
                     Timestamp::parse(&value.text).map(|time| scenario.settings.latest_event = time).is_some()
                 }
@@ -339,7 +340,8 @@ impl Reader<'_> {
                     !value.text.is_empty()
                 }
                 _ => {
-                    let message = "settings are duplicate_window_h, command_memory_h, latest_event and default_source";
+                    let message = "settings are duplicate_window_h, command_memory_h, state_horizon_h, latest_event and \
+                                   default_source";
                     self.faults.add(row.line, name.column, message);
                     true
                 }

@@ -69,6 +69,8 @@ pub struct ServiceSettings {
     pub duplicate_window_h: Option<u32>,
     /// For how many hours ids of commands are remembered, from their arrival on; for ever where record ids are.
     pub command_memory_h: u32,
+    /// Hours behind the clock of ticks for which sessions are remembered; never fewer than those of a finite window of record ids.
+    pub state_horizon_h: u32,
     /// How often ticks are written; `None`: others write them.
     pub tick_every: Option<Duration>,
     /// What happens where a group has forgotten a position.
@@ -427,6 +429,7 @@ impl<L: Log> Service<'_, L> {
             events: self.settings.events.clone(),
             duplicate_window_h: self.settings.duplicate_window_h,
             command_memory_h: self.settings.command_memory_h,
+            state_horizon_h: self.settings.state_horizon_h,
         };
         GuideStage::new(settings, inbound, self.directory.clone())
     }
@@ -462,6 +465,7 @@ impl<L: Log> Service<'_, L> {
             frames: self.frames,
             events: self.settings.events.clone(),
             duplicate_window_h: self.settings.duplicate_window_h,
+            state_horizon_h: self.settings.state_horizon_h,
         })
     }
 }

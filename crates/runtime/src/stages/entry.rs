@@ -3,13 +3,13 @@
 use super::bytes::{Reader, bytes, varint};
 use super::facts::{KnownFacts, read_rate, read_whole, write_rate};
 use super::packed::{TABLES, Table, Unpacked};
-use super::record::{IDENTITIES, read_record, write_record};
+use super::record::{IDENTITIES, IDENTITIES_OF_ENDPOINTS, read_record, write_record};
 use crate::state::{Corrupt, Stored};
 use crate::worker::log::Incoming;
 use crate::worker::trace::TraceContext;
 use pipeline::{Fault, Intaken, Intent, Place, Taken};
 use rating::bundle::BundleTemplate;
-use rating::{Command, Edge, Leg, Rate, RateChoice, SuspenseReason, Timestamp, UsageRecord};
+use rating::{Command, Edge, Horizons, Leg, Rate, RateChoice, SuspenseReason, Timestamp, UsageRecord};
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 use std::hash::Hasher;
@@ -270,7 +270,9 @@ pub(super) fn read_taken<'m>(
 pub(super) fn write_common(origin: &Origin<'_>, leg: &Leg<'_>, out: &mut Vec<u8>) {
     origin.write_rest(out);
     out.extend_from_slice(&leg.usage_key.to_le_bytes());
-    write_record(leg.usage, IDENTITIES, out);
+    // Where there is no endpoint the account that the record names tells its session.
+    let skipped = if leg.endpoint.is_some() { IDENTITIES } else { IDENTITIES_OF_ENDPOINTS };
+    write_record(leg.usage, skipped, out);
     match leg.endpoint {
         Some(endpoint) => {
             out.push(1);
@@ -278,7 +280,8 @@ pub(super) fn write_common(origin: &Origin<'_>, leg: &Leg<'_>, out: &mut Vec<u8>
         }
         None => out.push(0),
     }
-    out.extend_from_slice(&leg.remembered_from.millis().to_le_bytes());
+    out.extend_from_slice(&leg.horizons.remembered_from.millis().to_le_bytes());
+    out.extend_from_slice(&leg.horizons.sessions_from.millis().to_le_bytes());
 }
 
 /// Writes the legs of a record that one owner rates, behind what all its legs have in common.
@@ -331,11 +334,36 @@ pub(super) struct Facts {
     pub(super) edges: Vec<Arc<Edge>>,
     pub(super) rates: Vec<Arc<Rate>>,
     pub(super) templates: Vec<Arc<BundleTemplate>>,
+    /// How far the state horizon lies behind the window of record ids, in milliseconds, where entries do not name the horizon.
+    sessions_behind_ms: Option<i64>,
+}
+
+/// How messages are completed that were sent before guide named the state horizon.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OlderMessages {
+    pub(super) duplicate_window_h: Option<u32>,
+    pub(super) state_horizon_h: u32,
+}
+
+impl OlderMessages {
+    /// For readers that do not look at horizons.
+    pub(super) const WITHOUT_A_CLOCK: OlderMessages = OlderMessages { duplicate_window_h: None, state_horizon_h: 0 };
+
+    fn sessions_behind_ms(self) -> i64 {
+        // Where the window has no end such messages name no clock: all sessions are remembered.
+        let behind_h = self.duplicate_window_h.map_or(0, |window_h| self.state_horizon_h.saturating_sub(window_h));
+        i64::from(behind_h) * 3_600_000
+    }
 }
 
 impl Facts {
     /// Reads the tables of a message; forms, edges and rates that were seen before are taken from what is known.
-    pub(super) fn read(message: &Unpacked<'_>, forms: &mut Forms, known: &mut KnownFacts) -> Result<Facts, Corrupt> {
+    pub(super) fn read(
+        message: &Unpacked<'_>,
+        forms: &mut Forms,
+        known: &mut KnownFacts,
+        older: &OlderMessages,
+    ) -> Result<Facts, Corrupt> {
         let KnownFacts { edges, rates } = known;
         let edge = |reader: &Reader<'_>| edges.get(reader.0, |_| read_whole(*reader));
         let rate = |reader: &Reader<'_>| rates.get(reader.0, read_rate);
@@ -347,6 +375,7 @@ impl Facts {
                 .iter()
                 .map(|reader| read_whole(*reader).map(Arc::new))
                 .collect::<Result<_, _>>()?,
+            sessions_behind_ms: (!message.names_state_horizon).then(|| older.sessions_behind_ms()),
         })
     }
 }
@@ -380,7 +409,7 @@ pub(super) struct GuidedUsage<'m> {
     pub(super) key: u128,
     pub(super) record: UsageRecord,
     pub(super) endpoint: Option<&'m str>,
-    pub(super) remembered_from: Timestamp,
+    pub(super) horizons: Horizons,
     pub(super) legs: SmallVec<[(usize, Choice); 4]>,
 }
 
@@ -404,6 +433,14 @@ impl Facts {
                 let record = read_record(&mut reader)?;
                 let endpoint = if reader.byte()? == 0 { None } else { Some(reader.text()?) };
                 let remembered_from = Timestamp::from_millis(reader.millis()?);
+                let sessions_from = match self.sessions_behind_ms {
+                    None => Timestamp::from_millis(reader.millis()?),
+                    Some(behind_ms) => {
+                        let millis = remembered_from.millis().saturating_sub(behind_ms);
+                        Timestamp::from_millis(millis).max(Timestamp::EPOCH)
+                    }
+                };
+                let horizons = Horizons { remembered_from, sessions_from };
                 let count = reader.varint()?;
                 let mut legs = SmallVec::new();
                 for _ in 0..count {
@@ -415,7 +452,7 @@ impl Facts {
                     };
                     legs.push((edge, choice));
                 }
-                Ok(Guided::Usage(Box::new(GuidedUsage { origin, key, record, endpoint, remembered_from, legs })))
+                Ok(Guided::Usage(Box::new(GuidedUsage { origin, key, record, endpoint, horizons, legs })))
             }
             COMMAND => {
                 let origin = Origin::read(kind, &mut reader, &self.forms)?;

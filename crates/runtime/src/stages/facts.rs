@@ -68,7 +68,6 @@ record!(Edge {
 record!(TierSpec { up_to, price, flat });
 record!(BandSpec { week, connect, price });
 record!(RateSpec { applies, unit, pricing, increment, minimum, scope, free, connect });
-record!(VersionFacts { tariff_id, version_from, rounding, time_zone, cap, codes, has_connect });
 record!(BundleRef { name, endpoint });
 record!(Command { id, kind, account_id, issued_by, effective_time, currency, note });
 
@@ -164,14 +163,35 @@ impl Stored for CommandKind {
 
 /// A compiled rate as bytes: what it was compiled from.
 pub(super) fn write_rate(rate: &Rate, out: &mut Vec<u8>) {
-    rate.facts().write(out);
+    // Destructured without `..`, so that a new field does not compile until it is sent.
+    let VersionFacts { tariff_id, version_from, rounding, time_zone, cap, codes, has_connect, versions } = rate.facts();
+    tariff_id.write(out);
+    version_from.write(out);
+    rounding.write(out);
+    time_zone.write(out);
+    cap.write(out);
+    codes.write(out);
+    has_connect.write(out);
     rate.spec.write(out);
+    versions.write(out);
 }
 
-/// The rate, compiled again.
+/// The rate, compiled again. What was sent before there were packed messages of version 3 ends with the specification.
 pub(super) fn read_rate(bytes: &[u8]) -> Result<Rate, Corrupt> {
     let input = &mut &*bytes;
-    let (facts, spec) = (VersionFacts::read(input)?, RateSpec::read(input)?);
+    let facts = VersionFacts {
+        tariff_id: Stored::read(input)?,
+        version_from: Stored::read(input)?,
+        rounding: Stored::read(input)?,
+        time_zone: Stored::read(input)?,
+        cap: Stored::read(input)?,
+        codes: Stored::read(input)?,
+        has_connect: Stored::read(input)?,
+        versions: Vec::new().into(),
+    };
+    let spec = RateSpec::read(input)?;
+    let versions = if input.is_empty() { facts.versions.clone() } else { Stored::read(input)? };
+    let facts = VersionFacts { versions, ..facts };
     Rate::compile(&facts, &spec).map_err(|_| Corrupt { what: "a rate that can be compiled", left: input.len() })
 }
 

@@ -18,9 +18,9 @@ use crate::worker::{FactsMissing, Output, Stage, StageError};
 use directory::Directory;
 use directory::snapshot::Snapshot;
 use pipeline::guide::{guide_command, shard_of};
-use pipeline::{ControlTotals, Fault, Intaken, Intent, Taken, Verdict, Window, guide};
+use pipeline::{ControlTotals, Duplicates, Fault, Intaken, Intent, Taken, Verdict, Window, guide};
 use rating::charge::{Notification, NotificationKind};
-use rating::{Command, CommandRefusal, Leg, SuspenseReason, Timestamp};
+use rating::{Command, CommandRefusal, Horizons, Leg, SuspenseReason, Timestamp};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -72,11 +72,14 @@ pub struct GuideSettings {
     pub duplicate_window_h: Option<u32>,
     /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
     pub command_memory_h: u32,
+    /// Hours for which rate remembers sessions behind the clock: guide says with each record from when on.
+    pub state_horizon_h: u32,
 }
 
 impl GuideSettings {
-    fn window(&self) -> Window {
-        Window { hours: self.duplicate_window_h, command_hours: self.command_memory_h }
+    fn ids(&self) -> Duplicates {
+        let window = Window { hours: self.duplicate_window_h, command_hours: self.command_memory_h };
+        Duplicates::new(window).with_state_horizon(self.state_horizon_h)
     }
 }
 
@@ -303,9 +306,9 @@ impl Steps {
                     self.answer(command, CommandOutcome::Duplicate, None, work);
                 }
             }
-            Verdict::Pass(remembered_from) => match &*taken {
+            Verdict::Pass(horizons) => match &*taken {
                 Taken::Usage(intaken) => {
-                    if let Err(reason) = self.usage(origin, intent, intaken, remembered_from, kept, work) {
+                    if let Err(reason) = self.usage(origin, intent, intaken, horizons, kept, work) {
                         let fault = Fault::new(reason, taken.explain_in(work.snapshot, reason));
                         self.wait(origin, taken, &fault, stage, work);
                         let intent = Intent::of(reason, origin.retried.and_then(|retried| retried.level));
@@ -325,11 +328,11 @@ impl Steps {
         origin: &Origin<'_>,
         intent: Intent,
         intaken: &Intaken,
-        remembered_from: Timestamp,
+        horizons: Horizons,
         kept: &mut Kept,
         work: &mut Work<'_>,
     ) -> Result<(), SuspenseReason> {
-        let guided = guide(intaken, work.snapshot, remembered_from)?;
+        let guided = guide(intaken, work.snapshot, horizons)?;
         let mut legs: SmallVec<[Leg<'_>; 8]> = guided.legs().collect();
         if let Intent::Level { level, reason } = intent {
             legs.retain(|leg| leg.edge.level == level);
@@ -434,7 +437,7 @@ impl Stage for GuideStage {
     fn create(&mut self, partition: Partition) {
         let settings = &self.steps.settings;
         let kept = Kept {
-            remembered: Remembered::new(settings.window()),
+            remembered: Remembered::new(settings.ids()),
             packers: (0..settings.guided_partitions).map(|_| Packer::default()).collect(),
         };
         self.units.create(partition, kept);

@@ -10,7 +10,7 @@
 //! | entries | in the order of the source: (partition, offset, level) |
 //! | checksum | CRC-32 of all before |
 //!
-//! Messages of version 1 name no directory; an entry with a trace context is refused by readers from before there were any. A message is cut at [`MAX_BYTES`]; the next one has the next sequence.
+//! Messages of version 1 name no directory, and legs of versions 1 and 2 no state horizon; an entry with a trace context is refused by readers from before there were any. A message is cut at [`MAX_BYTES`]; the next one has the next sequence.
 
 use super::bytes::{Reader, bytes, sized, varint};
 use crate::state::Corrupt;
@@ -19,10 +19,12 @@ use hashbrown::HashMap;
 /// Size at which a message is closed, in bytes.
 pub(super) const MAX_BYTES: usize = 400_000;
 
-const VERSION: u8 = 2;
-const LEAST_READER: u8 = 2;
+const VERSION: u8 = 3;
+const LEAST_READER: u8 = 3;
 /// The first version that names the directory.
 const WITH_DIRECTORY: u8 = 2;
+/// The first version whose legs name the state horizon.
+const WITH_STATE_HORIZON: u8 = 3;
 
 /// A partition of the sender's input.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -158,6 +160,7 @@ pub(super) struct Unpacked<'m> {
     pub(super) source: Source,
     pub(super) sequence: u64,
     pub(super) directory: &'m str,
+    pub(super) names_state_horizon: bool,
     pub(super) tables: [Vec<Reader<'m>>; TABLES],
     pub(super) entries: Vec<Reader<'m>>,
 }
@@ -189,7 +192,8 @@ impl<'m> Unpacked<'m> {
         if !reader.is_empty() {
             return Err(reader.corrupt("the end of the message"));
         }
-        Ok(Unpacked { source, sequence, directory, tables, entries })
+        let names_state_horizon = version >= WITH_STATE_HORIZON;
+        Ok(Unpacked { source, sequence, directory, names_state_horizon, tables, entries })
     }
 }
 

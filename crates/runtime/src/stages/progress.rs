@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Format of changelog entries, and the least reader's.
 pub(super) const FORMAT: [u8; 2] = [1, 1];
 /// The latest format that is read.
-const READER: u8 = 3;
+const READER: u8 = 4;
 
 /// What every stage keeps of a partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

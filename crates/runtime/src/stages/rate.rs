@@ -1,6 +1,6 @@
 //! Rate: owns the accounts of its partitions and prices the legs that guide hands over, in the order of the log.
 
-use super::entry::{Choice, Facts, Forms, Guided, GuidedUsage};
+use super::entry::{Choice, Facts, Forms, Guided, GuidedUsage, OlderMessages};
 use super::facts::KnownFacts;
 use super::outbound::{Outbound, Waiting};
 use super::packed::Unpacked;
@@ -11,10 +11,10 @@ use crate::wire::{CloudEvents, CommandOutcome, CommandReply, Encoder, Frames, Ou
 use crate::worker::counts::{CommandResult, LegOutcome, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{FactsMissing, Output, Stage, StageError};
-use pipeline::duplicates::window_horizon;
+use pipeline::duplicates::{state_horizon, window_horizon};
 use pipeline::{ControlTotals, RateOutcome, RateShard, RatedTask, Task, Work};
 use rating::command::GuidedCommand;
-use rating::{Charge, Leg, Outputs, RateChoice, Timestamp};
+use rating::{Charge, Horizons, Leg, Outputs, RateChoice};
 
 /// Outputs, by their place in the list.
 const CHARGES: u16 = 1;
@@ -54,8 +54,10 @@ pub struct RateSettings {
     pub frames: Frames,
     /// Headers that say what a message is; none where nobody wants them.
     pub events: Option<CloudEvents>,
-    /// For how many hours guide remembers record ids behind the clock: sessions and months are remembered as long. `None` is for ever.
+    /// Hours for which guide remembers record ids behind the clock: months are remembered as long. `None` is for ever.
     pub duplicate_window_h: Option<u32>,
+    /// Hours for which sessions are remembered behind the clock: never fewer than those of a finite window of record ids.
+    pub state_horizon_h: u32,
 }
 
 /// What is kept per partition, besides progress.
@@ -67,7 +69,7 @@ pub(super) struct Kept {
     /// The same as of the last commit.
     settled: Segments,
     /// What was before is forgotten.
-    forgotten: Timestamp,
+    forgotten: Horizons,
 }
 
 impl Kept {
@@ -76,7 +78,7 @@ impl Kept {
             shard: RateShard::with_undo(),
             segments: Segments::default(),
             settled: Segments::default(),
-            forgotten: Timestamp::EPOCH,
+            forgotten: Horizons::NOTHING,
         }
     }
 }
@@ -152,7 +154,7 @@ fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Ch
             Choice::Missing(reason) => RateChoice::Missing(reason),
             Choice::Rate(rate) => RateChoice::Rate(facts.rates.get(rate)?),
         },
-        remembered_from: usage.remembered_from,
+        horizons: usage.horizons,
     })
 }
 
@@ -299,12 +301,16 @@ impl Stage for RateStage {
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
+        let older = OlderMessages {
+            duplicate_window_h: self.settings.duplicate_window_h,
+            state_horizon_h: self.settings.state_horizon_h,
+        };
         let mut messages = Messages { outbound: &mut self.outbound, output, totals: ControlTotals::default() };
         for message in batch.messages() {
             let unit = self.units.touch(message.partition, message.offset)?;
             let packed = Unpacked::read(message.value)?;
             unit.progress.receive(&packed.source, packed.sequence)?;
-            let facts = Facts::read(&packed, &mut self.forms, &mut self.known_facts)?;
+            let facts = Facts::read(&packed, &mut self.forms, &mut self.known_facts, &older)?;
             let entries: Vec<Guided<'_>> =
                 packed.entries.iter().map(|entry| facts.read_entry(*entry)).collect::<Result<_, _>>()?;
             // What guide read, which may be older than what it reads by now.
@@ -339,15 +345,19 @@ impl Stage for RateStage {
     }
 
     fn settle(&mut self) {
-        let window_h = self.settings.duplicate_window_h;
+        let RateSettings { duplicate_window_h: window_h, state_horizon_h, .. } = self.settings;
         self.units.settle(|unit| {
             unit.kept.shard.settle();
             unit.kept.settled = unit.kept.segments;
             // What guide remembers, wherever a leg comes from: the clock here is the least of all.
-            let horizon = window_horizon(unit.progress.clock, window_h);
-            if horizon > unit.kept.forgotten {
-                unit.kept.forgotten = horizon;
-                unit.kept.shard.forget(horizon);
+            let clock = unit.progress.clock;
+            let horizons = unit.kept.forgotten.max(Horizons {
+                remembered_from: window_horizon(clock, window_h),
+                sessions_from: state_horizon(clock, window_h, state_horizon_h),
+            });
+            if horizons != unit.kept.forgotten {
+                unit.kept.forgotten = horizons;
+                unit.kept.shard.forget(horizons);
             }
         });
     }

@@ -45,8 +45,10 @@ fn texts(record: &UsageRecord) -> [&Option<Box<str>>; 12] {
     ]
 }
 
-/// How many of them, at the beginning, say whose the record is. Guide has found that out: rate needs none of them.
+/// How many of them, at the beginning, say whose the record is. Guide has found that out.
 pub(super) const IDENTITIES: usize = 5;
+/// How many of those name an endpoint: all but the account.
+pub(super) const IDENTITIES_OF_ENDPOINTS: usize = 4;
 
 const HAS_NETWORK: u64 = 1 << 12;
 const HAS_RATING_GROUP: u64 = 1 << 13;

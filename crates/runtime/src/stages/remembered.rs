@@ -6,7 +6,7 @@ use super::retry::retry_key;
 use crate::worker::log::Offset;
 use crate::worker::{Output, StageError};
 use pipeline::duplicates::{Admission, hour_of};
-use pipeline::{Duplicates, Identity, Taken, Window};
+use pipeline::{Duplicates, Identity, Taken};
 use rating::Timestamp;
 use std::collections::BTreeMap;
 
@@ -23,8 +23,8 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    pub(super) fn new(window: Window) -> Remembered {
-        Remembered { ids: Duplicates::new(window), keys: BTreeMap::new(), new_keys: Vec::new() }
+    pub(super) fn new(ids: Duplicates) -> Remembered {
+        Remembered { ids, keys: BTreeMap::new(), new_keys: Vec::new() }
     }
 
     /// Whether something is tried again for the first time since it waited.

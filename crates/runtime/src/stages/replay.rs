@@ -1,7 +1,7 @@
 //! The guided log read by others than rate: to show it, and to rate it again with another runtime.
 
 use super::bytes::Reader;
-use super::entry::{Facts, Forms, Guided, Origin};
+use super::entry::{Facts, Forms, Guided, OlderMessages, Origin};
 use super::facts::KnownFacts;
 use super::packed::Unpacked;
 use crate::state::Corrupt;
@@ -51,7 +51,8 @@ pub enum GuidedEntry {
 /// Bytes that are no such message.
 pub fn read_guided(message: &[u8]) -> Result<GuidedMessage, Corrupt> {
     let packed = Unpacked::read(message)?;
-    let facts = Facts::read(&packed, &mut Forms::default(), &mut KnownFacts::default())?;
+    let facts =
+        Facts::read(&packed, &mut Forms::default(), &mut KnownFacts::default(), &OlderMessages::WITHOUT_A_CLOCK)?;
     let entries = packed.entries.iter().map(|entry| show(&facts, *entry)).collect::<Result<_, _>>()?;
     Ok(GuidedMessage { source: (packed.source.topic, packed.source.partition), sequence: packed.sequence, entries })
 }

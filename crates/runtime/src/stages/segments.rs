@@ -33,8 +33,8 @@ use pipeline::rate::SweepPlace;
 use rating::AccountId;
 use std::ops::ControlFlow;
 
-/// Format of a message, and the least reader's: a program that knows accounts and members as wholes only must not go on without the rest.
-const FORMAT: [u8; 2] = [3, 3];
+/// Format of a message, and the least reader's: a program that knows neither currencies nor sessions must not go on without them.
+const FORMAT: [u8; 2] = [4, 4];
 /// What progress begins with, beside the kinds of changes.
 const PROGRESS: u8 = 2;
 /// What is swept even if nothing changed, in bytes.

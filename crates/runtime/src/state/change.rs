@@ -2,22 +2,30 @@
 //!
 //! | first byte | then |
 //! | --- | --- |
-//! | 0 | an account: name, value with all counters |
-//! | 1 | a member: account, endpoint, value with all counters |
-//! | 3, 4 | the same with those counters that changed; the others stay as they are |
+//! | 5 | an account: name, value with all counters |
+//! | 6 | a member: account, endpoint, value with all sessions and counters |
+//! | 7, 8 | the same with those sessions and counters that changed; the others stay as they are |
+//! | 0, 1, 3, 4 | the same four of state stores up to format 2 and rate's changelog up to format 3: without currency and sessions |
 
-use super::codec::{Corrupt, Stored, read_text, write_account, write_member, write_text};
+use super::codec::{
+    Corrupt, Stored, read_older_account, read_older_member, read_text, write_account, write_member, write_text,
+};
 use pipeline::rate::{Change, Extent};
 use rating::account::{Account, Member};
 
 /// What a whole account begins with.
-const ACCOUNT: u8 = 0;
+const ACCOUNT: u8 = 5;
 /// What a whole member begins with.
-const MEMBER: u8 = 1;
-/// What an account with some counters begins with. 2 is taken, where changes stand among other things.
-const ACCOUNT_PART: u8 = 3;
-/// What a member with some counters begins with.
-const MEMBER_PART: u8 = 4;
+const MEMBER: u8 = 6;
+/// What an account with some counters begins with.
+const ACCOUNT_PART: u8 = 7;
+/// What a member with some sessions and counters begins with.
+const MEMBER_PART: u8 = 8;
+/// The same four of older formats. 2 is taken, where changes stand among other things.
+const OLDER_ACCOUNT: u8 = 0;
+const OLDER_MEMBER: u8 = 1;
+const OLDER_ACCOUNT_PART: u8 = 3;
+const OLDER_MEMBER_PART: u8 = 4;
 
 /// Appends a change.
 pub(crate) fn write_change(change: &Change<'_>, out: &mut Vec<u8>) {
@@ -30,14 +38,14 @@ pub(crate) fn write_change(change: &Change<'_>, out: &mut Vec<u8>) {
             write_text(id.as_str(), out);
             write_account(account, counters, out);
         }
-        Change::Member { id, endpoint, bundles, sessions, extent } => {
+        Change::Member { id, endpoint, bundles, sessions, counters, extent } => {
             out.push(match extent {
                 Extent::Whole => MEMBER,
                 Extent::Part => MEMBER_PART,
             });
             write_text(id.as_str(), out);
             write_text(endpoint, out);
-            write_member(bundles, sessions, out);
+            write_member(bundles, sessions, counters, out);
         }
     }
 }
@@ -57,13 +65,21 @@ impl<'i> Changed<'i> {
     /// # Errors
     /// Bytes that are no change.
     pub(crate) fn read(kind: u8, input: &mut &'i [u8]) -> Result<Changed<'i>, Corrupt> {
+        let account = |input: &mut &'i [u8], extent, read: fn(&mut &[u8]) -> Result<Account, Corrupt>| {
+            Ok(Changed::Account(read_text(input)?, read(input)?, extent))
+        };
+        let member = |input: &mut &'i [u8], extent, read: fn(&mut &[u8]) -> Result<Member, Corrupt>| {
+            Ok(Changed::Member(read_text(input)?, read_text(input)?, read(input)?, extent))
+        };
         match kind {
-            ACCOUNT => Ok(Changed::Account(read_text(input)?, Stored::read(input)?, Extent::Whole)),
-            ACCOUNT_PART => Ok(Changed::Account(read_text(input)?, Stored::read(input)?, Extent::Part)),
-            MEMBER => Ok(Changed::Member(read_text(input)?, read_text(input)?, Stored::read(input)?, Extent::Whole)),
-            MEMBER_PART => {
-                Ok(Changed::Member(read_text(input)?, read_text(input)?, Stored::read(input)?, Extent::Part))
-            }
+            ACCOUNT => account(input, Extent::Whole, Stored::read),
+            ACCOUNT_PART => account(input, Extent::Part, Stored::read),
+            MEMBER => member(input, Extent::Whole, Stored::read),
+            MEMBER_PART => member(input, Extent::Part, Stored::read),
+            OLDER_ACCOUNT => account(input, Extent::Whole, read_older_account),
+            OLDER_ACCOUNT_PART => account(input, Extent::Part, read_older_account),
+            OLDER_MEMBER => member(input, Extent::Whole, read_older_member),
+            OLDER_MEMBER_PART => member(input, Extent::Part, read_older_member),
             _ => Err(Corrupt { what: "an account or a member", left: input.len() }),
         }
     }

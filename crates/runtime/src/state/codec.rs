@@ -6,12 +6,15 @@
 use hashbrown::HashMap;
 use rating::account::CapCounter;
 use rating::bundle::{Allowance, ElementClass, Phase};
+use rating::leg::add_status;
 use rating::{
-    Account, AccountId, Amount, BundleScope, BundleTemplate, Counter, Counters, Currency, Element, Exact, Instance,
-    KeyFilter, Length, Member, Month, NetworkPattern, Starts, Status, Sum, Timestamp, Unit, UsageMatch, Zone,
+    Account, AccountId, Amount, BundleScope, BundleTemplate, Counter, Currency, Element, Exact, Instance, KeyFilter,
+    Length, Member, Month, NetworkPattern, SessionCounter, SessionKey, SessionState, Starts, Status, Sum, Table,
+    Timestamp, Unit, UsageMatch, Zone,
 };
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU128;
 use std::sync::Arc;
 
 /// Bytes that are not what they should be.
@@ -405,6 +408,7 @@ impl Stored for Account {
 
     fn read(input: &mut &[u8]) -> Result<Account, Corrupt> {
         Ok(Account {
+            currency: Stored::read(input)?,
             balance: Stored::read(input)?,
             delta_sequence: Stored::read(input)?,
             exhausted: Stored::read(input)?,
@@ -420,7 +424,9 @@ impl Stored for Account {
 /// Appends an account with some of its counters.
 pub(crate) fn write_account(account: &Account, some: &[(u128, Counter)], out: &mut Vec<u8>) {
     // Destructured without `..`, so that a new field does not compile until it is stored.
-    let Account { balance, delta_sequence, exhausted, statuses, pools, member_bundles, counters: _, caps } = account;
+    let Account { currency, balance, delta_sequence, exhausted, statuses, pools, member_bundles, counters: _, caps } =
+        account;
+    currency.write(out);
     balance.write(out);
     delta_sequence.write(out);
     exhausted.write(out);
@@ -433,32 +439,129 @@ pub(crate) fn write_account(account: &Account, some: &[(u128, Counter)], out: &m
 
 impl Stored for Member {
     fn write(&self, out: &mut Vec<u8>) {
-        let Member { bundles, sessions } = self;
-        write_member(bundles, &sessions.sorted(), out);
+        let Member { bundles, sessions, counters } = self;
+        write_member(bundles, &sessions.sorted(), &counters.sorted(), out);
     }
 
     fn read(input: &mut &[u8]) -> Result<Member, Corrupt> {
-        Ok(Member { bundles: Stored::read(input)?, sessions: Stored::read(input)? })
+        Ok(Member { bundles: Stored::read(input)?, sessions: Stored::read(input)?, counters: Stored::read(input)? })
     }
 }
 
-/// Appends a member with some of its sessions.
-pub(crate) fn write_member(bundles: &[Instance], some: &[(u128, Counter)], out: &mut Vec<u8>) {
+/// Appends a member with some of its sessions and counters.
+pub(crate) fn write_member(
+    bundles: &[Instance],
+    sessions: &[(u128, SessionState)],
+    counters: &[(u128, SessionCounter)],
+    out: &mut Vec<u8>,
+) {
     write_list(bundles, out);
-    write_list(some, out);
+    write_list(sessions, out);
+    write_list(counters, out);
 }
 
-impl Stored for Counters {
+impl<V: Stored + Copy> Stored for Table<V> {
     fn write(&self, out: &mut Vec<u8>) {
         write_list(&self.sorted(), out);
     }
 
-    fn read(input: &mut &[u8]) -> Result<Counters, Corrupt> {
-        Ok(Vec::read(input)?.into_iter().collect())
+    fn read(input: &mut &[u8]) -> Result<Table<V>, Corrupt> {
+        Ok(Vec::<(u128, V)>::read(input)?.into_iter().collect())
     }
 }
 
-record!(Counter { uncovered, covered, billed, priced, charged, connected, last_event });
+/// Takes an account in the form of state stores up to format 2 and rate's changelog up to format 3.
+///
+/// # Errors
+/// Where there is none.
+pub(crate) fn read_older_account(input: &mut &[u8]) -> Result<Account, Corrupt> {
+    Ok(Account {
+        currency: None,
+        balance: Stored::read(input)?,
+        delta_sequence: Stored::read(input)?,
+        exhausted: Stored::read(input)?,
+        statuses: Stored::read(input)?,
+        pools: read_older_instances(input)?,
+        member_bundles: Stored::read(input)?,
+        counters: read_older_counters(input)?.into_iter().collect(),
+        caps: Stored::read(input)?,
+    })
+}
+
+/// Takes a member in the form of state stores up to format 2 and rate's changelog up to format 3: sessions had no entries of their own.
+///
+/// # Errors
+/// Where there is none.
+pub(crate) fn read_older_member(input: &mut &[u8]) -> Result<Member, Corrupt> {
+    let bundles = read_older_instances(input)?;
+    let counters = read_older_counters(input)?;
+    let counters = counters.into_iter().map(|(key, counter)| (key, SessionCounter { counter, session: None }));
+    Ok(Member { bundles, sessions: Table::default(), counters: counters.collect() })
+}
+
+fn read_older_counters(input: &mut &[u8]) -> Result<Vec<(u128, Counter)>, Corrupt> {
+    let count = u64::read(input)?;
+    let counter = |input: &mut &[u8]| {
+        Ok(Counter {
+            uncovered: Stored::read(input)?,
+            covered: Stored::read(input)?,
+            billed: Stored::read(input)?,
+            priced: Stored::read(input)?,
+            charged: Stored::read(input)?,
+            connected: Stored::read(input)?,
+            whole_blocks: false,
+            last_event: Stored::read(input)?,
+        })
+    };
+    (0..count).map(|_| Ok((u128::read(input)?, counter(input)?))).collect()
+}
+
+fn read_older_instances(input: &mut &[u8]) -> Result<Vec<Instance>, Corrupt> {
+    let count = u64::read(input)?;
+    let instance = |input: &mut &[u8]| {
+        Ok(Instance {
+            id: Stored::read(input)?,
+            template: Stored::read(input)?,
+            payee: Stored::read(input)?,
+            endpoint: Stored::read(input)?,
+            granted_at: Stored::read(input)?,
+            phase: Stored::read(input)?,
+            terminated_at: Stored::read(input)?,
+            statuses: statuses_of(Stored::read(input)?),
+            allowances: Stored::read(input)?,
+            activation_failed: Stored::read(input)?,
+        })
+    };
+    (0..count).map(|_| instance(input)).collect()
+}
+
+/// Suspensions, each from an instant and perhaps until one, as what holds from each instant on.
+fn statuses_of(suspensions: Vec<(Timestamp, Option<Timestamp>)>) -> Vec<(Timestamp, Status)> {
+    let mut statuses = Vec::new();
+    for (from, until) in suspensions {
+        add_status(&mut statuses, from, Status::Suspended);
+        if let Some(until) = until {
+            add_status(&mut statuses, until, Status::Active);
+        }
+    }
+    statuses
+}
+
+record!(Counter { uncovered, covered, billed, priced, charged, connected, whole_blocks, last_event });
+record!(SessionState { last_event, since, connected });
+record!(SessionCounter { counter, session });
+
+impl Stored for SessionKey {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.get().write(out);
+    }
+
+    fn read(input: &mut &[u8]) -> Result<SessionKey, Corrupt> {
+        let key = NonZeroU128::new(u128::read(input)?);
+        key.map(SessionKey).ok_or(Corrupt { what: "the key of a session", left: input.len() })
+    }
+}
+
 record!(CapCounter { charged, notified, month });
 record!(Instance {
     id,
@@ -468,7 +571,7 @@ record!(Instance {
     granted_at,
     phase,
     terminated_at,
-    suspensions,
+    statuses,
     allowances,
     activation_failed,
 });

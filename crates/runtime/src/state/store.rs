@@ -9,8 +9,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Version of everything in the store; a later one is refused. Since 2 changes may hold some counters of an account or a member.
-const FORMAT: u32 = 2;
+/// Version of everything in the store; a later one is refused. Since 2 changes may hold some counters of an account or a member; since 3 accounts
+/// have a currency, and members sessions.
+const FORMAT: u32 = 3;
 
 /// Pages of the database kept in memory.
 const CACHE_BYTES: usize = 64 << 20;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of the helper")]
 
 use directory::{Input, InputKind, Loaded};
+use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
 use runtime::embedded::{InputFile, Recycle, Report, RunError, RunSettings, run};
 use runtime::wire::OutputFormat;
@@ -55,6 +56,7 @@ pub(crate) fn settings(inputs: &[&Path], output: &Path) -> RunSettings {
         future_tolerance_ms: 0,
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+        state_horizon_h: DEFAULT_STATE_HORIZON_H,
         default_source: "file".to_owned(),
     }
 }

@@ -4,6 +4,7 @@ use apache_avro::types::{Record, Value};
 use apache_avro::{Codec, DeflateSettings, Schema, Writer};
 use directory::{Input, InputKind, Loaded};
 use pipeline::IntakeRules;
+use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
 use runtime::embedded::{InputFile, Recycle, RunSettings, run};
 use runtime::engine::{Engine, EngineSettings};
@@ -241,6 +242,7 @@ pub(crate) fn engine() -> Engine {
         rules,
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+        state_horizon_h: DEFAULT_STATE_HORIZON_H,
         threads: 1,
     };
     Engine::new(generated().1.directory(), Encoder::new(OutputFormat::JsonLines, "v"), settings)
@@ -276,6 +278,7 @@ pub(crate) fn stored() -> StoredState {
         future_tolerance_ms: 0,
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+        state_horizon_h: DEFAULT_STATE_HORIZON_H,
         default_source: "file".to_owned(),
     };
     let report = run(loaded, &settings, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));

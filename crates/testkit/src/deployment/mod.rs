@@ -2,6 +2,7 @@
 
 use crate::services::{Kafka, ServiceError as KafkaError};
 use directory::Loaded;
+use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
 use runtime::kafka::KafkaSettings;
 use runtime::registry::RegistryConfig;
@@ -94,6 +95,7 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         future_ms: 0,
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+        state_horizon_h: DEFAULT_STATE_HORIZON_H,
         tick_every: None,
         forgotten_positions: ForgottenPositions::Stop,
         attempts: 20,

@@ -11,6 +11,7 @@ use directory::snapshot::Snapshot;
 use directory::{Directory, Input, InputKind, Loaded, Needs, Unavailable};
 use memory::{Roughness, Topics};
 use pipeline::IntakeRules;
+use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, Retry};
 use runtime::grants::grant_lines;
 use runtime::stages::{GuidedEntry, read_guided};
@@ -183,6 +184,7 @@ impl Reference {
             rules: rules(),
             duplicate_window_h,
             command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
+            state_horizon_h: DEFAULT_STATE_HORIZON_H,
             threads: 1,
         };
         let encoder = Encoder::new(OutputFormat::Avro, &loaded.version());
