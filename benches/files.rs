@@ -12,8 +12,10 @@ mod table;
 
 use directory::{Input, InputKind, Loaded, load};
 use rating::Timestamp;
-use runtime::embedded::{DEFAULT_BATCH_RECORDS, DEFAULT_COMMIT_RECORDS, InputFile, Recycle, RunSettings, run};
-use runtime::wire::OutputFormat;
+use runtime::embedded::{
+    DEFAULT_BATCH_RECORDS, DEFAULT_COMMIT_RECORDS, InputFile, InterruptedInputs, Recycle, RunSettings, run,
+};
+use runtime::wire::{Ending, OutputFormat};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -192,6 +194,8 @@ fn rate(folder: &Path, format: &str, threads: u64, output: &Path) {
     report("loaded_kib", of_this_process("status", "VmRSS"));
     let settings = RunSettings {
         inputs: vec![InputFile { path: folder.join("usage.jsonl"), format: None }],
+        ending: Ending::MayGrow,
+        interrupted: InterruptedInputs::ComeFirst,
         recycle: Recycle::Nothing,
         output: output.to_owned(),
         format: format_of(format),

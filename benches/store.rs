@@ -23,8 +23,10 @@ use directory::{Input, InputKind, Loaded, load};
 use made_up::{MadeUp, key};
 use rating::Timestamp;
 use resident::{ns_a_hit, resident_kb};
-use runtime::embedded::{DEFAULT_BATCH_RECORDS, DEFAULT_COMMIT_RECORDS, InputFile, Recycle, RunSettings, run};
-use runtime::wire::OutputFormat;
+use runtime::embedded::{
+    DEFAULT_BATCH_RECORDS, DEFAULT_COMMIT_RECORDS, InputFile, InterruptedInputs, Recycle, RunSettings, run,
+};
+use runtime::wire::{Ending, OutputFormat};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -190,6 +192,8 @@ fn rate_twice(node: &str, folder: &Path) {
 fn rate<R: Rows>(name: &str, folder: &Path, loaded: &Loaded, cache: &Cache<R>) {
     let settings = RunSettings {
         inputs: vec![InputFile { path: folder.join("usage.jsonl"), format: None }],
+        ending: Ending::MayGrow,
+        interrupted: InterruptedInputs::ComeFirst,
         recycle: Recycle::Nothing,
         output: folder.join(name),
         format: OutputFormat::JsonLines,

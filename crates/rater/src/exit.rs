@@ -82,7 +82,10 @@ impl From<RunError> for Failure {
             | RunError::OutputTouched(_)
             | RunError::OutputMissing(_)
             | RunError::OtherFormat { .. }
-            | RunError::Unfinished(_)
+            | RunError::NotAnInput(..)
+            | RunError::Interrupted { .. }
+            | RunError::OtherContent { .. }
+            | RunError::Shrunk { .. }
             | RunError::Store(StoreError::Format(_)) => Failure::Data(text),
             RunError::File(..)
             | RunError::Store(StoreError::Database(_) | StoreError::Corrupt(_) | StoreError::InUse)

@@ -4,9 +4,9 @@ use crate::args::{Form, InputOptions, Preset, RateArgs, RecordOptions, RunOption
 use crate::exit::Failure;
 use jiff::SpanRelativeTo;
 use rating::Timestamp;
-use runtime::embedded::{InputFile, Recycle, RunSettings};
+use runtime::embedded::{InputFile, InterruptedInputs, Recycle, RunSettings};
 use runtime::session;
-use runtime::wire::{CsvMapping, InputFormat, OutputFormat};
+use runtime::wire::{CsvMapping, Ending, InputFormat, OutputFormat};
 use std::path::{Path, PathBuf};
 
 /// Settings of a run into a folder.
@@ -17,6 +17,8 @@ pub(crate) fn run_settings(args: &RateArgs, output: PathBuf) -> Result<RunSettin
     let options = &args.options;
     Ok(RunSettings {
         inputs: args.files.iter().map(|path| input_file(path, &options.input)).collect(),
+        ending: if args.is_final { Ending::IsComplete } else { Ending::MayGrow },
+        interrupted: if args.leave_interrupted { InterruptedInputs::AreLeft } else { InterruptedInputs::ComeFirst },
         recycle: match (args.recycle, args.recycle_late) {
             (false, _) => Recycle::Nothing,
             (true, false) => Recycle::Waiting,

@@ -3,15 +3,16 @@
 //! Rating is a function of the reference data and the inputs, so what happened before the record is repeated from the inputs that the
 //! folder remembers. An explanation therefore needs those inputs unchanged, and says so if the reference data is another one.
 
-use crate::embedded::{InputFile, InputProgress, Progress, RunError, read_progress};
+use crate::embedded::{InputProgress, InputSource, Progress, RunError, read_progress};
 use crate::engine::{BatchInput, EngineError, LegTrace};
 use crate::session::{Session, Settings};
 use crate::state::StoreError;
-use crate::wire::{Decoded, Decoder, RawBatch, Splitter};
+use crate::wire::{Decoded, Decoder, Prefix, RawBatch, Splitter};
 use directory::Loaded;
 use pipeline::{Field, RawValue};
 use serde_json::Value;
 use std::fs::File;
+use std::io::{Read, Seek, Take};
 use std::path::Path;
 
 const BATCH_RECORDS: usize = 8192;
@@ -48,6 +49,8 @@ pub enum ExplainError {
     UnknownId,
     /// An input is no longer what it was.
     InputChanged(String),
+    /// An input was a pipe and cannot be read again.
+    InputGone(String),
     /// Inputs, store, totals.
     Run(RunError),
 }
@@ -59,6 +62,7 @@ impl std::fmt::Display for ExplainError {
             ExplainError::UnknownId => {
                 f.write_str("no input of this folder holds a record of this id, as far as it was rated")
             }
+            ExplainError::InputGone(name) => write!(f, "\"{name}\" was read from a pipe and cannot be read again"),
             ExplainError::InputChanged(name) => write!(f, "\"{name}\" is no longer what it was when it was rated"),
             ExplainError::Run(error) => error.fmt(f),
         }
@@ -137,13 +141,30 @@ fn last_input_with(progress: &Progress, id: &str) -> Result<Option<usize>, Expla
     Ok(last)
 }
 
-fn reopen(input: &InputProgress) -> Result<(Splitter<File>, Decoder), ExplainError> {
+/// Opens what was rated of an input.
+fn reopen(input: &InputProgress) -> Result<(Splitter<Take<File>>, Decoder), ExplainError> {
+    match input.source {
+        InputSource::File => {}
+        InputSource::Stream => return Err(ExplainError::InputGone(input.name.to_string())),
+    }
     let decoder = Decoder::from_description(&input.decoder).map_err(StoreError::Corrupt)?;
-    let file = InputFile { path: Path::new(&*input.path).to_owned(), format: Some(decoder.input_format()) };
-    if file.fingerprint()? != (input.size, input.hash) {
+    let path = Path::new(&*input.path);
+    let failed = |error| ExplainError::Run(RunError::File(path.to_owned(), error));
+    let mut file = File::open(path).map_err(failed)?;
+    let mut prefix = Prefix::new();
+    let mut buffer = vec![0; 1 << 18];
+    while prefix.bytes() < input.bytes {
+        let wanted = usize::try_from(input.bytes - prefix.bytes()).unwrap_or(usize::MAX).min(buffer.len());
+        match file.read(buffer.get_mut(..wanted).unwrap_or_default()).map_err(failed)? {
+            0 => break,
+            count => prefix.add(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+    if (prefix.bytes(), prefix.hash()) != (input.bytes, input.hash) {
         return Err(ExplainError::InputChanged(input.name.to_string()));
     }
-    Ok(crate::embedded::open_input(&file.path, decoder.input_format())?)
+    file.rewind().map_err(failed)?;
+    Splitter::open(file.take(input.bytes), decoder.input_format()).map_err(|error| input_error(input, error))
 }
 
 fn input_error(input: &InputProgress, error: crate::wire::InputError) -> ExplainError {

@@ -5,8 +5,8 @@
 use directory::{Input, InputKind, Loaded};
 use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
-use runtime::embedded::{InputFile, Recycle, Report, RunSettings, run};
-use runtime::wire::OutputFormat;
+use runtime::embedded::{InputFile, InterruptedInputs, Recycle, Report, RunSettings, run};
+use runtime::wire::{Ending, OutputFormat};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -34,6 +34,8 @@ fn reference(folder: &Path, name: &str) -> Loaded {
 fn settings(inputs: &[&Path], output: &Path, format: OutputFormat) -> RunSettings {
     RunSettings {
         inputs: inputs.iter().map(|path| InputFile { path: path.to_path_buf(), format: None }).collect(),
+        ending: Ending::MayGrow,
+        interrupted: InterruptedInputs::ComeFirst,
         recycle: Recycle::Nothing,
         output: output.to_owned(),
         format,

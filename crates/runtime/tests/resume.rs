@@ -4,7 +4,7 @@ mod folder;
 
 use folder::{messages, outputs, rate, reference, settings, stop_after, try_rate, usage, usage_at, usage_lines};
 use runtime::embedded::{Limits, Recycle, RunError, RunSettings, read_progress, run_within};
-use runtime::wire::OutputFormat;
+use runtime::wire::{Ending, OutputFormat};
 use std::path::{Path, PathBuf};
 
 fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
@@ -164,12 +164,13 @@ fn time_goes_on_after_a_run_that_did_not_reach_its_inputs() {
     let never = write(folder.path(), "never.jsonl", usage_lines(50..60));
     stop_after(&loaded, &settings(&[&first, &never], &out), 30);
     rate(&loaded, &settings(&[&first], &out));
-    let later = write(folder.path(), "later.jsonl", usage_at("l1", "2026-12-02T00:00:00Z"));
+    let later = write(folder.path(), "later.jsonl", usage_at("l1", "2026-12-02T00:00:00Z") + "\n");
     let now = rating::Timestamp::parse("2026-12-03T00:00:00Z").expect("a time");
     let report = rate(&loaded, &RunSettings { now, ..settings(&[&later], &out) });
     assert_eq!((report.run.guided, report.run.suspended), (1, 0));
     // While an input is interrupted, the time of its first run holds.
-    let other = write(folder.path(), "other.jsonl", usage_lines(100..150) + &usage_at("l2", "2026-12-09T00:00:00Z"));
+    let other =
+        write(folder.path(), "other.jsonl", usage_lines(100..150) + &usage_at("l2", "2026-12-09T00:00:00Z") + "\n");
     stop_after(&loaded, &RunSettings { now, ..settings(&[&other], &out) }, 30);
     let much_later = rating::Timestamp::parse("2027-01-01T00:00:00Z").expect("a time");
     let report = rate(&loaded, &RunSettings { now: much_later, ..settings(&[&other], &out) });
@@ -201,16 +202,17 @@ fn a_broken_container_is_rated_up_to_its_break_and_the_folder_goes_on() {
     }
     let whole = writer.into_inner().expect("bytes");
     let broken = write(folder.path(), "usage.avro", &whole[..whole.len() - 5]);
+    let complete = RunSettings { ending: Ending::IsComplete, ..settings(&[&broken], &out) };
     for _ in 0..2 {
-        let error = try_rate(&loaded, &settings(&[&broken], &out)).err();
+        let error = try_rate(&loaded, &complete).err();
         assert!(matches!(error, Some(RunError::Input(..))), "{error:?}");
         assert_eq!(messages(&out, "charges").len(), 60, "everything in front of the break, on two levels");
     }
-    let other = write(folder.path(), "other.jsonl", usage("x1"));
+    let other = write(folder.path(), "other.jsonl", usage("x1") + "\n");
     assert_eq!(rate(&loaded, &settings(&[&other], &out)).run.guided, 1, "other inputs need not wait");
     let mended = write(folder.path(), "usage.avro", &whole);
     let report = rate(&loaded, &settings(&[&mended], &out));
-    assert_eq!((report.run.guided, report.run.duplicates), (3, 30), "what was behind the break");
+    assert_eq!((report.run.guided, report.run.duplicates), (3, 0), "what was behind the break");
 }
 
 /// Ids that a narrow window has let go are not known any more, also when the window is made wider.
@@ -226,7 +228,7 @@ fn a_wider_window_does_not_charge_again() {
         let report = rate(&loaded, &RunSettings { duplicate_window_h: window, ..settings(&[&again], &out) });
         assert_eq!((report.run.guided, report.run.suspended), (0, 1), "{name}: too late to tell");
     }
-    let new = write(folder.path(), "new.jsonl", usage_at("r2", "2026-03-07T00:00:00Z"));
+    let new = write(folder.path(), "new.jsonl", usage_at("r2", "2026-03-07T00:00:00Z") + "\n");
     assert_eq!(rate(&loaded, &RunSettings { duplicate_window_h: Some(1000), ..settings(&[&new], &out) }).run.guided, 1);
 }
 
@@ -244,7 +246,7 @@ fn what_came_too_late_is_not_charged_by_accident() {
     assert_eq!((report.recycled, report.progress.open_suspense), ((0, 0), 2));
     let report = rate(&loaded, &RunSettings { recycle: Recycle::WaitingAndLate, ..of(&[]) });
     assert_eq!((report.recycled, report.run.guided, report.run.duplicates), ((2, 2), 1, 1));
-    let again = write(folder.path(), "again.jsonl", usage("r1"));
+    let again = write(folder.path(), "again.jsonl", usage("r1") + "\n");
     assert_eq!(rate(&loaded, &of(&[&again])).run.suspended, 1);
     let report = rate(&loaded, &RunSettings { recycle: Recycle::WaitingAndLate, ..of(&[]) });
     assert_eq!((report.run.guided, report.run.duplicates, report.progress.open_suspense), (0, 1, 0));
@@ -278,7 +280,8 @@ fn recycling_stopped_half_way_charges_once() {
 #[test]
 fn a_tick_from_the_future_waits_and_the_clock_stays() {
     let folder = tempfile::tempdir().expect("a folder");
-    let lines = tick("2199-01-01T00:00:00Z") + &usage("r1") + "\n" + &tick("2026-03-05T15:00:00Z") + &usage("r2");
+    let lines =
+        tick("2199-01-01T00:00:00Z") + &usage("r1") + "\n" + &tick("2026-03-05T15:00:00Z") + &usage("r2") + "\n";
     let input = write(folder.path(), "usage.jsonl", lines);
     let out = folder.path().join("out");
     let settings = RunSettings { duplicate_window_h: Some(2), ..settings(&[&input], &out) };

@@ -1,11 +1,11 @@
 //! Every file under `tests/scenarios/` passes, in memory and as files.
 
 use directory::Loaded;
-use runtime::embedded::{InputFile, Recycle, RunSettings};
+use runtime::embedded::{InputFile, InterruptedInputs, Recycle, RunSettings};
 use runtime::engine::{BatchOutput, Encoded};
 use runtime::scenario::{FileReport, InputLine, Scenario, ScenarioFile, Step, load_reference, parse, run};
 use runtime::session::Session;
-use runtime::wire::OutputFormat;
+use runtime::wire::{Ending, OutputFormat};
 use std::path::{Path, PathBuf};
 
 fn folder() -> PathBuf {
@@ -118,6 +118,8 @@ fn as_files(scenario: &Scenario, references: &[Loaded], folder: &Path) -> Messag
     let rate = |loaded: &Loaded, input: Option<PathBuf>, recycle: Recycle| {
         let settings = RunSettings {
             inputs: input.into_iter().map(|path| InputFile { path, format: None }).collect(),
+            ending: Ending::MayGrow,
+            interrupted: InterruptedInputs::ComeFirst,
             recycle,
             output: output.clone(),
             format: OutputFormat::JsonLines,

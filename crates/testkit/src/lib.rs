@@ -9,6 +9,7 @@ pub mod load;
 pub mod oracle;
 pub mod reference;
 pub mod registry;
+pub mod samples;
 pub mod services;
 pub mod simulation;
 pub mod stages;

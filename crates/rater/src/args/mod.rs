@@ -149,7 +149,7 @@ pub(crate) struct CheckArgs {
 /// `rater rate`.
 #[derive(Debug, Args)]
 pub(crate) struct RateArgs {
-    /// Usage, commands and ticks: .jsonl, .ndjson, .csv or .avro
+    /// Usage, commands and ticks: .jsonl, .ndjson, .csv or .avro; pipes too, and - for standard input
     #[arg(required_unless_present = "recycle")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -160,6 +160,12 @@ pub(crate) struct RateArgs {
     /// Charge what came too late as well: you know that it was not charged before
     #[arg(long, requires = "recycle")]
     pub(crate) recycle_late: bool,
+    /// The files are complete: a last line without a line break is a record, and a cut Avro block an error
+    #[arg(long = "final")]
+    pub(crate) is_final: bool,
+    /// Rate other files although one was interrupted; that one can be finished later
+    #[arg(long)]
+    pub(crate) leave_interrupted: bool,
     /// Rate into a temporary folder and leave nothing behind
     #[arg(long, conflicts_with = "recycle")]
     pub(crate) dry_run: bool,

@@ -44,7 +44,7 @@ fn failure(error: ExplainError, args: &ExplainArgs) -> Failure {
     let folder = args.output.display();
     match error {
         ExplainError::NothingRated | ExplainError::UnknownId => Failure::Data(format!("{} ({folder})", error)),
-        ExplainError::InputChanged(_) => Failure::Data(error.to_string()),
+        ExplainError::InputChanged(_) | ExplainError::InputGone(_) => Failure::Data(error.to_string()),
         ExplainError::Run(error) => Failure::from(error),
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure>
         console.print(&text(&report, console))?;
         hints(&report, args, console);
     }
-    if options.output.fail_on_suspense && report.progress.open_suspense > 0 {
+    if options.output.fail_on_suspense && (report.progress.open_suspense > 0 || !report.unfinished.is_empty()) {
         return Err(Failure::Findings);
     }
     Ok(())
@@ -84,8 +84,12 @@ fn show(bar: &mut Option<(String, ProgressBar)>, seen: Seen<'_>) {
         finish(bar.take());
     }
     let (_, bar) = bar.get_or_insert_with(|| {
-        let new = ProgressBar::new(seen.size);
-        if let Ok(style) = ProgressStyle::with_template("{prefix}  {msg} {bar:20} {percent} %") {
+        // Nobody knows how much comes through a pipe.
+        let (new, template) = match seen.size {
+            Some(size) => (ProgressBar::new(size), "{prefix}  {msg} {bar:20} {percent} %"),
+            None => (ProgressBar::no_length(), "{prefix}  {msg} {bytes}"),
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
             new.set_style(style.progress_chars("━━╌"));
         }
         new.set_prefix(seen.input.to_owned());
@@ -97,7 +101,9 @@ fn show(bar: &mut Option<(String, ProgressBar)>, seen: Seen<'_>) {
 
 fn finish(bar: Option<(String, ProgressBar)>) {
     if let Some((_, bar)) = bar {
-        bar.set_position(bar.length().unwrap_or(0));
+        if let Some(length) = bar.length() {
+            bar.set_position(length);
+        }
         bar.abandon();
     }
 }
@@ -112,7 +118,13 @@ fn text(report: &Report, console: &Console) -> String {
     for input in &report.skipped {
         text.push_str(&format!("{input}  already rated\n"));
     }
-    if !report.skipped.is_empty() {
+    for grown in &report.grown {
+        text.push_str(&format!("{}  has grown; {} were rated before\n", grown.input, records(grown.records_before)));
+    }
+    for input in &report.empty {
+        text.push_str(&format!("{input}  has no records\n"));
+    }
+    if !(report.skipped.is_empty() && report.grown.is_empty() && report.empty.is_empty()) {
         text.push('\n');
     }
     let summary = &report.progress.summary;
@@ -131,6 +143,14 @@ fn text(report: &Report, console: &Console) -> String {
         let level = open.level.map_or(String::new(), |level| format!("  level {level}"));
         let line = format!("{}:{}  {}{level}  {}", open.input, open.place, open.reason.name(), example.detail);
         text.push_str(&format!("{}  {line}\n", paint.warn("suspense")));
+    }
+    for unfinished in &report.unfinished {
+        let place = format!("{}:{}", unfinished.input, unfinished.place);
+        text.push_str(&format!(
+            "{}  {place}  the last line has no end ({} bytes) and is not rated; it is when the file has grown, or with --final\n",
+            paint.warn("unfinished"),
+            unfinished.bytes
+        ));
     }
     let suspended: u64 = report.suspended.values().sum();
     let more = suspended.saturating_sub(report.examples.len() as u64);
@@ -154,6 +174,9 @@ fn hints(report: &Report, args: &RateArgs, console: &Console) {
     } else {
         let folder = if output == Path::new("out") { String::new() } else { format!(" -o {}", output.display()) };
         hints.push(format!("rater explain ID{folder}"));
+        if !report.unfinished.is_empty() {
+            hints.push(format!("rater rate --final{folder} FILE"));
+        }
         if report.progress.open_suspense > 0 {
             hints.push(format!("rater rate --recycle{folder}"));
         }
@@ -172,7 +195,12 @@ fn to_json(report: &Report, loaded: &Loaded, args: &RateArgs) -> Value {
     let inputs = progress
         .inputs
         .iter()
-        .map(|input| json!({ "name": input.name, "bytes": input.size, "records": input.records, "done": input.done }));
+        .map(|input| json!({ "name": input.name, "bytes": input.bytes, "records": input.records, "done": input.done }));
+    let grown = report.grown.iter().map(|grown| json!({ "name": grown.input, "records_before": grown.records_before }));
+    let unfinished = report
+        .unfinished
+        .iter()
+        .map(|unfinished| json!({ "file": unfinished.input, "line": unfinished.place, "bytes": unfinished.bytes }));
     let examples = report.examples.iter().map(|example| {
         json!({
             "file": example.open.input,
@@ -190,6 +218,9 @@ fn to_json(report: &Report, loaded: &Loaded, args: &RateArgs) -> Value {
         "reference_version": loaded.version(),
         "inputs": inputs.collect::<Vec<_>>(),
         "already_rated": report.skipped,
+        "grown": grown.collect::<Vec<_>>(),
+        "unfinished": unfinished.collect::<Vec<_>>(),
+        "empty": report.empty,
         "run": totals::to_json(&report.run),
         "totals": totals::to_json(&progress.totals),
         "granted": progress.granted.len(),

@@ -30,8 +30,37 @@ pub enum RunError {
         /// Its form.
         format: Box<str>,
     },
+    /// Not a file and not a stream, and what it is.
+    NotAnInput(PathBuf, &'static str),
     /// An interrupted input has to be finished before another is begun.
-    Unfinished(Box<str>),
+    Interrupted {
+        /// Its name.
+        name: Box<str>,
+        /// Records rated.
+        records: u64,
+        /// Bytes rated; `None` in a folder of before, where the whole file has to be what it was.
+        bytes: Option<u64>,
+    },
+    /// A stream begins like an interrupted input and then differs from what was rated of it.
+    OtherContent {
+        /// The name of the stream.
+        input: Box<str>,
+        /// The name of the interrupted input.
+        name: Box<str>,
+        /// Bytes rated of that.
+        bytes: u64,
+    },
+    /// A file became shorter while it was read. What was read before is rated and committed.
+    Shrunk {
+        /// The file.
+        path: PathBuf,
+        /// Its size before.
+        before: u64,
+        /// Its size afterwards.
+        now: u64,
+        /// Bytes rated.
+        taken: u64,
+    },
     /// The state store.
     Store(StoreError),
     /// Record ids on the disk.
@@ -52,7 +81,8 @@ impl fmt::Display for RunError {
             RunError::UnknownFormat(path) => {
                 write!(
                     f,
-                    "{}: the form cannot be told from the name; .jsonl, .ndjson, .csv and .avro can",
+                    "{}: the form cannot be told from the name; name it by --input-format (the endings .jsonl, .ndjson, .csv and .avro \
+                     tell it)",
                     path.display()
                 )
             }
@@ -66,9 +96,26 @@ impl fmt::Display for RunError {
             RunError::OtherFormat { folder, format } => {
                 write!(f, "{}: was begun with the output form {format}", folder.display())
             }
-            RunError::Unfinished(name) => {
-                write!(f, "\"{name}\" was interrupted and has to be finished first, unchanged")
+            RunError::NotAnInput(path, what) => write!(f, "{}: {what}", path.display()),
+            RunError::Interrupted { name, records, bytes } => {
+                write!(f, "\"{name}\" was interrupted after {records} records and has to be finished first: ")?;
+                match bytes {
+                    Some(bytes) => write!(f, "give a file whose first {bytes} bytes are what was rated")?,
+                    None => f.write_str("give the file unchanged")?,
+                }
+                f.write_str(", or leave it for later by --leave-interrupted")
             }
+            RunError::OtherContent { input, name, bytes } => write!(
+                f,
+                "\"{input}\" begins like \"{name}\", which was interrupted, but differs within the first {bytes} bytes, which were rated; \
+                 nothing of it is rated: give \"{name}\" as it was, or rate this one by --leave-interrupted"
+            ),
+            RunError::Shrunk { path, before, now, taken } => write!(
+                f,
+                "{}: became shorter while it was read ({before} bytes, then {now}); its first {taken} bytes are rated: give the whole file \
+                 again, and the rest is rated",
+                path.display()
+            ),
             RunError::Store(error) => error.fmt(f),
             RunError::Ids(error) => write!(f, "record ids: {error}"),
             RunError::Directory(error) => error.fmt(f),

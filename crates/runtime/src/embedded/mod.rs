@@ -1,21 +1,25 @@
 //! Rating files: inputs in, outputs and a state store in one folder, no server.
 //!
 //! One thread cuts the input into records, the engine rates batches on as many threads as are given, one thread writes. All
-//! queues are bounded. A folder remembers which inputs it has rated: a killed run is taken up where its last commit left it, and an
-//! input that is done is not rated again.
+//! queues are bounded. A folder remembers what it has rated of which input: a killed run is taken up where its last commit left it, an
+//! input that has grown goes on behind what was rated, and one that has not is not rated again.
 
 mod error;
 mod grant;
 mod input;
+mod lock;
 mod output;
 mod plan;
 mod progress;
+mod rate;
+mod recognise;
 mod recycle;
 
 pub use error::RunError;
 pub use input::InputFile;
-pub(crate) use input::open as open_input;
-pub use progress::{InputProgress, Progress};
+pub use progress::{FileId, InputProgress, InputSource, InputStand, Progress};
+pub use rate::{GrownInput, UnfinishedInput};
+pub use recognise::InterruptedInputs;
 pub use recycle::Recycle;
 use recycle::{Recycling, hold_open};
 
@@ -23,8 +27,9 @@ use crate::engine::{
     BatchInput, BatchOutput, Engine, EngineSettings, MAX_DETAILS, OpenSuspense, Retry, SuspenseNumbers,
 };
 use crate::state::{Commit, SealedIds, Store, Stored};
-use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
+use crate::wire::{Decoder, Encoder, Ending, OutputFormat, RawBatch};
 use directory::Loaded;
+use lock::RunLock;
 use output::{Order, Outputs};
 use pipeline::{ControlTotals, IntakeRules};
 use rating::{SuspenseReason, Timestamp};
@@ -49,6 +54,10 @@ pub const DEFAULT_BATCH_RECORDS: usize = 1024;
 pub struct RunSettings {
     /// Rated in this order.
     pub inputs: Vec<InputFile>,
+    /// What the end of an input means for a last line that has no line break.
+    pub ending: Ending,
+    /// What an interrupted input means for the others.
+    pub interrupted: InterruptedInputs,
     /// What of that which waits is tried again before the inputs.
     pub recycle: Recycle,
     /// The folder.
@@ -100,6 +109,12 @@ pub struct Report {
     pub progress: Progress,
     /// Inputs of this run that had been rated before.
     pub skipped: Vec<String>,
+    /// Inputs of this run that had been rated before, and have grown.
+    pub grown: Vec<GrownInput>,
+    /// Inputs of this run whose last line is not finished.
+    pub unfinished: Vec<UnfinishedInput>,
+    /// Inputs of this run without any record.
+    pub empty: Vec<String>,
     /// What was suspended in this run, by reason.
     pub suspended: BTreeMap<SuspenseReason, u64>,
     /// The first things suspended in this run.
@@ -124,9 +139,9 @@ pub struct Example {
 pub struct Seen<'s> {
     /// The input.
     pub input: &'s str,
-    /// Its size in bytes.
-    pub size: u64,
-    /// Bytes of records taken in.
+    /// The size in bytes of a file.
+    pub size: Option<u64>,
+    /// Bytes taken in.
     pub bytes: u64,
     /// Records taken in.
     pub records: u64,
@@ -182,7 +197,7 @@ pub fn read_progress(folder: &Path) -> Result<Option<Progress>, RunError> {
     if !path.exists() {
         return Ok(None);
     }
-    match Store::open(&path)?.progress()? {
+    match lock::open_store(&path)?.progress()? {
         Some(bytes) => Ok(Some(Progress::read(&mut &*bytes).map_err(crate::state::StoreError::Corrupt)?)),
         None => Ok(None),
     }
@@ -202,11 +217,15 @@ impl Writing {
 
 /// An output folder at work.
 struct Folder {
+    _lock: RunLock,
     store: std::sync::Arc<Store>,
     engine: Engine,
     progress: Progress,
     run: ControlTotals,
     skipped: Vec<String>,
+    grown: Vec<GrownInput>,
+    unfinished: Vec<UnfinishedInput>,
+    empty: Vec<String>,
     suspended: BTreeMap<SuspenseReason, u64>,
     examples: Vec<Example>,
     recycled: (u64, u64),
@@ -222,16 +241,16 @@ struct Folder {
     limits: Limits,
     /// Nothing that is later takes effect in this run.
     latest_event: Timestamp,
-    /// Fingerprints of the inputs, in their order.
-    given: Vec<(u64, u128)>,
 }
 
 impl Folder {
     fn open(loaded: &Loaded, settings: &RunSettings, limits: Limits) -> Result<Folder, RunError> {
-        let given = settings.inputs.iter().map(InputFile::fingerprint).collect::<Result<Vec<_>, _>>()?;
         let state = settings.output.join(STATE_FOLDER);
+        // Before anything is made.
+        plan::check(&settings.inputs, if state.exists() { plan::Formats::MayBeKnown } else { plan::Formats::Needed })?;
         std::fs::create_dir_all(&state).map_err(|error| RunError::File(state.clone(), error))?;
-        let store = Store::open(&state.join(STATE_FILE))?;
+        let lock = RunLock::take(&state)?;
+        let store = lock::open_store(&state.join(STATE_FILE))?;
         let mut progress = match store.progress()? {
             Some(bytes) => Progress::read(&mut &*bytes).map_err(crate::state::StoreError::Corrupt)?,
             None => Folder::first_commit(&store, settings)?,
@@ -239,9 +258,11 @@ impl Folder {
         if *progress.output_format != *settings.format.extension() {
             return Err(RunError::OtherFormat { folder: settings.output.clone(), format: progress.output_format });
         }
-        // An input that was planned but never begun leaves no trace, unless it is here to be begun now.
-        progress.inputs.retain(|known| known.is_begun() || known.done || given.contains(&(known.size, known.hash)));
-        if progress.inputs.iter().all(|input| input.done || input.broken) {
+        // An input without records leaves no trace.
+        progress.inputs.retain(InputProgress::is_begun);
+        // A stream may never come again.
+        let holds_clock = |known: &InputProgress| known.is_interrupted() && known.source == InputSource::File;
+        if settings.interrupted == InterruptedInputs::AreLeft || !progress.inputs.iter().any(holds_clock) {
             progress.job_now = settings.now;
         }
         let latest = progress.job_now.millis().saturating_add(settings.future_tolerance_ms);
@@ -274,11 +295,15 @@ impl Folder {
         let recycling = store.recycling()?.map(|bytes| Recycling::read(&mut &*bytes)).transpose();
         let recycling = recycling.map_err(crate::state::StoreError::Corrupt)?;
         Ok(Folder {
+            _lock: lock,
             store: store.into(),
             engine,
             progress,
             run: ControlTotals::default(),
             skipped: Vec::new(),
+            grown: Vec::new(),
+            unfinished: Vec::new(),
+            empty: Vec::new(),
             suspended: BTreeMap::new(),
             examples: Vec::new(),
             recycled: (0, 0),
@@ -291,7 +316,6 @@ impl Folder {
             commit_records: settings.commit_records,
             limits,
             latest_event,
-            given,
         })
     }
 
@@ -326,65 +350,15 @@ impl Folder {
         writing: &Writing,
         seen: &mut dyn FnMut(Seen<'_>),
     ) -> Result<(), RunError> {
-        let inputs = self.plan(settings)?;
+        self.plan(settings)?;
         self.progress.reference_hash = loaded.hash;
         self.grant(loaded, writing)?;
         self.recycle(settings.recycle, writing)?;
-        for (at, input) in inputs {
-            self.rate(at, input, settings, writing, seen)?;
+        for input in &settings.inputs {
+            self.rate(input, settings, writing, seen)?;
         }
         writing.send(Order::Close)?;
         self.commit(writing)
-    }
-
-    fn rate(
-        &mut self,
-        at: usize,
-        input: &InputFile,
-        settings: &RunSettings,
-        writing: &Writing,
-        seen: &mut dyn FnMut(Seen<'_>),
-    ) -> Result<(), RunError> {
-        let Some(begun) = self.progress.inputs.get(at).cloned() else { return Ok(()) };
-        // What was begun in one form is finished in it.
-        let form = Decoder::from_description(&begun.decoder).map_err(crate::state::StoreError::Corrupt)?.input_format();
-        let (splitter, decoder) = input::open(&input.path, form)?;
-        let mut bytes = 0;
-        std::thread::scope(|scope| {
-            let (batches, received) = sync_channel::<RawBatch>(QUEUE);
-            let (used, returned) = sync_channel::<RawBatch>(QUEUE);
-            let (path, begun_ref) = (&input.path, &begun);
-            let batch_records = settings.batch_records.max(1);
-            let reader =
-                scope.spawn(move || input::split(path, splitter, begun_ref, batch_records, &batches, &returned));
-            let mut outcome = Ok(());
-            for batch in &received {
-                outcome = self.batch(&batch, &decoder, &begun.name, &[], writing).map(|_| ());
-                bytes += batch.byte_count() as u64;
-                if let Some(progress) = self.progress.inputs.get_mut(at) {
-                    progress.records += batch.len() as u64;
-                    seen(Seen { input: &begun.name, size: begun.size, bytes, records: progress.records });
-                }
-                outcome = outcome.and_then(|()| self.commit_if_due(batch.len() as u64, writing));
-                // A full channel means that enough buffers are on their way already.
-                let _ = used.try_send(batch);
-                if outcome.is_err() {
-                    break;
-                }
-            }
-            drop(received);
-            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            if let (Err(RunError::Input(_, error)), Some(progress)) = (&read, self.progress.inputs.get_mut(at)) {
-                progress.broken = error.is_lasting();
-            }
-            // What was read before a broken place is rated and committed.
-            let committed = if outcome.is_ok() && read.is_err() { self.commit(writing) } else { Ok(()) };
-            outcome.and(committed).and(read)
-        })?;
-        if let Some(progress) = self.progress.inputs.get_mut(at) {
-            progress.done = true;
-        }
-        Ok(())
     }
 
     /// Rates a batch; returns the positions of retries that no longer wait.
@@ -469,6 +443,9 @@ impl Folder {
             run: self.run,
             progress: self.progress,
             skipped: self.skipped,
+            grown: self.grown,
+            unfinished: self.unfinished,
+            empty: self.empty,
             suspended: self.suspended,
             examples: self.examples,
             recycled: self.recycled,

@@ -2,6 +2,7 @@
 
 use crate::state::{Corrupt, RunInfo, Stored, record};
 use crate::summary::{Row, RowKey, Summary};
+use crate::wire::{Restart, TakenBytes};
 use pipeline::ControlTotals;
 use pipeline::totals::{LevelTotals, MoneyTotals};
 use rating::Timestamp;
@@ -45,24 +46,81 @@ pub struct InputProgress {
     pub name: Box<str>,
     /// Where it was read from, for explanations.
     pub path: Box<str>,
-    /// Size in bytes.
-    pub size: u64,
-    /// Hash of its contents.
+    /// Bytes from its start on that were rated.
+    pub bytes: u64,
+    /// Their hash: what it is recognised by.
     pub hash: u128,
     /// How its records are decoded, as written by [`crate::wire::Decoder::describe`].
     pub decoder: Vec<u8>,
     /// Records taken in.
     pub records: u64,
-    /// Whether that is all.
+    /// It was read to its end. It may have grown since.
     pub done: bool,
-    /// Whether the rest cannot be read, whatever is tried: other inputs need not wait for it.
+    /// The rest cannot be read, whatever is tried: other inputs need not wait for it.
     pub broken: bool,
+    /// What it was read from.
+    pub source: InputSource,
+    /// The file, whatever its name.
+    pub file_id: Option<FileId>,
+    /// Where it goes on; `None` where only the number of records says so: in folders of before, in which `bytes` and `hash` are of the whole
+    /// content, rated or not.
+    pub stand: Option<InputStand>,
+}
+
+/// What an input is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputSource {
+    /// A file, which can be read again.
+    File,
+    /// A pipe or a device, which cannot.
+    Stream,
+}
+
+/// A file on this machine, as long as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId {
+    /// The device that it is on.
+    pub device: u64,
+    /// Its number there.
+    pub number: u64,
+}
+
+/// Where an input goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InputStand {
+    /// Hash of its first bytes.
+    pub head: u128,
+    /// The place in a form of lines.
+    pub restart: Option<Restart>,
 }
 
 impl InputProgress {
     /// Whether anything of it was taken in.
     pub fn is_begun(&self) -> bool {
         self.records > 0
+    }
+
+    /// Returns true if its end was not reached, and can be.
+    pub fn is_interrupted(&self) -> bool {
+        self.is_begun() && !self.done && !self.broken
+    }
+
+    pub(super) fn take(&mut self, taken: &TakenBytes) {
+        (self.bytes, self.hash) = (taken.bytes, taken.hash);
+        self.stand = Some(InputStand { head: taken.head, restart: taken.restart });
+    }
+
+    fn write_rest(&self, out: &mut Vec<u8>) {
+        (self.source == InputSource::Stream).write(out);
+        self.file_id.write(out);
+        self.stand.write(out);
+    }
+
+    fn read_rest(&mut self, input: &mut &[u8]) -> Result<(), Corrupt> {
+        self.source = if bool::read(input)? { InputSource::Stream } else { InputSource::File };
+        self.file_id = Stored::read(input)?;
+        self.stand = Stored::read(input)?;
+        Ok(())
     }
 }
 
@@ -79,22 +137,105 @@ pub struct OutputProgress {
     pub pending_messages: u64,
 }
 
-record!(Progress {
-    job_now,
-    output_format,
-    reference_hash,
-    inputs,
-    outputs,
-    totals,
-    summary,
-    clock,
-    horizon,
-    sealed_ids,
-    next_suspense,
-    open_suspense,
-    granted,
-});
-record!(InputProgress { name, path, size, hash, decoder, records, done, broken });
+/// Written before what progress has had since inputs are known by what was rated of them.
+const WITH_STANDS: u8 = 1;
+
+impl Stored for Progress {
+    fn write(&self, out: &mut Vec<u8>) {
+        // Destructured without `..`, so that a new field does not compile until it is stored.
+        let Progress {
+            job_now,
+            output_format,
+            reference_hash,
+            inputs,
+            outputs,
+            totals,
+            summary,
+            clock,
+            horizon,
+            sealed_ids,
+            next_suspense,
+            open_suspense,
+            granted,
+        } = self;
+        job_now.write(out);
+        output_format.write(out);
+        reference_hash.write(out);
+        inputs.write(out);
+        outputs.write(out);
+        totals.write(out);
+        summary.write(out);
+        clock.write(out);
+        horizon.write(out);
+        sealed_ids.write(out);
+        next_suspense.write(out);
+        open_suspense.write(out);
+        granted.write(out);
+        WITH_STANDS.write(out);
+        inputs.iter().for_each(|input| input.write_rest(out));
+    }
+
+    fn read(input: &mut &[u8]) -> Result<Progress, Corrupt> {
+        let mut progress = Progress {
+            job_now: Stored::read(input)?,
+            output_format: Stored::read(input)?,
+            reference_hash: Stored::read(input)?,
+            inputs: Stored::read(input)?,
+            outputs: Stored::read(input)?,
+            totals: Stored::read(input)?,
+            summary: Stored::read(input)?,
+            clock: Stored::read(input)?,
+            horizon: Stored::read(input)?,
+            sealed_ids: Stored::read(input)?,
+            next_suspense: Stored::read(input)?,
+            open_suspense: Stored::read(input)?,
+            granted: Stored::read(input)?,
+        };
+        if !input.is_empty() {
+            if u8::read(input)? != WITH_STANDS {
+                return Err(Corrupt { what: "where inputs go on", left: input.len() });
+            }
+            progress.inputs.iter_mut().try_for_each(|known| known.read_rest(input))?;
+        }
+        Ok(progress)
+    }
+}
+
+impl Stored for InputProgress {
+    /// Writes what folders of before have as well; the rest follows behind the progress.
+    fn write(&self, out: &mut Vec<u8>) {
+        let InputProgress { name, path, bytes, hash, decoder, records, done, broken, source: _, file_id: _, stand: _ } =
+            self;
+        name.write(out);
+        path.write(out);
+        bytes.write(out);
+        hash.write(out);
+        decoder.write(out);
+        records.write(out);
+        done.write(out);
+        broken.write(out);
+    }
+
+    fn read(input: &mut &[u8]) -> Result<InputProgress, Corrupt> {
+        Ok(InputProgress {
+            name: Stored::read(input)?,
+            path: Stored::read(input)?,
+            bytes: Stored::read(input)?,
+            hash: Stored::read(input)?,
+            decoder: Stored::read(input)?,
+            records: Stored::read(input)?,
+            done: Stored::read(input)?,
+            broken: Stored::read(input)?,
+            source: InputSource::File,
+            file_id: None,
+            stand: None,
+        })
+    }
+}
+
+record!(FileId { device, number });
+record!(InputStand { head, restart });
+record!(Restart { at, place, is_behind_return, is_line_cut });
 record!(OutputProgress { bytes, messages, pending, pending_messages });
 record!(ControlTotals { received, guided, duplicates, suspended, commands, ticks, levels, money });
 record!(LevelTotals { legs, units, charged, charged_units, suspended, suspended_units });

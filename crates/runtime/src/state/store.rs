@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Version of everything in the store; a later one is refused. Since 2 changes may hold some counters of an account or a member; since 3 accounts
-/// have a currency, and members sessions.
+/// have a currency, and members sessions, and inputs are known by what was rated of them.
 const FORMAT: u32 = 3;
 
 /// Pages of the database kept in memory.
@@ -117,20 +117,26 @@ impl Store {
         Ok(Store { database, next_commit })
     }
 
-    /// Makes a store beside its place and moves it there: a file half made by a process that was killed could never be opened.
+    /// Makes a store beside its place and gives it its name there: a file half made by a process that was killed could never be opened. A store
+    /// that somebody else has made meanwhile stays as it is.
     fn make(path: &Path) -> Result<(), StoreError> {
-        let beside = path.with_extension("new");
-        match std::fs::remove_file(&beside) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(redb::Error::Io(error).into()),
-            Ok(()) | Err(_) => {}
-        }
+        let beside = path.with_extension(format!("new-{}", std::process::id()));
+        let failed = |error| StoreError::from(redb::Error::Io(error));
+        remove_if_there(&beside).map_err(failed)?;
         Store::prepare(&Database::create(&beside)?)?;
-        let moved = std::fs::rename(&beside, path).and_then(|()| match path.parent() {
+        let named = match std::fs::hard_link(&beside, path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            // Some file systems have no second names. Runs hold a lock, so nobody makes a store at the same time.
+            Err(_) if !path.exists() => std::fs::rename(&beside, path),
+            Err(error) => Err(error),
+        };
+        let made = named.and_then(|()| remove_if_there(&beside)).and_then(|()| match path.parent() {
             // The name is on the disk when the folder is: commits into a file without one would be lost with the power.
             Some(folder) => std::fs::File::open(folder)?.sync_all(),
             None => Ok(()),
         });
-        moved.map_err(|error| redb::Error::Io(error).into())
+        made.map_err(failed)
     }
 
     /// Makes the tables where they are missing, and checks the version; returns the number of the next commit.
@@ -304,6 +310,13 @@ impl Store {
             found.push((number.value(), decode_open(&mut bytes.value())?));
         }
         Ok(found)
+    }
+}
+
+fn remove_if_there(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 

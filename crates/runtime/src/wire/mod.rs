@@ -16,7 +16,10 @@ mod framing;
 mod incoming;
 mod schema;
 
-pub use decode::{CsvMapping, Decoded, Decoder, InputError, InputFormat, RawBatch, Splitter};
+pub use decode::{
+    CsvMapping, Decoded, Decoder, Ending, InputError, InputFormat, RawBatch, Restart, Splitter, TakenBytes, Unfinished,
+};
+pub(crate) use decode::{HEAD_BYTES, Prefix};
 #[cfg(feature = "registry")]
 pub(crate) use encode::base64;
 pub use encode::{

@@ -4,8 +4,8 @@
 use directory::{Input, InputKind, Loaded};
 use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
-use runtime::embedded::{InputFile, Recycle, Report, RunError, RunSettings, run};
-use runtime::wire::OutputFormat;
+use runtime::embedded::{InputFile, InterruptedInputs, Recycle, Report, RunError, RunSettings, run};
+use runtime::wire::{Ending, OutputFormat};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,6 +46,8 @@ pub(crate) fn reference(yaml: &str) -> Loaded {
 pub(crate) fn settings(inputs: &[&Path], output: &Path) -> RunSettings {
     RunSettings {
         inputs: inputs.iter().map(|path| InputFile { path: path.to_path_buf(), format: None }).collect(),
+        ending: Ending::MayGrow,
+        interrupted: InterruptedInputs::ComeFirst,
         recycle: Recycle::Nothing,
         output: output.to_owned(),
         format: OutputFormat::JsonLines,

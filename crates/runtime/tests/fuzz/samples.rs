@@ -6,11 +6,11 @@ use directory::{Input, InputKind, Loaded};
 use pipeline::IntakeRules;
 use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
-use runtime::embedded::{InputFile, Recycle, RunSettings, run};
+use runtime::embedded::{InputFile, InterruptedInputs, Recycle, RunSettings, run};
 use runtime::engine::{Engine, EngineSettings};
 use runtime::session::{Session, Settings};
 use runtime::state::Stored;
-use runtime::wire::{CsvMapping, Decoder, Encoder, InputFormat, OutputFormat, Splitter};
+use runtime::wire::{CsvMapping, Decoder, Encoder, Ending, InputFormat, OutputFormat, Splitter};
 use std::path::Path;
 use std::sync::OnceLock;
 use testkit::generator::{self, Parameters};
@@ -268,6 +268,8 @@ pub(crate) fn stored() -> StoredState {
     }
     let settings = RunSettings {
         inputs: vec![InputFile { path: folder.path().join("usage.jsonl"), format: None }],
+        ending: Ending::MayGrow,
+        interrupted: InterruptedInputs::ComeFirst,
         recycle: Recycle::Nothing,
         output: folder.path().join("out"),
         format: OutputFormat::Avro,

@@ -60,6 +60,12 @@ impl Topics {
         of.filter_map(|(_, bytes)| TraceContext::from_bytes(bytes))
     }
 
+    /// Headers of a message that is traced.
+    pub(crate) fn headers(&self, topic: &str, partition: u32, offset: usize) -> Vec<(&'static str, String)> {
+        let offset = Offset::try_from(offset).expect("an offset");
+        self.trace(topic, partition, offset).into_iter().flat_map(|trace| trace.headers()).collect()
+    }
+
     /// Values of all partitions of a topic by key, in order.
     pub(crate) fn values_by_key(&self, topic: &str) -> BTreeMap<Vec<u8>, Vec<Vec<u8>>> {
         let mut by_key: BTreeMap<Vec<u8>, Vec<Vec<u8>>> = BTreeMap::new();

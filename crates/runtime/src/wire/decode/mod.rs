@@ -5,13 +5,18 @@
 
 mod avro;
 mod avro_shape;
+mod before;
+mod container;
 mod csv;
 mod json;
+mod rows;
 mod signs;
+mod source;
 mod split;
 
 pub use csv::CsvMapping;
-pub use split::{RawBatch, Splitter};
+pub(crate) use source::{HEAD_BYTES, Prefix};
+pub use split::{Ending, RawBatch, Restart, Splitter, TakenBytes, Unfinished};
 
 #[cfg(feature = "registry")]
 pub(super) use avro::Plan;
@@ -184,6 +189,10 @@ pub enum InputError {
     Read(std::io::Error),
     /// The header of a CSV file.
     Header(String),
+    /// It is no text in UTF-8 from its first bytes on.
+    NotText(&'static str),
+    /// It ends before its header does.
+    Unfinished(Unfinished),
     /// An Avro container: where, and what.
     Container {
         /// Byte of the file.
@@ -197,8 +206,8 @@ impl InputError {
     /// Whether reading it again would end the same way.
     pub fn is_lasting(&self) -> bool {
         match self {
-            InputError::Read(_) => false,
-            InputError::Header(_) | InputError::Container { .. } => true,
+            InputError::Read(_) | InputError::Unfinished(_) => false,
+            InputError::Header(_) | InputError::NotText(_) | InputError::Container { .. } => true,
         }
     }
 }
@@ -208,6 +217,9 @@ impl fmt::Display for InputError {
         match self {
             InputError::Read(error) => error.fmt(f),
             InputError::Header(what) => write!(f, "header: {what}"),
+            InputError::NotText(what) => f.write_str(what),
+            InputError::Unfinished(Unfinished { bytes: 0, .. }) => f.write_str("is empty"),
+            InputError::Unfinished(_) => f.write_str("the header is not finished"),
             InputError::Container { at, what } => write!(f, "byte {at}: {what}"),
         }
     }

@@ -1,18 +1,13 @@
 //! Cutting an input into raw records with bounded memory.
 
-use super::avro::{self, Plan, items_of};
+use super::container::{Container, Found};
 use super::csv::{Columns, cells};
+use super::source::{LineEnd, Prefix, Source};
 use super::{Decoder, Form, InputError, InputFormat, MAX_RECORD_BYTES};
 use std::io::Read;
 
-/// Bytes read at a time.
-const READ_BYTES: usize = 1 << 18;
 /// Bytes of records after which a batch is full.
 const MAX_BATCH_BYTES: usize = 8 << 20;
-/// Largest block of a container.
-const MAX_BLOCK_BYTES: usize = 256 << 20;
-/// Largest header of a container: a schema and little else.
-const MAX_HEADER_BYTES: usize = 4 << 20;
 
 /// Raw records of one batch, in one buffer.
 #[derive(Debug, Default)]
@@ -70,75 +65,206 @@ impl RawBatch {
     }
 }
 
+/// What the end of an input means for a last line without a line break, or a block that is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It is not finished: nothing of it is taken.
+    MayGrow,
+    /// It is a record like any other.
+    IsComplete,
+}
+
+/// A last line, row or block that is not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Its line, or the number of the record that it begins with.
+    pub place: u64,
+    /// How many bytes of it there are; 0 if the input is empty but for what has no records.
+    pub bytes: u64,
+}
+
+/// Where an input can be taken up again without reading what lies before, in a form of lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restart {
+    /// Bytes before it.
+    pub at: u64,
+    /// Lines before it.
+    pub place: u64,
+    /// The byte before it is a carriage return: a line feed behind it belongs to the same line break.
+    pub is_behind_return: bool,
+    /// What was taken behind it was a last line without a line break.
+    pub is_line_cut: bool,
+}
+
+/// How much of an input was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TakenBytes {
+    /// Bytes from its start on.
+    pub bytes: u64,
+    /// Their hash.
+    pub hash: u128,
+    /// The hash of the first of them.
+    pub head: u128,
+    /// Where to go on; a container is cut from its start again.
+    pub restart: Option<Restart>,
+}
+
 /// Cuts an input into raw records.
 #[derive(Debug)]
 pub struct Splitter<R> {
     source: Source<R>,
     form: SplitForm,
+    ending: Ending,
     /// Lines or records so far.
     place: u64,
+    /// Where a last line without a line break begins that was taken, and the lines before it.
+    cut: Option<(u64, u64)>,
+    unfinished: Option<Unfinished>,
 }
 
 #[derive(Debug)]
 enum SplitForm {
     Lines,
-    /// Lines, but line breaks between quotation marks belong to a cell. With the delimiter of cells.
-    Rows(u8),
-    Container(Container),
-}
-
-#[derive(Debug)]
-struct Container {
-    plan: Plan,
-    codec: Codec,
-    sync: [u8; 16],
-    block: Vec<u8>,
-    /// Where the block begins in the input.
-    block_at: u64,
-    /// Start of the next record in the block, and how many are left.
-    next: usize,
-    left: u64,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Codec {
-    Null,
-    Deflate,
+    /// Lines, but line breaks between quotation marks may belong to a cell.
+    Rows {
+        delimiter: u8,
+        columns: usize,
+    },
+    Container(Box<Container>),
 }
 
 impl<R: Read> Splitter<R> {
-    /// Opens an input and reads its header, where the form has one.
+    /// Opens an input that is complete and reads its header, where the form has one.
     ///
     /// # Errors
     /// The input cannot be read, or the header is not what the form says.
     pub fn open(reader: R, format: InputFormat) -> Result<(Splitter<R>, Decoder), InputError> {
-        let mut source = Source::new(reader);
-        source.skip_byte_order_mark()?;
+        Splitter::open_as(reader, format, Ending::IsComplete)
+    }
+
+    /// As [`Splitter::open`] for an input that may grow. A header that is not finished is [`InputError::Unfinished`].
+    ///
+    /// # Errors
+    /// As [`Splitter::open`].
+    pub fn open_as(reader: R, format: InputFormat, ending: Ending) -> Result<(Splitter<R>, Decoder), InputError> {
+        let mut source = Source::new(reader, Prefix::new());
         let (form, decoder, place) = match format {
-            InputFormat::JsonLines => (SplitForm::Lines, Form::Json, 0),
+            InputFormat::JsonLines => {
+                source.begin_text()?;
+                (SplitForm::Lines, Form::Json, 0)
+            }
             InputFormat::Csv(mapping) => {
+                source.begin_text()?;
                 let delimiter = mapping.delimiter_byte().map_err(InputError::Header)?;
-                let end = source.row_or_line_end(delimiter)?.unwrap_or(source.ahead().len());
-                let row = source.ahead().get(..end).unwrap_or_default();
-                if row.len() > MAX_RECORD_BYTES {
+                let end = match source.line_end()? {
+                    LineEnd::At(end) => end,
+                    LineEnd::Nowhere if ending == Ending::MayGrow => {
+                        let bytes = source.ahead().len() as u64;
+                        return Err(InputError::Unfinished(Unfinished { place: 1, bytes }));
+                    }
+                    LineEnd::Nowhere | LineEnd::TooFar => source.ahead().len(),
+                };
+                let line = source.ahead().get(..end).unwrap_or_default();
+                if line.len() > MAX_RECORD_BYTES {
                     return Err(InputError::Header(format!("is longer than {MAX_RECORD_BYTES} bytes")));
                 }
                 let header =
-                    std::str::from_utf8(trim_line(row)).map_err(|error| InputError::Header(error.to_string()))?;
+                    std::str::from_utf8(trim_line(line)).map_err(|error| InputError::Header(error.to_string()))?;
                 let names = cells(header, mapping.delimiter).map_err(|fault| InputError::Header(fault.detail))?;
-                let names = names.into_iter().map(|name| name.trim().to_owned()).collect();
-                let lines = line_count(row);
+                let names: Vec<String> = names.into_iter().map(|name| name.trim().to_owned()).collect();
+                let columns = names.len();
                 source.consume(end);
-                let columns = Columns::new(mapping, names).map_err(InputError::Header)?;
-                (SplitForm::Rows(delimiter), Form::Csv(columns), lines)
+                (
+                    SplitForm::Rows { delimiter, columns },
+                    Form::Csv(Columns::new(mapping, names).map_err(InputError::Header)?),
+                    1,
+                )
             }
             InputFormat::Avro => {
-                let container = Container::open(&mut source)?;
+                let container = Container::open(&mut source, ending)?;
                 let plan = container.plan.clone();
-                (SplitForm::Container(container), Form::Avro(plan), 0)
+                (SplitForm::Container(container.into()), Form::Avro(plan), 0)
             }
         };
-        Ok((Splitter { source, form, place }, Decoder(decoder)))
+        Ok((Splitter { source, form, ending, place, cut: None, unfinished: None }, Decoder(decoder)))
+    }
+
+    /// Goes on with an input of lines: `reader` stands at `restart`, and `before` is what lies before that. `taken` is how many bytes were taken.
+    /// `None` for a decoder of another form.
+    ///
+    /// # Errors
+    /// The input cannot be read.
+    pub(crate) fn resume(
+        reader: R,
+        decoder: &Decoder,
+        ending: Ending,
+        before: Prefix,
+        restart: Restart,
+        taken: u64,
+    ) -> Result<Option<Splitter<R>>, InputError> {
+        let form = match &decoder.0 {
+            Form::Json => SplitForm::Lines,
+            Form::Csv(columns) => SplitForm::Rows {
+                delimiter: columns.mapping().delimiter_byte().map_err(InputError::Header)?,
+                columns: columns.header().len(),
+            },
+            Form::Avro(_) => return Ok(None),
+        };
+        let source = Source::new(reader, before);
+        let mut splitter = Splitter { source, form, ending, place: restart.place, cut: None, unfinished: None };
+        if restart.is_behind_return && splitter.source.need(1)? && splitter.source.ahead().starts_with(b"\n") {
+            splitter.source.consume(1);
+        }
+        if restart.is_line_cut {
+            splitter.pass_cut_line(usize::try_from(taken.saturating_sub(restart.at)).unwrap_or(usize::MAX))?;
+        }
+        Ok(Some(splitter))
+    }
+
+    /// Passes over a last line that was taken, unless it goes on: then it is another line, and taken again.
+    fn pass_cut_line(&mut self, length: usize) -> Result<(), InputError> {
+        let goes_on = self.source.need(length.saturating_add(1))?;
+        let line = self.source.ahead().get(..length).unwrap_or(self.source.ahead());
+        let lines = line_count(line);
+        match self.source.ahead().get(length) {
+            None => {
+                self.cut = Some((self.source.consumed(), self.place));
+                self.source.consume(length.min(self.source.ahead().len()));
+                self.place += lines;
+            }
+            Some(b'\n' | b'\r') => {
+                self.source.consume(length);
+                self.place += lines;
+                self.source.skip_line()?;
+            }
+            Some(_) => debug_assert!(goes_on),
+        }
+        Ok(())
+    }
+
+    /// Passes over records; `false` if the input ends before that.
+    ///
+    /// # Errors
+    /// The input cannot be read further.
+    pub(crate) fn skip(&mut self, records: u64) -> Result<bool, InputError> {
+        let mut batch = RawBatch::default();
+        for _ in 0..records {
+            batch.clear();
+            let is_there = match &mut self.form {
+                SplitForm::Lines => super::before::skip_record(&mut self.source, None, &mut self.place)?,
+                SplitForm::Rows { delimiter, .. } => {
+                    super::before::skip_record(&mut self.source, Some(*delimiter), &mut self.place)?
+                }
+                SplitForm::Container(container) => {
+                    let found = container.push_record(&mut self.source, self.ending, &mut self.place, &mut batch)?;
+                    matches!(found, Found::Record)
+                }
+            };
+            if !is_there {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Appends up to `max_records` records; `false` at the end of the input. Blank lines are passed over.
@@ -148,9 +274,17 @@ impl<R: Read> Splitter<R> {
     pub fn fill(&mut self, batch: &mut RawBatch, max_records: usize) -> Result<bool, InputError> {
         while batch.len() < max_records && batch.byte_count() < MAX_BATCH_BYTES {
             let has_more = match &mut self.form {
-                SplitForm::Lines => self.source.push_line(None, &mut self.place, batch)?,
-                SplitForm::Rows(delimiter) => self.source.push_line(Some(*delimiter), &mut self.place, batch)?,
-                SplitForm::Container(container) => container.push_record(&mut self.source, &mut self.place, batch)?,
+                SplitForm::Lines | SplitForm::Rows { .. } => self.push_line(batch)?,
+                SplitForm::Container(container) => {
+                    match container.push_record(&mut self.source, self.ending, &mut self.place, batch)? {
+                        Found::Record => true,
+                        Found::End => false,
+                        Found::Cut(unfinished) => {
+                            self.unfinished = Some(unfinished);
+                            false
+                        }
+                    }
+                }
             };
             if !has_more {
                 return Ok(false);
@@ -158,308 +292,112 @@ impl<R: Read> Splitter<R> {
         }
         Ok(true)
     }
-}
 
-/// A reader with a look-ahead.
-#[derive(Debug)]
-struct Source<R> {
-    reader: R,
-    buffer: Vec<u8>,
-    start: usize,
-    /// Bytes consumed before `start`.
-    consumed: u64,
-    is_at_end: bool,
-}
-
-impl<R: Read> Source<R> {
-    fn new(reader: R) -> Source<R> {
-        Source { reader, buffer: Vec::new(), start: 0, consumed: 0, is_at_end: false }
-    }
-
-    fn ahead(&self) -> &[u8] {
-        self.buffer.get(self.start..).unwrap_or_default()
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.start += count;
-        self.consumed += count as u64;
-    }
-
-    /// Reads more; `false` if there is no more.
-    fn more(&mut self) -> Result<bool, InputError> {
-        if self.is_at_end {
-            return Ok(false);
-        }
-        if self.start > 0 {
-            self.buffer.drain(..self.start);
-            self.start = 0;
-        }
-        let filled = self.buffer.len();
-        self.buffer.resize(filled + READ_BYTES, 0);
-        let count = loop {
-            match self.reader.read(self.buffer.get_mut(filled..).unwrap_or_default()) {
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                other => break other.map_err(InputError::Read)?,
-            }
+    /// How much was taken: all that was appended, and what has no records between.
+    pub fn taken(&mut self) -> TakenBytes {
+        let last = self.source.last();
+        let prefix = self.source.taken();
+        let (bytes, hash, head) = (prefix.bytes(), prefix.hash(), prefix.head());
+        let restart = match &self.form {
+            SplitForm::Container(_) => None,
+            SplitForm::Lines | SplitForm::Rows { .. } => Some(match self.cut {
+                Some((at, place)) => Restart { at, place, is_behind_return: false, is_line_cut: true },
+                None => Restart { at: bytes, place: self.place, is_behind_return: last == b'\r', is_line_cut: false },
+            }),
         };
-        self.buffer.truncate(filled + count);
-        self.is_at_end = count == 0;
-        Ok(count > 0)
+        TakenBytes { bytes, hash, head, restart }
     }
 
-    /// Makes sure that this many bytes are ahead; `false` if the input ends before.
-    fn need(&mut self, count: usize) -> Result<bool, InputError> {
-        while self.ahead().len() < count {
-            if !self.more()? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// The last line, row or block, if it is not finished; known at the end of the input.
+    pub fn unfinished(&self) -> Option<Unfinished> {
+        self.unfinished
     }
 
-    fn skip_byte_order_mark(&mut self) -> Result<(), InputError> {
-        if self.need(3)? && self.ahead().starts_with(b"\xef\xbb\xbf") {
-            self.consume(3);
-        }
-        Ok(())
+    /// The reader.
+    pub(crate) fn reader(&self) -> &R {
+        self.source.reader()
     }
 
-    /// The end of the line ahead, its line break included; `None` if the input ends without one, or the line is too long.
-    fn line_end(&mut self) -> Result<Option<usize>, InputError> {
-        let mut scanned = 0;
+    /// Appends a line or row; `false` at the end of the input.
+    fn push_line(&mut self, batch: &mut RawBatch) -> Result<bool, InputError> {
         loop {
-            let ahead = self.ahead();
-            if let Some(found) = memchr::memchr(b'\n', ahead.get(scanned..).unwrap_or_default()) {
-                return Ok(Some(scanned + found + 1));
-            }
-            scanned = ahead.len();
-            if scanned > MAX_RECORD_BYTES || !self.more()? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// The end of the row ahead (RFC 4180), its line break included. `None` if the input ends without one, the row is too long, or
-    /// a quotation mark is astray: then the line is broken, and the lines behind it are rows of their own.
-    fn row_end(&mut self, delimiter: u8) -> Result<Option<usize>, InputError> {
-        let mut scanned = 0;
-        let mut is_quoted = false;
-        loop {
-            while let Some(found) = memchr::memchr2(b'\n', b'"', self.ahead().get(scanned..).unwrap_or_default()) {
-                let at = scanned + found;
-                scanned = at + 1;
-                let is_mark = self.ahead().get(at) == Some(&b'"');
-                match (is_mark, is_quoted) {
-                    (false, true) => {}
-                    (false, false) => return Ok(Some(at + 1)),
-                    // A mark opens at the start of a cell; within one it is a character.
-                    (true, false) => {
-                        let before = at.checked_sub(1).and_then(|before| self.ahead().get(before));
-                        is_quoted = before.is_none_or(|before| *before == delimiter);
-                    }
-                    (true, true) => {
-                        self.need(at + 3)?;
-                        match self.ahead().get(at + 1..).unwrap_or_default() {
-                            [b'"', ..] => scanned = at + 2,
-                            [] | [b'\n', ..] | [b'\r'] | [b'\r', b'\n', ..] => is_quoted = false,
-                            [next, ..] if *next == delimiter => is_quoted = false,
-                            [..] => return Ok(None),
-                        }
-                    }
-                }
-            }
-            scanned = self.ahead().len();
-            if scanned > MAX_RECORD_BYTES || !self.more()? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// As [`Source::row_end`], but the end of the line where the row has none: a quotation mark that is never closed must not
-    /// swallow the lines behind it.
-    fn row_or_line_end(&mut self, delimiter: u8) -> Result<Option<usize>, InputError> {
-        match self.row_end(delimiter)? {
-            Some(end) => Ok(Some(end)),
-            None => self.line_end(),
-        }
-    }
-
-    /// Appends a line, or with a delimiter a row; `false` at the end of the input.
-    fn push_line(&mut self, delimiter: Option<u8>, place: &mut u64, batch: &mut RawBatch) -> Result<bool, InputError> {
-        loop {
-            let end = match delimiter {
-                Some(delimiter) => self.row_or_line_end(delimiter)?,
-                None => self.line_end()?,
+            let end = match self.form {
+                SplitForm::Rows { delimiter, columns } => self.source.row_end(delimiter, columns)?,
+                SplitForm::Lines | SplitForm::Container(_) => self.source.line_end()?,
             };
-            if end.is_none() && self.ahead().is_empty() {
-                return Ok(false);
-            }
-            let end = end.unwrap_or(self.ahead().len());
-            let line = self.ahead().get(..end).unwrap_or_default();
-            let is_cut = !line.ends_with(b"\n");
+            let end = match end {
+                LineEnd::At(end) => end,
+                LineEnd::Nowhere => return self.push_last_line(batch),
+                LineEnd::TooFar => return self.push_long_line(batch),
+            };
+            let line = self.source.ahead().get(..end).unwrap_or_default();
             let record = trim_line(line);
-            let number = *place + 1;
-            *place += line_count(line);
             let is_blank = record.trim_ascii().is_empty();
             if !is_blank {
-                batch.push(record.get(..MAX_RECORD_BYTES).unwrap_or(record), number);
+                batch.push(record.get(..MAX_RECORD_BYTES).unwrap_or(record), self.place + 1);
             }
-            self.consume(end);
-            if is_cut {
-                self.skip_to_line_end()?;
-            }
+            self.place += line_count(line);
+            self.source.consume(end);
             if !is_blank {
                 return Ok(true);
             }
         }
     }
 
-    /// Passes over the rest of a line that was too long.
-    fn skip_to_line_end(&mut self) -> Result<(), InputError> {
-        loop {
-            if let Some(at) = memchr::memchr(b'\n', self.ahead()) {
-                self.consume(at + 1);
-                return Ok(());
-            }
-            let count = self.ahead().len();
-            self.consume(count);
-            if !self.more()? {
-                return Ok(());
-            }
-        }
-    }
-}
-
-fn trim_line(line: &[u8]) -> &[u8] {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    line.strip_suffix(b"\r").unwrap_or(line)
-}
-
-/// Lines that a record takes: more than one where cells hold line breaks.
-fn line_count(record: &[u8]) -> u64 {
-    memchr::memchr_iter(b'\n', trim_line(record)).count() as u64 + 1
-}
-
-impl Container {
-    fn open<R: Read>(source: &mut Source<R>) -> Result<Container, InputError> {
-        let broken =
-            |source: &Source<R>, what: &str| InputError::Container { at: source.consumed, what: what.to_owned() };
-        // The header is small; it is looked for in ever larger pieces of the input.
-        let mut wanted = 4096;
-        loop {
-            let is_all = !source.need(wanted)?;
-            if !source.ahead().starts_with(b"Obj\x01") {
-                return Err(broken(source, "is not an Avro container"));
-            }
-            let mut rest = source.ahead().get(4..).unwrap_or_default();
-            let before = source.ahead().len();
-            if let Some((schema, codec, sync)) = header(&mut rest) {
-                let length = before - rest.len();
-                let plan = Plan::new(&schema).map_err(|what| InputError::Container { at: source.consumed, what })?;
-                let codec = match codec.as_str() {
-                    "null" => Codec::Null,
-                    "deflate" => Codec::Deflate,
-                    other => {
-                        let what = format!("codec \"{other}\" is not supported; null and deflate are");
-                        return Err(InputError::Container { at: source.consumed, what });
-                    }
-                };
-                source.consume(length);
-                return Ok(Container { plan, codec, sync, block: Vec::new(), block_at: 0, next: 0, left: 0 });
-            }
-            if is_all || wanted >= MAX_HEADER_BYTES {
-                return Err(broken(source, "the header of the container is broken"));
-            }
-            wanted *= 4;
-        }
-    }
-
-    fn push_record<R: Read>(
-        &mut self,
-        source: &mut Source<R>,
-        place: &mut u64,
-        batch: &mut RawBatch,
-    ) -> Result<bool, InputError> {
-        while self.left == 0 {
-            if !self.read_block(source)? {
-                return Ok(false);
-            }
-        }
-        let rest = self.block.get(self.next..).unwrap_or_default();
-        let length = self.plan.record_length(rest).filter(|length| *length > 0);
-        *place += 1;
-        self.left -= 1;
-        match length {
-            Some(length) => {
-                batch.push(rest.get(..length.min(MAX_RECORD_BYTES)).unwrap_or_default(), *place);
-                self.next += length;
-                if self.left == 0 && self.next != self.block.len() {
-                    return Err(self.broken("bytes follow the last record of a block"));
+    /// What is ahead is all there is, and has no line break at its end.
+    fn push_last_line(&mut self, batch: &mut RawBatch) -> Result<bool, InputError> {
+        let line = self.source.ahead();
+        let length = line.len();
+        let is_blank = line.trim_ascii().is_empty();
+        match self.ending {
+            _ if length == 0 => Ok(false),
+            Ending::MayGrow => {
+                if !is_blank {
+                    self.unfinished = Some(Unfinished { place: self.place + 1, bytes: length as u64 });
                 }
-                Ok(true)
+                Ok(false)
             }
-            None => Err(self.broken(&format!("record {place} is not what the schema says"))),
+            Ending::IsComplete => {
+                if !is_blank {
+                    batch.push(line.get(..MAX_RECORD_BYTES).unwrap_or(line), self.place + 1);
+                }
+                let lines = line_count(line);
+                self.cut = Some((self.source.consumed(), self.place));
+                self.place += lines;
+                self.source.consume(length);
+                Ok(!is_blank)
+            }
         }
     }
 
-    fn broken(&self, what: &str) -> InputError {
-        InputError::Container { at: self.block_at, what: format!("{what} (in the block that begins here)") }
-    }
-
-    /// Reads the next block; `false` at the end of the input.
-    fn read_block<R: Read>(&mut self, source: &mut Source<R>) -> Result<bool, InputError> {
-        if !source.need(1)? {
+    /// A line longer than a record may be: its front is kept. It waits for its line break like any other.
+    fn push_long_line(&mut self, batch: &mut RawBatch) -> Result<bool, InputError> {
+        let last = self.source.last();
+        let before = self.source.taken().clone();
+        let front = self.source.ahead().get(..MAX_RECORD_BYTES).unwrap_or_default().to_vec();
+        let is_finished = self.source.skip_line()?;
+        if !is_finished && self.ending == Ending::MayGrow {
+            let bytes = self.source.consumed() - before.bytes();
+            self.unfinished = Some(Unfinished { place: self.place + 1, bytes });
+            self.source.take_back(before, last);
             return Ok(false);
         }
-        let at = source.consumed;
-        let broken = |what: &str| InputError::Container { at, what: what.to_owned() };
-        source.need(20)?;
-        let mut rest = source.ahead();
-        let before = rest.len();
-        let numbers = avro::long(&mut rest).zip(avro::long(&mut rest));
-        let head = before - rest.len();
-        let (count, size) = numbers.ok_or_else(|| broken("a block is cut off"))?;
-        let count = u64::try_from(count).map_err(|_| broken("a block has a negative count"))?;
-        let size = usize::try_from(size).ok().filter(|size| *size <= MAX_BLOCK_BYTES);
-        let size = size.ok_or_else(|| broken("a block is negative or larger than 256 MiB"))?;
-        if !source.need(head + size + self.sync.len())? {
-            return Err(broken("a block is cut off"));
-        }
-        let (data, after) = source.ahead().get(head..).unwrap_or_default().split_at(size);
-        if !after.starts_with(&self.sync) {
-            return Err(broken("a block does not end with the marker of the file"));
-        }
-        self.block.clear();
-        match self.codec {
-            Codec::Null => self.block.extend_from_slice(data),
-            Codec::Deflate => {
-                self.block = miniz_oxide::inflate::decompress_to_vec_with_limit(data, MAX_BLOCK_BYTES)
-                    .map_err(|error| broken(&format!("a block cannot be decompressed: {error}")))?;
-            }
-        }
-        (self.block_at, self.next, self.left) = (at, 0, count);
-        if count == 0 && !self.block.is_empty() {
-            return Err(broken("a block without records is not empty"));
-        }
-        source.consume(head + size + self.sync.len());
+        batch.push(&front, self.place + 1);
+        self.place += 1;
         Ok(true)
     }
 }
 
-/// Schema, codec and marker of a container whose magic bytes are gone.
-fn header(rest: &mut &[u8]) -> Option<(String, String, [u8; 16])> {
-    let (mut schema, mut codec) = (None, "null".to_owned());
-    items_of(rest, |rest| {
-        let name = avro::bytes(rest)?;
-        let value = avro::bytes(rest)?;
-        match name {
-            b"avro.schema" => schema = Some(std::str::from_utf8(value).ok()?.to_owned()),
-            b"avro.codec" => codec = std::str::from_utf8(value).ok()?.to_owned(),
-            _ => {}
-        }
-        Some(())
-    })?;
-    let (sync, after) = rest.split_first_chunk::<16>()?;
-    *rest = after;
-    Some((schema?, codec, *sync))
+pub(super) fn trim_line(line: &[u8]) -> &[u8] {
+    match line {
+        [record @ .., b'\r', b'\n'] | [record @ .., b'\n' | b'\r'] => record,
+        [..] => line,
+    }
+}
+
+/// Lines that a record takes: more than one where cells hold line breaks.
+fn line_count(line: &[u8]) -> u64 {
+    let record = trim_line(line);
+    let is_break = |at: usize| record.get(at) == Some(&b'\n') || record.get(at + 1) != Some(&b'\n');
+    memchr::memchr2_iter(b'\n', b'\r', record).filter(|at| is_break(*at)).count() as u64 + 1
 }

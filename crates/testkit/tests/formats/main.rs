@@ -1,0 +1,27 @@
+//! Samples of what earlier versions stored and sent, in `tests/formats`: the present program reads them and goes on with the same counters,
+//! ids and amounts.
+//!
+//! `RATER_FREEZE=1` writes the samples instead: only to add those of a new format, never to change those that are there.
+
+#[allow(dead_code, reason = "the tests of the stages use more of it")]
+#[path = "../stages/memory.rs"]
+mod memory;
+mod stages;
+mod vectors;
+
+use directory::{Input, InputKind, Loaded};
+use testkit::samples::text;
+
+fn reference(name: &str) -> Loaded {
+    let input = Input { name: name.to_owned(), bytes: text(name).into(), kind: InputKind::Yaml };
+    directory::load(vec![input]).unwrap_or_else(|refused| panic!("{refused}"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).expect("ASCII"));
+    digits.map(|pair| u8::from_str_radix(pair, 16).expect("two hexadecimal digits")).collect()
+}

@@ -1,0 +1,256 @@
+//! The stages go on from changelogs and with messages that an earlier version wrote.
+
+use super::memory::{self, Positions, Roughness, Topics};
+use super::{bytes, hex, reference};
+use directory::Loaded;
+use rating::Timestamp;
+use runtime::service::tail::MessageReader;
+use runtime::stages::{
+    GuideSettings, GuideStage, IntakeStage, RateSettings, RateStage, RecycleRequest, RecycleSettings, RecycleStage,
+};
+use runtime::worker::Stage;
+use runtime::worker::log::Partition;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use testkit::generator::random::Random;
+use testkit::samples::{self, is_freezing, text};
+use testkit::stages::{frames, guide_settings, inbound, intake, rate_settings};
+
+/// Every topic and its partitions.
+const TOPICS: [(&str, u32); 13] = [
+    ("usage", 2),
+    ("intake-changelog", 2),
+    ("intaken", 2),
+    ("guide-changelog", 2),
+    ("guided", 4),
+    ("rate-changelog", 4),
+    ("waiting", 2),
+    ("recycle-changelog", 2),
+    ("charges", 1),
+    ("balance-deltas", 1),
+    ("notifications", 1),
+    ("suspense", 1),
+    ("command-replies", 1),
+];
+/// The first of them are part of the sample.
+const KEPT: usize = 8;
+/// The others are compared.
+const OUTPUTS: [&str; 5] = ["charges", "balance-deltas", "notifications", "suspense", "command-replies"];
+const WINDOW_H: Option<u32> = Some(720);
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// A stage and where it is.
+struct Running<S>(S, Positions);
+
+impl<S: Stage> Running<S> {
+    /// Restores a stage from its changelog.
+    fn new(mut stage: S, topics: &Topics) -> Running<S> {
+        let mut positions = Positions::new();
+        let changelog = stage.changelog().to_owned();
+        for (topic, name) in (0_u16..).zip(stage.inputs().to_vec()) {
+            let (_, partitions) = TOPICS.iter().find(|(known, _)| *known == name).expect("a known topic");
+            for number in 0..*partitions {
+                let partition = Partition { topic, number };
+                stage.create(partition);
+                for (key, value) in topics.messages(&changelog, number) {
+                    let key = key.as_deref().unwrap_or_default();
+                    stage.restore(partition, key, value.as_deref()).unwrap_or_else(|error| panic!("{error}"));
+                }
+                positions.insert(partition, stage.restored(partition).expect("a position").unwrap_or(0));
+            }
+        }
+        Running(stage, positions)
+    }
+
+    fn go_on(&mut self, topics: &mut Topics, random: &mut Random) {
+        let calm = Roughness { undone: 0, restored: 0, largest_batch: 8 };
+        memory::go_on(&mut self.0, &mut self.1, topics, calm, random);
+    }
+}
+
+struct Pipeline {
+    topics: Topics,
+    random: Random,
+    intake: Running<IntakeStage>,
+    guide: Running<GuideStage>,
+    rate: Running<RateStage>,
+    recycle: Running<RecycleStage>,
+}
+
+impl Pipeline {
+    fn new(topics: Topics, loaded: &Loaded) -> Pipeline {
+        let guided = 4;
+        let guide = GuideSettings { duplicate_window_h: WINDOW_H, ..guide_settings(Some(2), guided) };
+        let rate = RateSettings { duplicate_window_h: WINDOW_H, ..rate_settings(guided, 2) };
+        let recycle = RecycleSettings {
+            waiting: "waiting".to_owned(),
+            changelog: "recycle-changelog".to_owned(),
+            inputs: vec![("usage".to_owned(), 2)],
+            suspense: "suspense".to_owned(),
+            frames: frames(),
+            events: None,
+            future_ms: 0,
+            now: || Timestamp::LATEST,
+        };
+        Pipeline {
+            intake: Running::new(intake(2, inbound("file")), &topics),
+            guide: Running::new(GuideStage::new(guide, inbound("file"), loaded.directory()), &topics),
+            rate: Running::new(RateStage::new(rate), &topics),
+            recycle: Running::new(RecycleStage::new(recycle), &topics),
+            random: Random::new(1),
+            topics,
+        }
+    }
+
+    /// Runs all stages until nothing is left.
+    fn settle(&mut self) {
+        for _ in 0..3 {
+            let Pipeline { topics, random, intake, guide, rate, recycle } = self;
+            intake.go_on(topics, random);
+            guide.go_on(topics, random);
+            rate.go_on(topics, random);
+            recycle.go_on(topics, random);
+        }
+    }
+
+    /// Writes lines of usage, commands and ticks as others do: ticks to every partition, every third message with a trace.
+    fn write<'l>(&mut self, lines: impl Iterator<Item = &'l str>) {
+        let headers = [("traceparent", PARENT.to_owned()), ("tracestate", "a=1".to_owned())];
+        for (at, line) in lines.enumerate() {
+            if line.starts_with("{\"tick\"") {
+                self.everywhere("usage", line.as_bytes());
+                continue;
+            }
+            // All copies of a record to one partition, and commands in their order.
+            let parsed: Value = serde_json::from_str(line).unwrap_or_default();
+            let id = parsed["id"].as_str().unwrap_or_default();
+            let partition = u32::from(id.bytes().last().unwrap_or_default()) % 2;
+            let headers = if at % 3 == 0 { &headers[..] } else { &[] };
+            let message = (Some(format!("k{}", at % 4).into_bytes()), Some(line.as_bytes().to_vec()));
+            self.topics.append_with("usage", partition, message, headers);
+        }
+    }
+
+    fn everywhere(&mut self, topic: &str, message: &[u8]) {
+        for partition in 0..2 {
+            self.topics.append(topic, partition, (None, Some(message.to_vec())));
+        }
+    }
+
+    fn request(&mut self, request: &RecycleRequest) {
+        self.everywhere("waiting", &request.message());
+    }
+}
+
+fn empty() -> Topics {
+    let mut topics = Topics::default();
+    TOPICS.iter().for_each(|(topic, partitions)| topics.create(topic, *partitions));
+    topics
+}
+
+/// What an earlier version did before it was stopped: something is left to do for every stage.
+fn make() -> Topics {
+    let mut pipeline = Pipeline::new(empty(), &reference("reference.yaml"));
+    pipeline.write(text("before.jsonl").lines());
+    pipeline.settle();
+    pipeline.everywhere("waiting", b"{\"tick\":\"2026-03-31T00:00:00Z\"}");
+    pipeline.settle();
+    pipeline.everywhere("waiting", b"{\"tick\":\"2026-03-31T00:01:00Z\"}");
+    pipeline.settle();
+    let interrupted = text("interrupted.jsonl");
+    pipeline.write(interrupted.lines().take(14));
+    pipeline.settle();
+    // The more a stage is behind, the less it does.
+    pipeline.write(interrupted.lines().skip(14).take(14));
+    let Pipeline { topics, random, intake, guide, .. } = &mut pipeline;
+    intake.go_on(topics, random);
+    guide.go_on(topics, random);
+    pipeline.write(interrupted.lines().skip(28));
+    let Pipeline { topics, random, intake, .. } = &mut pipeline;
+    intake.go_on(topics, random);
+    // Retries are on their way back, and somebody has asked for more.
+    pipeline.everywhere("waiting", b"{\"tick\":\"2026-03-31T00:10:00Z\"}");
+    let Pipeline { topics, random, recycle, .. } = &mut pipeline;
+    recycle.go_on(topics, random);
+    let write_off = Some("a test".to_owned());
+    let ids = vec!["w14".to_owned()];
+    pipeline.request(&RecycleRequest { ids, write_off, ..RecycleRequest::default() });
+    pipeline.request(&RecycleRequest { reasons: vec!["blocked".to_owned()], ..RecycleRequest::default() });
+    pipeline.topics
+}
+
+fn write_sample(topics: &Topics) {
+    for (topic, partitions) in &TOPICS[..KEPT] {
+        let mut out = String::new();
+        for partition in 0..*partitions {
+            for (offset, (key, value)) in topics.messages(topic, partition).iter().enumerate() {
+                let hex = |part: &Option<Vec<u8>>| part.as_deref().map_or("-".to_owned(), hex);
+                let headers = topics.headers(topic, partition, offset);
+                let trace: Vec<String> = headers.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+                writeln!(out, "{partition} {} {}{}", hex(key), hex(value), trace.concat()).expect("written");
+            }
+        }
+        samples::write(&format!("stages/{topic}.txt"), &out);
+    }
+}
+
+fn read_sample() -> Topics {
+    let mut topics = empty();
+    for (topic, _) in &TOPICS[..KEPT] {
+        for line in text(&format!("stages/{topic}.txt")).lines() {
+            let mut parts = line.split(' ');
+            let mut next = || parts.next().expect("partition, key and value");
+            let partition = next().parse().expect("a partition");
+            let part = |text: &str| (text != "-").then(|| bytes(text));
+            let message = (part(next()), part(next()));
+            let headers = parts.map(|header| {
+                let (name, value) = header.split_once('=').expect("a header");
+                (if name == "traceparent" { "traceparent" } else { "tracestate" }, value.to_owned())
+            });
+            topics.append_with(topic, partition, message, &headers.collect::<Vec<_>>());
+        }
+    }
+    topics
+}
+
+/// The messages of an output that were added since the last call, in the order of their keys.
+fn added(topics: &Topics, topic: &str, known: &mut BTreeMap<(String, Vec<u8>), usize>) -> Vec<Value> {
+    let mut reader = MessageReader::new(None);
+    let mut added = Vec::new();
+    for (key, values) in topics.values_by_key(topic) {
+        let known = known.entry((topic.to_owned(), key.clone())).or_default();
+        for value in &values[std::mem::replace(known, values.len())..] {
+            added.push(json!({ "key": String::from_utf8_lossy(&key), "value": reader.value(value) }));
+        }
+    }
+    added
+}
+
+/// Compares what a step has added to the outputs with what an earlier version added.
+fn compare(step: &str, topics: &Topics, known: &mut BTreeMap<(String, Vec<u8>), usize>) {
+    for topic in OUTPUTS {
+        samples::compare(&format!("stages/expected/{step}-{topic}.jsonl"), &added(topics, topic, known));
+    }
+}
+
+#[test]
+fn stages_go_on_from_what_an_earlier_version_wrote() {
+    if is_freezing() {
+        write_sample(&make());
+    }
+    let mut pipeline = Pipeline::new(read_sample(), &reference("later.yaml"));
+    let mut known = BTreeMap::new();
+    pipeline.settle();
+    compare("1-left", &pipeline.topics, &mut known);
+    pipeline.write(text("after.jsonl").lines());
+    pipeline.settle();
+    compare("2-after", &pipeline.topics, &mut known);
+    pipeline.everywhere("waiting", b"{\"tick\":\"2026-04-10T00:00:00Z\"}");
+    pipeline.request(&RecycleRequest::default());
+    pipeline.settle();
+    compare("3-recycled", &pipeline.topics, &mut known);
+    pipeline.request(&RecycleRequest { late: true, ..RecycleRequest::default() });
+    pipeline.settle();
+    compare("4-late", &pipeline.topics, &mut known);
+}
