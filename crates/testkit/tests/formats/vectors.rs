@@ -2,7 +2,7 @@
 
 use pipeline::guide::shard_of;
 use pipeline::intake::record_key;
-use pipeline::{Duplicates, IntakeRules, Intent, QuantityLimit, QuantityLimits};
+use pipeline::{Duplicates, IntakeRules, Intent, Place, QuantityLimit, QuantityLimits, Window};
 use rating::AccountId;
 use runtime::wire::{Decoder, Fingerprint};
 use testkit::samples::{self, is_freezing, text};
@@ -43,8 +43,8 @@ const LINES: [&str; 12] = [
 fn remembered(line: &str) -> String {
     let decoded = Decoder::json_lines().decode(line.as_bytes()).unwrap_or_else(|fault| panic!("{line}: {fault:?}"));
     let mut taken = decoded.take_in(&rules());
-    let mut duplicates = Duplicates::new(None);
-    taken.admit(Intent::Fresh, &mut duplicates, None);
+    let mut duplicates = Duplicates::new(Window::FOREVER);
+    taken.admit(Intent::Fresh, Place(0), &mut duplicates, None);
     let (key, _, _) = taken.identity().unwrap_or_else(|| panic!("{line}: {taken:?}"));
     let added: Vec<String> = duplicates.added().iter().map(|(key, value)| format!("{key:016x} {value:016x}")).collect();
     format!("{key:032x} {}", added.join(" "))
