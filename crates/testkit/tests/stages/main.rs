@@ -88,6 +88,7 @@ fn check(seed: u64, shape: Shape) -> usize {
     let mut topics = Topics::default();
     for (topic, partitions) in [
         ("usage", shape.usage),
+        ("ticks", 1),
         ("intake-changelog", shape.usage),
         ("intaken", shape.intaken),
         ("guide-changelog", shape.intaken.max(shape.usage)),
@@ -104,7 +105,11 @@ fn check(seed: u64, shape: Shape) -> usize {
         topics.create(topic, partitions);
     }
     for line in &lines {
-        // Commands and ticks go to one partition, so that the engine can be given the same order.
+        if line.starts_with(b"{\"tick\"") {
+            topics.append("ticks", 0, (None, Some(line.clone())));
+            continue;
+        }
+        // Commands go to one partition, so that the engine can be given the same order.
         let is_usage = !line.windows(12).any(|part| part == b"\"command_id\"");
         let partition = if is_usage { random.below(shape.usage.into()) as u32 } else { 0 };
         topics.append("usage", partition, (Some(b"key".to_vec()), Some(line.clone())));
