@@ -93,7 +93,10 @@ impl Pipeline {
         });
         let guide = Running::new(guide, &topics);
         let (rate, recycle) = (Running::new(rate, &topics), Running::new(recycle, &topics));
-        Pipeline { topics, random: Random::new(seed), partitions, intake, guide, rate, recycle }
+        let mut pipeline = Pipeline { topics, random: Random::new(seed), partitions, intake, guide, rate, recycle };
+        // What comes to wait before the first tick waits from the beginning of time on.
+        pipeline.tick(0);
+        pipeline
     }
 
     fn guide(partitions: u32, has_intake: bool, loaded: &Loaded) -> GuideStage {
