@@ -233,6 +233,7 @@ fn work(bootstrap: &str, input: &str, output: &str, shape: Shape) {
         limits,
         attempts: 3,
         forgotten_positions: ForgottenPositions::Stop,
+        topics_made_anew: Vec::new(),
     };
     let (stop, done) = (AtomicBool::new(false), std::cell::Cell::new(0));
     let start = std::cell::Cell::new((Instant::now(), 0.0));
@@ -252,6 +253,8 @@ fn work(bootstrap: &str, input: &str, output: &str, shape: Shape) {
         | Report::Started { .. }
         | Report::Released(_)
         | Report::Behind(_)
+        | Report::Refused(..)
+        | Report::BeganAnew { .. }
         | Report::Ended(_) => {}
         Report::Aborted(why) | Report::Uncertain(why) | Report::Restarted(why) | Report::Waiting(why) => {
             panic!("{why}")

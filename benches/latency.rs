@@ -97,6 +97,7 @@ fn measure(kafka: &Kafka, intake: &str, parameters: &Parameters, rate: NonZeroU3
         form: Form::Json,
         usage: format!("{prefix}usage"),
         commands: Some(format!("{prefix}account-commands")),
+        ticks: Some(format!("{prefix}ticks")),
         rate: Some(rate),
         copies_per_mille: 0,
         first: Vec::new(),

@@ -268,6 +268,7 @@ fn fill(kafka: &Kafka, prefix: &str, parameters: &Parameters) {
         form: Form::Json,
         usage: format!("{prefix}usage"),
         commands: Some(format!("{prefix}account-commands")),
+        ticks: Some(format!("{prefix}ticks")),
         rate: None,
         copies_per_mille: 0,
         first: Vec::new(),

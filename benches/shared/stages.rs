@@ -64,7 +64,7 @@ pub(crate) fn run(stage: &mut impl Stage, topics: &Topics, out: &mut Topics) -> 
                 }
                 let partition = Partition { topic: 0, number: *number };
                 let offset = Offset::try_from(*position).expect("an offset");
-                batch.push(Incoming { partition, offset, key: Some(key), value, trace: None });
+                batch.push(Incoming { partition, side: None, offset, key: Some(key), value, trace: None });
                 *position += 1;
             }
         }

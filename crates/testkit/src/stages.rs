@@ -24,6 +24,7 @@ pub fn inbound(default_source: &str) -> Inbound {
 pub fn intake(intaken_partitions: u32, inbound: Inbound) -> IntakeStage {
     let settings = IntakeSettings {
         inputs: vec!["usage".to_owned()],
+        ticks: "ticks".to_owned(),
         changelog: "intake-changelog".to_owned(),
         intaken: "intaken".to_owned(),
         intaken_partitions,
@@ -49,7 +50,7 @@ pub fn guide(
 pub fn guide_settings(senders: Option<usize>, guided_partitions: u32) -> GuideSettings {
     let input = match senders {
         Some(senders) => GuideInput::Intaken { senders },
-        None => GuideInput::Usage(vec!["usage".to_owned()]),
+        None => GuideInput::Usage { inputs: vec!["usage".to_owned()], ticks: "ticks".to_owned() },
     };
     GuideSettings {
         input,

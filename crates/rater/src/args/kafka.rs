@@ -183,7 +183,7 @@ pub(crate) struct ServiceOptions {
     /// Names this process among all that run [default: name of the machine and number of the process]
     #[arg(long, env = "RATER_INSTANCE", value_name = "NAME")]
     pub(crate) instance: Option<String>,
-    /// How often ticks are written; `never` where others write them
+    /// How often ticks are written; `never` where another process does
     #[arg(long, env = "RATER_TICK_EVERY", default_value = "10 s", value_name = "LENGTH", value_parser = length_or_never)]
     pub(crate) tick_every: String,
     /// How often what is unavailable is asked for again, a second apart at most, before a worker stops
@@ -192,6 +192,9 @@ pub(crate) struct ServiceOptions {
     /// Where Kafka has forgotten a group's position after idle days: go on from the position in the state
     #[arg(long, env = "RATER_POSITIONS_FROM_STATE")]
     pub(crate) positions_from_state: bool,
+    /// A topic that was made anew under its old name: read it from its beginning, once, though the state was made from another; repeatable
+    #[arg(long = "topic-made-anew", env = "RATER_TOPIC_MADE_ANEW", value_name = "TOPIC", value_delimiter = ',')]
+    pub(crate) topics_made_anew: Vec<String>,
     /// Source of records that name none
     #[arg(long, env = "RATER_SOURCE", default_value = "kafka", value_name = "NAME")]
     pub(crate) source: String,

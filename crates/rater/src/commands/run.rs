@@ -114,7 +114,7 @@ fn failure(error: ServiceError) -> Failure {
         ServiceError::Surroundings(error) => of_log(&error, text),
         ServiceError::Worker { error, .. } => match error {
             WorkerError::Stage(StageError::Control(_)) => Failure::Control(text),
-            WorkerError::Stage(StageError::Corrupt(_)) => Failure::Data(text),
+            WorkerError::Stage(StageError::Corrupt(_)) | WorkerError::MadeAnew { .. } => Failure::Data(text),
             WorkerError::Position { .. } => {
                 Failure::Data(format!("{text}; docs/operating.md says what that means (--positions-from-state)"))
             }
@@ -175,6 +175,7 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
             true => ForgottenPositions::FromState,
             false => ForgottenPositions::Stop,
         },
+        topics_made_anew: service.topics_made_anew.clone(),
         attempts: service.attempts,
         now: settings::machine_now,
     })

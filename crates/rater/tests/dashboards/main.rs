@@ -253,6 +253,7 @@ impl Run {
             form: Form::Json,
             usage: format!("{}usage", self.prefix),
             commands: Some(format!("{}account-commands", self.prefix)),
+            ticks: None,
             rate: NonZeroU32::new(RATE),
             copies_per_mille: 20,
         };

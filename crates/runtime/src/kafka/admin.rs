@@ -33,6 +33,11 @@ pub struct FoundTopic {
 }
 
 impl FoundTopic {
+    /// Whether its messages bear the time that their writers say, and not that of the log.
+    pub fn is_dated_by_writers(&self) -> bool {
+        self.settings.get("message.timestamp.type").is_some_and(|kind| kind == "CreateTime")
+    }
+
     /// A topic whose settings are its own.
     pub fn new(partitions: u32, replication: u32, settings: BTreeMap<String, String>) -> FoundTopic {
         FoundTopic { partitions, replication, own: settings.clone(), settings }

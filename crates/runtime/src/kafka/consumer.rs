@@ -8,6 +8,7 @@ use super::ends::{self, Ends};
 use super::fault::{Heard, explain, explain_code};
 use super::headers::trace_of;
 use super::number;
+use super::reader::position_in;
 use super::settings::KafkaSettings;
 use crate::worker::log::{
     Batch, Committed, Consumer as LogConsumer, Event, GatherLimits, Incoming, LogError, Offset, Partition,
@@ -17,7 +18,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMe
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Message, Statistics, TopicPartitionList};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -35,8 +36,8 @@ pub struct KafkaConsumer {
     settings: Arc<KafkaSettings>,
     group: String,
     inputs: Arc<[String]>,
-    /// What was started and not released.
-    started: BTreeSet<Partition>,
+    /// What was started and not released, and from where on it was last told to be read.
+    started: BTreeMap<Partition, Offset>,
     /// News that was told and not answered.
     unanswered: Option<Unanswered>,
     flow: Flow,
@@ -156,7 +157,7 @@ impl KafkaConsumer {
             settings: Arc::clone(settings),
             group: group.to_owned(),
             inputs,
-            started: BTreeSet::new(),
+            started: BTreeMap::new(),
             unanswered: None,
             flow: Flow::Open,
             down_since: None,
@@ -234,7 +235,7 @@ impl KafkaConsumer {
     fn unassign(&mut self, partitions: &[Partition]) -> Result<(), LogError> {
         // The library refuses to take away what it was never told to read.
         let ours: Vec<Partition> =
-            partitions.iter().copied().filter(|partition| self.started.remove(partition)).collect();
+            partitions.iter().copied().filter(|partition| self.started.remove(partition).is_some()).collect();
         let list = self.list(ours)?;
         self.client.incremental_unassign(&list).map_err(|error| self.failed("giving partitions back", &error))
     }
@@ -266,6 +267,7 @@ impl LogConsumer for KafkaConsumer {
                     }
                     batch.push(Incoming {
                         partition: Partition { topic, number },
+                        side: None,
                         offset: message.offset(),
                         key: message.key(),
                         value: message.payload().unwrap_or_default(),
@@ -334,7 +336,7 @@ impl LogConsumer for KafkaConsumer {
         let list = self.list_at(positions)?;
         self.client.incremental_assign(&list).map_err(|error| self.failed("taking partitions", &error))?;
         self.unanswered = None;
-        self.started.extend(positions.iter().map(|(partition, _)| *partition));
+        self.started.extend(positions.iter().copied());
         if self.flow == Flow::Held {
             let list = self.list(positions.iter().map(|(partition, _)| *partition))?;
             self.client.pause(&list).map_err(|error| self.failed("holding partitions", &error))?;
@@ -349,9 +351,8 @@ impl LogConsumer for KafkaConsumer {
     }
 
     async fn seek(&mut self, partition: Partition, offset: Offset) -> Result<(), LogError> {
-        if !self.started.contains(&partition) {
-            return Ok(());
-        }
+        let Some(from) = self.started.get_mut(&partition) else { return Ok(()) };
+        *from = offset;
         let what = format!("topic {:?} partition {} at offset {offset}", self.topic(partition), partition.number);
         let list = self.list_at(&[(partition, offset)])?;
         let sought = self.client.seek_partitions(list, self.settings.timeouts.request);
@@ -362,21 +363,31 @@ impl LogConsumer for KafkaConsumer {
     async fn hold(&mut self) -> Result<(), LogError> {
         self.flow = Flow::Held;
         self.client.context().ends.hold(true);
-        let list = self.list(self.started.iter().copied())?;
+        let list = self.list(self.started.keys().copied())?;
         self.client.pause(&list).map_err(|error| self.failed("holding partitions", &error))
     }
 
     async fn go_on(&mut self) -> Result<(), LogError> {
         self.flow = Flow::Open;
         self.client.context().ends.hold(false);
-        let list = self.list(self.started.iter().copied())?;
+        let list = self.list(self.started.keys().copied())?;
         self.client.resume(&list).map_err(|error| self.failed("going on with partitions", &error))
     }
 
     fn new_ends(&mut self) -> Vec<(Partition, Offset)> {
         let mut ends = self.client.context().ends.take();
-        ends.retain(|(partition, _)| self.started.contains(partition));
+        ends.retain(|(partition, _)| self.started.contains_key(partition));
         ends
+    }
+
+    fn handed_over(&mut self) -> Result<BTreeMap<Partition, Offset>, LogError> {
+        // The library's own position is that of what it handed over: markers of transactions count, and a seek makes it forget.
+        let told = self.client.position().map_err(|error| self.failed("positions", &error))?;
+        let each = self.started.iter().map(|(partition, from)| {
+            let position = position_in(&told, self.topic(*partition), partition.number)?;
+            Ok((*partition, position.unwrap_or(*from)))
+        });
+        each.collect()
     }
 
     fn group(&self) -> KafkaGroup {
@@ -413,7 +424,7 @@ impl Drop for KafkaConsumer {
                 let _ = self.client.incremental_assign(&TopicPartitionList::new());
             }
             Some(Unanswered::Revoked) => {
-                let all: Vec<Partition> = self.started.iter().copied().collect();
+                let all: Vec<Partition> = self.started.keys().copied().collect();
                 let _ = self.unassign(&all);
             }
             None => {}

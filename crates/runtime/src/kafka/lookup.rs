@@ -2,8 +2,9 @@
 
 use super::fault::{Listening, explain, explain_code};
 use super::number;
+use super::reader::position_in;
 use super::settings::KafkaSettings;
-use crate::worker::log::{LogError, Offset, Visit};
+use crate::worker::log::{LogError, Offset, TopicId, Visit};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientConfig, Message, TopicPartitionList};
@@ -69,6 +70,39 @@ impl Lookup {
         let what = format!("topic {topic:?} partition {partition}");
         let partition = number(partition)?;
         self.ask(&what, |limit| self.client.fetch_watermarks(topic, partition, limit))
+    }
+
+    /// The ends of several partitions, in one request to each of their brokers.
+    pub(super) fn ends_of(&self, places: &[(String, u32)]) -> Result<Vec<Offset>, LogError> {
+        let what = "ends of partitions";
+        let failed =
+            |error: KafkaError| explain(what, &error, &self.client.context().heard, &self.settings.broker_list());
+        let mut list = TopicPartitionList::new();
+        for (topic, partition) in places {
+            // Among times, the end is the one of what comes next.
+            list.add_partition_offset(topic, number(*partition)?, rdkafka::Offset::End).map_err(failed)?;
+        }
+        let told = self.ask(what, |limit| self.client.offsets_for_times(list.clone(), limit))?;
+        let each = places.iter().map(|(topic, partition)| {
+            let what = format!("topic {topic:?} partition {partition}");
+            let at = told.find_partition(topic, number(*partition)?);
+            let at = at.ok_or_else(|| LogError::Unavailable(format!("{what}: its end is not told")))?;
+            at.error()
+                .map_err(|error| explain(&what, &error, &self.client.context().heard, &self.settings.broker_list()))?;
+            match position_in(&told, topic, *partition)? {
+                Some(end) => Ok(end),
+                None => Err(LogError::Unavailable(format!("{what}: its end is not told"))),
+            }
+        });
+        each.collect()
+    }
+
+    /// The ids that topics have now; `None` for one that is not there.
+    pub(super) fn topic_ids(&self, topics: &[String]) -> Result<Vec<Option<TopicId>>, LogError> {
+        let what = format!("ids of {}", topics.join(", "));
+        let names: Vec<&str> = topics.iter().map(String::as_str).collect();
+        let told = self.ask(&what, |limit| kafka_ffi::topic_ids(self.client.client(), &names, limit))?;
+        Ok(told.into_iter().map(|id| id.map(TopicId)).collect())
     }
 
     /// Asks in slices: the library hears that credentials are refused long before a call of its gives up.

@@ -11,10 +11,11 @@
 //! | `consumer` | a member of a group, which tells the group's news and takes over nothing by itself |
 //! | `ends` | the ends of partitions that a member reads, as far as the library tells of them |
 //! | `producer` | transactions |
+//! | `reader` | single partitions, outside any group |
 //! | `fault` | what an error means, for the worker and for people |
 //!
 //! It does not know what a message means, and it has no `unsafe` code: what the safe interface of the client costs is measured by
-//! `benches/kafka.rs`.
+//! `benches/kafka.rs`, and the one call that it lacks is made by the crate `kafka_ffi`.
 
 mod admin;
 mod consumer;
@@ -23,14 +24,16 @@ mod fault;
 mod headers;
 mod lookup;
 mod producer;
+mod reader;
 mod settings;
 
 pub use admin::{FoundTopic, KafkaAdmin};
 pub use consumer::{KafkaConsumer, KafkaGroup};
 pub use producer::KafkaProducer;
+pub use reader::KafkaReader;
 pub use settings::{HAS_TLS, KafkaSettings, Mechanism, Sasl, Secret, Security, SettingsError, Timeouts, Tls};
 
-use crate::worker::log::{Log, LogError, Offset, Visit};
+use crate::worker::log::{Log, LogError, Offset, TopicId, Visit};
 use lookup::Lookup;
 use std::future::Future;
 use std::pin::pin;
@@ -65,6 +68,7 @@ impl KafkaLog {
 impl Log for KafkaLog {
     type Consumer = KafkaConsumer;
     type Producer = KafkaProducer;
+    type Reader = KafkaReader;
 
     async fn consumer(&self, group: &str, topics: &[String]) -> Result<KafkaConsumer, LogError> {
         // A group's member only hears of a missing topic much later.
@@ -76,6 +80,14 @@ impl Log for KafkaLog {
 
     async fn producer(&self, transactional_id: &str) -> Result<KafkaProducer, LogError> {
         KafkaProducer::new(&self.settings, &self.lookup, transactional_id)
+    }
+
+    async fn reader(&self) -> Result<KafkaReader, LogError> {
+        KafkaReader::new(&self.settings)
+    }
+
+    async fn topic_ids(&self, topics: &[String]) -> Result<Vec<Option<TopicId>>, LogError> {
+        self.lookup.topic_ids(topics)
     }
 
     async fn fence(&self, transactional_id: &str) -> Result<(), LogError> {
@@ -92,6 +104,10 @@ impl Log for KafkaLog {
 
     async fn uncommitted_end(&self, topic: &str, partition: u32) -> Result<Offset, LogError> {
         self.lookup.ends(topic, partition).map(|(_, end)| end)
+    }
+
+    async fn uncommitted_ends(&self, places: &[(String, u32)]) -> Result<Vec<Offset>, LogError> {
+        self.lookup.ends_of(places)
     }
 
     async fn read_committed(

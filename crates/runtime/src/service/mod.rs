@@ -9,7 +9,7 @@
 //! | [`suspense`] | what waits: listing it, asking for it to be tried again |
 //! | [`tail`] | messages of any topic, decoded, for people |
 //! | [`topics`] | what topics have to be like |
-//! | `ticker` | ticks, at the end of every input partition |
+//! | `ticker` | ticks, now and then, to the topic of ticks |
 
 pub mod names;
 pub mod plan;

@@ -56,6 +56,11 @@ impl TopicNames {
         self.usage.iter().chain(&self.commands).cloned().collect()
     }
 
+    /// Ticks: only Rater writes them, and each stage that keeps time reads them beside its inputs.
+    pub fn ticks(&self) -> String {
+        format!("{}ticks", self.prefix)
+    }
+
     /// From intake to guide.
     pub fn intaken(&self) -> String {
         format!("{}intaken", self.prefix)

@@ -131,6 +131,7 @@ pub fn plan(
     let partitions: Vec<u32> = (wanted.iter())
         .map(|topic| match topic.role {
             Role::Changelog(stage) => read_by(stage).unwrap_or(DEFAULT_PARTITIONS),
+            Role::Ticks => 1,
             Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Waiting | Role::Output(_) => own(topic),
         })
         .collect();
@@ -148,6 +149,7 @@ fn asked_of(role: Role, asked: &Asked) -> Option<u32> {
         Role::Intaken => asked.intaken,
         Role::Guided => asked.guided,
         Role::Waiting | Role::Output(_) => asked.outputs,
+        Role::Ticks => Some(1),
         Role::Changelog(_) => None,
     }
 }
@@ -188,6 +190,9 @@ fn compare_partitions(role: Role, wanted: u32, found: &FoundTopic, asked: &Asked
              fewer partitions is now apart from its records",
         ),
         _ if there == wanted => None,
+        Role::Ticks => {
+            refuse("ticks in other partitions than the first are never read: delete the topic and have it made anew")
+        }
         Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Waiting | Role::Output(_)
             if there > wanted =>
         {
@@ -231,7 +236,7 @@ fn compare_clean_up(wanted: &WantedTopic, found: &FoundTopic, asked: &Asked) -> 
             }
             let is_asked = match wanted.role {
                 Role::Usage | Role::Commands => asked.retention.input,
-                Role::Intaken | Role::Guided | Role::Waiting => asked.retention.internal,
+                Role::Ticks | Role::Intaken | Role::Guided | Role::Waiting => asked.retention.internal,
                 Role::Output(_) => asked.retention.output,
                 Role::Changelog(_) => false,
             };
@@ -254,6 +259,7 @@ fn compare_length(role: Role, found: &FoundTopic) -> Option<Finding> {
             ),
             answer: Answer::Hint,
         }),
+        Role::Ticks => None,
         Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) | Role::Output(_) => {
             (longest < limit).then(|| Finding {
                 what: format!("max.message.bytes is {longest}, {limit} wanted"),
@@ -266,14 +272,21 @@ fn compare_length(role: Role, found: &FoundTopic) -> Option<Finding> {
 
 fn compare_clock(wanted: &WantedTopic, found: &FoundTopic) -> Option<Finding> {
     let CleanUp::DeleteAfter(_) = wanted.clean_up else { return None };
-    let is_by_writer = found.settings.get("message.timestamp.type").is_some_and(|kind| kind == "CreateTime");
-    // Our own messages carry the time at which they are written.
-    (is_by_writer && matches!(wanted.role, Role::Usage | Role::Commands)).then(|| Finding {
-        what: "message.timestamp.type is CreateTime".to_owned(),
-        harm: "a message whose writer says that it is old may be deleted before it is read: prefer LogAppendTime"
-            .to_owned(),
-        answer: Answer::Hint,
-    })
+    let is_by_writer = found.is_dated_by_writers();
+    let (harm, answer) = match wanted.role {
+        Role::Usage | Role::Commands => (
+            "a message whose writer says that it is old may be deleted before it is read: prefer LogAppendTime",
+            Answer::Hint,
+        ),
+        Role::Ticks => (
+            "a tick is measured by when it was appended: the pipeline does not start without",
+            Answer::Set("message.timestamp.type", "LogAppendTime".to_owned()),
+        ),
+        // Our own messages carry the time at which they are written.
+        Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) | Role::Output(_) => return None,
+    };
+    let what = "message.timestamp.type is CreateTime".to_owned();
+    is_by_writer.then(|| Finding { what, harm: harm.to_owned(), answer })
 }
 
 fn safety(found: &FoundTopic) -> Option<Finding> {

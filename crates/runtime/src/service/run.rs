@@ -2,14 +2,14 @@
 
 use super::names::{StageName, TopicNames};
 use super::ticker::Ticker;
-use crate::kafka::{KafkaLog, KafkaSettings, block_on};
+use crate::kafka::{FoundTopic, KafkaAdmin, KafkaLog, KafkaSettings, block_on};
 use crate::registry::{Registry, RegistryConfig};
 use crate::stages::{
     GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
     RecycleSettings, RecycleStage,
 };
 use crate::wire::{CloudEvents, FramedDecoder, Frames, Limits, Message, Registration};
-use crate::worker::log::{GatherLimits, Log, LogError};
+use crate::worker::log::{GatherLimits, Log, LogError, Partition};
 use crate::worker::{ForgottenPositions, RETRY_PAUSE, Report, Stage, Worker, WorkerError, WorkerSettings};
 use directory::Directory;
 use rating::Timestamp;
@@ -75,6 +75,8 @@ pub struct ServiceSettings {
     pub tick_every: Option<Duration>,
     /// What happens where a group has forgotten a position.
     pub forgotten_positions: ForgottenPositions,
+    /// Topics that were made anew and are read from their beginning.
+    pub topics_made_anew: Vec<String>,
     /// For how many attempts what is unavailable is asked for again.
     pub attempts: u32,
     /// The time of day.
@@ -119,6 +121,13 @@ pub struct WorkerReport<'r> {
     pub number: u16,
     /// What it tells.
     pub report: Report<'r>,
+}
+
+impl WorkerReport<'_> {
+    /// Whether a worker tells of a partition that one worker of the deployment owns beside which ticks stand: what each of many reads is told once.
+    pub fn is_first_to_read(&self, partition: Partition) -> bool {
+        self.stage != StageName::Recycle && partition == Partition { topic: 0, number: 0 }
+    }
 }
 
 /// Why the service stopped by itself.
@@ -178,7 +187,21 @@ pub fn run(
     report: &(dyn Fn(ServiceReport<'_>) + Sync),
 ) -> Result<(), ServiceError> {
     let log = KafkaLog::new(settings.kafka.clone())?;
+    check_ticks(settings)?;
     run_on(&log, settings, directory, stop, report)
+}
+
+/// Ticks are measured by when the log appended them. Where nobody may ask for a topic's settings, ticks that are not dated are refused one by one.
+fn check_ticks(settings: &ServiceSettings) -> Result<(), ServiceError> {
+    let topic = settings.topics.ticks();
+    let found = KafkaAdmin::new(settings.kafka.clone())?.find(std::slice::from_ref(&topic)).unwrap_or_default();
+    match found.get(&topic).is_some_and(FoundTopic::is_dated_by_writers) {
+        false => Ok(()),
+        true => Err(ServiceError::Configuration(format!(
+            "topic {topic}: message.timestamp.type is CreateTime, but ticks are measured by when they are appended: LogAppendTime is needed; \
+             `rater topics apply` sets it"
+        ))),
+    }
 }
 
 /// The same on any log whose calls block, such as one that fails on purpose.
@@ -211,10 +234,7 @@ pub fn run_on<L: Log + Sync>(
         }
         if let Some(every) = settings.tick_every {
             let transactional_id = format!("{}rater-ticker-{}", settings.topics.prefix, settings.instance);
-            // Recycling has the same clock, and nobody else who would tell it.
-            let waiting = (settings.topics.waiting(), partitions.waiting);
-            let topics: Vec<(String, u32)> = inputs.iter().cloned().chain([waiting]).collect();
-            let ticker = Ticker { log, topics, transactional_id, every, now: settings.now };
+            let ticker = Ticker { log, topic: settings.topics.ticks(), transactional_id, every, now: settings.now };
             scope.spawn(move || ticker.run(stop, |ticked| report(ServiceReport::Ticked(ticked))));
         }
     });
@@ -260,6 +280,7 @@ fn look(log: &impl Log, settings: &ServiceSettings) -> Result<Deployment, Servic
         guided: block_on(log.partitions(&settings.topics.guided()))?,
         waiting: block_on(log.partitions(&settings.topics.waiting()))?,
     };
+    block_on(log.partitions(&settings.topics.ticks()))?;
     check(log, settings, &inputs, partitions)?;
     Ok(Deployment { inputs, partitions, frames: frames(settings)? })
 }
@@ -381,6 +402,7 @@ impl<L: Log> Service<'_, L> {
             limits: *limits,
             attempts: self.settings.attempts,
             forgotten_positions: self.settings.forgotten_positions,
+            topics_made_anew: self.settings.topics_made_anew.clone(),
         };
         let report = |report: Report<'_>| self.tell(stage, number, report);
         let mut worker = Worker::new(self.log, machine, settings, self.stop, &report).with_clock(self.settings.now);
@@ -398,6 +420,7 @@ impl<L: Log> Service<'_, L> {
         let topics = &self.settings.topics;
         let settings = IntakeSettings {
             inputs: topics.inputs(),
+            ticks: topics.ticks(),
             changelog: topics.changelog(StageName::Intake),
             intaken: topics.intaken(),
             intaken_partitions: self.partitions.intaken,
@@ -412,7 +435,7 @@ impl<L: Log> Service<'_, L> {
     fn guide(&self, inbound: Inbound) -> GuideStage {
         let topics = &self.settings.topics;
         let input = match self.settings.skip_intake {
-            true => GuideInput::Usage(topics.inputs()),
+            true => GuideInput::Usage { inputs: topics.inputs(), ticks: topics.ticks() },
             false => GuideInput::Intaken { senders: self.partitions.inputs },
         };
         let settings = GuideSettings {
@@ -438,13 +461,13 @@ impl<L: Log> Service<'_, L> {
         let topics = &self.settings.topics;
         RecycleStage::new(RecycleSettings {
             waiting: topics.waiting(),
+            ticks: topics.ticks(),
             changelog: topics.changelog(StageName::Recycle),
             inputs: self.inputs.to_vec(),
             suspense: topics.output(Message::Suspense),
             frames: self.frames,
             events: self.settings.events.clone(),
             future_ms: self.settings.future_ms,
-            now: self.settings.now,
         })
     }
 

@@ -1,4 +1,4 @@
-//! Ticks: at the end of every input partition, now and then, how late it is. The only clock that rating knows.
+//! Ticks: now and then, how late it is. The only clock that rating knows; who may read it when is the [worker](crate::worker)'s business.
 
 use crate::kafka::block_on;
 use crate::worker::log::{Log, Outgoing, Producer};
@@ -13,8 +13,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// Where ticks go, and when.
 pub(super) struct Ticker<'t, L> {
     pub(super) log: &'t L,
-    /// Topics with the number of their partitions.
-    pub(super) topics: Vec<(String, u32)>,
+    /// The topic of ticks, of one partition.
+    pub(super) topic: String,
     pub(super) transactional_id: String,
     pub(super) every: Duration,
     pub(super) now: fn() -> Timestamp,
@@ -39,7 +39,7 @@ impl<L: Log> Ticker<'_, L> {
         }
     }
 
-    /// One tick, in all partitions or in none.
+    /// Writes one tick.
     fn write(&self, producer: &mut Option<L::Producer>) -> Result<(), String> {
         let made = match producer.take() {
             Some(made) => made,
@@ -47,19 +47,10 @@ impl<L: Log> Ticker<'_, L> {
         };
         let producer = producer.insert(made);
         let value = format!("{{\"tick\":\"{}\"}}", (self.now)());
+        let (topic, value) = (self.topic.as_str(), Some(value.as_bytes()));
         block_on(producer.begin()).map_err(in_words)?;
-        for (topic, count) in &self.topics {
-            for partition in 0..*count {
-                let message = Outgoing {
-                    topic,
-                    partition: Some(partition),
-                    key: None,
-                    value: Some(value.as_bytes()),
-                    headers: &[],
-                };
-                block_on(producer.send(message)).map_err(in_words)?;
-            }
-        }
+        let message = Outgoing { topic, partition: Some(0), key: None, value, headers: &[] };
+        block_on(producer.send(message)).map_err(in_words)?;
         block_on(producer.commit()).map_err(in_words)
     }
 }

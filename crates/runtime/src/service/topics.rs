@@ -37,6 +37,8 @@ pub enum Role {
     Usage,
     /// Account commands, from outside.
     Commands,
+    /// Ticks.
+    Ticks,
     /// From intake to guide.
     Intaken,
     /// From guide to rate.
@@ -50,11 +52,11 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether its number of partitions is a setting; that of a changelog follows from what its stage reads.
+    /// Whether its number of partitions is a setting; that of a changelog follows from what its stage reads, ticks have one.
     pub fn has_own_partitions(self) -> bool {
         match self {
             Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Waiting | Role::Output(_) => true,
-            Role::Changelog(_) => false,
+            Role::Ticks | Role::Changelog(_) => false,
         }
     }
 
@@ -63,6 +65,7 @@ impl Role {
         match self {
             Role::Usage => "usage: mediation writes",
             Role::Commands => "account commands: billing writes",
+            Role::Ticks => "internal: ticks",
             Role::Intaken => "internal: intake to guide",
             Role::Guided => "internal: guide to rate",
             Role::Waiting => "internal: what waits, to recycling",
@@ -118,7 +121,9 @@ impl WantedTopic {
         };
         let longest = match self.role {
             Role::Usage | Role::Commands => MAX_INPUT_BYTES,
-            Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) | Role::Output(_) => MAX_MESSAGE_BYTES,
+            Role::Ticks | Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) | Role::Output(_) => {
+                MAX_MESSAGE_BYTES
+            }
         };
         settings.push(("max.message.bytes", longest.to_string()));
         settings
@@ -150,6 +155,7 @@ pub fn wanted(names: &TopicNames, retention: Retention, skip_intake: bool) -> Ve
     for name in &names.commands {
         topics.push(topic(name.clone(), Role::Commands, days(retention.input, 30)));
     }
+    topics.push(topic(names.ticks(), Role::Ticks, days(retention.internal, 3)));
     if !skip_intake {
         topics.push(topic(names.intaken(), Role::Intaken, days(retention.internal, 3)));
     }

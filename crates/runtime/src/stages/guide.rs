@@ -14,7 +14,7 @@ use crate::state::Stored;
 use crate::wire::{CloudEvents, CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{CommandResult, RecordOutcome, Service, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
-use crate::worker::{FactsMissing, Output, Stage, StageError};
+use crate::worker::{Beginning, FactsMissing, Known, NoTick, Output, Side, Stage, StageError};
 use directory::Directory;
 use directory::snapshot::Snapshot;
 use pipeline::guide::{guide_command, shard_of};
@@ -39,8 +39,13 @@ pub enum GuideInput {
         /// How many partitions intake reads, over all its topics: the clock waits for each of them.
         senders: usize,
     },
-    /// Usage, commands and ticks as others write them, all copies of a record to the same partition.
-    Usage(Vec<String>),
+    /// Usage and commands as others write them, all copies of a record to the same partition.
+    Usage {
+        /// The topics.
+        inputs: Vec<String>,
+        /// The topic of ticks.
+        ticks: String,
+    },
 }
 
 /// How guide is set up.
@@ -153,9 +158,9 @@ impl GuideStage {
             &settings.replies,
             &settings.waiting,
         ];
-        let (inputs, senders) = match &settings.input {
-            GuideInput::Intaken { senders } => (vec![settings.intaken.clone()], *senders),
-            GuideInput::Usage(topics) => (topics.clone(), 0),
+        let (inputs, senders, sides) = match &settings.input {
+            GuideInput::Intaken { senders } => (vec![settings.intaken.clone()], *senders, Vec::new()),
+            GuideInput::Usage { inputs, ticks } => (inputs.clone(), 0, super::ticks_beside(ticks)),
         };
         let outbound = Outbound {
             encoder: Encoder::new(OutputFormat::Avro, ""),
@@ -165,7 +170,7 @@ impl GuideStage {
         GuideStage {
             inputs,
             outputs: outputs.into_iter().cloned().collect(),
-            units: Units::default(),
+            units: Units::beside(sides),
             forms: Forms::default(),
             inbound,
             senders,
@@ -182,7 +187,7 @@ impl GuideStage {
         let is_other_setting = match input {
             GuideInput::Intaken { .. } => !is_known,
             // Inputs may be taken away; what intake wrote was never one of them.
-            GuideInput::Usage(_) => topic == intaken.as_bytes(),
+            GuideInput::Usage { .. } => topic == intaken.as_bytes(),
         };
         match is_other_setting {
             false => Ok(()),
@@ -228,8 +233,9 @@ impl GuideStage {
     }
 
     fn execute_usage(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
+        let sides = self.units.sides().to_vec();
         for message in batch.messages() {
-            let unit = self.units.touch(message.partition, message.offset)?;
+            let unit = self.units.touch_message(&message)?;
             let topic = topic_of(&self.inputs, message.partition);
             let arrival = self.inbound.arrival(&message, topic, &mut self.forms);
             let mut read;
@@ -240,15 +246,28 @@ impl GuideStage {
                     &mut read
                 }
             };
-            if let Taken::Tick(instant) = *taken {
-                work.totals.received += 1;
-                work.totals.ticks += 1;
-                if let Some(clock) = unit.progress.advance(instant) {
-                    unit.kept.tick(clock);
+            let mut fault;
+            let taken = match taken {
+                Taken::Tick(_) if unit.is_from_before_ticks(&sides) => {
+                    work.totals.received += 1;
+                    work.totals.ticks += 1;
+                    continue;
                 }
-                continue;
-            }
+                Taken::Tick(instant) => {
+                    fault = super::no_tick(Taken::Tick(*instant), false);
+                    &mut fault
+                }
+                other @ (Taken::Usage(_) | Taken::Command(..) | Taken::Fault(_)) => other,
+            };
             self.steps.arrival(&arrival.origin(), taken, &mut unit.kept, work);
+        }
+        for tick in batch.ticks() {
+            let unit = self.units.touch_tick(&tick)?;
+            work.totals.received += 1;
+            work.totals.ticks += 1;
+            if let Some(clock) = unit.progress.advance(tick.instant) {
+                unit.kept.tick(clock);
+            }
         }
         Ok(())
     }
@@ -451,6 +470,7 @@ impl Stage for GuideStage {
         match (about, value) {
             (About::Progress, Some(value)) => unit.progress = Progress::read(&mut read_format(value)?)?,
             (About::Ids, value) => unit.kept.remembered.restore(own, value)?,
+            (About::Topics, value) => unit.restore_topics(value)?,
             (About::Progress, None) | (About::Segment | About::Waiting | About::Requests, _) => {}
         }
         Ok(())
@@ -476,7 +496,7 @@ impl Stage for GuideStage {
                 let Ok(forms) = forms.of(&packed) else { return Vec::new() };
                 packed.entries.iter().map_while(|entry| Some(read_taken(*entry, &forms).ok()?.1)).collect()
             }),
-            GuideInput::Usage(_) => {
+            GuideInput::Usage { .. } => {
                 inbound.prepare(batch)?;
                 self.prepared.prepare(batch, |message| vec![inbound.take(message)])
             }
@@ -488,7 +508,7 @@ impl Stage for GuideStage {
         let mut work = Work { output, totals: ControlTotals::default(), snapshot: &snapshot, common: Vec::new() };
         match self.steps.settings.input {
             GuideInput::Intaken { .. } => self.execute_intaken(batch, &mut work)?,
-            GuideInput::Usage(_) => self.execute_usage(batch, &mut work)?,
+            GuideInput::Usage { .. } => self.execute_usage(batch, &mut work)?,
         }
         work.totals.check_records()?;
         for (partition, unit) in self.units.touched() {
@@ -500,6 +520,7 @@ impl Stage for GuideStage {
             let changelog = Changelog::of(topic, partition);
             unit.kept.remembered.write(changelog, position, work.output);
             changelog.put(About::Progress, &[], work.output, |out| unit.progress.write(out));
+            unit.write_topics(changelog, work.output);
         }
         Ok(())
     }
@@ -518,6 +539,22 @@ impl Stage for GuideStage {
             unit.kept.packers.iter_mut().for_each(Packer::clear);
             unit.kept.remembered.undo();
         });
+    }
+
+    fn sides(&self) -> &[Side] {
+        self.units.sides()
+    }
+
+    fn read_tick(&self, value: &[u8], appended: Option<Timestamp>) -> Result<Timestamp, NoTick> {
+        super::tick::read(value, appended, self.inbound.future_ms())
+    }
+
+    fn known(&self, partition: Partition) -> Known {
+        self.units.known(partition)
+    }
+
+    fn begin(&mut self, partition: Partition, beginning: &Beginning) {
+        self.units.begin(partition, beginning);
     }
 
     fn status(&self) -> StageStatus {

@@ -4,7 +4,7 @@ use super::entry::{Form, Forms, Origin};
 use super::retry::Retry;
 use crate::wire::{Decoded, FramedDecoder, Prepared};
 use crate::worker::FactsMissing;
-use crate::worker::log::{Batch, Incoming, Offset, Partition};
+use crate::worker::log::{Batch, Incoming, Place};
 use hashbrown::HashMap;
 use pipeline::{Fault, IntakeRules, Taken};
 use rating::{SuspenseReason, Timestamp};
@@ -16,7 +16,7 @@ pub struct Inbound {
     decoder: FramedDecoder,
     prepared: Option<Prepared>,
     /// The messages of the batch that ask for something to be tried again.
-    retries: HashMap<(Partition, Offset), Retry>,
+    retries: HashMap<Place, Retry>,
     rules: IntakeRules,
     future_ms: i64,
     now: fn() -> Timestamp,
@@ -31,7 +31,7 @@ impl Inbound {
 
     /// Gets the schemas that a batch needs, and looks at the clock.
     pub(super) fn prepare(&mut self, batch: &Batch) -> Result<(), FactsMissing> {
-        let retry = |message: Incoming<'_>| Some(((message.partition, message.offset), Retry::read(message.value)?));
+        let retry = |message: Incoming<'_>| Some((message.place(), Retry::read(message.value)?));
         self.retries = batch.messages().filter_map(retry).collect();
         let retries = &self.retries;
         let prepared = self.decoder.prepare(batch.messages().map(|message| match retry_of(retries, &message) {
@@ -42,6 +42,11 @@ impl Inbound {
         let latest = (self.now)().millis().saturating_add(self.future_ms);
         self.rules.latest_event = Timestamp::from_millis(latest);
         Ok(())
+    }
+
+    /// How far ahead an event may be, in milliseconds.
+    pub(super) fn future_ms(&self) -> i64 {
+        self.future_ms
     }
 
     /// Takes in a message of the batch that was prepared.
@@ -68,8 +73,8 @@ impl Inbound {
 }
 
 /// Without any retries, as nearly always, nothing is hashed.
-fn retry_of<'r>(retries: &'r HashMap<(Partition, Offset), Retry>, message: &Incoming<'_>) -> Option<&'r Retry> {
-    if retries.is_empty() { None } else { retries.get(&(message.partition, message.offset)) }
+fn retry_of<'r>(retries: &'r HashMap<Place, Retry>, message: &Incoming<'_>) -> Option<&'r Retry> {
+    if retries.is_empty() { None } else { retries.get(&message.place()) }
 }
 
 /// A message and where it comes from.

@@ -9,9 +9,10 @@ use crate::state::Stored;
 use crate::wire::{CloudEvents, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{RecordOutcome, Service, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
-use crate::worker::{FactsMissing, Output, Stage, StageError};
+use crate::worker::{Beginning, FactsMissing, Known, NoTick, Output, Side, Stage, StageError};
 use pipeline::guide::shard_of;
 use pipeline::{ControlTotals, Taken};
+use rating::Timestamp;
 
 /// Outputs, by their place in the list.
 const INTAKEN: u16 = 1;
@@ -21,8 +22,10 @@ const WAITING: u16 = 3;
 /// How intake is set up.
 #[derive(Clone, Debug)]
 pub struct IntakeSettings {
-    /// Topics with usage, commands and ticks.
+    /// Topics with usage and commands.
     pub inputs: Vec<String>,
+    /// The topic of ticks.
+    pub ticks: String,
     /// The changelog.
     pub changelog: String,
     /// Where records go on to guide.
@@ -57,7 +60,8 @@ impl IntakeStage {
         let outputs = outputs.into_iter().cloned().collect();
         let encoder = Encoder::new(OutputFormat::Avro, "");
         let outbound = Outbound { encoder, frames: settings.frames, events: settings.events.clone() };
-        IntakeStage { settings, outputs, outbound, inbound, units: Units::default(), forms: Forms::default() }
+        let units = Units::beside(super::ticks_beside(&settings.ticks));
+        IntakeStage { settings, outputs, outbound, inbound, units, forms: Forms::default() }
     }
 }
 
@@ -91,8 +95,12 @@ impl Stage for IntakeStage {
 
     fn restore(&mut self, partition: Partition, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
         let topic = super::topic_of(&self.settings.inputs, partition);
-        if let (Some((About::Progress, _)), Some(value)) = (read_key(topic, key)?, value) {
-            self.units.get(partition)?.progress = Progress::read(&mut read_format(value)?)?;
+        let unit = self.units.get(partition)?;
+        match (read_key(topic, key)?, value) {
+            (Some((About::Progress, _)), Some(value)) => unit.progress = Progress::read(&mut read_format(value)?)?,
+            (Some((About::Topics, _)), value) => unit.restore_topics(value)?,
+            (Some((About::Progress | About::Ids | About::Segment | About::Waiting | About::Requests, _)) | None, _) => {
+            }
         }
         Ok(())
     }
@@ -112,13 +120,15 @@ impl Stage for IntakeStage {
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
         let mut totals = ControlTotals::default();
+        let sides = self.units.sides().to_vec();
         for message in batch.messages() {
-            let unit = self.units.touch(message.partition, message.offset)?;
+            let unit = self.units.touch_message(&message)?;
             totals.received += 1;
             let topic = super::topic_of(&self.settings.inputs, message.partition);
             let arrival = self.inbound.arrival(&message, topic, &mut self.forms);
             let origin = arrival.origin();
             let taken = self.inbound.take(&message);
+            let taken = super::no_tick(taken, unit.is_from_before_ticks(&sides));
             match &taken {
                 Taken::Fault(fault) => {
                     let fault = origin.waits_as(fault.clone());
@@ -137,14 +147,7 @@ impl Stage for IntakeStage {
                     self.outbound.suspense([SUSPENSE, WAITING], &waiting, output);
                     output.add_trace(first, origin.trace);
                 }
-                Taken::Tick(instant) => {
-                    totals.ticks += 1;
-                    if let Some(clock) = unit.progress.advance(*instant) {
-                        for packer in &mut unit.kept {
-                            packer.add(|_, out| write_tick(clock, out));
-                        }
-                    }
-                }
+                Taken::Tick(_) => totals.ticks += 1,
                 Taken::Usage(_) | Taken::Command(..) => {
                     totals.guided += 1;
                     if let Taken::Usage(intaken) = &taken {
@@ -157,11 +160,23 @@ impl Stage for IntakeStage {
                 }
             }
         }
+        for tick in batch.ticks() {
+            let unit = self.units.touch_tick(&tick)?;
+            totals.received += 1;
+            totals.ticks += 1;
+            if let Some(clock) = unit.progress.advance(tick.instant) {
+                for packer in &mut unit.kept {
+                    packer.add(|_, out| write_tick(clock, out));
+                }
+            }
+        }
         for (partition, unit) in self.units.touched() {
             let topic = super::topic_of(&self.settings.inputs, partition);
             let source = Source { topic: topic.to_owned(), partition: partition.number };
             super::send_packed((&source, ""), &mut unit.progress, &mut unit.kept, INTAKEN, output);
-            Changelog::of(topic, partition).put(About::Progress, &[], output, |out| unit.progress.write(out));
+            let changelog = Changelog::of(topic, partition);
+            changelog.put(About::Progress, &[], output, |out| unit.progress.write(out));
+            unit.write_topics(changelog, output);
         }
         totals.check_records()?;
         Ok(())
@@ -177,6 +192,22 @@ impl Stage for IntakeStage {
 
     fn undo(&mut self) {
         self.units.undo(|unit| unit.kept.iter_mut().for_each(Packer::clear));
+    }
+
+    fn sides(&self) -> &[Side] {
+        self.units.sides()
+    }
+
+    fn read_tick(&self, value: &[u8], appended: Option<Timestamp>) -> Result<Timestamp, NoTick> {
+        super::tick::read(value, appended, self.inbound.future_ms())
+    }
+
+    fn known(&self, partition: Partition) -> Known {
+        self.units.known(partition)
+    }
+
+    fn begin(&mut self, partition: Partition, beginning: &Beginning) {
+        self.units.begin(partition, beginning);
     }
 
     fn status(&self) -> StageStatus {

@@ -2,10 +2,12 @@
 //!
 //! | stage | reads | writes | state, per partition of its input |
 //! | --- | --- | --- | --- |
-//! | [`IntakeStage`] | usage, commands and ticks as others write them | records by (source, id), packed; suspense | sequences |
+//! | [`IntakeStage`] | usage and commands as others write them; ticks | records by (source, id), packed; suspense | sequences |
 //! | [`GuideStage`] | what intake writes, or the same as intake | legs and commands by owner of the payer, packed; suspense; replies | recent record ids, sequences, clock |
 //! | [`RateStage`] | what guide writes | charges, balance deltas, notifications, suspense, replies | accounts, sequences, clock |
 //! | [`RecycleStage`] | what the others say waits, ticks, requests | retries, to the inputs; what is given up, to suspense | what waits |
+//!
+//! Intake (or guide where that reads the inputs itself) and recycle read the topic of ticks beside their inputs: see [`crate::worker`].
 //!
 //! Packed messages carry everything that the next stage needs (`packed`, `entry`): rate never reads the directory. A clock is the
 //! minimum over all sources, so a source that stands still holds it back.
@@ -29,6 +31,7 @@ mod replay;
 mod request;
 mod retry;
 mod segments;
+mod tick;
 mod waiting;
 
 pub use guide::{GuideInput, GuideSettings, GuideStage};
@@ -43,12 +46,30 @@ pub use request::RecycleRequest;
 pub use waiting::{Bytes, Waited};
 
 use crate::worker::log::{Offset, Partition};
-use crate::worker::{Output, StageError, Target};
+use crate::worker::{Output, Side, SideKind, StageError, Target};
 use packed::{Packer, Source};
+use pipeline::{Fault, Taken};
 use progress::Progress;
+use rating::SuspenseReason;
 
 /// Owners of accounts are spread over this many shards, for ever; shard modulo partitions is the partition.
 pub const SHARDS: usize = 1024;
+
+/// The topic of ticks beside the inputs.
+fn ticks_beside(topic: &str) -> Vec<Side> {
+    vec![Side { topic: topic.to_owned(), kind: SideKind::Ticks }]
+}
+
+/// What an input holds, where only the topic of ticks has ticks. `is_expected` is one that a program wrote before that was so, and that was not
+/// read yet: it is passed over, for later ones say all that it said.
+fn no_tick(taken: Taken, is_expected: bool) -> Taken {
+    match taken {
+        Taken::Tick(_) if !is_expected => {
+            Taken::Fault(Fault::new(SuspenseReason::WrongKind, "a tick: they have a topic of their own"))
+        }
+        taken @ (Taken::Tick(_) | Taken::Usage(_) | Taken::Command(..) | Taken::Fault(_)) => taken,
+    }
+}
 
 /// The topic of an input partition.
 fn topic_of(inputs: &[String], partition: Partition) -> &str {

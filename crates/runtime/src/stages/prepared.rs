@@ -1,7 +1,7 @@
 //! What guide knows of a batch before it executes it: the one snapshot, and the records where the snapshot depends on them.
 
 use crate::worker::FactsMissing;
-use crate::worker::log::{Batch, Incoming, Offset, Partition};
+use crate::worker::log::{Batch, Incoming, Place};
 use directory::snapshot::Snapshot;
 use directory::{Directory, Needs};
 use hashbrown::HashMap;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(super) struct Prepared {
     directory: Arc<dyn Directory>,
     snapshot: Option<Arc<Snapshot>>,
-    decoded: HashMap<(Partition, Offset), Vec<Taken>>,
+    decoded: HashMap<Place, Vec<Taken>>,
 }
 
 impl Prepared {
@@ -35,12 +35,12 @@ impl Prepared {
         let mut before = std::mem::take(&mut self.decoded);
         self.decoded.reserve(batch.len());
         for message in batch.messages() {
-            let place = (message.partition, message.offset);
+            let place = message.place();
             self.decoded.insert(place, before.remove(&place).unwrap_or_else(|| decode(&message)));
         }
         let mut needs = Needs::default();
         for message in batch.messages() {
-            let taken = self.decoded.get(&(message.partition, message.offset));
+            let taken = self.decoded.get(&message.place());
             taken.into_iter().flatten().for_each(|taken| taken.add_needs(&mut needs));
         }
         self.snapshot = None;
@@ -55,7 +55,7 @@ impl Prepared {
 
     /// What a message holds, if that was decoded.
     pub(super) fn decoded(&mut self, message: &Incoming<'_>) -> Option<&mut [Taken]> {
-        self.decoded.get_mut(&(message.partition, message.offset)).map(Vec::as_mut_slice)
+        self.decoded.get_mut(&message.place()).map(Vec::as_mut_slice)
     }
 
     /// The batch is done.

@@ -2,8 +2,8 @@
 
 use super::packed::Source;
 use crate::state::{Corrupt, Stored, record};
-use crate::worker::log::{Offset, Partition};
-use crate::worker::{Output, StageError, Target};
+use crate::worker::log::{Incoming, Offset, Partition, Tick, TopicId};
+use crate::worker::{Beginning, Known, Output, Side, SideKind, SidePlace, StageError, Target};
 use hashbrown::HashMap;
 use pipeline::ControlMismatch;
 use rating::Timestamp;
@@ -83,12 +83,43 @@ impl Progress {
     }
 }
 
+/// Which topics a partition's state was made from, and how far it is with those that stand beside its input. It has an entry of its own in the
+/// changelog, which a program from before passes over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Topics {
+    /// The id of the input's topic.
+    pub(super) id: Option<TopicId>,
+    /// Places beside it, by topic.
+    pub(super) sides: BTreeMap<String, SidePlace>,
+}
+
+record!(Topics { id, sides });
+record!(SidePlace { offset, id });
+
+impl Stored for TopicId {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    fn read(input: &mut &[u8]) -> Result<TopicId, Corrupt> {
+        let parts = input.split_first_chunk();
+        let (id, rest) = parts.ok_or(Corrupt { what: "a topic's id", left: input.len() })?;
+        *input = rest;
+        Ok(TopicId(*id))
+    }
+}
+
 /// One partition's state: how far it is, and what its stage keeps besides.
 #[derive(Debug)]
 pub(super) struct Unit<K> {
     pub(super) progress: Progress,
-    /// Progress before the batch that is being executed, if that touches this partition.
-    before: Option<Progress>,
+    pub(super) topics: Topics,
+    /// The topics as the changelog has them.
+    written: Topics,
+    /// The ids of the topics beside it, as of now.
+    begun: Vec<SidePlace>,
+    /// Progress and topics before the batch that is being executed, if that touches this partition.
+    before: Option<(Progress, Topics)>,
     pub(super) kept: K,
 }
 
@@ -98,22 +129,98 @@ pub(super) struct Units<K> {
     units: HashMap<Partition, Unit<K>>,
     /// Those that the batch touches, in the order of their first message.
     touched: Vec<Partition>,
+    /// What is read beside them.
+    sides: Vec<Side>,
 }
 
 impl<K> Default for Units<K> {
     fn default() -> Units<K> {
-        Units { units: HashMap::new(), touched: Vec::new() }
+        Units { units: HashMap::new(), touched: Vec::new(), sides: Vec::new() }
     }
 }
 
 impl<K> Unit<K> {
     /// One that has processed nothing.
     pub(super) fn empty(kept: K) -> Unit<K> {
-        Unit { progress: Progress::default(), before: None, kept }
+        let (topics, written) = (Topics::default(), Topics::default());
+        Unit { progress: Progress::default(), topics, written, begun: Vec::new(), before: None, kept }
+    }
+
+    /// Whether no tick was taken yet from the topic of ticks, though something was processed: by a program that read ticks among its inputs. Those
+    /// that still stand there are no surprise.
+    pub(super) fn is_from_before_ticks(&self, sides: &[Side]) -> bool {
+        let ticks = sides.iter().find(|side| side.kind == SideKind::Ticks);
+        ticks.is_some_and(|side| !self.topics.sides.contains_key(&side.topic))
+    }
+
+    /// Puts back the topics.
+    pub(super) fn restore_topics(&mut self, value: Option<&[u8]>) -> Result<(), StageError> {
+        if let Some(value) = value {
+            self.topics = Topics::read(&mut read_format(value)?)?;
+            self.written = self.topics.clone();
+        }
+        Ok(())
+    }
+
+    /// Writes the topics, if they differ from what the changelog has.
+    pub(super) fn write_topics(&self, changelog: Changelog<'_>, output: &mut Output) {
+        if self.topics != self.written {
+            changelog.put(About::Topics, &[], output, |out| self.topics.write(out));
+        }
+    }
+
+    /// Takes note of a message beside it.
+    fn pass(&mut self, sides: &[Side], at: u16, offset: Offset) -> Result<(), StageError> {
+        let at = usize::from(at);
+        let Some(side) = sides.get(at) else {
+            return Err(
+                ControlMismatch { check: "ownership", detail: format!("no topic {at} beside the inputs") }.into()
+            );
+        };
+        let known = self.topics.sides.get(&side.topic).map(|place| place.offset);
+        if let Some(known) = known.filter(|known| offset < *known) {
+            let detail = format!("topic {} beside an input: offset {offset} after {known}", side.topic);
+            return Err(ControlMismatch { check: "position", detail }.into());
+        }
+        let id = self.begun.get(at).and_then(|begun| begun.id);
+        self.topics.sides.insert(side.topic.clone(), SidePlace { offset: offset + 1, id });
+        Ok(())
     }
 }
 
 impl<K> Units<K> {
+    /// None, of which each has these topics beside it.
+    pub(super) fn beside(sides: Vec<Side>) -> Units<K> {
+        Units { sides, ..Units::default() }
+    }
+
+    /// What stands beside them.
+    pub(super) fn sides(&self) -> &[Side] {
+        &self.sides
+    }
+
+    /// What the state of one says of where it came from.
+    pub(super) fn known(&self, partition: Partition) -> Known {
+        let Some(Unit { topics, .. }) = self.units.get(&partition) else { return Known::default() };
+        let sides = self.sides.iter().map(|side| topics.sides.get(&side.topic).copied()).collect();
+        Known { topic: topics.id, sides }
+    }
+
+    /// Where one begins.
+    pub(super) fn begin(&mut self, partition: Partition, beginning: &Beginning) {
+        let Some(unit) = self.units.get_mut(&partition) else { return };
+        let is_fresh = unit.progress.position.replace(beginning.position).is_none();
+        unit.topics.id = beginning.topic.or(unit.topics.id);
+        for (side, place) in self.sides.iter().zip(&beginning.sides) {
+            match unit.topics.sides.get_mut(&side.topic) {
+                Some(known) => *known = *place,
+                None if is_fresh => drop(unit.topics.sides.insert(side.topic.clone(), *place)),
+                None => {}
+            }
+        }
+        unit.begun.clone_from(&beginning.sides);
+    }
+
     /// Makes an empty one.
     pub(super) fn create(&mut self, partition: Partition, kept: K) {
         self.units.insert(partition, Unit::empty(kept));
@@ -135,17 +242,45 @@ impl<K> Units<K> {
     /// # Errors
     /// The partition is not owned, or the message was processed before.
     pub(super) fn touch(&mut self, partition: Partition, offset: Offset) -> Result<&mut Unit<K>, StageError> {
-        let unit = self.units.get_mut(&partition).ok_or_else(|| not_owned(partition))?;
-        if unit.before.is_none() {
-            unit.before = Some(unit.progress.clone());
-            self.touched.push(partition);
-        }
+        let unit = Self::touched_one(&mut self.units, &mut self.touched, partition)?;
         if let Some(position) = unit.progress.position.filter(|position| offset < *position) {
             let detail =
                 format!("input {} partition {}: offset {offset} after {position}", partition.topic, partition.number);
             return Err(ControlMismatch { check: "position", detail }.into());
         }
         unit.progress.position = Some(offset + 1);
+        Ok(unit)
+    }
+
+    fn touched_one<'u>(
+        units: &'u mut HashMap<Partition, Unit<K>>,
+        touched: &mut Vec<Partition>,
+        partition: Partition,
+    ) -> Result<&'u mut Unit<K>, StageError> {
+        let unit = units.get_mut(&partition).ok_or_else(|| not_owned(partition))?;
+        if unit.before.is_none() {
+            unit.before = Some((unit.progress.clone(), unit.topics.clone()));
+            touched.push(partition);
+        }
+        Ok(unit)
+    }
+
+    /// The same for a message that may stand beside its partition: then it is the place there that moves on.
+    pub(super) fn touch_message(&mut self, message: &Incoming<'_>) -> Result<&mut Unit<K>, StageError> {
+        match message.side {
+            None => self.touch(message.partition, message.offset),
+            Some(side) => self.touch_beside(message.partition, side, message.offset),
+        }
+    }
+
+    /// The same for a tick.
+    pub(super) fn touch_tick(&mut self, tick: &Tick) -> Result<&mut Unit<K>, StageError> {
+        self.touch_beside(tick.partition, tick.side, tick.offset)
+    }
+
+    fn touch_beside(&mut self, partition: Partition, side: u16, offset: Offset) -> Result<&mut Unit<K>, StageError> {
+        let unit = Self::touched_one(&mut self.units, &mut self.touched, partition)?;
+        unit.pass(&self.sides, side, offset)?;
         Ok(unit)
     }
 
@@ -183,6 +318,7 @@ impl<K> Units<K> {
         for partition in self.touched.drain(..) {
             if let Some(unit) = self.units.get_mut(&partition) {
                 unit.before = None;
+                unit.written.clone_from(&unit.topics);
                 keep(unit);
             }
         }
@@ -192,7 +328,9 @@ impl<K> Units<K> {
     pub(super) fn undo(&mut self, mut undo: impl FnMut(&mut Unit<K>)) {
         for partition in self.touched.drain(..) {
             if let Some(unit) = self.units.get_mut(&partition) {
-                unit.progress = unit.before.take().unwrap_or_default();
+                if let Some((progress, topics)) = unit.before.take() {
+                    (unit.progress, unit.topics) = (progress, topics);
+                }
                 undo(unit);
             }
         }
@@ -217,14 +355,17 @@ pub(super) enum About {
     Waiting,
     /// What is to be tried again.
     Requests,
+    /// [`Topics`].
+    Topics,
 }
 
-const ABOUT: [(About, u8); 5] = [
+const ABOUT: [(About, u8); 6] = [
     (About::Progress, b'p'),
     (About::Ids, b'i'),
     (About::Segment, b's'),
     (About::Waiting, b'w'),
     (About::Requests, b'q'),
+    (About::Topics, b't'),
 ];
 
 /// Every stage names its changelog first among its outputs.

@@ -10,7 +10,7 @@ use super::{check_targets, topic_of};
 use crate::wire::{CloudEvents, CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{CommandResult, LegOutcome, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
-use crate::worker::{FactsMissing, Output, Stage, StageError};
+use crate::worker::{Beginning, FactsMissing, Known, Output, Stage, StageError};
 use pipeline::duplicates::{state_horizon, window_horizon};
 use pipeline::{ControlTotals, RateOutcome, RateShard, RatedTask, Task, Work};
 use rating::command::GuidedCommand;
@@ -280,8 +280,12 @@ impl Stage for RateStage {
 
     fn restore(&mut self, partition: Partition, key: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
         let about = read_key(topic_of(&self.inputs, partition), key)?;
-        if let (Some((About::Segment, _)), Some(value)) = (about, value) {
-            segments::restore(self.units.get(partition)?, value)?;
+        let unit = self.units.get(partition)?;
+        match (about, value) {
+            (Some((About::Segment, _)), Some(value)) => segments::restore(unit, value)?,
+            (Some((About::Topics, _)), value) => unit.restore_topics(value)?,
+            (Some((About::Progress | About::Ids | About::Segment | About::Waiting | About::Requests, _)) | None, _) => {
+            }
         }
         Ok(())
     }
@@ -335,7 +339,9 @@ impl Stage for RateStage {
         let topic = &self.settings.guided;
         for (partition, unit) in self.units.touched() {
             let Kept { shard, segments, .. } = &mut unit.kept;
-            segments.write(shard, &unit.progress, Changelog::of(topic, partition), output);
+            let changelog = Changelog::of(topic, partition);
+            segments.write(shard, &unit.progress, changelog, output);
+            unit.write_topics(changelog, output);
         }
         Ok(())
     }
@@ -367,6 +373,14 @@ impl Stage for RateStage {
             unit.kept.shard.undo();
             unit.kept.segments = unit.kept.settled;
         });
+    }
+
+    fn known(&self, partition: Partition) -> Known {
+        self.units.known(partition)
+    }
+
+    fn begin(&mut self, partition: Partition, beginning: &Beginning) {
+        self.units.begin(partition, beginning);
     }
 
     fn status(&self) -> StageStatus {

@@ -1,6 +1,6 @@
 //! Recycling: keeps what waits until it is tried again, by itself or because somebody asks.
 //!
-//! It reads what the other stages say waits, ticks, and requests of people, and sends the original back to the partition of the input that
+//! It reads what the other stages say waits, and requests of people, with ticks beside them, and sends the original back to the partition of the input that
 //! it came to ([`retry`](super::retry)). What waits is either kept here or on its way; in both cases exactly once, because both change
 //! in one transaction. What comes back still waiting comes back with one more attempt. What somebody gives up leaves for good, and that is told to
 //! people where they were told that it waits.
@@ -19,9 +19,8 @@ use crate::state::Stored;
 use crate::wire::{CloudEvents, Encoder, Frames, OutputFormat};
 use crate::worker::counts::StageStatus;
 use crate::worker::log::{Batch, Offset, Partition};
-use crate::worker::{FactsMissing, Output, Stage, StageError, Target};
+use crate::worker::{Beginning, FactsMissing, Known, NoTick, Output, Side, Stage, StageError, Target};
 use hashbrown::HashMap;
-use pipeline::intake::parse_time;
 use rating::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,6 +35,8 @@ const LONGEST_ORIGINAL: usize = 700_000;
 pub struct RecycleSettings {
     /// What the other stages say waits.
     pub waiting: String,
+    /// The topic of ticks.
+    pub ticks: String,
     /// The changelog.
     pub changelog: String,
     /// Where retries go: the topics that originals come from, with the number of their partitions.
@@ -46,10 +47,8 @@ pub struct RecycleSettings {
     pub frames: Frames,
     /// Headers that say what a message is; none where nobody wants them.
     pub events: Option<CloudEvents>,
-    /// How far ahead of now a tick may be, in milliseconds.
+    /// How far ahead of the log's time a tick may be, in milliseconds.
     pub future_ms: i64,
-    /// The time of day: only to refuse ticks.
-    pub now: fn() -> Timestamp,
 }
 
 /// What is kept per partition, besides progress.
@@ -182,21 +181,18 @@ pub struct RecycleStage {
     partitions: Vec<u32>,
     outbound: Outbound,
     future_ms: i64,
-    now: fn() -> Timestamp,
-    /// Ticks behind this are refused.
-    latest: Timestamp,
     units: Units<Kept>,
 }
 
 impl RecycleStage {
     /// The stage without state.
     pub fn new(settings: RecycleSettings) -> RecycleStage {
-        let RecycleSettings { waiting, changelog, inputs, suspense, frames, events, future_ms, now } = settings;
+        let RecycleSettings { waiting, ticks, changelog, inputs, suspense, frames, events, future_ms } = settings;
         let (inputs, partitions): (Vec<String>, Vec<u32>) = inputs.into_iter().unzip();
         let outputs = std::iter::once(changelog).chain(inputs).chain([suspense]).collect();
         let outbound = Outbound { encoder: Encoder::new(OutputFormat::Avro, ""), frames, events };
-        let (inputs, latest) = (vec![waiting], Timestamp::EPOCH);
-        RecycleStage { inputs, outputs, partitions, outbound, future_ms, now, latest, units: Units::default() }
+        let units = Units::beside(super::ticks_beside(&ticks));
+        RecycleStage { inputs: vec![waiting], outputs, partitions, outbound, future_ms, units }
     }
 
     /// How many things wait in the partitions that are owned.
@@ -205,16 +201,11 @@ impl RecycleStage {
     }
 }
 
-/// Takes in what somebody asks. What cannot be understood is nobody's money: it is passed over, and so is a tick from the future, which
-/// would make everything due at once.
-fn asked(value: &[u8], latest: Timestamp, unit: &mut Unit<Kept>) {
+/// Takes in what somebody asks. What cannot be understood is nobody's money: it is passed over, and so are ticks, which a program wrote here
+/// before they had a topic of their own.
+fn asked(value: &[u8], unit: &mut Unit<Kept>) {
     match serde_json::from_slice(value) {
-        Ok(Asked::Tick(instant)) => {
-            let instant = parse_time(&instant).filter(|instant| instant.is_plausible() && *instant <= latest);
-            if let Some(instant) = instant {
-                unit.progress.advance(instant);
-            }
-        }
+        Ok(Asked::Tick(_)) => {}
         // Everything is given up by nobody.
         Ok(Asked::Recycle(request)) if request.write_off.is_some() && request.is_about_all() => {}
         Ok(Asked::Recycle(request)) => {
@@ -298,6 +289,7 @@ impl Stage for RecycleStage {
                     unit.kept.next = unit.kept.next.max(last.unwrap_or(0));
                 }
             }
+            About::Topics => unit.restore_topics(value)?,
             About::Ids | About::Segment => {}
         }
         Ok(())
@@ -312,21 +304,23 @@ impl Stage for RecycleStage {
     }
 
     fn prepare(&mut self, _batch: &Batch) -> Result<(), FactsMissing> {
-        self.latest = Timestamp::from_millis((self.now)().millis().saturating_add(self.future_ms));
         Ok(())
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
         for message in batch.messages() {
-            let unit = self.units.touch(message.partition, message.offset)?;
+            let unit = self.units.touch_message(&message)?;
             // What waits begins with a format version, which no JSON does; one from a later version is refused, not passed over.
             if message.value.first().is_some_and(|first| *first < b' ' && !first.is_ascii_whitespace()) {
                 let waited = Waited::read_message(message.value)?;
                 let open = Open::new(waited, message.trace, unit.progress.clock, unit.kept.number());
                 unit.kept.put(open.waited.place(), Some(open));
             } else {
-                asked(message.value, self.latest, unit);
+                asked(message.value, unit);
             }
+        }
+        for tick in batch.ticks() {
+            self.units.touch_tick(&tick)?.progress.advance(tick.instant);
         }
         for (partition, unit) in self.units.touched() {
             fire(unit, &self.outputs, &self.partitions, &self.outbound, output);
@@ -342,6 +336,7 @@ impl Stage for RecycleStage {
                 }
             }
             changelog.put(About::Progress, &[], output, |out| unit.progress.write(out));
+            unit.write_topics(changelog, output);
         }
         Ok(())
     }
@@ -356,6 +351,22 @@ impl Stage for RecycleStage {
 
     fn undo(&mut self) {
         self.units.undo(|unit| unit.kept.undo());
+    }
+
+    fn sides(&self) -> &[Side] {
+        self.units.sides()
+    }
+
+    fn read_tick(&self, value: &[u8], appended: Option<Timestamp>) -> Result<Timestamp, NoTick> {
+        super::tick::read(value, appended, self.future_ms)
+    }
+
+    fn known(&self, partition: Partition) -> Known {
+        self.units.known(partition)
+    }
+
+    fn begin(&mut self, partition: Partition, beginning: &Beginning) {
+        self.units.begin(partition, beginning);
     }
 
     fn status(&self) -> StageStatus {
@@ -417,7 +428,7 @@ mod tests {
             ..RecycleRequest::default()
         };
         for request in [RecycleRequest::default(), give_up(vec!["no_rate".to_owned()]), give_up(Vec::new())] {
-            asked(&request.message(), Timestamp::LATEST, &mut unit);
+            asked(&request.message(), &mut unit);
         }
         assert_eq!(unit.kept.asked.len(), 2, "everything is given up by nobody");
         let leaving = unit.kept.leaving(Timestamp::EPOCH, |_| true);

@@ -20,11 +20,14 @@ pub(super) struct Remembered {
     keys: BTreeMap<i64, Vec<Offset>>,
     /// What the batch adds to them.
     new_keys: Vec<(i64, Offset)>,
+    /// No entry of the changelog has this number or a later one. Numbers are positions, but a batch may leave the position where it is, and the
+    /// positions of a topic that was made anew begin again: an entry must never take the place of another.
+    next: Offset,
 }
 
 impl Remembered {
     pub(super) fn new(ids: Duplicates) -> Remembered {
-        Remembered { ids, keys: BTreeMap::new(), new_keys: Vec::new() }
+        Remembered { ids, keys: BTreeMap::new(), new_keys: Vec::new(), next: 0 }
     }
 
     /// Whether something is tried again for the first time since it waited.
@@ -41,6 +44,7 @@ impl Remembered {
 
     /// Writes down the ids that the batch added, and deletes those that are forgotten.
     pub(super) fn write(&mut self, changelog: Changelog<'_>, position: Offset, output: &mut Output) {
+        let position = position.max(self.next);
         let mut added = self.ids.added().to_vec();
         added.sort_unstable_by_key(|(_, value)| hour_of(*value));
         for chunk in added.chunk_by(|(_, one), (_, other)| hour_of(*one) == hour_of(*other)) {
@@ -67,6 +71,7 @@ impl Remembered {
     /// Bytes that are no such entry.
     pub(super) fn restore(&mut self, own: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
         let (hour, position) = read_key(own)?;
+        self.next = self.next.max(position.saturating_add(1));
         let Some(value) = value else {
             if let Some(positions) = self.keys.get_mut(&hour) {
                 positions.retain(|known| *known != position);
@@ -101,6 +106,7 @@ impl Remembered {
         let horizon = self.horizon_hour();
         self.keys = self.keys.split_off(&horizon);
         for (hour, position) in self.new_keys.drain(..) {
+            self.next = self.next.max(position.saturating_add(1));
             self.keys.entry(hour).or_default().push(position);
         }
         self.ids.settle();

@@ -266,9 +266,9 @@ pub const TICKS: Family = Family {
     name: "rater_ticks_total",
     kind: Kind::Counter,
     labels: &[Label { name: "result", values: set!(TickResult) }],
-    help: "Ticks, each written to all input partitions or to none.",
-    moves: "every --tick-every, in processes with intake",
-    todo: "failed: no clock moves while nobody writes ticks; see the log",
+    help: "Ticks written or not, and refused when they were read.",
+    moves: "every --tick-every, in processes with intake; refused: where the first input partition is owned",
+    todo: "failed: no clock moves while nobody writes ticks; refused: a process with a wrong clock, or a foreign writer; see the log",
 };
 
 /// Clocks.

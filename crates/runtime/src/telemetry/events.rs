@@ -11,9 +11,10 @@
 //! message: what identifies a record is written under [`crate::stages::PERSONAL`] only, below info. Secrets are never fields: their type
 //! does not show them.
 
-use crate::service::ServiceReport;
+use crate::service::{ServiceReport, WorkerReport};
 use crate::worker::Report;
 use crate::worker::counts::{BatchCounts, BatchTimes};
+use crate::worker::log::Partition;
 use rating::SuspenseReason;
 use tracing::{debug, error, info, warn};
 
@@ -22,7 +23,20 @@ pub(super) fn write(told: &ServiceReport<'_>) {
     match told {
         ServiceReport::Ticked(Ok(())) => debug!("tick"),
         ServiceReport::Ticked(Err(why)) => warn!(reason = why, "tick failed"),
+        // Every owner of a partition reads it.
+        ServiceReport::Worker(WorkerReport { report: Report::Refused(partition, why), .. })
+            if !told_first(told, *partition) =>
+        {
+            debug!(reason = %why, "tick refused");
+        }
         ServiceReport::Worker(told) => report(&told.report),
+    }
+}
+
+fn told_first(told: &ServiceReport<'_>, partition: Partition) -> bool {
+    match told {
+        ServiceReport::Worker(told) => told.is_first_to_read(partition),
+        ServiceReport::Ticked(_) => false,
     }
 }
 
@@ -45,6 +59,14 @@ fn report(report: &Report<'_>) {
         Report::Uncertain(why) => warn!(reason = why, "transaction uncertain"),
         Report::Restarted(why) => warn!(reason = why, "starts over"),
         Report::Waiting(why) => warn!(reason = why, "waits"),
+        Report::Refused(_, why) => warn!(reason = %why, "tick refused"),
+        Report::BeganAnew { topic, partition, position, first } => warn!(
+            topic,
+            partition = partition.number,
+            position,
+            first,
+            "topic was made anew: read from its beginning, as --topic-made-anew says"
+        ),
         Report::Mismatch(check) => error!(check, "control total does not add up"),
         Report::Ended(None) => info!("ended"),
         Report::Ended(Some(why)) => error!(reason = why, "stopped"),

@@ -64,10 +64,12 @@ labels! {
 labels! {
     /// What became of a tick.
     TickResult {
-        /// It is in all partitions.
+        /// It was written.
         Written = "written",
-        /// It is in none.
+        /// It was not.
         Failed = "failed",
+        /// It is in the topic and moves no clock: too far ahead of the log's time, or written by somebody else.
+        Refused = "refused",
     }
 }
 

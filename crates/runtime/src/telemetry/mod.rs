@@ -134,11 +134,16 @@ impl Telemetry {
                     Report::Aborted(_) => self.metrics.transaction(told.stage, TransactionResult::Aborted),
                     Report::Uncertain(_) => self.metrics.transaction(told.stage, TransactionResult::Uncertain),
                     Report::Mismatch(check) => self.metrics.mismatch(Check::of(check)),
+                    Report::Refused(partition, _) if told.is_first_to_read(*partition) => {
+                        self.metrics.tick(TickResult::Refused);
+                    }
                     Report::Assigned(_)
                     | Report::Restored(..)
                     | Report::Started { .. }
                     | Report::Released(_)
                     | Report::Behind(_)
+                    | Report::Refused(..)
+                    | Report::BeganAnew { .. }
                     | Report::Restarted(_)
                     | Report::Waiting(_)
                     | Report::Ended(_) => {}

@@ -104,7 +104,11 @@ impl View {
                 self.state = WorkerState::Waiting;
                 (*why).clone_into(&mut self.why);
             }
-            Report::Aborted(_) | Report::Uncertain(_) | Report::Mismatch(_) => {}
+            Report::Aborted(_)
+            | Report::Uncertain(_)
+            | Report::Mismatch(_)
+            | Report::Refused(..)
+            | Report::BeganAnew { .. } => {}
             Report::Ended(why) => {
                 *self = View {
                     state: WorkerState::Stopped,

@@ -5,6 +5,8 @@
 //! among others under a seed; and it can be killed between any two calls by dropping it.
 
 use super::trace::TraceContext;
+use rating::Timestamp;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
@@ -22,16 +24,53 @@ pub struct Partition {
     pub number: u32,
 }
 
-/// Messages gathered for one transaction, in the order in which they came; within a partition that is the order of the log.
+/// Id that a log gives a topic when it makes it: a topic of the same name that is made later has another one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicId(pub [u8; 16]);
+
+impl fmt::Display for TopicId {
+    /// As Kafka's own tools show it: base64 for addresses, without padding.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let bits = u128::from_be_bytes(self.0);
+        // 21 digits of 6 bits, and the last 2 bits.
+        let digits = (0..21).map(|at| bits >> (122 - 6 * at)).chain([(bits & 3) << 4]);
+        digits.map(|digit| char::from(DIGITS[(digit & 63) as usize])).try_for_each(|digit| write!(f, "{digit}"))
+    }
+}
+
+impl fmt::Debug for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Messages gathered for one transaction, in the order in which they came; within a partition that is the order of the log. Beside them the ticks
+/// that are due once they are processed.
 #[derive(Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
     messages: Vec<Gathered>,
+    ticks: Vec<Tick>,
+}
+
+/// A tick that is due: it comes after the messages of its partition in the same batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tick {
+    /// The partition whose clock it moves.
+    pub partition: Partition,
+    /// The topic of ticks, by its place in the list of the stage's sides.
+    pub side: u16,
+    /// Its offset there; ticks before it are done with, too.
+    pub offset: Offset,
+    /// It is at least this late.
+    pub instant: Timestamp,
 }
 
 #[derive(Debug)]
 struct Gathered {
     partition: Partition,
+    side: Option<u16>,
     offset: Offset,
     key: Option<Range<usize>>,
     value: Range<usize>,
@@ -42,9 +81,11 @@ struct Gathered {
 /// One message of a [`Batch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Incoming<'b> {
-    /// Where it came from.
+    /// Where it came from, or beside which it stands.
     pub partition: Partition,
-    /// Its number there.
+    /// The topic that it came from, by its place in the list of the stage's sides; `None` is the partition itself.
+    pub side: Option<u16>,
+    /// Its number where it came from.
     pub offset: Offset,
     /// Its key, if it has one.
     pub key: Option<&'b [u8]>,
@@ -52,6 +93,16 @@ pub struct Incoming<'b> {
     pub value: &'b [u8],
     /// Its trace context, if it has one that is well formed.
     pub trace: Option<TraceContext<'b>>,
+}
+
+/// What tells a message from all others of a batch: its partition, the topic beside that if it came from there, and its offset.
+pub type Place = (Partition, Option<u16>, Offset);
+
+impl Incoming<'_> {
+    /// Its place.
+    pub fn place(&self) -> Place {
+        (self.partition, self.side, self.offset)
+    }
 }
 
 impl Batch {
@@ -66,18 +117,31 @@ impl Batch {
         let trace = message.trace.map(|trace| keep(trace.as_bytes()));
         // A context is far shorter.
         let trace_bytes = u16::try_from(trace.map_or(0, |trace| trace.len())).unwrap_or(0);
-        self.messages.push(Gathered { partition: message.partition, offset: message.offset, key, value, trace_bytes });
+        let Incoming { partition, side, offset, .. } = message;
+        self.messages.push(Gathered { partition, side, offset, key, value, trace_bytes });
     }
 
-    /// Forgets all messages.
+    /// Adds a tick.
+    pub fn push_tick(&mut self, tick: Tick) {
+        self.ticks.push(tick);
+    }
+
+    /// The ticks, each of which comes after the messages of its partition.
+    pub fn ticks(&self) -> impl Iterator<Item = Tick> {
+        self.ticks.iter().copied()
+    }
+
+    /// Forgets everything.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.messages.clear();
+        self.ticks.clear();
     }
 
-    /// Forgets the messages of some partitions.
+    /// Forgets the messages and ticks of some partitions.
     pub fn remove(&mut self, partitions: &[Partition]) {
         self.messages.retain(|message| !partitions.contains(&message.partition));
+        self.ticks.retain(|tick| !partitions.contains(&tick.partition));
     }
 
     /// Messages in it.
@@ -85,9 +149,9 @@ impl Batch {
         self.messages.len()
     }
 
-    /// Whether there are none.
+    /// Whether there is nothing to do: no message and no tick.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.messages.is_empty() && self.ticks.is_empty()
     }
 
     /// Bytes of all keys, values and trace contexts.
@@ -107,6 +171,7 @@ impl Batch {
     pub fn messages(&self) -> impl Iterator<Item = Incoming<'_>> {
         self.messages.iter().map(|message| Incoming {
             partition: message.partition,
+            side: message.side,
             offset: message.offset,
             key: message.key.clone().map(|key| self.bytes.get(key).unwrap_or_default()),
             value: self.bytes.get(message.value.clone()).unwrap_or_default(),
@@ -215,15 +280,23 @@ pub trait Log {
     type Consumer: Consumer;
     /// Its producers.
     type Producer: Producer<Group = <Self::Consumer as Consumer>::Group>;
+    /// Its readers.
+    type Reader: Reader;
 
     /// A consumer that joins a group, reads committed messages only and takes over nothing by itself.
     fn consumer(&self, group: &str, topics: &[String]) -> impl Future<Output = Result<Self::Consumer, LogError>>;
+
+    /// A reader of single partitions, which belongs to no group.
+    fn reader(&self) -> impl Future<Output = Result<Self::Reader, LogError>>;
 
     /// A producer of this transactional id: earlier ones of the id are fenced, what they left open is aborted.
     fn producer(&self, transactional_id: &str) -> impl Future<Output = Result<Self::Producer, LogError>>;
 
     /// Aborts what a producer of this id left open, which somebody else waits for.
     fn fence(&self, transactional_id: &str) -> impl Future<Output = Result<(), LogError>>;
+
+    /// The ids that topics have now; `None` where the log gives them none.
+    fn topic_ids(&self, topics: &[String]) -> impl Future<Output = Result<Vec<Option<TopicId>>, LogError>>;
 
     /// How many partitions a topic has.
     fn partitions(&self, topic: &str) -> impl Future<Output = Result<u32, LogError>>;
@@ -233,6 +306,17 @@ pub trait Log {
 
     /// The end of a partition **with** what is not committed: whatever was committed before the call stands below it.
     fn uncommitted_end(&self, topic: &str, partition: u32) -> impl Future<Output = Result<Offset, LogError>>;
+
+    /// The same of several partitions at once.
+    fn uncommitted_ends(&self, places: &[(String, u32)]) -> impl Future<Output = Result<Vec<Offset>, LogError>> {
+        async move {
+            let mut ends = Vec::with_capacity(places.len());
+            for (topic, partition) in places {
+                ends.push(self.uncommitted_end(topic, *partition).await?);
+            }
+            Ok(ends)
+        }
+    }
 
     /// Visits the committed messages (key, value) of a partition from its beginning up to an offset. Waits for transactions that are open
     /// below it.
@@ -282,6 +366,10 @@ pub trait Consumer {
     /// Ends [`Consumer::hold`].
     fn go_on(&mut self) -> impl Future<Output = Result<(), LogError>>;
 
+    /// Up to which offset everything that can be read of each started partition was handed over by [`Consumer::gather`]: messages, what was aborted,
+    /// and the markers of transactions that nobody is ever shown. So it reaches the end of the partition once nothing is left to be read.
+    fn handed_over(&mut self) -> Result<BTreeMap<Partition, Offset>, LogError>;
+
     /// The member as of now.
     fn group(&self) -> Self::Group;
 
@@ -290,6 +378,46 @@ pub trait Consumer {
     fn new_ends(&mut self) -> Vec<(Partition, Offset)> {
         Vec::new()
     }
+}
+
+/// A partition that a [`Reader`] reads, and from where on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadFrom {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: u32,
+    /// The first offset that is wanted.
+    pub offset: Offset,
+}
+
+/// A message as a [`Reader`] hands it over.
+#[derive(Clone, Copy, Debug)]
+pub struct Aside<'m> {
+    /// Its partition, by its place in the list that was assigned.
+    pub place: usize,
+    /// Its number there.
+    pub offset: Offset,
+    /// Its key, if it has one.
+    pub key: Option<&'m [u8]>,
+    /// Its bytes; empty for a message without a value.
+    pub value: &'m [u8],
+    /// When the log appended it; `None` where the log keeps the time that the writer says.
+    pub appended: Option<Timestamp>,
+    /// Its trace context, if it has one that is well formed.
+    pub trace: Option<TraceContext<'m>>,
+}
+
+/// Reads committed messages of single partitions for one worker.
+pub trait Reader {
+    /// Reads these partitions from now on, and no others.
+    fn assign(&mut self, places: &[ReadFrom]) -> impl Future<Output = Result<(), LogError>>;
+
+    /// Visits messages that have come, so many at most; does not wait for any.
+    fn take(&mut self, most: usize, visit: &mut dyn FnMut(Aside<'_>)) -> impl Future<Output = Result<(), LogError>>;
+
+    /// As [`Consumer::handed_over`], for each place in the order of the list that was assigned.
+    fn handed_over(&mut self) -> Result<Vec<Offset>, LogError>;
 }
 
 /// A producer of one transactional id.

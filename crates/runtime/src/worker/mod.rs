@@ -16,16 +16,19 @@ pub mod counts;
 pub mod log;
 mod report;
 mod restore;
+mod sides;
 mod stage;
 pub mod trace;
 mod transact;
 
 pub use report::Report;
+pub use sides::{Beginning, Known, NoTick, Side, SideKind, SidePlace};
 pub use stage::{FactsMissing, Output, Stage, StageError, Target};
 
 use counts::BatchTimes;
-use log::{Batch, Consumer, Event, GatherLimits, Log, LogError, Offset, Partition};
+use log::{Batch, Consumer, Event, GatherLimits, Log, LogError, Offset, Partition, TopicId};
 use rating::Timestamp;
+use sides::Sides;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +52,8 @@ pub struct WorkerSettings {
     pub attempts: u32,
     /// What happens where the group has forgotten a position that the state knows.
     pub forgotten_positions: ForgottenPositions,
+    /// Topics that were made anew and are read from their beginning, whatever the state says of topics that had their names before.
+    pub topics_made_anew: Vec<String>,
 }
 
 /// Groups forget positions after days without a commit.
@@ -76,6 +81,17 @@ pub enum WorkerError {
         /// What the state has.
         state: Option<Offset>,
     },
+    /// A topic is not the one that the state was made from, but has its name.
+    MadeAnew {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: u32,
+        /// The id that the state has.
+        known: Option<TopicId>,
+        /// The id of the topic that is there now.
+        now: Option<TopicId>,
+    },
     /// Something outside, after all attempts.
     Surroundings(LogError),
 }
@@ -91,6 +107,17 @@ impl fmt::Display for WorkerError {
                 shown(group),
                 shown(state)
             ),
+            WorkerError::MadeAnew { topic, partition, known, now } => {
+                let shown = |id: &Option<TopicId>| id.map_or("none".to_owned(), |id| id.to_string());
+                write!(
+                    f,
+                    "topic {topic} partition {partition} was made anew: the state was made from the topic with id {}, the one that is there now has \
+                     id {}. Nothing of it was processed. If the old messages are done with or given up, start once with --topic-made-anew {topic}: \
+                     the new topic is read from its beginning",
+                    shown(known),
+                    shown(now)
+                )
+            }
             WorkerError::Surroundings(error) => error.fmt(f),
         }
     }
@@ -132,6 +159,9 @@ pub struct Worker<'w, L: Log, S: Stage> {
     now: Option<fn() -> Timestamp>,
     /// The next offset to process of each owned partition, as committed.
     positions: BTreeMap<Partition, Offset>,
+    /// The ids of the inputs, as the state of the owned partitions has them.
+    topics: BTreeMap<u16, TopicId>,
+    sides: Sides<L::Reader>,
     batch: Batch,
     output: Output,
 }
@@ -153,6 +183,8 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             report,
             now: None,
             positions: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            sides: Sides::default(),
             batch: Batch::default(),
             output: Output::default(),
         }
@@ -201,11 +233,21 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
         let mut consumer = self.log.consumer(&self.settings.group, self.stage.inputs()).await?;
         while !self.stop.load(Ordering::Relaxed) {
             let mut lap = Lap::start();
-            let event = consumer.gather(&mut self.batch, &self.settings.limits).await?;
+            let event = match consumer.gather(&mut self.batch, &self.settings.limits).await {
+                Ok(event) => event,
+                // A position that is not in a partition mostly means that it is another topic.
+                Err(error) => {
+                    self.check_topics().await?;
+                    return Err(error.into());
+                }
+            };
             let mut times = BatchTimes { gather: lap.next(), ..BatchTimes::default() };
             let is_full = event == Event::Gathered;
             self.follow(&mut consumer, event).await?;
             self.look_behind(&mut consumer);
+            if is_full {
+                self.look_beside(&mut consumer).await?;
+            }
             if is_full && !self.batch.is_empty() {
                 self.get_facts(&mut consumer).await?;
                 times.prepare = lap.next();
@@ -285,12 +327,14 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
         let mut lap = Lap::start();
         self.output.clear();
         self.output.counts.now = self.now.map(|now| now());
+        self.check_topics().await?;
         self.stage.execute(&self.batch, &mut self.output)?;
         let positions = self.stage.positions();
         times.execute = lap.next();
         match self.transact(producer, consumer, &positions, &mut times).await {
             Fate::Committed => {
                 self.stage.settle();
+                self.sides.settle(&self.batch);
                 let (received, sent) = (self.batch.len(), self.output.len());
                 self.batch.clear();
                 self.positions.extend(positions);
@@ -300,6 +344,7 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             }
             Fate::Aborted(why) => {
                 self.stage.undo();
+                self.sides.undo();
                 self.batch.clear();
                 (self.report)(Report::Aborted(&why));
                 for (partition, _) in positions {
@@ -316,17 +361,42 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
         }
     }
 
+    /// Checks that the topics of the batch are still those that the state was made from: as of now, which is after the batch was read.
+    async fn check_topics(&self) -> Result<(), End> {
+        if self.topics.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = self.topics.keys().map(|at| self.input(*at).to_owned()).collect();
+        let now = self.log.topic_ids(&names).await?;
+        for ((at, known), now) in self.topics.iter().zip(now) {
+            if sides::is_other(Some(*known), now) {
+                let partition = self.positions.keys().find(|partition| partition.topic == *at);
+                let number = partition.map_or(0, |partition| partition.number);
+                return Err(self.made_anew(self.input(*at), number, Some(*known), now));
+            }
+        }
+        Ok(())
+    }
+
+    /// The name of an input.
+    fn input(&self, at: u16) -> &str {
+        self.stage.inputs().get(usize::from(at)).map_or("", String::as_str)
+    }
+
     /// Drops what belongs to partitions that are no longer ours.
     fn drop_state(&mut self, partitions: &[Partition]) {
         self.batch.remove(partitions);
         for partition in partitions {
             self.stage.drop_state(*partition);
+            self.sides.remove(*partition);
             self.positions.remove(partition);
         }
     }
 
     fn drop_everything(&mut self) {
         self.batch.clear();
+        self.sides.clear();
+        self.topics.clear();
         for partition in std::mem::take(&mut self.positions).into_keys() {
             self.stage.drop_state(partition);
         }

@@ -1,7 +1,8 @@
 //! What a worker tells while it runs. Whoever listens decides what becomes of it: a log, metrics, a test.
 
 use super::counts::{BatchCounts, BatchTimes, StageStatus};
-use super::log::Partition;
+use super::log::{Offset, Partition};
+use super::sides::NoTick;
 
 /// What a worker has to tell while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +43,19 @@ pub enum Report<'r> {
     Restarted(&'r str),
     /// Waits for something outside, and goes on asking.
     Waiting(&'r str),
+    /// A message among the ticks beside a partition is none that counts: it is passed over.
+    Refused(Partition, &'r NoTick),
+    /// A topic that was made anew is read from its beginning, as it was asked for.
+    BeganAnew {
+        /// The topic.
+        topic: &'r str,
+        /// The partition.
+        partition: Partition,
+        /// How far its state was with the topic that had its name before.
+        position: Option<Offset>,
+        /// Where it begins.
+        first: Offset,
+    },
     /// A control total does not add up; the worker stops.
     Mismatch(&'static str),
     /// It stopped: because it was told to, or for this reason.

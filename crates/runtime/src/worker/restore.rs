@@ -1,7 +1,8 @@
 //! Getting the state of partitions back from their changelogs.
 
 use super::log::{Committed, Consumer, Log, LogError, Offset, Partition};
-use super::{End, ForgottenPositions, RETRY_PAUSE, Report, Stage, StageError, Worker, WorkerError};
+use super::sides::is_other;
+use super::{Beginning, End, ForgottenPositions, RETRY_PAUSE, Report, Stage, StageError, Worker, WorkerError};
 
 impl<L: Log, S: Stage> Worker<'_, L, S> {
     /// Restores partitions; from where to read each.
@@ -23,9 +24,37 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         let mut positions = Vec::with_capacity(partitions.len());
         for ((partition, committed), state) in partitions.iter().copied().zip(committed).zip(states) {
             let group = committed.map(|committed| committed.position);
-            positions.push((partition, self.agreed(partition, group, state?).await?));
+            positions.push((partition, self.begin(partition, group, state?).await?));
         }
         Ok(positions)
+    }
+
+    /// Finds where a restored partition begins, and whether its topic is the one that its state was made from.
+    async fn begin(
+        &mut self,
+        partition: Partition,
+        group: Option<Offset>,
+        state: Option<Offset>,
+    ) -> Result<Offset, End> {
+        let topic = self.input(partition.topic).to_owned();
+        let known = self.stage.known(partition);
+        let now = self.log.topic_ids(std::slice::from_ref(&topic)).await?.into_iter().next().flatten();
+        let position = match is_other(known.topic, now) {
+            false => self.agreed(partition, group, state).await?,
+            true if self.settings.topics_made_anew.contains(&topic) => {
+                let first = self.log.first_offset(&topic, partition.number).await?;
+                (self.report)(Report::BeganAnew { topic: &topic, partition, position: state, first });
+                first
+            }
+            true => return Err(self.made_anew(&topic, partition.number, known.topic, now)),
+        };
+        let sides = self.places_beside(partition, &known).await?;
+        self.sides.add(partition, &sides);
+        if let Some(now) = now {
+            self.topics.insert(partition.topic, now);
+        }
+        self.stage.begin(partition, &Beginning { position, topic: now, sides });
+        Ok(position)
     }
 
     /// What the group has committed. A dead worker may have left a transaction open over it: it is fenced, which ends the transaction.

@@ -2,8 +2,10 @@
 
 use super::counts::{BatchCounts, StageStatus};
 use super::log::{Batch, Offset, Outgoing, Partition};
+use super::sides::{Beginning, Known, NoTick, Side};
 use super::trace::TraceContext;
 use pipeline::ControlMismatch;
+use rating::Timestamp;
 use std::fmt;
 use std::ops::Range;
 
@@ -190,6 +192,27 @@ pub trait Stage {
 
     /// The batch was not committed: everything as before it.
     fn undo(&mut self);
+
+    /// Topics that it reads beside its inputs.
+    fn sides(&self) -> &[Side] {
+        &[]
+    }
+
+    /// Reads a message of the side of kind [`SideKind::Ticks`](super::SideKind).
+    ///
+    /// # Errors
+    /// It is no tick that counts.
+    fn read_tick(&self, _value: &[u8], _appended: Option<Timestamp>) -> Result<Timestamp, NoTick> {
+        Err(NoTick::Foreign("this stage has no ticks".to_owned()))
+    }
+
+    /// What the state of a partition says of where it came from; asked for once it is restored.
+    fn known(&self, _partition: Partition) -> Known {
+        Known::default()
+    }
+
+    /// Tells where a restored partition begins, before its first batch. It becomes part of the state with the next batch.
+    fn begin(&mut self, _partition: Partition, _beginning: &Beginning) {}
 
     /// What it has, between batches; for people only.
     fn status(&self) -> StageStatus {

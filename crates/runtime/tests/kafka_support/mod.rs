@@ -92,6 +92,7 @@ impl Topics {
             limits: GatherLimits { messages: 500, bytes: 1 << 20, wait: Duration::from_millis(50) },
             attempts: 20,
             forgotten_positions: forgotten,
+            topics_made_anew: Vec::new(),
         };
         run(log, stage, settings)
     }

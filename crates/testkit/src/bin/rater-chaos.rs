@@ -150,6 +150,7 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
         form: Form::Json,
         usage: format!("{prefix}usage"),
         commands: Some(format!("{prefix}account-commands")),
+        ticks: Some(format!("{prefix}ticks")),
         rate: Some(arguments.rate),
         copies_per_mille: 5,
         first: load::grants(&folder, None).map_err(in_words)?,

@@ -1,4 +1,4 @@
-//! Sends generated usage, commands and ticks to Kafka: `rater-load --brokers localhost:9092 --records 1000000 --rate 20000`.
+//! Sends generated usage and commands to Kafka: `rater-load --brokers localhost:9092 --records 1000000 --rate 20000`.
 //!
 //! Exit codes: 0 all delivered, 2 usage, 3 messages that did not arrive or surroundings that do not answer.
 
@@ -11,7 +11,7 @@ use testkit::generator::arguments::GeneratorArguments;
 use testkit::generator::{self, Parameters, Profile, Times};
 use testkit::load::{self, Connection, Form, Load, LoadError, Sent};
 
-/// Send generated usage, commands and ticks to Kafka.
+/// Send generated usage and commands to Kafka.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -28,6 +28,9 @@ struct Arguments {
     /// Topic of commands
     #[arg(long, default_value = "account-commands")]
     commands_topic: String,
+    /// Topic of ticks, which otherwise only Rater writes: for a deployment that runs with --tick-every never [default: none are sent]
+    #[arg(long, value_name = "TOPIC")]
+    ticks_topic: Option<String>,
     /// Records per second at most [default: as fast as possible]
     #[arg(long)]
     rate: Option<NonZeroU32>,
@@ -114,6 +117,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, LoadError> {
         form,
         usage: arguments.usage_topic.clone(),
         commands: Some(arguments.commands_topic.clone()),
+        ticks: arguments.ticks_topic.clone(),
         rate: arguments.rate,
         copies_per_mille: arguments.duplicates,
     };

@@ -1,8 +1,8 @@
 //! A log that ends or freezes its own process at the worst moments of a transaction: what a kill from outside hardly ever hits.
 
 use crate::generator::random::Random;
-use runtime::kafka::{KafkaConsumer, KafkaGroup, KafkaLog, KafkaProducer};
-use runtime::worker::log::{Log, LogError, Offset, Outgoing, Partition, Producer, TransactionError, Visit};
+use runtime::kafka::{KafkaConsumer, KafkaGroup, KafkaLog, KafkaProducer, KafkaReader};
+use runtime::worker::log::{Log, LogError, Offset, Outgoing, Partition, Producer, TopicId, TransactionError, Visit};
 use rustix::process::{Signal, getpid, kill_process};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,9 +36,22 @@ impl DirectedLog {
 impl Log for DirectedLog {
     type Consumer = KafkaConsumer;
     type Producer = DirectedProducer;
+    type Reader = KafkaReader;
 
     async fn consumer(&self, group: &str, topics: &[String]) -> Result<KafkaConsumer, LogError> {
         self.inner.consumer(group, topics).await
+    }
+
+    async fn reader(&self) -> Result<KafkaReader, LogError> {
+        self.inner.reader().await
+    }
+
+    async fn topic_ids(&self, topics: &[String]) -> Result<Vec<Option<TopicId>>, LogError> {
+        self.inner.topic_ids(topics).await
+    }
+
+    async fn uncommitted_ends(&self, places: &[(String, u32)]) -> Result<Vec<Offset>, LogError> {
+        self.inner.uncommitted_ends(places).await
     }
 
     async fn producer(&self, transactional_id: &str) -> Result<DirectedProducer, LogError> {

@@ -98,6 +98,7 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         state_horizon_h: DEFAULT_STATE_HORIZON_H,
         tick_every: None,
         forgotten_positions: ForgottenPositions::Stop,
+        topics_made_anew: Vec::new(),
         attempts: 20,
         now: || Timestamp::LATEST,
     }

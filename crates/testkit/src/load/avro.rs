@@ -273,6 +273,7 @@ mod tests {
             form,
             usage: "usage".to_owned(),
             commands: None,
+            ticks: None,
             rate: None,
             copies_per_mille: 0,
             first: Vec::new(),

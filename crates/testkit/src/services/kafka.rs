@@ -199,6 +199,20 @@ impl Kafka {
         wait_for(&self.bootstrap, &format!("topic {name:?}"), &[], led)
     }
 
+    /// Deletes a topic, and waits until nobody tells of it any more.
+    ///
+    /// # Errors
+    /// It is not there, or the brokers do not answer.
+    pub fn delete_topic(&self, name: &str) -> Result<(), ServiceError> {
+        let refused = |why: String| ServiceError::Refused(format!("topic {name:?}: {why}"));
+        let admin: AdminClient<_> = client(&self.bootstrap).create().map_err(|error| refused(error.to_string()))?;
+        let options = AdminOptions::new().operation_timeout(Some(START_LIMIT)).request_timeout(Some(START_LIMIT));
+        let made = block_on(admin.delete_topics(&[name], &options)).map_err(|error| refused(error.to_string()))?;
+        made.into_iter().try_for_each(|result| result.map(drop).map_err(|(_, code)| refused(code.to_string())))?;
+        let is_gone = |seen: &Metadata| seen.topics().iter().all(|topic| topic.name() != name);
+        wait_for(&self.bootstrap, &format!("topic {name:?} gone"), &[], is_gone)
+    }
+
     /// Gives a topic more partitions.
     ///
     /// # Errors

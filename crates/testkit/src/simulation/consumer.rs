@@ -263,6 +263,12 @@ pub struct SimulatedConsumer {
 }
 
 impl SimulatedConsumer {
+    /// How far each partition was fetched, whether it was handed over or not.
+    pub(super) fn fetched(&self) -> BTreeMap<Partition, Offset> {
+        let world = self.shared.borrow();
+        world.consumers[self.id].streams.iter().map(|(partition, stream)| (*partition, stream.next_fetch)).collect()
+    }
+
     pub(super) fn join(shared: &Shared, group: usize, topics: Vec<usize>) -> SimulatedConsumer {
         let mut world = shared.borrow_mut();
         let (process, id, now) = (world.current, world.consumers.len(), world.now);
@@ -340,7 +346,8 @@ impl Consumer for SimulatedConsumer {
                             stream.position = offset + 1;
                             let value = message.value.as_deref().unwrap_or_default();
                             let key = message.key.as_deref();
-                            batch.push(Incoming { partition: *partition, offset, key, value, trace: None });
+                            let (partition, side) = (*partition, None);
+                            batch.push(Incoming { partition, side, offset, key, value, trace: None });
                         }
                     }
                 }
@@ -433,6 +440,17 @@ impl Consumer for SimulatedConsumer {
     async fn go_on(&mut self) -> Result<(), LogError> {
         self.shared.borrow_mut().consumer(self.id).held = false;
         Ok(())
+    }
+
+    fn handed_over(&mut self) -> Result<BTreeMap<Partition, Offset>, LogError> {
+        let world = self.shared.borrow();
+        let streams = world.consumers[self.id].streams.iter();
+        // What was fetched without a message in it is handed over with what came before.
+        let each = streams.map(|(partition, stream)| match stream.ahead.is_empty() {
+            true => (*partition, stream.next_fetch),
+            false => (*partition, stream.position),
+        });
+        Ok(each.collect())
     }
 
     fn group(&self) -> SimulatedGroup {

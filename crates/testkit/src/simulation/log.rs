@@ -3,8 +3,9 @@
 use super::consumer::SimulatedConsumer;
 use super::partition::{Isolation, Message, Read};
 use super::producer::SimulatedProducer;
+use super::reader::SimulatedReader;
 use super::world::{MS, Micros, Node, Place, REQUEST_LIMIT, Responder, Shared, World, ask, sleep, step};
-use runtime::worker::log::{Log, LogError, Offset, Visit};
+use runtime::worker::log::{Log, LogError, Offset, TopicId, Visit};
 use std::time::Duration;
 
 /// How long a reader waits for what is not stable.
@@ -79,6 +80,7 @@ impl SimulatedLog {
 impl Log for SimulatedLog {
     type Consumer = SimulatedConsumer;
     type Producer = SimulatedProducer;
+    type Reader = SimulatedReader;
 
     async fn consumer(&self, group: &str, topics: &[String]) -> Result<SimulatedConsumer, LogError> {
         let (group, topics) = {
@@ -91,6 +93,16 @@ impl Log for SimulatedLog {
             (Some(group), Some(topics)) => Ok(SimulatedConsumer::join(&self.shared, group, topics)),
             _ => Err(LogError::Refused("no such group or topic".to_owned())),
         }
+    }
+
+    async fn reader(&self) -> Result<SimulatedReader, LogError> {
+        Ok(SimulatedReader::new(&self.shared))
+    }
+
+    async fn topic_ids(&self, topics: &[String]) -> Result<Vec<Option<TopicId>>, LogError> {
+        let world = self.shared.borrow();
+        let place = |name: &String| world.topics.iter().position(|known| known.name == *name);
+        Ok(topics.iter().map(|name| place(name).map(|place| TopicId((place as u128 + 1).to_be_bytes()))).collect())
     }
 
     async fn producer(&self, transactional_id: &str) -> Result<SimulatedProducer, LogError> {

@@ -10,7 +10,7 @@
 //! | `partition` | entries, markers, high watermark and last stable offset |
 //! | `transactions` | the transaction coordinator |
 //! | `group` | members, generations, positions, pending ones among them |
-//! | `consumer`, `producer`, `log` | the clients, and the seam on top of them |
+//! | `consumer`, `producer`, `reader`, `log` | the clients, and the seam on top of them |
 //! | [`planted`] | errors that the simulation has to find |
 //! | `faults` | what happens to workers and brokers, and when |
 //! | [`model`] | two stages for which everything can be recomputed, and the reader that does |
@@ -26,12 +26,14 @@ pub mod model;
 mod partition;
 pub mod planted;
 mod producer;
+mod reader;
 mod transactions;
 mod world;
 
 pub use consumer::{SimulatedConsumer, SimulatedGroup};
 pub use log::SimulatedLog;
 pub use producer::SimulatedProducer;
+pub use reader::SimulatedReader;
 
 use faults::Order;
 use group::Group;
@@ -117,7 +119,11 @@ pub struct Simulation {
     orders: Rc<RefCell<Vec<Order>>>,
     stopped: Vec<String>,
     reports: Rc<RefCell<BTreeMap<&'static str, u64>>>,
+    /// What is left to do that positions do not show.
+    left: Option<Left>,
 }
+
+type Left = Box<dyn Fn(&Simulation) -> Option<String>>;
 
 impl Simulation {
     /// An empty cluster.
@@ -130,7 +136,13 @@ impl Simulation {
             orders: Rc::default(),
             stopped: Vec::new(),
             reports: Rc::default(),
+            left: None,
         }
+    }
+
+    /// Goes on until nothing is left.
+    pub fn until(&mut self, left: impl Fn(&Simulation) -> Option<String> + 'static) {
+        self.left = Some(Box::new(left));
     }
 
     /// Makes a topic.
@@ -162,6 +174,7 @@ impl Simulation {
                 limits: GatherLimits { messages: 5, bytes: 1 << 20, wait: Duration::from_millis(60) },
                 attempts: 1_000,
                 forgotten_positions: ForgottenPositions::FromState,
+                topics_made_anew: Vec::new(),
             };
             let reports = Rc::clone(&reports);
             let (shared, who) = (Rc::clone(&log.log.shared), settings.transactional_id.clone());
@@ -187,6 +200,8 @@ impl Simulation {
                         Report::Uncertain(_) => "worker uncertain",
                         Report::Restarted(_) => "worker restarted",
                         Report::Waiting(_) => "worker waited",
+                        Report::Refused(..) => "tick refused",
+                        Report::BeganAnew { .. } => "worker began anew",
                         Report::Mismatch(_) => "worker mismatched",
                         Report::Ended(_) => "worker ended",
                     };
@@ -232,6 +247,16 @@ impl Simulation {
         let log = known.and_then(|topic| topic.partitions.get(partition as usize));
         let each = log.map(PartitionLog::committed).unwrap_or_default().into_iter();
         each.map(|read| (read.offset, read.message.key, read.message.value)).collect()
+    }
+
+    /// When a message was appended, and when everybody could see it; the end of time where that is not so.
+    pub fn moments(&self, topic: &str, partition: u32, offset: i64) -> (u64, u64) {
+        let world = self.shared.borrow();
+        let known = world.topics.iter().find(|known| known.name == topic);
+        let log = known.and_then(|topic| topic.partitions.get(partition as usize));
+        let appended = log.and_then(|log| log.appended_at(offset));
+        let replicated = log.and_then(|log| log.replicated_at(offset));
+        (appended.unwrap_or(Micros::MAX), replicated.unwrap_or(Micros::MAX))
     }
 
     /// Starts a worker.
@@ -332,6 +357,9 @@ impl Simulation {
                 return Some(format!("group {} has pending positions", group.name));
             }
         }
+        if let Some(left) = self.left.as_ref().and_then(|left| left(self)) {
+            return Some(left);
+        }
         for role in &self.roles {
             let group = &world.groups[role.group];
             for partition in group.partitions().iter().copied() {
@@ -353,13 +381,14 @@ impl Simulation {
 /// Runs the model's two stages under a seed.
 pub fn run_model(seed: u64, bug: Bug, telling: Telling) -> Outcome {
     use model::{
-        CHARGES, GUIDE_STATE, GUIDED, RATE_STATE, SOURCES, SUSPENSE, Surroundings, TARGETS, USAGE, Usage, guide::Guide,
-        rate::Rate,
+        CHARGES, GUIDE_STATE, GUIDED, RATE_STATE, SOURCES, SUSPENSE, Surroundings, TARGETS, TICKS, USAGE, Usage,
+        guide::Guide, rate::Rate,
     };
     let mut simulation = Simulation::new(seed, bug);
     simulation.shared.borrow_mut().is_told = telling == Telling::Everything;
     for (topic, partitions) in [
         (USAGE, SOURCES),
+        (TICKS, 1),
         (GUIDED, TARGETS),
         (SUSPENSE, SOURCES),
         (CHARGES, TARGETS),
@@ -378,7 +407,7 @@ pub fn run_model(seed: u64, bug: Bug, telling: Telling) -> Outcome {
         let at_ms = at * 80 + random.below(80);
         let hour = (at_ms / 600).cast_signed();
         let (source, usage) = match random.below(10) {
-            0 | 1 => (random.below(u64::from(SOURCES)) as u32, Usage::Tick(hour)),
+            0 | 1 => (0, Usage::Tick(hour)),
             2 | 3 if !sent.is_empty() => sent[random.index(sent.len())].clone(),
             _ => {
                 let (account, back) = (random.below(7).cast_signed(), random.below(5).cast_signed());
@@ -393,20 +422,31 @@ pub fn run_model(seed: u64, bug: Bug, telling: Telling) -> Outcome {
             1 => Input::Committed(text.as_bytes()),
             _ => Input::Plain(text.as_bytes()),
         };
-        simulation.feed(at_ms, USAGE, source, input);
-        if matches!(usage, Usage::Record { .. }) {
+        let is_tick = matches!(usage, Usage::Tick(_));
+        simulation.feed(at_ms, if is_tick { TICKS } else { USAGE }, source, input);
+        if !is_tick {
             sent.push((source, usage));
         }
     }
-    // Something new in every partition after everything else: positions that were forgotten are known again.
-    for source in 0..SOURCES {
-        simulation.feed(LAST_INPUT_MS, USAGE, source, Input::Plain(Usage::Tick(20).write().as_bytes()));
-    }
+    // Something new for every partition after everything else: positions that were forgotten are known again.
+    simulation.feed(LAST_INPUT_MS, TICKS, 0, Input::Plain(Usage::Tick(20).write().as_bytes()));
+    simulation.until(|simulation| {
+        let last = simulation.committed(TICKS, 0).last().map(|(offset, _, _)| *offset)?;
+        let is_taken = |source: &u32| {
+            let lines = simulation.committed(SUSPENSE, *source).into_iter().filter_map(|(_, _, value)| value);
+            lines.rev().find_map(|line| model::tick_taken(&line)) == Some(last)
+        };
+        (0..SOURCES).find(|source| !is_taken(source)).map(|source| format!("source {source} has not taken tick {last}"))
+    });
     let outages: Vec<bool> = (0..200).map(|_| random.chance(80)).collect();
     simulation.every(50, 9_000, move |at_ms| {
         surroundings.wall_h.set((at_ms / 600).cast_signed());
         let is_out = at_ms < 9_000 && outages.get(at_ms as usize / 50).copied().unwrap_or(false);
         surroundings.outage.set(is_out);
     });
-    simulation.run(|simulation| model::check::check(&|topic, partition| simulation.committed(topic, partition)))
+    simulation.run(|simulation| {
+        let read = |topic: &str, partition| simulation.committed(topic, partition);
+        let when = |topic: &str, partition, offset| simulation.moments(topic, partition, offset);
+        model::check::check(&read, &when)
+    })
 }

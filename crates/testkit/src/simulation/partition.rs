@@ -3,7 +3,7 @@
 //! Deliberately absent: unclean elections (what is below the high watermark stays), retention by time, and batches (each message is
 //! one entry).
 
-use super::world::{Action, MS, Node, Place, Responder, World};
+use super::world::{Action, MS, Micros, Node, Place, Responder, World};
 use runtime::worker::log::Offset;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,6 +80,10 @@ pub(super) struct PartitionLog {
     markers: Vec<(usize, Action)>,
     /// Fetches without data.
     fetches: Vec<Action>,
+    /// The time of the world, and when each entry was appended and was on all replicas.
+    now: Micros,
+    appended: Vec<Micros>,
+    replicated: Vec<Micros>,
 }
 
 impl PartitionLog {
@@ -152,6 +156,17 @@ impl PartitionLog {
             None => Fate::Committed,
         };
         self.entries.push(Entry::Data(message, fate));
+        self.appended.push(self.now);
+    }
+
+    /// When an entry was appended.
+    pub(super) fn appended_at(&self, offset: Offset) -> Option<Micros> {
+        self.appended.get(usize::try_from(offset).ok()?).copied()
+    }
+
+    /// When everybody could see an entry, if it could be seen by now.
+    pub(super) fn replicated_at(&self, offset: Offset) -> Option<Micros> {
+        self.replicated.get(usize::try_from(offset).ok()?).copied()
     }
 
     fn mark(&mut self, producer: ProducerId, epoch: u32, ending: Ending) {
@@ -173,12 +188,15 @@ impl PartitionLog {
             self.ending.push((first, self.entries.len()));
         }
         self.entries.push(Entry::Marker);
+        self.appended.push(self.now);
     }
 }
 
 impl World {
     pub(super) fn partition(&mut self, place: Place) -> &mut PartitionLog {
-        &mut self.topics[place.topic].partitions[place.number as usize]
+        let partition = &mut self.topics[place.topic].partitions[place.number as usize];
+        partition.now = self.now;
+        partition
     }
 
     /// Lets the other replicas follow, some time.
@@ -192,6 +210,7 @@ impl World {
                 return;
             }
             partition.high_watermark = end;
+            partition.replicated.resize(end, partition.now);
             partition.ending.retain(|(_, marker)| *marker >= end);
             let mut due = std::mem::take(&mut partition.fetches);
             for waiting in [&mut partition.acknowledgements, &mut partition.markers] {

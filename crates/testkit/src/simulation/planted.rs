@@ -4,11 +4,12 @@ use super::consumer::{SimulatedConsumer, SimulatedGroup};
 use super::log::SimulatedLog;
 use super::partition::{Ending, Isolation, Message};
 use super::producer::SimulatedProducer;
+use super::reader::SimulatedReader;
 use super::transactions::Answer;
 use super::world::{MS, Place, sleep};
 use runtime::worker::log::{
     Batch, Committed, Consumer, Event, GatherLimits, Incoming, Log, LogError, Offset, Outgoing, Partition, Producer,
-    TransactionError, Visit,
+    TopicId, TransactionError, Visit,
 };
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -73,11 +74,21 @@ pub enum Bug {
     LegLost,
     /// Reference data is looked up leg by leg.
     EpochChangesInBatch,
+    /// A tick is taken as soon as it is read, whatever stands in the partition.
+    TickAtOnce,
+    /// A tick waits for an end that was asked for before it was read.
+    TickBehindStaleEnd,
+    /// A tick waits for what was fetched, not for what was handed over.
+    TickBehindFetched,
+    /// The place among the ticks is not part of the state.
+    TickPlaceForgotten,
+    /// The place is behind the tick that is read next.
+    TickPlaceAhead,
 }
 
 impl Bug {
     /// All that are one.
-    pub const ALL: [Bug; 25] = [
+    pub const ALL: [Bug; 30] = [
         Bug::UnstableOffsetFetch,
         Bug::WatermarkBeforeOffsets,
         Bug::RestoreToStable,
@@ -103,6 +114,11 @@ impl Bug {
         Bug::TickOvertakes,
         Bug::LegLost,
         Bug::EpochChangesInBatch,
+        Bug::TickAtOnce,
+        Bug::TickBehindStaleEnd,
+        Bug::TickBehindFetched,
+        Bug::TickPlaceForgotten,
+        Bug::TickPlaceAhead,
     ];
 }
 
@@ -114,17 +130,20 @@ pub struct Planted {
     /// The changelog of the stage that runs above.
     pub(super) changelog: String,
     ends: Rc<RefCell<BTreeMap<u32, Offset>>>,
+    /// Ends as they were when they were last asked for.
+    stale: Rc<RefCell<BTreeMap<(String, u32), Offset>>>,
 }
 
 impl Planted {
     pub(super) fn new(log: SimulatedLog, bug: Bug, changelog: &str) -> Planted {
-        Planted { log, bug, changelog: changelog.to_owned(), ends: Rc::default() }
+        Planted { log, bug, changelog: changelog.to_owned(), ends: Rc::default(), stale: Rc::default() }
     }
 }
 
 impl Log for Planted {
     type Consumer = PlantedConsumer;
     type Producer = PlantedProducer;
+    type Reader = SimulatedReader;
 
     async fn consumer(&self, group: &str, topics: &[String]) -> Result<PlantedConsumer, LogError> {
         let inner = self.log.consumer(group, topics).await?;
@@ -136,6 +155,26 @@ impl Log for Planted {
             gathered: Vec::new(),
             kept: Vec::new(),
         })
+    }
+
+    async fn reader(&self) -> Result<SimulatedReader, LogError> {
+        self.log.reader().await
+    }
+
+    async fn topic_ids(&self, topics: &[String]) -> Result<Vec<Option<TopicId>>, LogError> {
+        self.log.topic_ids(topics).await
+    }
+
+    async fn uncommitted_ends(&self, places: &[(String, u32)]) -> Result<Vec<Offset>, LogError> {
+        let ends = self.log.uncommitted_ends(places).await?;
+        let mut stale = self.stale.borrow_mut();
+        let before = places.iter().zip(&ends).map(|(place, end)| stale.insert(place.clone(), *end).unwrap_or(0));
+        let before: Vec<Offset> = before.collect();
+        match self.bug {
+            Bug::TickAtOnce => Ok(vec![0; places.len()]),
+            Bug::TickBehindStaleEnd => Ok(before),
+            _ => Ok(ends),
+        }
     }
 
     async fn producer(&self, transactional_id: &str) -> Result<PlantedProducer, LogError> {
@@ -212,7 +251,7 @@ impl Consumer for PlantedConsumer {
     async fn gather(&mut self, batch: &mut Batch, limits: &GatherLimits) -> Result<Event, LogError> {
         for copy in std::mem::take(&mut self.kept) {
             let Copied { partition, offset, ref value } = copy;
-            batch.push(Incoming { partition, offset, key: None, value, trace: None });
+            batch.push(Incoming { partition, side: None, offset, key: None, value, trace: None });
         }
         loop {
             let event = self.inner.gather(batch, limits).await?;
@@ -282,6 +321,13 @@ impl Consumer for PlantedConsumer {
 
     async fn go_on(&mut self) -> Result<(), LogError> {
         self.inner.go_on().await
+    }
+
+    fn handed_over(&mut self) -> Result<BTreeMap<Partition, Offset>, LogError> {
+        match self.planted.bug {
+            Bug::TickBehindFetched => Ok(self.inner.fetched()),
+            _ => self.inner.handed_over(),
+        }
     }
 
     fn group(&self) -> SimulatedGroup {

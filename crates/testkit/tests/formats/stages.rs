@@ -3,13 +3,12 @@
 use super::memory::{self, Positions, Roughness, Topics};
 use super::{bytes, hex, reference};
 use directory::Loaded;
-use rating::Timestamp;
 use runtime::service::tail::MessageReader;
 use runtime::stages::{
     GuideSettings, GuideStage, IntakeStage, RateSettings, RateStage, RecycleRequest, RecycleSettings, RecycleStage,
 };
-use runtime::worker::Stage;
 use runtime::worker::log::Partition;
+use runtime::worker::{Beginning, SidePlace, Stage};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -18,7 +17,7 @@ use testkit::samples::{self, is_freezing, text};
 use testkit::stages::{frames, guide_settings, inbound, intake, rate_settings};
 
 /// Every topic and its partitions.
-const TOPICS: [(&str, u32); 13] = [
+const TOPICS: [(&str, u32); 14] = [
     ("usage", 2),
     ("intake-changelog", 2),
     ("intaken", 2),
@@ -32,10 +31,11 @@ const TOPICS: [(&str, u32); 13] = [
     ("notifications", 1),
     ("suspense", 1),
     ("command-replies", 1),
+    ("ticks", 1),
 ];
 /// The first of them are part of the sample.
 const KEPT: usize = 8;
-/// The others are compared.
+/// These are compared.
 const OUTPUTS: [&str; 5] = ["charges", "balance-deltas", "notifications", "suspense", "command-replies"];
 const WINDOW_H: Option<u32> = Some(720);
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -57,7 +57,10 @@ impl<S: Stage> Running<S> {
                     let key = key.as_deref().unwrap_or_default();
                     stage.restore(partition, key, value.as_deref()).unwrap_or_else(|error| panic!("{error}"));
                 }
-                positions.insert(partition, stage.restored(partition).expect("a position").unwrap_or(0));
+                let position = stage.restored(partition).expect("a position").unwrap_or(0);
+                let sides = vec![SidePlace { offset: 0, id: None }; stage.sides().len()];
+                stage.begin(partition, &Beginning { position, topic: None, sides });
+                positions.insert(partition, position);
             }
         }
         Running(stage, positions)
@@ -85,13 +88,13 @@ impl Pipeline {
         let rate = RateSettings { duplicate_window_h: WINDOW_H, ..rate_settings(guided, 2) };
         let recycle = RecycleSettings {
             waiting: "waiting".to_owned(),
+            ticks: "ticks".to_owned(),
             changelog: "recycle-changelog".to_owned(),
             inputs: vec![("usage".to_owned(), 2)],
             suspense: "suspense".to_owned(),
             frames: frames(),
             events: None,
             future_ms: 0,
-            now: || Timestamp::LATEST,
         };
         Pipeline {
             intake: Running::new(intake(2, inbound("file")), &topics),
@@ -114,12 +117,12 @@ impl Pipeline {
         }
     }
 
-    /// Writes lines of usage, commands and ticks as others do: ticks to every partition, every third message with a trace.
+    /// Writes lines of usage and commands as others do, every third message with a trace, and ticks as the ticker does, once all before is processed.
     fn write<'l>(&mut self, lines: impl Iterator<Item = &'l str>) {
         let headers = [("traceparent", PARENT.to_owned()), ("tracestate", "a=1".to_owned())];
         for (at, line) in lines.enumerate() {
             if line.starts_with("{\"tick\"") {
-                self.everywhere("usage", line.as_bytes());
+                self.tick(line.as_bytes());
                 continue;
             }
             // All copies of a record to one partition, and commands in their order.
@@ -130,6 +133,13 @@ impl Pipeline {
             let message = (Some(format!("k{}", at % 4).into_bytes()), Some(line.as_bytes().to_vec()));
             self.topics.append_with("usage", partition, message, headers);
         }
+    }
+
+    /// A tick, when all that was written before is processed.
+    fn tick(&mut self, tick: &[u8]) {
+        self.settle();
+        self.topics.append("ticks", 0, (None, Some(tick.to_vec())));
+        self.settle();
     }
 
     fn everywhere(&mut self, topic: &str, message: &[u8]) {
@@ -154,10 +164,8 @@ fn make() -> Topics {
     let mut pipeline = Pipeline::new(empty(), &reference("reference.yaml"));
     pipeline.write(text("before.jsonl").lines());
     pipeline.settle();
-    pipeline.everywhere("waiting", b"{\"tick\":\"2026-03-31T00:00:00Z\"}");
-    pipeline.settle();
-    pipeline.everywhere("waiting", b"{\"tick\":\"2026-03-31T00:01:00Z\"}");
-    pipeline.settle();
+    pipeline.tick(b"{\"tick\":\"2026-03-31T00:00:00Z\"}");
+    pipeline.tick(b"{\"tick\":\"2026-03-31T00:01:00Z\"}");
     let interrupted = text("interrupted.jsonl");
     pipeline.write(interrupted.lines().take(14));
     pipeline.settle();
@@ -170,7 +178,7 @@ fn make() -> Topics {
     let Pipeline { topics, random, intake, .. } = &mut pipeline;
     intake.go_on(topics, random);
     // Retries are on their way back, and somebody has asked for more.
-    pipeline.everywhere("waiting", b"{\"tick\":\"2026-03-31T00:10:00Z\"}");
+    pipeline.topics.append("ticks", 0, (None, Some(b"{\"tick\":\"2026-03-31T00:10:00Z\"}".to_vec())));
     let Pipeline { topics, random, recycle, .. } = &mut pipeline;
     recycle.go_on(topics, random);
     let write_off = Some("a test".to_owned());
@@ -246,7 +254,7 @@ fn stages_go_on_from_what_an_earlier_version_wrote() {
     pipeline.write(text("after.jsonl").lines());
     pipeline.settle();
     compare("2-after", &pipeline.topics, &mut known);
-    pipeline.everywhere("waiting", b"{\"tick\":\"2026-04-10T00:00:00Z\"}");
+    pipeline.tick(b"{\"tick\":\"2026-04-10T00:00:00Z\"}");
     pipeline.request(&RecycleRequest::default());
     pipeline.settle();
     compare("3-recycled", &pipeline.topics, &mut known);

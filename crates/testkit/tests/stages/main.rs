@@ -88,6 +88,7 @@ fn check(seed: u64, shape: Shape) -> usize {
     let mut topics = Topics::default();
     for (topic, partitions) in [
         ("usage", shape.usage),
+        ("ticks", 1),
         ("intake-changelog", shape.usage),
         ("intaken", shape.intaken),
         ("guide-changelog", shape.intaken.max(shape.usage)),
@@ -104,7 +105,11 @@ fn check(seed: u64, shape: Shape) -> usize {
         topics.create(topic, partitions);
     }
     for line in &lines {
-        // Commands and ticks go to one partition, so that the engine can be given the same order.
+        if is_tick(line) {
+            topics.append("ticks", 0, (None, Some(line.clone())));
+            continue;
+        }
+        // Commands go to one partition, so that the engine can be given the same order.
         let is_usage = !line.windows(12).any(|part| part == b"\"command_id\"");
         let partition = if is_usage { random.below(shape.usage.into()) as u32 } else { 0 };
         topics.append("usage", partition, (Some(b"key".to_vec()), Some(line.clone())));
@@ -126,6 +131,13 @@ fn check(seed: u64, shape: Shape) -> usize {
     let replies: usize = topics.values_by_key("command-replies").values().map(Vec::len).sum();
     assert!(replies >= granted.len(), "replies");
     expected.charges.values().map(Vec::len).sum()
+}
+
+/// Whether a line is a tick; one that cannot be read stays among usage.
+fn is_tick(line: &[u8]) -> bool {
+    let read: Option<serde_json::Value> = serde_json::from_slice(line).ok();
+    let instant = read.as_ref().and_then(|line| line.get("tick")).and_then(|tick| tick.as_str());
+    instant.is_some_and(|instant| instant.parse::<jiff::Timestamp>().is_ok())
 }
 
 fn run_stages(loaded: &Loaded, shape: Shape, topics: &mut Topics, random: &mut Random) {

@@ -1,8 +1,9 @@
 //! Topics in memory, and stages run over them: batches cut anywhere, undone at random, state dropped and restored at random.
 
-use runtime::worker::log::{Batch, Incoming, Offset, Outgoing, Partition};
+use rating::Timestamp;
+use runtime::worker::log::{Batch, Incoming, Offset, Outgoing, Partition, Tick};
 use runtime::worker::trace::TraceContext;
-use runtime::worker::{Output, Stage};
+use runtime::worker::{Beginning, Output, SidePlace, Stage};
 use std::collections::BTreeMap;
 use testkit::generator::random::Random;
 
@@ -140,14 +141,19 @@ pub(crate) fn go_on(
             for (offset, (key, value)) in (positions[&partition]..).zip(messages.iter().skip(first).take(count)) {
                 let value = value.as_deref().unwrap_or_default();
                 let trace = topics.trace(&inputs[usize::from(partition.topic)], partition.number, offset);
-                batch.push(Incoming { partition, offset, key: key.as_deref(), value, trace });
+                batch.push(Incoming { partition, side: None, offset, key: key.as_deref(), value, trace });
+            }
+            // What is in the batch comes before the tick; what is left comes after it, unless it was there before.
+            if first + count >= messages.len() {
+                push_tick(stage, partition, topics, &mut batch, random);
             }
         }
         let is_done = |(partition, position): (&Partition, &Offset)| {
             let messages = topics.messages(&inputs[usize::from(partition.topic)], partition.number);
             usize::try_from(*position).expect("an offset") == messages.len()
         };
-        if positions.iter().all(is_done) {
+        let are_ticks_taken = positions.keys().all(|partition| untaken(stage, *partition, topics).is_none());
+        if positions.iter().all(is_done) && are_ticks_taken {
             return;
         }
         if batch.is_empty() {
@@ -186,6 +192,29 @@ pub(crate) fn go_on(
     }
 }
 
+/// The ticks that a partition has not taken: the place of the first, and how many.
+fn untaken(stage: &impl Stage, partition: Partition, topics: &Topics) -> Option<(usize, usize)> {
+    let side = stage.sides().first()?;
+    let place = stage.known(partition).sides.first().copied().flatten();
+    let first = usize::try_from(place.map_or(0, |place| place.offset)).expect("an offset");
+    let left = topics.messages(&side.topic, 0).len().saturating_sub(first);
+    let is_tick =
+        |(_, value): &Message| stage.read_tick(value.as_deref().unwrap_or_default(), Some(Timestamp::LATEST)).is_ok();
+    let are_there = topics.messages(&side.topic, 0).iter().skip(first).any(is_tick);
+    are_there.then_some((first, left))
+}
+
+/// Adds the next ticks, some of them as one, as a worker does.
+fn push_tick(stage: &impl Stage, partition: Partition, topics: &Topics, batch: &mut Batch, random: &mut Random) {
+    let Some((first, left)) = untaken(stage, partition, topics) else { return };
+    let last = first + usize::try_from(random.below(left as u64)).expect("small");
+    let ticks = topics.messages(&stage.sides()[0].topic, 0);
+    let read = |(_, value): &Message| stage.read_tick(value.as_deref().unwrap_or_default(), Some(Timestamp::LATEST));
+    // What is no tick is passed over.
+    let Some(instant) = ticks[first..=last].iter().filter_map(|tick| read(tick).ok()).max() else { return };
+    batch.push_tick(Tick { partition, side: 0, offset: Offset::try_from(last).expect("small"), instant });
+}
+
 /// Where it goes, with its headers, and what it is.
 type Sent = ((String, Option<u32>, Vec<(&'static str, String)>), Message);
 
@@ -220,4 +249,7 @@ pub(crate) fn restore(
         stage.restore(partition, key.as_deref().unwrap_or_default(), value.as_deref()).expect("restored");
     }
     assert_eq!(stage.restored(partition).expect("restored"), expected, "position in the state");
+    let places = stage.known(partition).sides.into_iter();
+    let sides = places.map(|place| place.unwrap_or(SidePlace { offset: 0, id: None })).collect();
+    stage.begin(partition, &Beginning { position: expected.unwrap_or(0), topic: None, sides });
 }

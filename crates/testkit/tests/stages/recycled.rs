@@ -77,22 +77,26 @@ impl Pipeline {
         for topic in all.into_iter().chain(rest) {
             topics.create(topic, partitions);
         }
+        topics.create("ticks", 1);
         let intake = has_intake.then(|| Running::new(stages::intake(partitions, inbound(SOURCE)), &topics));
         let guide = Self::guide(partitions, has_intake, loaded);
         let rate = stages::rate(partitions, partitions as usize);
         let recycle = RecycleStage::new(RecycleSettings {
             waiting: "waiting".to_owned(),
+            ticks: "ticks".to_owned(),
             changelog: "recycle-changelog".to_owned(),
             inputs: vec![("usage".to_owned(), partitions)],
             suspense: "suspense".to_owned(),
             frames: frames(),
             events: None,
             future_ms: 0,
-            now: || rating::Timestamp::LATEST,
         });
         let guide = Running::new(guide, &topics);
         let (rate, recycle) = (Running::new(rate, &topics), Running::new(recycle, &topics));
-        Pipeline { topics, random: Random::new(seed), partitions, intake, guide, rate, recycle }
+        let mut pipeline = Pipeline { topics, random: Random::new(seed), partitions, intake, guide, rate, recycle };
+        // What comes to wait before the first tick waits from the beginning of time on.
+        pipeline.tick(0);
+        pipeline
     }
 
     fn guide(partitions: u32, has_intake: bool, loaded: &Loaded) -> GuideStage {
@@ -123,8 +127,7 @@ impl Pipeline {
 
     /// It is later now, and everything that follows from that happens.
     fn tick(&mut self, seconds: u32) {
-        self.everywhere("usage", &tick(seconds));
-        self.everywhere("waiting", &tick(seconds));
+        self.topics.append("ticks", 0, (None, Some(tick(seconds))));
         self.settle();
     }
 

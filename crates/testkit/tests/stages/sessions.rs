@@ -71,6 +71,7 @@ impl Chain {
         {
             topics.create(topic, 1);
         }
+        topics.create("ticks", 1);
         let settings = GuideSettings { duplicate_window_h: window_h, ..stages::guide_settings(None, 1) };
         let mut guide = GuideStage::new(settings, inbound(SOURCE), loaded.directory());
         let mut rate = RateStage::new(RateSettings { duplicate_window_h: window_h, ..stages::rate_settings(1, 1) });
@@ -87,7 +88,8 @@ impl Chain {
     }
 
     fn write(&mut self, line: Vec<u8>) {
-        self.topics.append("usage", 0, (None, Some(line.clone())));
+        let topic = if line.starts_with(b"{\"tick\"") { "ticks" } else { "usage" };
+        self.topics.append(topic, 0, (None, Some(line.clone())));
         self.lines.push(line);
     }
 

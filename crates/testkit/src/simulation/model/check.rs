@@ -1,19 +1,22 @@
 //! The independent reader: recomputes from the committed inputs, one message after the other and without batches, what has to be there.
 
 use super::{
-    CHARGES, Entry, GUIDE_STATE, GUIDED, HORIZON_H, RATE_STATE, SOURCES, SUSPENSE, Section, TARGETS, USAGE, Usage,
-    payer, sections, target_of,
+    CHARGES, Entry, GUIDE_STATE, GUIDED, HORIZON_H, RATE_STATE, SOURCES, SUSPENSE, Section, TARGETS, TICKS, USAGE,
+    Usage, payer, sections, target_of,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads the committed messages (offset, key, value) of a partition.
 pub type Read<'r> = dyn Fn(&str, u32) -> Vec<super::super::Found> + 'r;
 
+/// When a message of a partition was appended, and when everybody could see it, in virtual microseconds.
+pub type When<'w> = dyn Fn(&str, u32, i64) -> (u64, u64) + 'w;
+
 /// Looks for the first thing that is wrong.
 ///
 /// # Errors
 /// What it is.
-pub fn check(read: &Read<'_>) -> Result<(), String> {
+pub fn check(read: &Read<'_>, when: &When<'_>) -> Result<(), String> {
     let mut guided: Vec<Vec<Section>> = Vec::new();
     for target in 0..TARGETS {
         let mut all = Vec::new();
@@ -23,7 +26,8 @@ pub fn check(read: &Read<'_>) -> Result<(), String> {
         guided.push(all);
     }
     for source in 0..SOURCES {
-        check_source(read, source, &guided)?;
+        let ticks = check_ticks(read, when, source)?;
+        check_source(read, source, &guided, &ticks)?;
     }
     check_epochs(&guided)?;
     for target in 0..TARGETS {
@@ -63,15 +67,73 @@ fn named(state: BTreeMap<String, i64>) -> Vec<(String, String)> {
     state.into_iter().map(|(name, value)| (name, value.to_string())).collect()
 }
 
+/// A tick that the first stage took: its position then, the offset among the ticks, the hour.
+#[derive(Clone, Copy)]
+struct Taken {
+    position: i64,
+    offset: i64,
+    hour: i64,
+}
+
+/// The ticks that were taken in one partition: each says what the ticks up to it say, and none has overtaken what everybody could see when it was
+/// appended; in the end all were taken.
+fn check_ticks(read: &Read<'_>, when: &When<'_>, source: u32) -> Result<Vec<Taken>, String> {
+    let hours: Vec<(i64, i64)> = (read(TICKS, 0).into_iter())
+        .filter_map(|(offset, _, value)| match Usage::read(&value?) {
+            Ok(Usage::Tick(hour)) => Some((offset, hour)),
+            Ok(Usage::Record { .. }) | Err(_) => None,
+        })
+        .collect();
+    let mut taken: Vec<Taken> = Vec::new();
+    for (_, _, value) in read(SUSPENSE, source) {
+        let line = String::from_utf8_lossy(&value.unwrap_or_default()).into_owned();
+        let Some(rest) = line.strip_prefix("tick;") else { continue };
+        let numbers: Vec<i64> = rest.split(';').filter_map(|part| part.parse().ok()).collect();
+        let [position, offset, hour] = numbers[..] else { return Err(format!("no tick: {line}")) };
+        let last = taken.last().map_or(-1, |last| last.offset);
+        if offset <= last {
+            return Err(format!("source {source}: tick {offset} was taken after {last}"));
+        }
+        let says = hours.iter().filter(|(at, _)| *at > last && *at <= offset).map(|(_, hour)| *hour).max();
+        if says != Some(hour) {
+            return Err(format!("source {source}: tick {offset} was taken for {hour}, it says {says:?}"));
+        }
+        let (appended, _) = when(TICKS, 0, offset);
+        let overtaken = read(USAGE, source).into_iter().map(|(at, _, _)| at);
+        let overtaken = overtaken.filter(|at| *at >= position && when(USAGE, source, *at).1 <= appended).min();
+        if let Some(at) = overtaken {
+            return Err(format!(
+                "source {source}: tick {offset} was taken at {position}, before {at}, which was there"
+            ));
+        }
+        taken.push(Taken { position, offset, hour });
+    }
+    let (last, end) = (taken.last().map(|last| last.offset), hours.last().map(|last| last.0));
+    if last != end {
+        return Err(format!("source {source}: the last tick that was taken is {last:?}, the last one there {end:?}"));
+    }
+    Ok(taken)
+}
+
 /// What the first stage makes of one partition.
-fn check_source(read: &Read<'_>, source: u32, guided: &[Vec<Section>]) -> Result<(), String> {
+fn check_source(read: &Read<'_>, source: u32, guided: &[Vec<Section>], ticks: &[Taken]) -> Result<(), String> {
     let mut clock = 0;
     let mut seen: BTreeMap<(i64, i64), i64> = BTreeMap::new();
     let mut legs: Vec<Vec<Entry>> = vec![Vec::new(); TARGETS as usize];
     let (mut suspended, mut position) = (Vec::new(), None);
+    // Ticks where they were taken: before the messages from their position on.
+    let mut history: Vec<(i64, Usage)> = Vec::new();
+    let mut left = ticks.iter().peekable();
     for (offset, _, value) in read(USAGE, source) {
+        while let Some(tick) = left.next_if(|tick| tick.position <= offset) {
+            history.push((tick.offset, Usage::Tick(tick.hour)));
+        }
+        history.push((offset, Usage::read(&value.unwrap_or_default()).map_err(|error| error.to_string())?));
         position = Some(offset + 1);
-        match Usage::read(&value.unwrap_or_default()).map_err(|error| error.to_string())? {
+    }
+    history.extend(left.map(|tick| (tick.offset, Usage::Tick(tick.hour))));
+    for (offset, usage) in history {
+        match usage {
             Usage::Tick(hour) => {
                 clock = clock.max(hour);
                 legs.iter_mut().for_each(|legs| legs.push(Entry::Tick(hour)));
@@ -96,11 +158,15 @@ fn check_source(read: &Read<'_>, source: u32, guided: &[Vec<Section>]) -> Result
     let found: Vec<String> = read(SUSPENSE, source)
         .into_iter()
         .map(|(_, _, value)| String::from_utf8_lossy(&value.unwrap_or_default()).into_owned())
+        .filter(|line| !line.starts_with("tick;"))
         .collect();
     same(&format!("suspense of source {source}"), &suspended, &found)?;
     let mut state: BTreeMap<String, i64> =
         seen.into_iter().map(|((hour, id), offset)| (format!("id/{hour:05}/{id}"), offset)).collect();
+    // One that has taken nothing but ticks is where it began.
+    let position = position.or(ticks.last().map(|last| last.position));
     state.extend(position.map(|position| ("position".to_owned(), position)));
+    state.extend(ticks.last().map(|last| ("ticks".to_owned(), last.offset + 1)));
     if clock > 0 {
         state.insert("clock".to_owned(), clock);
     }

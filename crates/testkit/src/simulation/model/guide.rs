@@ -1,11 +1,14 @@
 //! The first stage: duplicates out, two legs per record, packed by target.
 
 use super::{
-    Bug, Entry, GUIDE_STATE, GUIDED, HORIZON_H, POSITION, SOURCES, SUSPENSE, Section, Store, Surroundings, TARGETS,
-    USAGE, Usage, payer, target_of,
+    Bug, Entry, GUIDE_STATE, GUIDED, HORIZON_H, PLACE, POSITION, SOURCES, SUSPENSE, Section, Store, Surroundings,
+    TARGETS, TICKS, USAGE, Usage, payer, target_of,
 };
-use runtime::worker::log::{Batch, Offset, Partition};
-use runtime::worker::{FactsMissing, Output, Stage, StageError, Target};
+use rating::Timestamp;
+use runtime::worker::log::{Batch, Offset, Partition, Tick};
+use runtime::worker::{
+    Beginning, FactsMissing, Known, NoTick, Output, Side, SideKind, SidePlace, Stage, StageError, Target,
+};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -15,6 +18,7 @@ pub struct Guide {
     bug: Bug,
     surroundings: Rc<Surroundings>,
     inputs: Vec<String>,
+    sides: Vec<Side>,
     outputs: Vec<String>,
     stores: BTreeMap<Partition, Store>,
     touched: BTreeMap<Partition, Offset>,
@@ -28,6 +32,7 @@ impl Guide {
             bug,
             surroundings,
             inputs: vec![USAGE.to_owned()],
+            sides: vec![Side { topic: TICKS.to_owned(), kind: SideKind::Ticks }],
             outputs: vec![GUIDED.to_owned(), SUSPENSE.to_owned(), GUIDE_STATE.to_owned()],
             stores: BTreeMap::new(),
             touched: BTreeMap::new(),
@@ -47,6 +52,10 @@ impl Guide {
         let store = self.stores.entry(source).or_default();
         match *usage {
             Usage::Tick(hour) => {
+                // For the reader, who cannot know when it was taken.
+                let line = format!("tick;{};{offset};{hour}", store.get(POSITION));
+                let target = Target { topic: 1, partition: Some(source.number) };
+                output.push(target, None, |bytes| bytes.extend_from_slice(line.as_bytes()));
                 if hour > store.get("clock") {
                     store.put(bug, "clock", Some(hour));
                     let ids: Vec<String> =
@@ -122,6 +131,27 @@ impl Stage for Guide {
         Ok(self.stores.entry(partition).or_default().position())
     }
 
+    fn sides(&self) -> &[Side] {
+        &self.sides
+    }
+
+    fn read_tick(&self, value: &[u8], _: Option<Timestamp>) -> Result<Timestamp, NoTick> {
+        match Usage::read(value) {
+            Ok(Usage::Tick(hour)) => Ok(Timestamp::from_millis(hour)),
+            other => Err(NoTick::Foreign(format!("{other:?}"))),
+        }
+    }
+
+    fn known(&self, partition: Partition) -> Known {
+        let place = self.stores.get(&partition).and_then(|store| store.values.get(PLACE).copied());
+        let place = place.filter(|_| self.bug != Bug::TickPlaceForgotten);
+        Known { topic: None, sides: vec![place.map(|offset| SidePlace { offset, id: None })] }
+    }
+
+    fn begin(&mut self, partition: Partition, beginning: &Beginning) {
+        self.stores.entry(partition).or_default().put_back(POSITION, Some(beginning.position));
+    }
+
     fn drop_state(&mut self, partition: Partition) {
         self.stores.remove(&partition);
         self.touched.remove(&partition);
@@ -143,8 +173,17 @@ impl Stage for Guide {
             let mine = packed.entry(message.partition).or_default();
             self.take(message.partition, message.offset, &usage, mine, output);
             self.touched.insert(message.partition, message.offset + 1);
+            let store = self.stores.entry(message.partition).or_default();
+            store.put(self.bug, POSITION, Some(message.offset + 1));
         }
         let bug = self.bug;
+        for Tick { partition, offset, instant, .. } in batch.ticks() {
+            let mine = packed.entry(partition).or_default();
+            self.take(partition, offset, &Usage::Tick(instant.millis()), mine, output);
+            let store = self.stores.entry(partition).or_default();
+            store.put(bug, PLACE, Some(if bug == Bug::TickPlaceAhead { offset + 2 } else { offset + 1 }));
+            self.touched.insert(partition, store.get(POSITION));
+        }
         let mut messages: BTreeMap<u32, Vec<String>> = BTreeMap::new();
         for (source, targets) in packed {
             for (target, mut entries) in targets {

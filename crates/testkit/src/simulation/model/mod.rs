@@ -2,7 +2,7 @@
 //!
 //! | | reads | remembers | writes |
 //! | --- | --- | --- | --- |
-//! | [`guide`] | usage: records and ticks | ids in buckets by hour until ticks expire them, a sequence per target | packed messages of legs and ticks; suspense |
+//! | [`guide`] | usage, and ticks beside it | ids in buckets by hour until ticks expire them, a sequence per target | packed messages of legs and ticks; suspense |
 //! | [`rate`] | packed messages | next sequence and clock per source, per account a number without gaps and sums per hour | charges; an hour's sum once the clock, the minimum over the sources, is past it |
 //!
 //! What is written is text, so that a failing seed can be read.
@@ -25,9 +25,11 @@ pub const TARGETS: u32 = 2;
 pub const HORIZON_H: i64 = 3;
 /// Topics of the first stage.
 pub const USAGE: &str = "usage";
+/// The topic of ticks.
+pub const TICKS: &str = "ticks";
 /// Packed messages.
 pub const GUIDED: &str = "guided";
-/// Records that came too late.
+/// Records that came too late, and when ticks were taken.
 pub const SUSPENSE: &str = "suspense";
 /// State of the first stage.
 pub const GUIDE_STATE: &str = "guide-state";
@@ -36,6 +38,7 @@ pub const CHARGES: &str = "charges";
 /// State of the second stage.
 pub const RATE_STATE: &str = "rate-state";
 const POSITION: &str = "position";
+const PLACE: &str = "ticks";
 
 /// What surrounds the workers and changes by itself.
 #[derive(Debug, Default)]
@@ -128,6 +131,11 @@ impl Store {
     }
 }
 
+/// The offset of the tick of which a line of suspense says that it was taken.
+pub fn tick_taken(line: &[u8]) -> Option<Offset> {
+    std::str::from_utf8(line).ok()?.strip_prefix("tick;")?.split(';').nth(1)?.parse().ok()
+}
+
 fn text(bytes: &[u8]) -> Result<&str, StageError> {
     std::str::from_utf8(bytes).map_err(|error| StageError::Corrupt(error.to_string()))
 }
@@ -136,7 +144,7 @@ fn number(text: &str) -> Result<i64, StageError> {
     text.parse().map_err(|_| StageError::Corrupt(format!("{text:?} is not a number")))
 }
 
-/// A record or a tick, as the usage topic has it: `id;account;hour;units` or `tick;hour`.
+/// A record, as the usage topic has it: `id;account;hour;units`; or a tick, as the topic of ticks has it: `tick;hour`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Usage {
     /// A record.
