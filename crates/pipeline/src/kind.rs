@@ -69,6 +69,12 @@ impl Kinds {
         Kinds(kinds.into_iter().fold(0, |bits, kind| bits | kind.bit()))
     }
 
+    /// The set with one kind more.
+    #[must_use]
+    pub fn with(self, kind: Kind) -> Kinds {
+        Kinds(self.0 | kind.bit())
+    }
+
     /// Returns true if the set holds the kind.
     pub fn contains(self, kind: Kind) -> bool {
         self.0 & kind.bit() != 0

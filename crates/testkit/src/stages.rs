@@ -25,6 +25,7 @@ pub fn intake(intaken_partitions: u32, inbound: Inbound) -> IntakeStage {
     let settings = IntakeSettings {
         inputs: vec!["usage".to_owned()],
         ticks: "ticks".to_owned(),
+        retries: "retries".to_owned(),
         changelog: "intake-changelog".to_owned(),
         intaken: "intaken".to_owned(),
         intaken_partitions,
@@ -50,7 +51,11 @@ pub fn guide(
 pub fn guide_settings(senders: Option<usize>, guided_partitions: u32) -> GuideSettings {
     let input = match senders {
         Some(senders) => GuideInput::Intaken { senders },
-        None => GuideInput::Usage { inputs: vec!["usage".to_owned()], ticks: "ticks".to_owned() },
+        None => GuideInput::Usage {
+            inputs: vec!["usage".to_owned()],
+            ticks: "ticks".to_owned(),
+            retries: "retries".to_owned(),
+        },
     };
     GuideSettings {
         input,

@@ -56,6 +56,11 @@ impl TopicNames {
         self.usage.iter().chain(&self.commands).cloned().collect()
     }
 
+    /// From recycling to the stage that reads the inputs: what is tried again, and what waits. Only Rater writes it.
+    pub fn retries(&self) -> String {
+        format!("{}retries", self.prefix)
+    }
+
     /// Ticks: only Rater writes them, and each stage that keeps time reads them beside its inputs.
     pub fn ticks(&self) -> String {
         format!("{}ticks", self.prefix)

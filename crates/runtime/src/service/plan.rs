@@ -132,6 +132,7 @@ pub fn plan(
         .map(|topic| match topic.role {
             Role::Changelog(stage) => read_by(stage).unwrap_or(DEFAULT_PARTITIONS),
             Role::Ticks => 1,
+            Role::Retries => most(is_input).unwrap_or(DEFAULT_PARTITIONS),
             Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Waiting | Role::Output(_) => own(topic),
         })
         .collect();
@@ -150,7 +151,7 @@ fn asked_of(role: Role, asked: &Asked) -> Option<u32> {
         Role::Guided => asked.guided,
         Role::Waiting | Role::Output(_) => asked.outputs,
         Role::Ticks => Some(1),
-        Role::Changelog(_) => None,
+        Role::Retries | Role::Changelog(_) => None,
     }
 }
 
@@ -181,7 +182,10 @@ fn compare_partitions(role: Role, wanted: u32, found: &FoundTopic, asked: &Asked
             Some(Finding { what, harm: harm.to_owned(), answer: Answer::Refuse })
         }
         // One that has more than is read is as good.
-        Role::Changelog(_) if there >= wanted => None,
+        Role::Changelog(_) | Role::Retries if there >= wanted => None,
+        Role::Retries => {
+            grow("partitions of the inputs from which nothing could be tried again: the pipeline does not start")
+        }
         Role::Changelog(StageName::Intake) => {
             grow("partitions of the inputs without a place for state: the pipeline does not start")
         }
@@ -236,7 +240,7 @@ fn compare_clean_up(wanted: &WantedTopic, found: &FoundTopic, asked: &Asked) -> 
             }
             let is_asked = match wanted.role {
                 Role::Usage | Role::Commands => asked.retention.input,
-                Role::Ticks | Role::Intaken | Role::Guided | Role::Waiting => asked.retention.internal,
+                Role::Ticks | Role::Retries | Role::Intaken | Role::Guided | Role::Waiting => asked.retention.internal,
                 Role::Output(_) => asked.retention.output,
                 Role::Changelog(_) => false,
             };
@@ -260,7 +264,7 @@ fn compare_length(role: Role, found: &FoundTopic) -> Option<Finding> {
             answer: Answer::Hint,
         }),
         Role::Ticks => None,
-        Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) | Role::Output(_) => {
+        Role::Retries | Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) | Role::Output(_) => {
             (longest < limit).then(|| Finding {
                 what: format!("max.message.bytes is {longest}, {limit} wanted"),
                 harm: "the pipeline stops at a message that is longer".to_owned(),
@@ -283,7 +287,9 @@ fn compare_clock(wanted: &WantedTopic, found: &FoundTopic) -> Option<Finding> {
             Answer::Set("message.timestamp.type", "LogAppendTime".to_owned()),
         ),
         // Our own messages carry the time at which they are written.
-        Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) | Role::Output(_) => return None,
+        Role::Retries | Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) | Role::Output(_) => {
+            return None;
+        }
     };
     let what = "message.timestamp.type is CreateTime".to_owned();
     is_by_writer.then(|| Finding { what, harm: harm.to_owned(), answer })

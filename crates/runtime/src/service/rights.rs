@@ -32,18 +32,15 @@ const READ: &[&str] = &["Read", "Describe"];
 const WRITE: &[&str] = &["Write", "Describe"];
 const READ_AND_WRITE: &[&str] = &["Read", "Write", "Describe"];
 
-/// All rights, by party. Nobody but `rater` writes or reads ticks.
+/// All rights, by party. Nobody but `rater` writes or reads ticks and retries, and it writes none of the inputs.
 pub fn rights(names: &TopicNames, topics: &[WantedTopic]) -> Vec<Right> {
     let on = |party, operations, name: &String| Right { party, operations, resource: Resource::Topic(name.clone()) };
     let mut rights: Vec<Right> = (topics.iter())
         .map(|topic| match topic.role {
-            Role::Usage
-            | Role::Commands
-            | Role::Ticks
-            | Role::Intaken
-            | Role::Guided
-            | Role::Waiting
-            | Role::Changelog(_) => on("rater", READ_AND_WRITE, &topic.name),
+            Role::Usage | Role::Commands => on("rater", READ, &topic.name),
+            Role::Ticks | Role::Retries | Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) => {
+                on("rater", READ_AND_WRITE, &topic.name)
+            }
             Role::Output(_) => on("rater", WRITE, &topic.name),
         })
         .collect();
@@ -59,7 +56,7 @@ pub fn rights(names: &TopicNames, topics: &[WantedTopic]) -> Vec<Right> {
             Role::Output(Message::Suspense) => ("operations", READ),
             Role::Output(Message::Notification) => ("customer care", READ),
             Role::Waiting => ("operations", READ_AND_WRITE),
-            Role::Ticks | Role::Intaken | Role::Guided | Role::Changelog(_) => continue,
+            Role::Ticks | Role::Retries | Role::Intaken | Role::Guided | Role::Changelog(_) => continue,
         };
         rights.push(on(party, operations, &topic.name));
         if operations.contains(&"Read") && !readers.contains(&party) {

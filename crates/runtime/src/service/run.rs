@@ -5,13 +5,14 @@ use super::ticker::Ticker;
 use crate::kafka::{FoundTopic, KafkaAdmin, KafkaLog, KafkaSettings, block_on};
 use crate::registry::{Registry, RegistryConfig};
 use crate::stages::{
-    GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
+    Door, GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
     RecycleSettings, RecycleStage,
 };
 use crate::wire::{CloudEvents, FramedDecoder, Frames, Limits, Message, Registration};
 use crate::worker::log::{GatherLimits, Log, LogError, Partition};
 use crate::worker::{ForgottenPositions, RETRY_PAUSE, Report, Stage, Worker, WorkerError, WorkerSettings};
 use directory::Directory;
+use pipeline::{Kind, Kinds};
 use rating::Timestamp;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -281,6 +282,7 @@ fn look(log: &impl Log, settings: &ServiceSettings) -> Result<Deployment, Servic
         waiting: block_on(log.partitions(&settings.topics.waiting()))?,
     };
     block_on(log.partitions(&settings.topics.ticks()))?;
+    check_retries(log, settings, &inputs)?;
     check(log, settings, &inputs, partitions)?;
     Ok(Deployment { inputs, partitions, frames: frames(settings)? })
 }
@@ -288,6 +290,18 @@ fn look(log: &impl Log, settings: &ServiceSettings) -> Result<Deployment, Servic
 /// The inputs with their partitions.
 fn input_partitions(log: &impl Log, topics: &TopicNames) -> Result<Vec<(String, u32)>, LogError> {
     topics.inputs().into_iter().map(|topic| block_on(log.partitions(&topic)).map(|count| (topic, count))).collect()
+}
+
+/// Each partition of an input needs a partition of its number for what is tried again.
+fn check_retries(log: &impl Log, settings: &ServiceSettings, inputs: &[(String, u32)]) -> Result<(), ServiceError> {
+    let (topic, needed) = (settings.topics.retries(), inputs.iter().map(|(_, count)| *count).max().unwrap_or(0));
+    let count = block_on(log.partitions(&topic))?;
+    match count < needed {
+        true => Err(ServiceError::Configuration(format!(
+            "topic {topic} has {count} partitions: {needed} are needed, one for each of an input"
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Checks that state has its place, and that what belongs together comes together.
@@ -413,7 +427,13 @@ impl<L: Log> Service<'_, L> {
         let decoder = FramedDecoder::new(registry(self.settings)?, Limits::default());
         let decoder = decoder.map_err(ServiceError::Configuration)?;
         let ServiceSettings { default_source, future_ms, now, .. } = self.settings;
-        Ok(Inbound::new(decoder, default_source, *future_ms, *now))
+        let is_usage = |name: &String| self.settings.topics.usage.contains(name);
+        let door = |(name, partitions): &(String, u32)| Door {
+            kinds: Kinds::only(if is_usage(name) { Kind::Usage } else { Kind::Command }),
+            partitions: *partitions,
+        };
+        let doors = self.inputs.iter().map(door).collect();
+        Ok(Inbound::new(decoder, default_source, *future_ms, *now).with_doors(doors))
     }
 
     fn intake(&self, inbound: Inbound) -> IntakeStage {
@@ -421,6 +441,7 @@ impl<L: Log> Service<'_, L> {
         let settings = IntakeSettings {
             inputs: topics.inputs(),
             ticks: topics.ticks(),
+            retries: topics.retries(),
             changelog: topics.changelog(StageName::Intake),
             intaken: topics.intaken(),
             intaken_partitions: self.partitions.intaken,
@@ -435,7 +456,7 @@ impl<L: Log> Service<'_, L> {
     fn guide(&self, inbound: Inbound) -> GuideStage {
         let topics = &self.settings.topics;
         let input = match self.settings.skip_intake {
-            true => GuideInput::Usage { inputs: topics.inputs(), ticks: topics.ticks() },
+            true => GuideInput::Usage { inputs: topics.inputs(), ticks: topics.ticks(), retries: topics.retries() },
             false => GuideInput::Intaken { senders: self.partitions.inputs },
         };
         let settings = GuideSettings {
@@ -464,6 +485,7 @@ impl<L: Log> Service<'_, L> {
             ticks: topics.ticks(),
             changelog: topics.changelog(StageName::Recycle),
             inputs: self.inputs.to_vec(),
+            retries: topics.retries(),
             suspense: topics.output(Message::Suspense),
             frames: self.frames,
             events: self.settings.events.clone(),

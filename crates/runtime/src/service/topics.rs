@@ -39,6 +39,8 @@ pub enum Role {
     Commands,
     /// Ticks.
     Ticks,
+    /// From recycling to the stage that reads the inputs.
+    Retries,
     /// From intake to guide.
     Intaken,
     /// From guide to rate.
@@ -52,11 +54,11 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether its number of partitions is a setting; that of a changelog follows from what its stage reads, ticks have one.
+    /// Whether its number of partitions is a setting; those of a changelog and of retries follow from what is read, ticks have one.
     pub fn has_own_partitions(self) -> bool {
         match self {
             Role::Usage | Role::Commands | Role::Intaken | Role::Guided | Role::Waiting | Role::Output(_) => true,
-            Role::Ticks | Role::Changelog(_) => false,
+            Role::Ticks | Role::Retries | Role::Changelog(_) => false,
         }
     }
 
@@ -66,6 +68,7 @@ impl Role {
             Role::Usage => "usage: mediation writes",
             Role::Commands => "account commands: billing writes",
             Role::Ticks => "internal: ticks",
+            Role::Retries => "internal: what is tried again",
             Role::Intaken => "internal: intake to guide",
             Role::Guided => "internal: guide to rate",
             Role::Waiting => "internal: what waits, to recycling",
@@ -121,9 +124,13 @@ impl WantedTopic {
         };
         let longest = match self.role {
             Role::Usage | Role::Commands => MAX_INPUT_BYTES,
-            Role::Ticks | Role::Intaken | Role::Guided | Role::Waiting | Role::Changelog(_) | Role::Output(_) => {
-                MAX_MESSAGE_BYTES
-            }
+            Role::Ticks
+            | Role::Retries
+            | Role::Intaken
+            | Role::Guided
+            | Role::Waiting
+            | Role::Changelog(_)
+            | Role::Output(_) => MAX_MESSAGE_BYTES,
         };
         settings.push(("max.message.bytes", longest.to_string()));
         settings
@@ -156,6 +163,7 @@ pub fn wanted(names: &TopicNames, retention: Retention, skip_intake: bool) -> Ve
         topics.push(topic(name.clone(), Role::Commands, days(retention.input, 30)));
     }
     topics.push(topic(names.ticks(), Role::Ticks, days(retention.internal, 3)));
+    topics.push(topic(names.retries(), Role::Retries, days(retention.internal, 3)));
     if !skip_intake {
         topics.push(topic(names.intaken(), Role::Intaken, days(retention.internal, 3)));
     }

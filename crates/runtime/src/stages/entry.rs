@@ -5,7 +5,7 @@ use super::facts::{KnownFacts, read_rate, read_whole, write_rate};
 use super::packed::{TABLES, Table, Unpacked};
 use super::record::{IDENTITIES, IDENTITIES_OF_ENDPOINTS, read_record, write_record};
 use crate::state::{Corrupt, Stored};
-use crate::worker::log::Incoming;
+use crate::worker::log::{Incoming, TopicId};
 use crate::worker::trace::TraceContext;
 use pipeline::{Fault, Intaken, Intent, Place, Taken};
 use rating::bundle::BundleTemplate;
@@ -26,12 +26,17 @@ const COMMAND: u8 = 1;
 const TICK: u8 = 2;
 /// Beside the kind: a trace context follows where the record came from.
 const TRACED: u8 = 0x80;
+/// Beside the kind: what recycling wants of it follows the way in which it waited. A program that does not know it refuses the entry, for it would
+/// charge what is only to be held.
+const WANTED: u8 = 0x40;
 
 /// The topic of a record and its form there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Form {
     pub(super) topic: String,
     pub(super) content_type: String,
+    /// The topic's id, where it has one: another topic of its name is another one.
+    pub(super) topic_id: Option<TopicId>,
 }
 
 /// Where a record came from, with all that suspense has to keep.
@@ -57,6 +62,33 @@ pub(super) struct Retried {
     pub(super) reason: SuspenseReason,
     /// The level that waited; `None` for the whole record.
     pub(super) level: Option<u8>,
+    /// What is wanted of it.
+    pub(super) wanted: Wanted,
+}
+
+/// What recycling wants of something that waits or waited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Try it again.
+    Again,
+    /// It waits: keep its id.
+    Hold,
+    /// It has been given up: its id need not be kept for it any more.
+    Leave,
+}
+
+impl Wanted {
+    fn byte(self) -> u8 {
+        match self {
+            Wanted::Again => 0,
+            Wanted::Hold => 1,
+            Wanted::Leave => 2,
+        }
+    }
+
+    fn of(byte: u8) -> Option<Wanted> {
+        [Wanted::Again, Wanted::Hold, Wanted::Leave].into_iter().find(|wanted| wanted.byte() == byte)
+    }
 }
 
 impl<'a> Origin<'a> {
@@ -91,7 +123,15 @@ impl<'a> Origin<'a> {
         hasher.write_u8(0);
         hasher.write(&self.partition.to_le_bytes());
         hasher.write(&self.offset.to_le_bytes());
+        if let Some(TopicId(id)) = &self.form.topic_id {
+            hasher.write(id);
+        }
         Place(hasher.finish())
+    }
+
+    /// Whether this only says something of what waits, and nothing is tried.
+    pub(super) fn is_note(&self) -> bool {
+        self.retried.is_some_and(|retried| retried.wanted != Wanted::Again)
     }
 
     /// How often the record was tried before.
@@ -100,7 +140,9 @@ impl<'a> Origin<'a> {
     }
 
     fn kind(&self, kind: u8) -> u8 {
-        if self.trace.is_some() { kind | TRACED } else { kind }
+        let traced = if self.trace.is_some() { TRACED } else { 0 };
+        let is_wanted = self.retried.is_some_and(|retried| retried.wanted != Wanted::Again);
+        kind | traced | if is_wanted { WANTED } else { 0 }
     }
 
     fn write(&self, tables: &mut [Table; TABLES], out: &mut Vec<u8>) {
@@ -112,6 +154,10 @@ impl<'a> Origin<'a> {
         let form = tables[ORIGINS].number(self.form, |out| {
             bytes(self.form.topic.as_bytes(), out);
             bytes(self.form.content_type.as_bytes(), out);
+            // A program that knows no ids reads the two texts alone.
+            if let Some(TopicId(id)) = &self.form.topic_id {
+                out.extend_from_slice(id);
+            }
         });
         varint(form, out);
     }
@@ -121,9 +167,12 @@ impl<'a> Origin<'a> {
         varint(self.partition.into(), out);
         out.extend_from_slice(&self.offset.to_le_bytes());
         varint(self.attempt().into(), out);
-        if let Some(Retried { reason, level, .. }) = self.retried {
+        if let Some(Retried { reason, level, wanted, .. }) = self.retried {
             bytes(reason.name().as_bytes(), out);
             varint(level.map_or(0, |level| u64::from(level) + 1), out);
+            if wanted != Wanted::Again {
+                out.push(wanted.byte());
+            }
         }
         match self.key {
             Some(key) => {
@@ -148,7 +197,12 @@ impl<'a> Origin<'a> {
                 let reason = read_reason(reader)?;
                 let level: u16 = reader.small("a level")?;
                 let level = level.checked_sub(1).map(u8::try_from).transpose();
-                Some(Retried { attempt, reason, level: level.map_err(|_| reader.corrupt("a level"))? })
+                let level = level.map_err(|_| reader.corrupt("a level"))?;
+                let wanted = match kind.is_wanted {
+                    true => Wanted::of(reader.byte()?).ok_or_else(|| reader.corrupt("what is wanted"))?,
+                    false => Wanted::Again,
+                };
+                Some(Retried { attempt, reason, level, wanted })
             }
         };
         let key_length: usize = reader.small("a length")?;
@@ -167,14 +221,18 @@ impl<'a> Origin<'a> {
 struct Kind {
     kind: u8,
     is_traced: bool,
+    is_wanted: bool,
 }
 
 impl Kind {
     fn read(reader: &mut Reader<'_>) -> Result<Kind, Corrupt> {
         let byte = reader.byte()?;
-        let (kind, is_traced) = (byte & !TRACED, byte & TRACED != 0);
+        let (kind, is_traced, is_wanted) = (byte & !(TRACED | WANTED), byte & TRACED != 0, byte & WANTED != 0);
         // A tick comes from nowhere.
-        if is_traced && kind == TICK { Err(reader.corrupt("a tick")) } else { Ok(Kind { kind, is_traced }) }
+        match (is_traced || is_wanted) && kind == TICK {
+            true => Err(reader.corrupt("a tick")),
+            false => Ok(Kind { kind, is_traced, is_wanted }),
+        }
     }
 }
 
@@ -184,12 +242,13 @@ pub(super) struct Forms(Vec<Arc<Form>>);
 
 impl Forms {
     /// The form of a topic and type.
-    pub(super) fn get(&mut self, topic: &str, content_type: &str) -> Arc<Form> {
-        let known = self.0.iter().find(|form| form.topic == topic && form.content_type == content_type);
-        if let Some(form) = known {
+    pub(super) fn get(&mut self, topic: &str, topic_id: Option<TopicId>, content_type: &str) -> Arc<Form> {
+        let is_it =
+            |form: &&Arc<Form>| form.topic == topic && form.content_type == content_type && form.topic_id == topic_id;
+        if let Some(form) = self.0.iter().find(is_it) {
             return form.clone();
         }
-        let form = Arc::new(Form { topic: topic.to_owned(), content_type: content_type.to_owned() });
+        let form = Arc::new(Form { topic: topic.to_owned(), content_type: content_type.to_owned(), topic_id });
         self.0.push(form.clone());
         form
     }
@@ -198,7 +257,9 @@ impl Forms {
     pub(super) fn of(&mut self, message: &Unpacked<'_>) -> Result<Vec<Arc<Form>>, Corrupt> {
         let read = |reader: &Reader<'_>| {
             let mut reader = *reader;
-            Ok(self.get(reader.text()?, reader.text()?))
+            let (topic, content_type) = (reader.text()?, reader.text()?);
+            let id = if reader.is_empty() { None } else { Some(TopicId(reader.array()?)) };
+            Ok(self.get(topic, id, content_type))
         };
         message.tables[ORIGINS].iter().map(read).collect()
     }

@@ -1,7 +1,7 @@
 //! Guide: lets each record pass once, finds its lineage and rates, and hands legs and commands to the owners of their payers.
 
 use super::entry::{
-    Forms, Origin, Retried, read_origin, read_taken, write_command, write_common, write_legs, write_tick,
+    Forms, Origin, Retried, Wanted, read_origin, read_taken, write_command, write_common, write_legs, write_tick,
 };
 use super::inbound::Inbound;
 use super::outbound::{Outbound, Waiting};
@@ -45,6 +45,8 @@ pub enum GuideInput {
         inputs: Vec<String>,
         /// The topic of ticks.
         ticks: String,
+        /// The topic of retries.
+        retries: String,
     },
 }
 
@@ -160,7 +162,7 @@ impl GuideStage {
         ];
         let (inputs, senders, sides) = match &settings.input {
             GuideInput::Intaken { senders } => (vec![settings.intaken.clone()], *senders, Vec::new()),
-            GuideInput::Usage { inputs, ticks } => (inputs.clone(), 0, super::ticks_beside(ticks)),
+            GuideInput::Usage { inputs, ticks, retries } => (inputs.clone(), 0, super::beside_inputs(ticks, retries)),
         };
         let outbound = Outbound {
             encoder: Encoder::new(OutputFormat::Avro, ""),
@@ -233,11 +235,13 @@ impl GuideStage {
     }
 
     fn execute_usage(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
-        let sides = self.units.sides().to_vec();
         for message in batch.messages() {
             let unit = self.units.touch_message(&message)?;
+            if !self.inbound.is_ours(&message, &self.inputs) {
+                continue;
+            }
             let topic = topic_of(&self.inputs, message.partition);
-            let arrival = self.inbound.arrival(&message, topic, &mut self.forms);
+            let arrival = self.inbound.arrival(&message, (topic, unit.topics.id), &mut self.forms);
             let mut read;
             let taken = match self.prepared.decoded(&message).and_then(<[Taken]>::first_mut) {
                 Some(taken) => taken,
@@ -246,19 +250,11 @@ impl GuideStage {
                     &mut read
                 }
             };
-            let mut fault;
-            let taken = match taken {
-                Taken::Tick(_) if unit.is_from_before_ticks(&sides) => {
-                    work.totals.received += 1;
-                    work.totals.ticks += 1;
-                    continue;
-                }
-                Taken::Tick(instant) => {
-                    fault = super::no_tick(Taken::Tick(*instant), false);
-                    &mut fault
-                }
-                other @ (Taken::Usage(_) | Taken::Command(..) | Taken::Fault(_)) => other,
-            };
+            if let Taken::Tick(_) = taken {
+                work.totals.received += 1;
+                work.totals.ticks += 1;
+                continue;
+            }
             self.steps.arrival(&arrival.origin(), taken, &mut unit.kept, work);
         }
         for tick in batch.ticks() {
@@ -292,6 +288,9 @@ impl Steps {
     }
 
     fn decide(&self, origin: &Origin<'_>, taken: &mut Taken, kept: &mut Kept, work: &mut Work<'_>) {
+        if let Some(Retried { wanted: wanted @ (Wanted::Hold | Wanted::Leave), reason, level, .. }) = origin.retried {
+            return kept.remembered.note(wanted, Intent::of(reason, level), taken.identity_at(origin.place()));
+        }
         work.totals.received += 1;
         let intent = match origin.retried {
             None => Intent::Fresh,
@@ -471,6 +470,7 @@ impl Stage for GuideStage {
             (About::Progress, Some(value)) => unit.progress = Progress::read(&mut read_format(value)?)?,
             (About::Ids, value) => unit.kept.remembered.restore(own, value)?,
             (About::Topics, value) => unit.restore_topics(value)?,
+            (About::Held, value) => unit.kept.remembered.restore_held(own, value)?,
             (About::Progress, None) | (About::Segment | About::Waiting | About::Requests, _) => {}
         }
         Ok(())
@@ -497,7 +497,8 @@ impl Stage for GuideStage {
                 packed.entries.iter().map_while(|entry| Some(read_taken(*entry, &forms).ok()?.1)).collect()
             }),
             GuideInput::Usage { .. } => {
-                inbound.prepare(batch)?;
+                let (units, sides) = (&self.units, self.units.sides());
+                inbound.prepare(batch, |at| units.one(at).is_some_and(|unit| unit.is_from_before_ticks(sides)))?;
                 self.prepared.prepare(batch, |message| vec![inbound.take(message)])
             }
         }
@@ -519,6 +520,7 @@ impl Stage for GuideStage {
             let position = unit.progress.position.unwrap_or_default();
             let changelog = Changelog::of(topic, partition);
             unit.kept.remembered.write(changelog, position, work.output);
+            unit.kept.remembered.write_held(changelog, work.output);
             changelog.put(About::Progress, &[], work.output, |out| unit.progress.write(out));
             unit.write_topics(changelog, work.output);
         }

@@ -4,19 +4,34 @@ use super::entry::{Form, Forms, Origin};
 use super::retry::Retry;
 use crate::wire::{Decoded, FramedDecoder, Prepared};
 use crate::worker::FactsMissing;
-use crate::worker::log::{Batch, Incoming, Place};
-use hashbrown::HashMap;
-use pipeline::{Fault, IntakeRules, Taken};
+use crate::worker::log::{Batch, Incoming, Partition, Place, TopicId};
+use hashbrown::{HashMap, HashSet};
+use pipeline::{Fault, IntakeRules, Kind, Kinds, Taken};
 use rating::{SuspenseReason, Timestamp};
 use std::sync::Arc;
+
+/// What an input topic takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// The kinds of records.
+    pub kinds: Kinds,
+    /// How many partitions the topic has.
+    pub partitions: u32,
+}
 
 /// How messages from the outside are taken in.
 #[derive(Debug)]
 pub struct Inbound {
     decoder: FramedDecoder,
     prepared: Option<Prepared>,
+    /// By the place of the topic in the list of inputs; beyond it usage and commands are taken.
+    doors: Vec<Door>,
     /// The messages of the batch that ask for something to be tried again.
     retries: HashMap<Place, Retry>,
+    /// Those that look like it and stand where others write.
+    forged: HashSet<Place>,
+    /// Partitions whose state is from a program that read ticks and retries among the inputs: those that still stand there are no surprise.
+    from_before: HashSet<Partition>,
     rules: IntakeRules,
     future_ms: i64,
     now: fn() -> Timestamp,
@@ -26,13 +41,42 @@ impl Inbound {
     /// Events may be `future_ms` milliseconds ahead of `now`.
     pub fn new(decoder: FramedDecoder, default_source: &str, future_ms: i64, now: fn() -> Timestamp) -> Inbound {
         let rules = IntakeRules { latest_event: Timestamp::EPOCH, ..IntakeRules::new(default_source) };
-        Inbound { decoder, prepared: None, retries: HashMap::new(), rules, future_ms, now }
+        Inbound {
+            decoder,
+            prepared: None,
+            doors: Vec::new(),
+            retries: HashMap::new(),
+            forged: HashSet::new(),
+            from_before: HashSet::new(),
+            rules,
+            future_ms,
+            now,
+        }
     }
 
-    /// Gets the schemas that a batch needs, and looks at the clock.
-    pub(super) fn prepare(&mut self, batch: &Batch) -> Result<(), FactsMissing> {
-        let retry = |message: Incoming<'_>| Some((message.place(), Retry::read(message.value)?));
-        self.retries = batch.messages().filter_map(retry).collect();
+    /// Says what each input topic takes, in the order of the stage's inputs.
+    #[must_use]
+    pub fn with_doors(self, doors: Vec<Door>) -> Inbound {
+        Inbound { doors, ..self }
+    }
+
+    /// Gets the schemas that a batch needs, and looks at the clock. `is_from_before` says of a partition whether its state is from a program that read
+    /// ticks and retries among the inputs.
+    pub(super) fn prepare(
+        &mut self,
+        batch: &Batch,
+        is_from_before: impl Fn(Partition) -> bool,
+    ) -> Result<(), FactsMissing> {
+        self.retries.clear();
+        self.forged.clear();
+        self.from_before = batch.messages().map(|message| message.partition).filter(|at| is_from_before(*at)).collect();
+        for message in batch.messages() {
+            let Some(retry) = Retry::read(message.value) else { continue };
+            match message.side.is_some() || self.from_before.contains(&message.partition) {
+                true => drop(self.retries.insert(message.place(), retry)),
+                false => drop(self.forged.insert(message.place())),
+            }
+        }
         let retries = &self.retries;
         let prepared = self.decoder.prepare(batch.messages().map(|message| match retry_of(retries, &message) {
             Some(retry) => &retry.original[..],
@@ -49,19 +93,54 @@ impl Inbound {
         self.future_ms
     }
 
+    /// Whether a message is this partition's to take in. Beside inputs of several topics stands one partition of retries: each takes those of its own
+    /// topic, and the first what nobody else would.
+    pub(super) fn is_ours(&self, message: &Incoming<'_>, inputs: &[String]) -> bool {
+        if message.side.is_none() {
+            return true;
+        }
+        let own = usize::from(message.partition.topic);
+        let known =
+            retry_of(&self.retries, message).and_then(|retry| inputs.iter().position(|name| *name == retry.topic));
+        let first = || self.doors.iter().position(|door| door.partitions > message.partition.number).unwrap_or(0);
+        known.unwrap_or_else(first) == own
+    }
+
     /// Takes in a message of the batch that was prepared.
     pub(super) fn take(&self, message: &Incoming<'_>) -> Taken {
-        match self.decode(retry_of(&self.retries, message).map_or(message.value, |retry| &retry.original)) {
-            Ok(decoded) => decoded.take_in(&self.rules),
+        let retry = retry_of(&self.retries, message);
+        if self.forged.contains(&message.place()) {
+            return wrong_kind("is a retry, which only Rater writes, to a topic of their own");
+        }
+        if message.side.is_some() && retry.is_none() {
+            return wrong_kind("is no retry");
+        }
+        let door = self.doors.get(usize::from(message.partition.topic)).map(|door| door.kinds);
+        let kinds = door.unwrap_or_else(|| Kinds::of([Kind::Usage, Kind::Command]));
+        let accepts = match self.from_before.contains(&message.partition) && retry.is_none() {
+            true => kinds.with(Kind::Tick),
+            false => kinds,
+        };
+        match self.decode(retry.map_or(message.value, |retry| &retry.original)) {
+            Ok(decoded) if accepts == self.rules.accepts => decoded.take_in(&self.rules),
+            Ok(decoded) => decoded.take_in(&IntakeRules { accepts, ..self.rules.clone() }),
             Err(fault) => Taken::Fault(fault),
         }
     }
 
-    /// Where a message of the batch that was prepared comes from. `topic` is the one it was read from.
-    pub(super) fn arrival<'m>(&'m self, message: &Incoming<'m>, topic: &str, forms: &mut Forms) -> Arrival<'m> {
+    /// Where a message of the batch that was prepared comes from. `topic` is the one it was read from, with its id.
+    pub(super) fn arrival<'m>(
+        &'m self,
+        message: &Incoming<'m>,
+        (topic, topic_id): (&str, Option<TopicId>),
+        forms: &mut Forms,
+    ) -> Arrival<'m> {
         let retry = retry_of(&self.retries, message);
-        let (topic, bytes) = retry.map_or((topic, message.value), |retry| (&retry.topic, &retry.original));
-        Arrival { message: *message, retry, form: forms.get(topic, Prepared::content_type(bytes)) }
+        let (topic, topic_id, bytes) = match retry {
+            Some(retry) => (&*retry.topic, retry.topic_id, &*retry.original),
+            None => (topic, topic_id, message.value),
+        };
+        Arrival { message: *message, retry, form: forms.get(topic, topic_id, Prepared::content_type(bytes)) }
     }
 
     fn decode<'m>(&self, message: &'m [u8]) -> Result<Decoded<'m>, Fault> {
@@ -70,6 +149,10 @@ impl Inbound {
             None => Err(Fault::new(SuspenseReason::Undecodable, "its schema was not asked for")),
         }
     }
+}
+
+fn wrong_kind(detail: &str) -> Taken {
+    Taken::Fault(Fault::new(SuspenseReason::WrongKind, detail))
 }
 
 /// Without any retries, as nearly always, nothing is hashed.

@@ -26,6 +26,8 @@ pub struct IntakeSettings {
     pub inputs: Vec<String>,
     /// The topic of ticks.
     pub ticks: String,
+    /// The topic of retries.
+    pub retries: String,
     /// The changelog.
     pub changelog: String,
     /// Where records go on to guide.
@@ -60,7 +62,7 @@ impl IntakeStage {
         let outputs = outputs.into_iter().cloned().collect();
         let encoder = Encoder::new(OutputFormat::Avro, "");
         let outbound = Outbound { encoder, frames: settings.frames, events: settings.events.clone() };
-        let units = Units::beside(super::ticks_beside(&settings.ticks));
+        let units = Units::beside(super::beside_inputs(&settings.ticks, &settings.retries));
         IntakeStage { settings, outputs, outbound, inbound, units, forms: Forms::default() }
     }
 }
@@ -99,8 +101,14 @@ impl Stage for IntakeStage {
         match (read_key(topic, key)?, value) {
             (Some((About::Progress, _)), Some(value)) => unit.progress = Progress::read(&mut read_format(value)?)?,
             (Some((About::Topics, _)), value) => unit.restore_topics(value)?,
-            (Some((About::Progress | About::Ids | About::Segment | About::Waiting | About::Requests, _)) | None, _) => {
-            }
+            (
+                Some((
+                    About::Progress | About::Ids | About::Segment | About::Waiting | About::Requests | About::Held,
+                    _,
+                ))
+                | None,
+                _,
+            ) => {}
         }
         Ok(())
     }
@@ -115,20 +123,30 @@ impl Stage for IntakeStage {
     }
 
     fn prepare(&mut self, batch: &Batch) -> Result<(), FactsMissing> {
-        self.inbound.prepare(batch)
+        let (units, sides) = (&self.units, self.units.sides());
+        self.inbound.prepare(batch, |at| units.one(at).is_some_and(|unit| unit.is_from_before_ticks(sides)))
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
         let mut totals = ControlTotals::default();
-        let sides = self.units.sides().to_vec();
         for message in batch.messages() {
             let unit = self.units.touch_message(&message)?;
-            totals.received += 1;
+            if !self.inbound.is_ours(&message, &self.settings.inputs) {
+                continue;
+            }
             let topic = super::topic_of(&self.settings.inputs, message.partition);
-            let arrival = self.inbound.arrival(&message, topic, &mut self.forms);
+            let arrival = self.inbound.arrival(&message, (topic, unit.topics.id), &mut self.forms);
             let origin = arrival.origin();
             let taken = self.inbound.take(&message);
-            let taken = super::no_tick(taken, unit.is_from_before_ticks(&sides));
+            if origin.is_note() {
+                // No record: guide keeps an id, or does so no longer. What cannot be read has none.
+                let packer = unit.kept.get_mut(route(&taken, self.settings.intaken_partitions) as usize);
+                if let (Some(packer), Taken::Usage(_) | Taken::Command(..)) = (packer, &taken) {
+                    packer.add(|tables, out| write_taken(&origin, &taken, tables, out));
+                }
+                continue;
+            }
+            totals.received += 1;
             match &taken {
                 Taken::Fault(fault) => {
                     let fault = origin.waits_as(fault.clone());

@@ -35,7 +35,7 @@ mod tick;
 mod waiting;
 
 pub use guide::{GuideInput, GuideSettings, GuideStage};
-pub use inbound::Inbound;
+pub use inbound::{Door, Inbound};
 pub use intake::{IntakeSettings, IntakeStage};
 pub use open::{Open, read_open};
 pub use outbound::PERSONAL;
@@ -48,9 +48,7 @@ pub use waiting::{Bytes, Waited};
 use crate::worker::log::{Offset, Partition};
 use crate::worker::{Output, Side, SideKind, StageError, Target};
 use packed::{Packer, Source};
-use pipeline::{Fault, Taken};
 use progress::Progress;
-use rating::SuspenseReason;
 
 /// Owners of accounts are spread over this many shards, for ever; shard modulo partitions is the partition.
 pub const SHARDS: usize = 1024;
@@ -60,15 +58,10 @@ fn ticks_beside(topic: &str) -> Vec<Side> {
     vec![Side { topic: topic.to_owned(), kind: SideKind::Ticks }]
 }
 
-/// What an input holds, where only the topic of ticks has ticks. `is_expected` is one that a program wrote before that was so, and that was not
-/// read yet: it is passed over, for later ones say all that it said.
-fn no_tick(taken: Taken, is_expected: bool) -> Taken {
-    match taken {
-        Taken::Tick(_) if !is_expected => {
-            Taken::Fault(Fault::new(SuspenseReason::WrongKind, "a tick: they have a topic of their own"))
-        }
-        taken @ (Taken::Tick(_) | Taken::Usage(_) | Taken::Command(..) | Taken::Fault(_)) => taken,
-    }
+/// What stands beside inputs from outside: ticks, and retries.
+fn beside_inputs(ticks: &str, retries: &str) -> Vec<Side> {
+    let retries = Side { topic: retries.to_owned(), kind: SideKind::Messages };
+    ticks_beside(ticks).into_iter().chain([retries]).collect()
 }
 
 /// The topic of an input partition.

@@ -1,10 +1,11 @@
 //! Something that waits, as recycling keeps it.
 
 use super::progress::{About, read_format, read_key};
-use super::waiting::Waited;
+use super::waiting::{WAITING_FORMAT, Waited, read_waited};
 use crate::state::{Corrupt, Stored};
 use crate::worker::StageError;
 use crate::worker::trace::TraceContext;
+use pipeline::Intent;
 use rating::{SuspenseReason, Timestamp};
 
 /// Pauses before what is tried again by itself is tried again, in milliseconds, by how often it was tried before.
@@ -19,26 +20,39 @@ pub struct Open {
     pub due: Option<Timestamp>,
     /// When it came to wait, on the same clock; `None` before the first tick.
     pub since: Option<Timestamp>,
-    /// Its place in the order in which things came to wait: a request is about what came before it.
+    /// Counts what comes to wait here, again each time: a request is about what came before it.
     pub(super) number: u64,
+    /// Guide has been asked to keep its id.
+    pub(super) is_held: bool,
     /// The trace that it belongs to, as bytes.
     pub(super) trace: Option<Box<[u8]>>,
 }
 
-impl Stored for Open {
-    /// A trace is what is left at the end: entries of before there were any have none.
-    fn write(&self, out: &mut Vec<u8>) {
-        let Open { waited, due, since, number, trace } = self;
+impl Open {
+    /// Writes it, in [`WAITING_FORMAT`]. A trace is what is left at the end: entries of before there were any have none.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let Open { waited, due, since, number, is_held, trace } = self;
         waited.write(out);
         due.write(out);
         since.write(out);
         number.write(out);
+        is_held.write(out);
         out.extend_from_slice(trace.as_deref().unwrap_or_default());
     }
 
-    fn read(input: &mut &[u8]) -> Result<Open, Corrupt> {
-        let (waited, due) = (Stored::read(input)?, Stored::read(input)?);
+    /// Reads the value of a changelog entry.
+    ///
+    /// # Errors
+    /// Bytes that are no such value.
+    pub(super) fn read(value: &[u8]) -> Result<Open, StageError> {
+        let version = value.first().copied().unwrap_or(0);
+        Ok(Open::read_as(version, &mut read_format(value)?)?)
+    }
+
+    fn read_as(version: u8, input: &mut &[u8]) -> Result<Open, Corrupt> {
+        let (waited, due) = (read_waited(version, input)?, Stored::read(input)?);
         let (since, number) = (Stored::read(input)?, Stored::read(input)?);
+        let is_held = version >= WAITING_FORMAT[0] && bool::read(input)?;
         let trace = match std::mem::take(input) {
             [] => None,
             rest => {
@@ -46,11 +60,16 @@ impl Stored for Open {
                 Some(trace.ok_or(Corrupt { what: "a trace context", left: rest.len() })?.as_bytes().into())
             }
         };
-        Ok(Open { waited, due, since, number, trace })
+        Ok(Open { waited, due, since, number, is_held, trace })
     }
 }
 
 impl Open {
+    /// What somebody may do with it: whether its id is to be kept while it waits.
+    pub(super) fn is_to_be_held(&self) -> bool {
+        Intent::of(self.waited.reason, self.waited.level).was_held()
+    }
+
     pub(super) fn new(waited: Waited, trace: Option<TraceContext<'_>>, clock: Option<Timestamp>, number: u64) -> Open {
         let pause = match waited.reason {
             SuspenseReason::UnknownEndpoint | SuspenseReason::EndpointUnreadable => {
@@ -60,7 +79,8 @@ impl Open {
         };
         let from = clock.map_or(0, Timestamp::millis);
         let due = pause.map(|pause| Timestamp::from_millis(from.saturating_add(*pause)));
-        Open { waited, due, since: clock, number, trace: trace.map(|trace| trace.as_bytes().into()) }
+        let trace = trace.map(|trace| trace.as_bytes().into());
+        Open { waited, due, since: clock, number, is_held: false, trace }
     }
 
     /// The trace that it belongs to.
@@ -75,7 +95,7 @@ impl Open {
 /// Bytes that are no such entry.
 pub fn read_open(topic: &str, key: &[u8], value: Option<&[u8]>) -> Result<Option<Open>, StageError> {
     match (read_key(topic, key)?, value) {
-        (Some((About::Waiting, _)), Some(value)) => Ok(Some(Open::read(&mut read_format(value)?)?)),
+        (Some((About::Waiting, _)), Some(value)) => Ok(Some(Open::read(value)?)),
         _ => Ok(None),
     }
 }

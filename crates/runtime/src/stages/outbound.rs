@@ -1,8 +1,7 @@
 //! Messages for the outside: framed Avro with the keys that the contracts name.
 
 use super::entry::Origin;
-use super::progress::FORMAT;
-use super::waiting::{Waited, place_of};
+use super::waiting::{WAITING_FORMAT, Waited, key_of};
 use crate::state::Stored;
 use crate::wire::{self, CloudEvents, CommandReply, Encoder, Frames, Headers, Message, SuspenseRecord};
 use crate::worker::{Output, Target};
@@ -157,8 +156,8 @@ impl Outbound {
         self.tell(topic, &record, origin.key, output);
         let place = format!("{}:{}:{}", origin.form.topic, origin.partition, origin.offset);
         output.add_header("rater-origin", place);
-        output.push(by_key(waits), Some(place_of(origin, waiting.level).as_bytes()), |out| {
-            out.extend_from_slice(&FORMAT);
+        output.push(by_key(waits), Some(key_of(waiting).as_bytes()), |out| {
+            out.extend_from_slice(&WAITING_FORMAT);
             Waited::of(waiting).write(out);
         });
     }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// Format of changelog entries, and the least reader's.
 pub(super) const FORMAT: [u8; 2] = [1, 1];
 /// The latest format that is read.
-const READER: u8 = 4;
+const READER: u8 = 5;
 
 /// What every stage keeps of a partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -232,6 +232,11 @@ impl<K> Units<K> {
         self.touched.retain(|touched| *touched != partition);
     }
 
+    /// One, if it is owned.
+    pub(super) fn one(&self, partition: Partition) -> Option<&Unit<K>> {
+        self.units.get(&partition)
+    }
+
     /// One that is owned.
     pub(super) fn get(&mut self, partition: Partition) -> Result<&mut Unit<K>, StageError> {
         self.units.get_mut(&partition).ok_or_else(|| not_owned(partition))
@@ -355,17 +360,20 @@ pub(super) enum About {
     Waiting,
     /// What is to be tried again.
     Requests,
+    /// An id that is kept because something of it waits.
+    Held,
     /// [`Topics`].
     Topics,
 }
 
-const ABOUT: [(About, u8); 6] = [
+const ABOUT: [(About, u8); 7] = [
     (About::Progress, b'p'),
     (About::Ids, b'i'),
     (About::Segment, b's'),
     (About::Waiting, b'w'),
     (About::Requests, b'q'),
     (About::Topics, b't'),
+    (About::Held, b'h'),
 ];
 
 /// Every stage names its changelog first among its outputs.

@@ -284,8 +284,14 @@ impl Stage for RateStage {
         match (about, value) {
             (Some((About::Segment, _)), Some(value)) => segments::restore(unit, value)?,
             (Some((About::Topics, _)), value) => unit.restore_topics(value)?,
-            (Some((About::Progress | About::Ids | About::Segment | About::Waiting | About::Requests, _)) | None, _) => {
-            }
+            (
+                Some((
+                    About::Progress | About::Ids | About::Segment | About::Waiting | About::Requests | About::Held,
+                    _,
+                ))
+                | None,
+                _,
+            ) => {}
         }
         Ok(())
     }

@@ -9,12 +9,13 @@
 //! tried again after 10 s, 1 min, 10 min, 1 h and a day, counted on the clock of ticks. Everything else waits for a request: somebody has to
 //! mend something first.
 
+use super::entry::Wanted;
 use super::open::Open;
 use super::outbound::Outbound;
 use super::progress::{About, Changelog, Progress, Unit, Units, corrupt, read_format, read_key};
 use super::request::{Asked, RecycleRequest};
 use super::topic_of;
-use super::waiting::Waited;
+use super::waiting::{WAITING_FORMAT, Waited};
 use crate::state::Stored;
 use crate::wire::{CloudEvents, Encoder, Frames, OutputFormat};
 use crate::worker::counts::StageStatus;
@@ -30,6 +31,10 @@ const MOST_AT_ONCE: usize = 5_000;
 /// Originals above this length, in bytes, do not fit into a retry on a topic with Kafka's own limit of 1 MB; hardly a record is so long.
 const LONGEST_ORIGINAL: usize = 700_000;
 
+/// Outputs, by their place in the list.
+const RETRIES: u16 = 1;
+const SUSPENSE: u16 = 2;
+
 /// How recycling is set up.
 #[derive(Clone, Debug)]
 pub struct RecycleSettings {
@@ -39,8 +44,10 @@ pub struct RecycleSettings {
     pub ticks: String,
     /// The changelog.
     pub changelog: String,
-    /// Where retries go: the topics that originals come from, with the number of their partitions.
+    /// The topics that originals come from, with the number of their partitions.
     pub inputs: Vec<(String, u32)>,
+    /// Where retries go: it has a partition for each number of a partition of those.
+    pub retries: String,
     /// Where it is told what was given up.
     pub suspense: String,
     /// What stands before each datum there.
@@ -57,6 +64,8 @@ struct Kept {
     open: HashMap<String, Open>,
     /// Places by when they are due.
     due: BTreeSet<(Timestamp, String)>,
+    /// Those whose ids guide has not been asked to keep yet.
+    unheld: BTreeSet<String>,
     /// How many wait since when.
     since: BTreeMap<Timestamp, u64>,
     /// What stood there before the batch, in the order in which it changed.
@@ -76,6 +85,10 @@ type Requests = Vec<(RecycleRequest, u64)>;
 
 impl Kept {
     fn put(&mut self, place: String, open: Option<Open>) {
+        match open.as_ref().is_some_and(|open| !open.is_held && open.is_to_be_held()) {
+            true => self.unheld.insert(place.clone()),
+            false => self.unheld.remove(&place),
+        };
         let due = open.as_ref().and_then(|open| open.due);
         if let Some(since) = open.as_ref().and_then(|open| open.since) {
             *self.since.entry(since).or_default() += 1;
@@ -117,7 +130,7 @@ impl Kept {
 
     /// What leaves now, each with why it is given up, if it is: what is due, then what was asked for and can leave; what cannot must not stand
     /// in the way of the rest.
-    fn leaving(&mut self, clock: Timestamp, can_leave: impl Fn(&Waited) -> bool) -> BTreeMap<String, Option<String>> {
+    fn leaving(&mut self, clock: Timestamp, can_leave: impl Fn(&Waited) -> bool) -> Vec<(String, Option<String>)> {
         let due = self.due.iter().take_while(|(at, _)| *at <= clock).filter(|(_, place)| !self.is_given_up(place));
         let mut leaving: BTreeMap<String, Option<String>> =
             due.take(MOST_AT_ONCE).map(|(_, place)| (place.clone(), None)).collect();
@@ -140,7 +153,7 @@ impl Kept {
             }
             self.change_asked().remove(0);
         }
-        leaving
+        leaving.into_iter().collect()
     }
 
     /// Whether somebody has asked for it to be given up: then it is not tried again any more, even if it is due.
@@ -177,8 +190,8 @@ impl Kept {
 pub struct RecycleStage {
     inputs: Vec<String>,
     outputs: Vec<String>,
-    /// How many partitions each output has between the first, which is the changelog, and the last, which is suspense.
-    partitions: Vec<u32>,
+    /// The topics that originals come from, with the number of their partitions.
+    inputs_of_originals: Vec<(String, u32)>,
     outbound: Outbound,
     future_ms: i64,
     units: Units<Kept>,
@@ -187,12 +200,12 @@ pub struct RecycleStage {
 impl RecycleStage {
     /// The stage without state.
     pub fn new(settings: RecycleSettings) -> RecycleStage {
-        let RecycleSettings { waiting, ticks, changelog, inputs, suspense, frames, events, future_ms } = settings;
-        let (inputs, partitions): (Vec<String>, Vec<u32>) = inputs.into_iter().unzip();
-        let outputs = std::iter::once(changelog).chain(inputs).chain([suspense]).collect();
+        let RecycleSettings { waiting, ticks, changelog, inputs, retries, suspense, frames, events, future_ms } =
+            settings;
+        let outputs = vec![changelog, retries, suspense];
         let outbound = Outbound { encoder: Encoder::new(OutputFormat::Avro, ""), frames, events };
         let units = Units::beside(super::ticks_beside(&ticks));
-        RecycleStage { inputs: vec![waiting], outputs, partitions, outbound, future_ms, units }
+        RecycleStage { inputs: vec![waiting], outputs, inputs_of_originals: inputs, outbound, future_ms, units }
     }
 
     /// How many things wait in the partitions that are owned.
@@ -216,36 +229,92 @@ fn asked(value: &[u8], unit: &mut Unit<Kept>) {
     }
 }
 
-/// Sends what is due or asked for back to where it came from, and tells what is given up.
-fn fire(unit: &mut Unit<Kept>, outputs: &[String], partitions: &[u32], outbound: &Outbound, output: &mut Output) {
-    let suspense = u16::try_from(partitions.len() + 1).unwrap_or(u16::MAX);
-    let clock = unit.progress.clock.unwrap_or(Timestamp::EPOCH);
-    // A topic that is no input any more, or has lost partitions, has nobody who would read a retry.
-    let target = |waited: &Waited| {
-        let mut targets = (1_u16..).zip(outputs.iter().skip(1).zip(partitions));
-        let found = targets.find(|(_, (name, count))| **name == waited.topic && waited.partition < **count);
-        let fits = waited.original.0.len() <= LONGEST_ORIGINAL;
-        found.filter(|_| fits).map(|(topic, _)| Target { topic, partition: Some(waited.partition) })
-    };
-    for (place, given_up) in unit.kept.leaving(clock, |waited| target(waited).is_some()) {
-        let Some(open) = unit.kept.open.get(&place) else { continue };
-        let first = output.len();
-        let stays = match (given_up, target(&open.waited)) {
-            (Some(because), _) => {
-                outbound.written_off(suspense, &open.waited, &because, output);
-                output.counts.written_off(open.waited.reason);
-                None
-            }
-            (None, Some(target)) => {
-                let retry = open.waited.retry();
-                output.push(target, retry.key.as_deref(), |out| retry.write(out));
-                None
-            }
-            // It was due.
-            (None, None) => Some(Open { due: None, ..open.clone() }),
+/// Something that leaves, or whose id is to be kept: where what is said of it goes, and what stays of it.
+struct Said {
+    partition: Partition,
+    /// What it is kept under.
+    key: String,
+    open: Open,
+    what: What,
+}
+
+/// What is said of it.
+enum What {
+    /// Its id is to be kept.
+    Held(Target),
+    /// It is tried again.
+    Tried(Target),
+    /// It is given up; guide is told where it has to know.
+    GivenUp(String, Option<Target>),
+    /// It was due, and cannot leave.
+    Stays,
+}
+
+impl RecycleStage {
+    /// Says of what came to wait that its id is to be kept, sends what is due or asked for back to where it came from, and tells what is given up.
+    fn fire(&mut self, output: &mut Output) {
+        let RecycleStage { units, inputs_of_originals, outbound, .. } = self;
+        // A topic that is no input any more, or has lost partitions, has nobody who would read a retry.
+        let target = |waited: &Waited| {
+            let is_read =
+                inputs_of_originals.iter().any(|(name, count)| *name == waited.topic && waited.partition < *count);
+            let fits = waited.original.0.len() <= LONGEST_ORIGINAL;
+            (is_read && fits).then_some(Target { topic: RETRIES, partition: Some(waited.partition) })
         };
-        output.add_trace(first, open.trace());
-        unit.kept.put(place, stays);
+        let mut said = Vec::new();
+        for (partition, unit) in units.touched() {
+            let clock = unit.progress.clock.unwrap_or(Timestamp::EPOCH);
+            for key in unit.kept.unheld.iter().take(MOST_AT_ONCE) {
+                let Some(open) = unit.kept.open.get(key) else { continue };
+                let what = target(&open.waited).map(What::Held);
+                said.extend(what.map(|what| Said { partition, key: key.clone(), open: open.clone(), what }));
+            }
+            for (key, given_up) in unit.kept.leaving(clock, |waited| target(waited).is_some()) {
+                let Some(open) = unit.kept.open.get(&key) else { continue };
+                let what = match (given_up, target(&open.waited)) {
+                    (Some(because), target) => What::GivenUp(because, target.filter(|_| open.is_to_be_held())),
+                    (None, Some(target)) => What::Tried(target),
+                    (None, None) => What::Stays,
+                };
+                said.push(Said { partition, key, open: open.clone(), what });
+            }
+        }
+        // In the order of arrival, whichever partitions what waits is spread over; that an id is to be kept is said first.
+        said.sort_by(|one, other| {
+            let rank = |said: &Said| !matches!(said.what, What::Held(_));
+            let order = rank(one).cmp(&rank(other));
+            order.then_with(|| one.open.waited.arrival().cmp(&other.open.waited.arrival()))
+        });
+        for Said { partition, key, open, what } in said {
+            let first = output.len();
+            let send = |target: Target, wanted: Wanted, output: &mut Output| {
+                let retry = open.waited.retry(wanted);
+                output.push(target, retry.key.as_deref(), |out| retry.write(out));
+            };
+            let stays = match what {
+                What::Held(target) => {
+                    send(target, Wanted::Hold, output);
+                    Some(Open { is_held: true, ..open.clone() })
+                }
+                What::Tried(target) => {
+                    send(target, Wanted::Again, output);
+                    None
+                }
+                What::GivenUp(because, target) => {
+                    if let Some(target) = target {
+                        send(target, Wanted::Leave, output);
+                    }
+                    outbound.written_off(SUSPENSE, &open.waited, &because, output);
+                    output.counts.written_off(open.waited.reason);
+                    None
+                }
+                What::Stays => Some(Open { due: None, ..open.clone() }),
+            };
+            output.add_trace(first, open.trace());
+            if let Ok(unit) = units.get(partition) {
+                unit.kept.put(key, stays);
+            }
+        }
     }
 }
 
@@ -277,7 +346,7 @@ impl Stage for RecycleStage {
             }
             About::Waiting => {
                 let place = std::str::from_utf8(own).map_err(|_| corrupt("a changelog key", "not UTF-8"))?;
-                let open = value.map(|value| Ok::<_, StageError>(Open::read(&mut read_format(value)?)?)).transpose()?;
+                let open = value.map(Open::read).transpose()?;
                 unit.kept.next = unit.kept.next.max(open.as_ref().map_or(0, |open: &Open| open.number + 1));
                 unit.kept.put(place.to_owned(), open);
                 unit.kept.journal.clear();
@@ -290,7 +359,7 @@ impl Stage for RecycleStage {
                 }
             }
             About::Topics => unit.restore_topics(value)?,
-            About::Ids | About::Segment => {}
+            About::Ids | About::Segment | About::Held => {}
         }
         Ok(())
     }
@@ -314,7 +383,7 @@ impl Stage for RecycleStage {
             if message.value.first().is_some_and(|first| *first < b' ' && !first.is_ascii_whitespace()) {
                 let waited = Waited::read_message(message.value)?;
                 let open = Open::new(waited, message.trace, unit.progress.clock, unit.kept.number());
-                unit.kept.put(open.waited.place(), Some(open));
+                unit.kept.put(open.waited.key(), Some(open));
             } else {
                 asked(message.value, unit);
             }
@@ -322,8 +391,8 @@ impl Stage for RecycleStage {
         for tick in batch.ticks() {
             self.units.touch_tick(&tick)?.progress.advance(tick.instant);
         }
+        self.fire(output);
         for (partition, unit) in self.units.touched() {
-            fire(unit, &self.outputs, &self.partitions, &self.outbound, output);
             let changelog = Changelog::of(topic_of(&self.inputs, partition), partition);
             if unit.kept.asked_before.is_some() {
                 changelog.put(About::Requests, &[], output, |out| unit.kept.asked.write(out));
@@ -331,7 +400,10 @@ impl Stage for RecycleStage {
             let changed: BTreeSet<&String> = unit.kept.journal.iter().map(|(place, _)| place).collect();
             for place in changed {
                 match unit.kept.open.get(place) {
-                    Some(open) => changelog.put(About::Waiting, &[place.as_bytes()], output, |out| open.write(out)),
+                    Some(open) => {
+                        let key = [place.as_bytes()];
+                        changelog.put_as(WAITING_FORMAT, About::Waiting, &key, output, |out| open.write(out));
+                    }
                     None => changelog.delete(About::Waiting, &[place.as_bytes()], output),
                 }
             }
@@ -404,10 +476,10 @@ mod tests {
         let mut kept = Kept::default();
         for offset in 0..=MOST_AT_ONCE as i64 {
             let open = Open::new(waited(offset, "gone"), None, None, kept.number());
-            kept.put(open.waited.place(), Some(open));
+            kept.put(open.waited.key(), Some(open));
         }
         let open = Open::new(waited(0, "usage"), None, None, kept.number());
-        kept.put(open.waited.place(), Some(open));
+        kept.put(open.waited.key(), Some(open));
         let before = kept.next;
         kept.change_asked().push((RecycleRequest::default(), before));
         let leaving = kept.leaving(Timestamp::EPOCH, |waited| waited.topic == "usage");
@@ -420,7 +492,7 @@ mod tests {
         let mut unit = Unit::empty(Kept::default());
         for offset in 0..=MOST_AT_ONCE as i64 {
             let open = Open::new(waited(offset, "usage"), None, None, unit.kept.number());
-            unit.kept.put(open.waited.place(), Some(open));
+            unit.kept.put(open.waited.key(), Some(open));
         }
         let give_up = |reasons: Vec<String>| RecycleRequest {
             reasons,
@@ -441,7 +513,7 @@ mod tests {
         for (offset, topic) in [(0, "usage"), (1, "usage"), (2, "gone")] {
             let unknown = Waited { reason: SuspenseReason::UnknownEndpoint, ..waited(offset, topic) };
             let open = Open::new(unknown, None, None, kept.number());
-            kept.put(open.waited.place(), Some(open));
+            kept.put(open.waited.key(), Some(open));
         }
         let request = RecycleRequest { write_off: Some("the SIM was a test".to_owned()), ..RecycleRequest::default() };
         kept.change_asked().push((request, 2));

@@ -1,12 +1,13 @@
 //! Record ids that guide remembers, and where they stand in the changelog: an entry per commit and hour, so that whole entries are forgotten.
 
-use super::entry::{Origin, Retried};
+use super::entry::{Origin, Retried, Wanted};
 use super::progress::{About, Changelog, corrupt, read_format};
 use super::retry::retry_key;
+use crate::state::Stored;
 use crate::worker::log::Offset;
 use crate::worker::{Output, StageError};
 use pipeline::duplicates::{Admission, hour_of};
-use pipeline::{Duplicates, Identity, Taken};
+use pipeline::{Duplicates, Held, Identity, Intent, Taken};
 use rating::Timestamp;
 use std::collections::BTreeMap;
 
@@ -37,6 +38,26 @@ impl Remembered {
         self.ids.admit_late(id, None) == Admission::New
     }
 
+    /// Takes note of what recycling says of a copy.
+    pub(super) fn note(&mut self, wanted: Wanted, intent: Intent, id: Option<Identity>) {
+        match (wanted, id) {
+            (Wanted::Hold, Some(id)) => self.ids.hold(id, intent.is_owner()),
+            (Wanted::Leave, Some(id)) => self.ids.leave(id.key),
+            (Wanted::Again, _) | (_, None) => {}
+        }
+    }
+
+    /// Puts back an id that is kept because something of it waits, or its deletion.
+    ///
+    /// # Errors
+    /// Bytes that are no such entry.
+    pub(super) fn restore_held(&mut self, own: &[u8], value: Option<&[u8]>) -> Result<(), StageError> {
+        let short = own.try_into().map_err(|_| corrupt("a changelog key", "not an id"))?;
+        let held = value.map(|value| Ok::<_, StageError>(Held::read(&mut read_format(value)?)?)).transpose()?;
+        self.ids.restore_held(u64::from_be_bytes(short), held);
+        Ok(())
+    }
+
     /// First hour whose ids are remembered.
     fn horizon_hour(&self) -> i64 {
         self.ids.horizon().millis().div_euclid(HOUR_MS)
@@ -61,6 +82,16 @@ impl Remembered {
         for (hour, positions) in self.keys.range(..self.horizon_hour()) {
             for position in positions {
                 changelog.delete(About::Ids, &[&hour.to_be_bytes(), &position.to_be_bytes()], output);
+            }
+        }
+    }
+
+    /// Writes down which ids are kept because something of them waits, as far as that changed.
+    pub(super) fn write_held(&self, changelog: Changelog<'_>, output: &mut Output) {
+        for (short, held) in self.ids.held().changed() {
+            match held {
+                Some(held) => changelog.put(About::Held, &[&short.to_be_bytes()], output, |out| held.write(out)),
+                None => changelog.delete(About::Held, &[&short.to_be_bytes()], output),
             }
         }
     }

@@ -1,10 +1,11 @@
-//! What waited and is tried again: a message among the inputs that carries the original and says how it waited.
+//! What recycling says of something that waits or waited: a message that carries the original, and says how it waited and what is wanted of it.
 //!
-//! It goes to the partition that the original came to, in JSON like ticks, as `{"retry":{...}}` with the original in base64. That it is tried
-//! once for each time that it waited is guide's to ensure, by [`Retry::key`].
+//! It goes to a topic of its own, which only Rater writes, to the partition of the number of the original's, in JSON, as `{"retry":{...}}` with the
+//! original in base64. That it is tried once for each time that it waited is guide's to ensure, by [`retry_key`]. Before there was that topic, retries
+//! stood among the inputs; there a message of this form is `wrong_kind` now.
 
-use super::entry::{Form, Origin, Retried};
-use crate::worker::log::Offset;
+use super::entry::{Form, Origin, Retried, Wanted};
+use crate::worker::log::{Offset, TopicId};
 use crate::worker::trace::TraceContext;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -21,6 +22,8 @@ const BEGINNING: &[u8] = b"{\"retry\":";
 pub(super) struct Retry {
     /// Where the original came in.
     pub(super) topic: String,
+    /// The topic's id, where it has one.
+    pub(super) topic_id: Option<TopicId>,
     pub(super) partition: u32,
     pub(super) offset: Offset,
     pub(super) key: Option<Vec<u8>>,
@@ -47,12 +50,17 @@ struct Fields {
     level: Option<u8>,
     key: Option<String>,
     original: String,
+    /// `hold` or `leave`; absent: it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wanted: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    topic_id: Option<String>,
 }
 
 impl Retry {
     /// Writes the message.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let Retried { attempt, reason, level } = self.retried;
+        let Retried { attempt, reason, level, wanted } = self.retried;
         let fields = Fields {
             topic: self.topic.clone(),
             partition: self.partition,
@@ -62,6 +70,12 @@ impl Retry {
             level,
             key: self.key.as_ref().map(|key| STANDARD.encode(key)),
             original: STANDARD.encode(&self.original),
+            wanted: match wanted {
+                Wanted::Again => None,
+                Wanted::Hold => Some("hold".to_owned()),
+                Wanted::Leave => Some("leave".to_owned()),
+            },
+            topic_id: self.topic_id.map(|TopicId(id)| STANDARD.encode(id)),
         };
         // Texts and numbers only: nothing that JSON could refuse.
         out.extend(serde_json::to_vec(&Envelope { retry: fields }).unwrap_or_default());
@@ -77,13 +91,24 @@ impl Retry {
         if retry.attempt == 0 {
             return None;
         }
+        let wanted = match retry.wanted.as_deref() {
+            None => Wanted::Again,
+            Some("hold") => Wanted::Hold,
+            Some("leave") => Wanted::Leave,
+            Some(_) => return None,
+        };
+        let id = retry.topic_id.map(|id| Some(TopicId(STANDARD.decode(id).ok()?.try_into().ok()?)));
         Some(Retry {
+            topic_id: match id {
+                Some(id) => Some(id?),
+                None => None,
+            },
             topic: retry.topic,
             partition: retry.partition,
             offset: retry.offset,
             key: retry.key.map(|key| STANDARD.decode(key)).transpose().ok()?,
             original: STANDARD.decode(retry.original).ok()?,
-            retried: Retried { attempt: retry.attempt, reason, level: retry.level },
+            retried: Retried { attempt: retry.attempt, reason, level: retry.level, wanted },
         })
     }
 
@@ -110,6 +135,9 @@ pub(super) fn retry_key(origin: &Origin<'_>, retried: Retried) -> u128 {
     hasher.write_i64(origin.offset);
     hasher.write_u32(retried.attempt);
     hasher.write_u16(retried.level.map_or(u16::MAX, u16::from));
+    if let Some(TopicId(id)) = &origin.form.topic_id {
+        hasher.write(id);
+    }
     hasher.finish128().as_u128()
 }
 
@@ -120,11 +148,17 @@ mod tests {
     fn retry() -> Retry {
         Retry {
             topic: "usage".to_owned(),
+            topic_id: None,
             partition: 3,
             offset: 81_234,
             key: Some(vec![0, 255]),
             original: b"{\"id\":\"r1\"}\xff".to_vec(),
-            retried: Retried { attempt: 2, reason: SuspenseReason::UnknownEndpoint, level: None },
+            retried: Retried {
+                attempt: 2,
+                reason: SuspenseReason::UnknownEndpoint,
+                level: None,
+                wanted: Wanted::Again,
+            },
         }
     }
 
@@ -134,7 +168,8 @@ mod tests {
             retry(),
             Retry { key: None, ..retry() },
             Retry {
-                retried: Retried { attempt: 1, reason: SuspenseReason::NoRate, level: Some(255) },
+                retried: Retried { attempt: 1, reason: SuspenseReason::NoRate, level: Some(255), wanted: Wanted::Hold },
+                topic_id: Some(TopicId([7; 16])),
                 original: Vec::new(),
                 ..retry()
             },
@@ -162,7 +197,7 @@ mod tests {
 
     #[test]
     fn each_time_has_a_key_of_its_own() {
-        let form = Form { topic: "usage".to_owned(), content_type: String::new() };
+        let form = Form { topic: "usage".to_owned(), content_type: String::new(), topic_id: None };
         let retry = retry();
         let origin = retry.origin(&form, None);
         let keys = [

@@ -2,13 +2,13 @@
 //!
 //! The message in `suspense` tells people; this one is for recycling: internal, with a format version, by the place that the original came from.
 
-use super::entry::{Origin, Retried};
+use super::entry::{Retried, Wanted};
 use super::outbound::Waiting;
 use super::progress::{corrupt, read_format};
 use super::retry::Retry;
 use crate::state::{Corrupt, Stored, as_other, record};
 use crate::worker::StageError;
-use crate::worker::log::Offset;
+use crate::worker::log::{Offset, TopicId};
 use rating::{SuspenseReason, Timestamp};
 use std::fmt::Write;
 
@@ -41,6 +41,25 @@ pub struct Waited {
     pub usage_id: Option<String>,
     /// Its event or effective time, if it could be read.
     pub event_time: Option<Timestamp>,
+    /// The id of the topic, where it has one: what waits under the same offset of another topic of its name is something else.
+    pub topic_id: Option<TopicId>,
+}
+
+/// What it was before topics had ids, as it stands in changelogs and in the topic.
+struct WaitedBefore {
+    topic: String,
+    partition: u32,
+    offset: Offset,
+    key: Option<Bytes>,
+    original: Bytes,
+    content_type: String,
+    attempt: u32,
+    reason: SuspenseReason,
+    level: Option<u8>,
+    detail: String,
+    stage: String,
+    usage_id: Option<String>,
+    event_time: Option<Timestamp>,
 }
 
 /// Bytes that are stored as they are.
@@ -84,7 +103,64 @@ record!(Waited {
     stage,
     usage_id,
     event_time,
+    topic_id,
 });
+record!(WaitedBefore {
+    topic,
+    partition,
+    offset,
+    key,
+    original,
+    content_type,
+    attempt,
+    reason,
+    level,
+    detail,
+    stage,
+    usage_id,
+    event_time,
+});
+
+/// Format of what waits, here and in the changelog of recycle; entries of before have [`FORMAT`](super::progress::FORMAT).
+pub(super) const WAITING_FORMAT: [u8; 2] = [5, 5];
+
+/// Takes something that waits, in the form of a format.
+pub(super) fn read_waited(version: u8, input: &mut &[u8]) -> Result<Waited, Corrupt> {
+    if version >= WAITING_FORMAT[0] {
+        return Stored::read(input);
+    }
+    let WaitedBefore {
+        topic,
+        partition,
+        offset,
+        key,
+        original,
+        content_type,
+        attempt,
+        reason,
+        level,
+        detail,
+        stage,
+        usage_id,
+        event_time,
+    } = Stored::read(input)?;
+    Ok(Waited {
+        topic,
+        partition,
+        offset,
+        key,
+        original,
+        content_type,
+        attempt,
+        reason,
+        level,
+        detail,
+        stage,
+        usage_id,
+        event_time,
+        topic_id: None,
+    })
+}
 
 impl Waited {
     /// From what a stage knows.
@@ -104,18 +180,30 @@ impl Waited {
             stage: stage.to_owned(),
             usage_id: identity.map(|(_, id, _)| id.to_owned()),
             event_time: identity.map(|(_, _, at)| at),
+            topic_id: origin.form.topic_id,
         }
     }
 
-    /// What asks for it to be tried again.
-    pub(super) fn retry(&self) -> Retry {
+    /// Its place among what came to the same topics: in this order things are tried again, which is the order of arrival within a partition.
+    pub(super) fn arrival(&self) -> (&str, u32, Offset, Option<u8>) {
+        (&self.topic, self.partition, self.offset, self.level)
+    }
+
+    /// What says what is wanted of it.
+    pub(super) fn retry(&self, wanted: Wanted) -> Retry {
         Retry {
             topic: self.topic.clone(),
+            topic_id: self.topic_id,
             partition: self.partition,
             offset: self.offset,
             key: self.key.as_ref().map(|key| key.0.clone()),
             original: self.original.0.clone(),
-            retried: Retried { attempt: self.attempt.saturating_add(1), reason: self.reason, level: self.level },
+            retried: Retried {
+                attempt: self.attempt.saturating_add(1),
+                reason: self.reason,
+                level: self.level,
+                wanted,
+            },
         }
     }
 
@@ -124,13 +212,21 @@ impl Waited {
         place((&self.topic, self.partition, self.offset), self.level)
     }
 
+    /// What it is kept under: its place, and the id of its topic where it has one.
+    pub(super) fn key(&self) -> String {
+        match &self.topic_id {
+            Some(id) => format!("{}@{id}", self.place()),
+            None => self.place(),
+        }
+    }
+
     /// Reads the value of a message or of a changelog entry.
     ///
     /// # Errors
     /// Bytes that are no such value.
     pub(super) fn read_message(value: &[u8]) -> Result<Waited, StageError> {
         let input = &mut read_format(value)?;
-        let waited = Stored::read(input)?;
+        let waited = read_waited(value.first().copied().unwrap_or(0), input)?;
         match input.is_empty() {
             true => Ok(waited),
             false => Err(corrupt("something that waits", "more bytes than it has")),
@@ -138,9 +234,15 @@ impl Waited {
     }
 }
 
-/// Key of a message about something that waits.
-pub(super) fn place_of(origin: &Origin<'_>, level: Option<u8>) -> String {
-    place((&origin.form.topic, origin.partition, origin.offset), level)
+/// Key of a message about something that waits: the identity of the record, so that all copies of it are kept together; its place where it has none.
+pub(super) fn key_of(waiting: &Waiting<'_>) -> String {
+    match waiting.identity {
+        Some((identity, _, _)) => format!("{identity:032x}"),
+        None => {
+            let origin = waiting.origin;
+            place((&origin.form.topic, origin.partition, origin.offset), waiting.level)
+        }
+    }
 }
 
 fn place((topic, partition, offset): (&str, u32, Offset), level: Option<u8>) -> String {

@@ -4,6 +4,7 @@
 //! signed ones zigzag. What is read is not trusted: a truncated or foreign value is an error with its place, never a panic.
 
 use hashbrown::HashMap;
+use pipeline::{Held, Place};
 use rating::account::CapCounter;
 use rating::bundle::{Allowance, ElementClass, Phase};
 use rating::leg::add_status;
@@ -288,6 +289,7 @@ macro_rules! as_other {
 as_other!(Timestamp as i64, |at| at.millis(), |millis| Some(Timestamp::from_millis(millis)), "an instant");
 as_other!(Amount as i128, |amount| amount.unscaled(), |unscaled| Amount::from_unscaled(unscaled), "an amount");
 as_other!(Sum as i128, |sum| sum.unscaled(), |unscaled| Some(Sum::from_unscaled(unscaled)), "a sum");
+as_other!(Place as u64, |place| place.0, |number| Some(Place(number)), "a place");
 as_other!(Month as i64, |month| month.0.into(), |months| i32::try_from(months).ok().map(Month), "a month");
 as_other!(AccountId as Box<str>, |id| id.as_str().into(), |name| Some(AccountId::new(&name)), "an account");
 as_other!(Currency as Box<str>, |code| code.as_str().into(), |code| Currency::parse(&code), "a currency");
@@ -580,6 +582,7 @@ record!(Element { priority, applies, unit, amount, class });
 record!(UsageMatch { service, zone, keys });
 record!(KeyFilter { rating_group, apn, rat, direction, sponsor });
 record!(Allowance { used, warned });
+record!(Held { value, owner, count });
 
 impl Stored for Arc<BundleTemplate> {
     fn write(&self, out: &mut Vec<u8>) {

@@ -2,7 +2,7 @@
 
 use super::codec::{Corrupt, Stored};
 use crate::engine::OpenSuspense;
-use pipeline::{Held, Place};
+use pipeline::Held;
 use rating::SuspenseReason;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use std::fmt;
@@ -203,7 +203,11 @@ impl Store {
                 let mut held = transaction.open_table(HELD)?;
                 for (short, now) in &commit.held {
                     match now {
-                        Some(now) => drop(held.insert(short, &*encode_held(now))?),
+                        Some(now) => {
+                            let mut bytes = Vec::new();
+                            now.write(&mut bytes);
+                            held.insert(short, &*bytes)?;
+                        }
                         None => drop(held.remove(short)?),
                     }
                 }
@@ -259,7 +263,7 @@ impl Store {
         };
         for entry in table.iter()? {
             let (short, held) = entry?;
-            visit(short.value(), decode_held(&mut held.value())?);
+            visit(short.value(), Held::read(&mut held.value())?);
         }
         Ok(true)
     }
@@ -333,19 +337,6 @@ fn open_whole(path: &Path) -> Result<Database, StoreError> {
     std::panic::catch_unwind(open).unwrap_or_else(|_| {
         Err(StoreError::Database(redb::Error::Corrupted("a page is not what was written".to_owned())))
     })
-}
-
-fn encode_held(held: &Held) -> Vec<u8> {
-    let mut out = Vec::with_capacity(24);
-    let Held { value, owner, count } = held;
-    value.write(&mut out);
-    owner.map(|place| place.0).write(&mut out);
-    count.write(&mut out);
-    out
-}
-
-fn decode_held(input: &mut &[u8]) -> Result<Held, Corrupt> {
-    Ok(Held { value: Stored::read(input)?, owner: Option::<u64>::read(input)?.map(Place), count: Stored::read(input)? })
 }
 
 fn encode_open(open: &OpenSuspense) -> Vec<u8> {

@@ -12,18 +12,26 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 
 /// Reasons for which a record waits before its identity is remembered: it may come again.
-const NOT_REMEMBERED: [&str; 5] = ["undecodable", "invalid_record", "future_event", "duplicate_conflict", "too_late"];
+const NOT_REMEMBERED: [&str; 8] = [
+    "undecodable",
+    "invalid_record",
+    "future_event",
+    "past_event",
+    "implausible_quantity",
+    "wrong_kind",
+    "duplicate_conflict",
+    "too_late",
+];
 /// Reasons for which a command waits that could not even be read: nobody is answered.
-const NOT_ANSWERED: [&str; 3] = ["undecodable", "invalid_record", "future_event"];
+const NOT_ANSWERED: [&str; 4] = ["undecodable", "invalid_record", "future_event", "wrong_kind"];
 
 /// What an input message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Usage,
     Command,
-    Tick,
-    /// Another message once more, after it has waited.
-    Retry,
+    /// What only Rater writes, to topics of its own: here it waits.
+    Foreign,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,15 +127,7 @@ impl Inputs {
             Framed::Unknown => None,
         };
         let (kind, id, payload) = match said {
-            Some(Said { kind: Kind::Tick, .. }) => (Kind::Tick, None, 0),
-            Some(Said { kind: Kind::Retry, retry, .. }) => {
-                if let Some((topic, partition, offset, level)) = retry {
-                    let original = self.place(&topic, partition, offset);
-                    let original = original.ok_or_else(|| VerifyError::Refused(format!("a retry from {topic}")))?;
-                    self.retries.push((original, level));
-                }
-                (Kind::Retry, None, 0)
-            }
+            Some(Said { kind: Kind::Foreign, .. }) => (Kind::Foreign, None, 0),
             Some(Said { kind, source, id, payload, .. }) => {
                 let source = source.unwrap_or_else(|| self.default_source.clone());
                 (kind, id.map(|id| identity_of(kind, &source, &id)), payload)
@@ -143,6 +143,17 @@ impl Inputs {
         // Offsets are skipped where transactions end.
         slots.resize(at, None);
         slots.push(Some(Slot { id, payload, kind, has_legs: false, is_admitted: false, waits: 0, retries: 0 }));
+        Ok(())
+    }
+
+    /// Takes in a message of the topic of retries. What only says that something waits, or does so no longer, is passed over.
+    pub(super) fn add_retry(&mut self, message: Message<'_>) -> Result<(), VerifyError> {
+        let value: Value = serde_json::from_slice(message.value)
+            .map_err(|error| VerifyError::Refused(format!("a retry at offset {}: {error}", message.offset)))?;
+        let Some((topic, partition, offset, level)) = retry_in(&value) else { return Ok(()) };
+        let original = self.place(&topic, partition, offset);
+        let original = original.ok_or_else(|| VerifyError::Refused(format!("a retry from {topic}")))?;
+        self.retries.push((original, level));
         Ok(())
     }
 
@@ -312,13 +323,18 @@ impl Inputs {
     pub(super) fn finish(&mut self, report: &mut Report) {
         self.finish_retries();
         let mut on_their_way = 0_u64;
-        let (mut usage, mut guided, mut duplicates, mut waiting, mut ticks) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+        let (mut usage, mut guided, mut duplicates, mut waiting, mut foreign) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
         for ((topic, partition), slots) in &self.slots {
             for (offset, slot) in (0_i64..).zip(slots) {
                 let Some(slot) = slot else { continue };
                 let shown = || self.show(Place { topic: *topic, partition: *partition, offset });
                 let outcomes = u32::from(slot.has_legs) + u32::from(slot.waits);
-                ticks += u64::from(slot.kind == Kind::Tick);
+                if slot.kind == Kind::Foreign {
+                    foreign += 1;
+                    if outcomes != 1 {
+                        report.differ(|| format!("{outcomes} outcomes of what only Rater writes: {}", shown()));
+                    }
+                }
                 if slot.kind == Kind::Usage {
                     usage += 1;
                     guided += u64::from(slot.has_legs);
@@ -365,7 +381,7 @@ impl Inputs {
         let sum = |of: fn(&Answers) -> u32| self.answers.values().map(|answers| u64::from(of(answers))).sum::<u64>();
         let commands = format!("{} - {} unreadable", sum(|of| of.commands), sum(|of| of.not_answered));
         report.end("replies to commands", commands, sum(|of| of.replies));
-        report.end("ticks", ticks, ticks);
+        report.end("what only Rater writes", foreign, foreign);
     }
 
     /// What was tried again and waits no more than before does not wait.
@@ -420,7 +436,7 @@ fn bit(level: u8) -> u64 {
 fn identity_of(kind: Kind, source: &str, id: &str) -> u64 {
     match kind {
         Kind::Usage => hash_of(&[b"usage", source.as_bytes(), id.as_bytes()]),
-        Kind::Command | Kind::Tick | Kind::Retry => hash_of(&[b"command", id.as_bytes()]),
+        Kind::Command | Kind::Foreign => hash_of(&[b"command", id.as_bytes()]),
     }
 }
 
@@ -430,8 +446,15 @@ struct Said {
     source: Option<String>,
     id: Option<String>,
     payload: u64,
-    /// Topic, partition and offset of what is tried again, and the level.
-    retry: Option<(String, u32, i64, Option<u8>)>,
+}
+
+/// Topic, partition and offset of what is tried again, and the level.
+fn retry_in(value: &Value) -> Option<(String, u32, i64, Option<u8>)> {
+    let retry = value.get("retry").filter(|retry| retry.get("wanted").is_none())?;
+    let number = |name: &str| retry.get(name).and_then(Value::as_i64);
+    let topic = retry.get("topic")?.as_str()?.to_owned();
+    let partition = u32::try_from(number("partition")?).ok()?;
+    Some((topic, partition, number("offset")?, number("level").and_then(|level| u8::try_from(level).ok())))
 }
 
 /// Fields that are times: they may be given as a text or as milliseconds.
@@ -446,19 +469,13 @@ impl Said {
         let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
         let kind = if object.contains_key("command_id") {
             Kind::Command
-        } else if text("tick").is_some_and(|tick| tick.parse::<jiff::Timestamp>().is_ok()) {
-            Kind::Tick
-        } else if object.contains_key("retry") {
-            Kind::Retry
+        } else if text("tick").is_some_and(|tick| tick.parse::<jiff::Timestamp>().is_ok())
+            || object.contains_key("retry")
+        {
+            Kind::Foreign
         } else {
             Kind::Usage
         };
-        let retry = object.get("retry").and_then(|retry| {
-            let number = |name: &str| retry.get(name).and_then(Value::as_i64);
-            let topic = retry.get("topic")?.as_str()?.to_owned();
-            let partition = u32::try_from(number("partition")?).ok()?;
-            Some((topic, partition, number("offset")?, number("level").and_then(|level| u8::try_from(level).ok())))
-        });
         let mut parts: Vec<String> = object
             .iter()
             .filter(|(name, value)| !APART.contains(&&***name) && !value.is_null())
@@ -472,14 +489,14 @@ impl Said {
             .collect();
         parts.sort_unstable();
         let id = if kind == Kind::Command { text("command_id") } else { text("id") };
-        Said { kind, source: text("source"), id, payload: hash_of(&[parts.join("\0").as_bytes()]), retry }
+        Said { kind, source: text("source"), id, payload: hash_of(&[parts.join("\0").as_bytes()]) }
     }
 
     fn of_avro(layout: &Layout, found: &[Found<'_>]) -> Said {
         let text = |name: &str| layout.place(name).and_then(|at| found.get(at)?.text()).map(str::to_owned);
         let kind = match &*layout.name {
             "AccountCommand" => Kind::Command,
-            "Tick" => Kind::Tick,
+            "Tick" => Kind::Foreign,
             _ => Kind::Usage,
         };
         let parts: Vec<String> = layout
@@ -489,6 +506,6 @@ impl Said {
             .map(|(name, value)| format!("{name}={value:?}"))
             .collect();
         let id = if kind == Kind::Command { text("command_id") } else { text("id") };
-        Said { kind, source: text("source"), id, payload: hash_of(&[parts.join("\0").as_bytes()]), retry: None }
+        Said { kind, source: text("source"), id, payload: hash_of(&[parts.join("\0").as_bytes()]) }
     }
 }

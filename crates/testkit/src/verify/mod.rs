@@ -243,6 +243,10 @@ impl Look<'_> {
             let (inputs, schemas) = (&mut self.inputs, &mut self.schemas);
             self.reader.read(topic, 0..partitions, |message| inputs.add(number, message, schemas))?;
         }
+        let retries = self.what.layout.topic("retries");
+        let partitions = self.reader.partitions(&retries)?;
+        let inputs = &mut self.inputs;
+        self.reader.read(&retries, 0..partitions, |message| inputs.add_retry(message))?;
         self.inputs.note_retries(&mut self.report);
         Ok(())
     }

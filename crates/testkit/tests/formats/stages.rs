@@ -17,7 +17,7 @@ use testkit::samples::{self, is_freezing, text};
 use testkit::stages::{frames, guide_settings, inbound, intake, rate_settings};
 
 /// Every topic and its partitions.
-const TOPICS: [(&str, u32); 14] = [
+const TOPICS: [(&str, u32); 15] = [
     ("usage", 2),
     ("intake-changelog", 2),
     ("intaken", 2),
@@ -32,6 +32,7 @@ const TOPICS: [(&str, u32); 14] = [
     ("suspense", 1),
     ("command-replies", 1),
     ("ticks", 1),
+    ("retries", 2),
 ];
 /// The first of them are part of the sample.
 const KEPT: usize = 8;
@@ -91,6 +92,7 @@ impl Pipeline {
             ticks: "ticks".to_owned(),
             changelog: "recycle-changelog".to_owned(),
             inputs: vec![("usage".to_owned(), 2)],
+            retries: "retries".to_owned(),
             suspense: "suspense".to_owned(),
             frames: frames(),
             events: None,

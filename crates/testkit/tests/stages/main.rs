@@ -89,6 +89,7 @@ fn check(seed: u64, shape: Shape) -> usize {
     for (topic, partitions) in [
         ("usage", shape.usage),
         ("ticks", 1),
+        ("retries", shape.usage),
         ("intake-changelog", shape.usage),
         ("intaken", shape.intaken),
         ("guide-changelog", shape.intaken.max(shape.usage)),

@@ -3,7 +3,7 @@
 use rating::Timestamp;
 use runtime::worker::log::{Batch, Incoming, Offset, Outgoing, Partition, Tick};
 use runtime::worker::trace::TraceContext;
-use runtime::worker::{Beginning, Output, SidePlace, Stage};
+use runtime::worker::{Beginning, Output, SideKind, SidePlace, Stage};
 use std::collections::BTreeMap;
 use testkit::generator::random::Random;
 
@@ -143,8 +143,9 @@ pub(crate) fn go_on(
                 let trace = topics.trace(&inputs[usize::from(partition.topic)], partition.number, offset);
                 batch.push(Incoming { partition, side: None, offset, key: key.as_deref(), value, trace });
             }
+            let is_all = push_beside(stage, partition, topics, &mut batch, random, roughness.largest_batch);
             // What is in the batch comes before the tick; what is left comes after it, unless it was there before.
-            if first + count >= messages.len() {
+            if is_all && first + count >= messages.len() {
                 push_tick(stage, partition, topics, &mut batch, random);
             }
         }
@@ -153,7 +154,8 @@ pub(crate) fn go_on(
             usize::try_from(*position).expect("an offset") == messages.len()
         };
         let are_ticks_taken = positions.keys().all(|partition| untaken(stage, *partition, topics).is_none());
-        if positions.iter().all(is_done) && are_ticks_taken {
+        let is_nothing_beside = positions.keys().all(|partition| beside(stage, *partition, topics).is_empty());
+        if positions.iter().all(is_done) && are_ticks_taken && is_nothing_beside {
             return;
         }
         if batch.is_empty() {
@@ -190,6 +192,42 @@ pub(crate) fn go_on(
             restore(stage, topics, partition, random, (known > 0).then_some(known));
         }
     }
+}
+
+/// What stands beside a partition and was not read: the place of each side among them, the offset, and the message.
+fn beside<'t>(stage: &impl Stage, partition: Partition, topics: &'t Topics) -> Vec<(u16, Offset, &'t Message)> {
+    let places = stage.known(partition).sides;
+    let sides = (0_u16..).zip(stage.sides()).zip(places).filter(|((_, side), _)| side.kind == SideKind::Messages);
+    let unread = sides.flat_map(|((at, side), place)| {
+        let first = place.map_or(0, |place| place.offset);
+        let skipped = usize::try_from(first).expect("an offset");
+        let left = (first..).zip(topics.messages(&side.topic, partition.number).iter().skip(skipped));
+        left.map(move |(offset, message)| (at, offset, message))
+    });
+    unread.collect()
+}
+
+/// Adds some of it; returns whether that is all.
+fn push_beside(
+    stage: &impl Stage,
+    partition: Partition,
+    topics: &Topics,
+    batch: &mut Batch,
+    random: &mut Random,
+    most: u64,
+) -> bool {
+    let unread = beside(stage, partition, topics);
+    if unread.is_empty() {
+        return true;
+    }
+    let count = usize::try_from(random.below(most)).expect("small");
+    for (side, offset, (key, value)) in unread.iter().take(count) {
+        let value = value.as_deref().unwrap_or_default();
+        let name = &stage.sides()[usize::from(*side)].topic;
+        let trace = topics.trace(name, partition.number, *offset);
+        batch.push(Incoming { partition, side: Some(*side), offset: *offset, key: key.as_deref(), value, trace });
+    }
+    count >= unread.len()
 }
 
 /// The ticks that a partition has not taken: the place of the first, and how many.
@@ -248,7 +286,9 @@ pub(crate) fn restore(
         }
         stage.restore(partition, key.as_deref().unwrap_or_default(), value.as_deref()).expect("restored");
     }
-    assert_eq!(stage.restored(partition).expect("restored"), expected, "position in the state");
+    // What stood beside it may have been processed before the first message.
+    let position = stage.restored(partition).expect("restored").filter(|position| *position > 0);
+    assert_eq!(position, expected, "position in the state");
     let places = stage.known(partition).sides.into_iter();
     let sides = places.map(|place| place.unwrap_or(SidePlace { offset: 0, id: None })).collect();
     stage.begin(partition, &Beginning { position: expected.unwrap_or(0), topic: None, sides });

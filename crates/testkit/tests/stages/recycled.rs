@@ -73,7 +73,15 @@ impl Pipeline {
     fn new(seed: u64, partitions: u32, has_intake: bool, loaded: &Loaded) -> Pipeline {
         let mut topics = Topics::default();
         let all = ["usage", "intake-changelog", "intaken", "guide-changelog", "guided", "rate-changelog", "charges"];
-        let rest = ["balance-deltas", "notifications", "suspense", "waiting", "recycle-changelog", "command-replies"];
+        let rest = [
+            "balance-deltas",
+            "notifications",
+            "suspense",
+            "waiting",
+            "retries",
+            "recycle-changelog",
+            "command-replies",
+        ];
         for topic in all.into_iter().chain(rest) {
             topics.create(topic, partitions);
         }
@@ -86,6 +94,7 @@ impl Pipeline {
             ticks: "ticks".to_owned(),
             changelog: "recycle-changelog".to_owned(),
             inputs: vec![("usage".to_owned(), partitions)],
+            retries: "retries".to_owned(),
             suspense: "suspense".to_owned(),
             frames: frames(),
             events: None,
