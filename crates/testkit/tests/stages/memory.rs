@@ -248,7 +248,10 @@ pub(crate) fn restore(
         }
         stage.restore(partition, key.as_deref().unwrap_or_default(), value.as_deref()).expect("restored");
     }
-    assert_eq!(stage.restored(partition).expect("restored"), expected, "position in the state");
+    // One that has taken nothing but ticks is where it began.
+    let restored = stage.restored(partition).expect("restored");
+    assert_eq!(restored.unwrap_or(0), expected.unwrap_or(0), "position in the state");
+    assert!(restored.is_some() || expected.is_none(), "position in the state");
     let places = stage.known(partition).sides.into_iter();
     let sides = places.map(|place| place.unwrap_or(SidePlace { offset: 0, id: None })).collect();
     stage.begin(partition, &Beginning { position: expected.unwrap_or(0), topic: None, sides });
