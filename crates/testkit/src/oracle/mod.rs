@@ -39,9 +39,11 @@ pub struct Oracle {
     /// Payload of every record that was seen, by source and id.
     seen: BTreeMap<(String, String), BTreeMap<String, String>>,
     money: BTreeMap<String, Money>,
+    /// The currency of each account since its first charge or command (rule 8).
+    currencies: BTreeMap<String, String>,
     instances: Vec<Instance>,
     counters: BTreeMap<rate::CounterKey, Counter>,
-    /// The sessions whose connect fee was charged.
+    /// The sessions whose first priced unit has decided on the connect fee.
     connected: BTreeSet<rate::SessionKey>,
     /// What was charged towards each cap.
     capped: BTreeMap<rate::CapKey, rate::Capped>,
@@ -104,6 +106,7 @@ impl Oracle {
             latest_event,
             seen: BTreeMap::new(),
             money: BTreeMap::new(),
+            currencies: BTreeMap::new(),
             instances: Vec::new(),
             counters: BTreeMap::new(),
             connected: BTreeSet::new(),

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 
 /// (payer, payee, tariff, what the rate asks of a record, scope): rule 12.
 pub(super) type CounterKey = (String, String, String, String, Scope);
-/// (payer, payee, tariff, version, session).
-pub(super) type SessionKey = (String, String, String, Vec<i64>, String);
+/// (payer, payee, session): the connect fee is due once, whatever tariff or version prices the session (detail c).
+pub(super) type SessionKey = (String, String, String);
 /// (payer, payee, tariff, month): detail f.
 pub(super) type CapKey = (String, String, String, (i16, i8));
 
@@ -65,6 +65,7 @@ impl Oracle {
     fn charge_for(&mut self, record: &Record, step: &Step, fees: &mut Vec<Charge>) -> Result<Charge, Reason> {
         self.check_payer(record, step)?;
         if record.quantity == 0 {
+            self.keep_currency(&step.payer);
             return Ok(self.book(record, step, ChargeReason::ZeroQuantity, &Drawn::default(), Priced::default()));
         }
 
@@ -83,6 +84,7 @@ impl Oracle {
         let (reason, rated) = self.rate_for(record, step, &drawn)?;
 
         // From here on nothing can fail.
+        self.keep_currency(&step.payer);
         for changed in instances {
             if let Some(instance) = self.instances.iter_mut().find(|known| known.id == changed.id) {
                 *instance = changed;
@@ -114,6 +116,9 @@ impl Oracle {
             Status::Closed => return Err(Reason::AccountClosed),
             Status::Suspended => return Err(Reason::AccountSuspended),
             Status::Active => {}
+        }
+        if !self.is_in_its_currency(&step.payer) {
+            return Err(Reason::CurrencyMismatch);
         }
         let Some(account) = self.reference.account(&step.payer) else {
             return Ok(());
@@ -203,11 +208,11 @@ impl Oracle {
         let Applicable { tariff, effective, rate } = applicable;
         let (month, _, _) = local(record.event_time, &step.zone);
         let edge = (step.payer.clone(), step.payee.clone(), tariff.to_owned());
-        // A gateway numbers its sessions, and those of one endpoint, for itself.
-        let session = record.session_id.as_ref().map(|id| format!("{}/{:?}/{id}", record.source, step.endpoint));
-        let session_key = session
-            .clone()
-            .map(|session| (edge.0.clone(), edge.1.clone(), edge.2.clone(), effective.version.clone(), session));
+        // A gateway numbers its sessions, and those of one endpoint, for itself; without an endpoint the named account takes its place.
+        let named = if step.endpoint.is_some() { &None } else { &record.account_id };
+        let session =
+            record.session_id.as_ref().map(|id| format!("{}/{:?}/{named:?}/{id}", record.source, step.endpoint));
+        let session_key = session.clone().map(|session| (edge.0.clone(), edge.1.clone(), session));
         let scope = match (rate.per, session) {
             (Per::Record, _) | (Per::Session, None) => None,
             (Per::Session, Some(id)) => Some(Scope::Session { id, version: effective.version.clone() }),
@@ -242,6 +247,7 @@ impl Oracle {
         counter.charged += &amount;
         if let Some(key) = session_key
             && !added.billable.is_zero()
+            && Effective::ever_connects(&self.reference, tariff)
         {
             self.connected.insert(key);
         }
@@ -345,6 +351,16 @@ impl Oracle {
         self.reference.account(account).map(|account| account.at(moment).properties.clone()).unwrap_or_default()
     }
 
+    /// Whether the reference data give an account the currency that it had before.
+    pub(super) fn is_in_its_currency(&self, account: &str) -> bool {
+        self.currencies.get(account).is_none_or(|known| *known == self.currency(account))
+    }
+
+    pub(super) fn keep_currency(&mut self, account: &str) {
+        let currency = self.currency(account);
+        self.currencies.entry(account.to_owned()).or_insert(currency);
+    }
+
     /// The currency of an account: of its customer, for an endpoint's.
     fn currency(&self, account: &str) -> String {
         let owner = account.split_once('/').map_or(account, |(customer, _)| customer);
@@ -361,7 +377,7 @@ pub(super) struct Capped {
 }
 
 /// What the latest statement up to `moment` says; of two for the same moment, the second.
-fn latest(statements: impl Iterator<Item = (i64, Status)>, moment: i64) -> Status {
+pub(super) fn latest(statements: impl Iterator<Item = (i64, Status)>, moment: i64) -> Status {
     let mut latest = (i64::MIN, Status::Active);
     for (from, status) in statements {
         if from <= moment && from >= latest.0 {

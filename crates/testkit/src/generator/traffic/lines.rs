@@ -117,11 +117,9 @@ impl Writer {
         }
     }
 
-    /// A record that names an account instead of an endpoint.
+    /// Records that name an account instead of an endpoint, some of them in sessions that others number alike.
     fn of_account(&mut self, world: &World, random: &mut Random) {
         let mut record = base(random);
-        record.id = self.id();
-        record.quantity = quantity(record.service, random);
         let account = random.pick(&world.accounts);
         let endpoint = random.pick(&world.endpoints);
         record.account_id = match random.below(10) {
@@ -129,7 +127,16 @@ impl Writer {
             6..9 => format!("{}/{}", world.accounts[endpoint.customer].name, endpoint.name),
             _ => "nobody".to_owned(),
         };
-        self.send(&record, random);
+        if random.chance(700) {
+            record.session_id = format!("s{}", random.below(5));
+        }
+        let partials = if record.session_id.is_empty() { 1 } else { random.between(1, 3) };
+        for _ in 0..partials {
+            record.id = self.id();
+            record.quantity = quantity(record.service, random);
+            self.send(&record, random);
+            record.event_time_ms += i64::try_from(random.heavy_tailed(10 * 60_000, 8)).unwrap_or(0);
+        }
     }
 
     fn unknown(&mut self, random: &mut Random) {
