@@ -278,6 +278,11 @@ impl Folder {
         let encoder = Encoder::new(settings.format, &loaded.version());
         let mut engine = Engine::new(loaded.directory(), encoder, engine_settings);
         let (checkpoint_bytes, log_bytes) = store.visit_accounts(|part| engine.restore_accounts(part))?;
+        for (account, entry) in engine.accounts() {
+            if let Some(currency) = entry.account.currency {
+                loaded.check_currency(account, currency).map_err(|changed| RunError::Currency(Box::new(changed)))?;
+            }
+        }
         let mut logged_ids = 0;
         store.visit_ids(|ids| {
             logged_ids += ids.len() as u64 / 16;
