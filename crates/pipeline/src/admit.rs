@@ -220,11 +220,14 @@ impl Taken {
 
     /// As [`Taken::explain`], for the reasons that guide finds in a snapshot.
     pub fn explain_in(&self, snapshot: &Snapshot, reason: SuspenseReason) -> String {
-        let flaw = match (self, reason) {
-            (Taken::Usage(intaken), SuspenseReason::EndpointUnreadable) => snapshot.flaw_of(&intaken.record),
+        let found = match (self, reason) {
+            (Taken::Usage(intaken), SuspenseReason::EndpointUnreadable) => {
+                snapshot.flaw_of(&intaken.record).map(str::to_owned)
+            }
+            (Taken::Usage(intaken), SuspenseReason::IdentityConflict) => Some(snapshot.conflict_of(&intaken.record)),
             _ => None,
         };
-        flaw.map_or_else(|| self.explain(reason), str::to_owned)
+        found.unwrap_or_else(|| self.explain(reason))
     }
 
     /// What exactly is not known, for the reasons that guide and rate find.

@@ -13,7 +13,7 @@ mod zone;
 pub use account::{Account, AccountChange, AccountState, Properties};
 pub use bundle::{Bundle, Element, Grant};
 pub use catalog::{Catalog, Item};
-pub use endpoint::{Endpoint, EndpointChange, EndpointState, EndpointStatus, Group, IdentityKind, Plan};
+pub use endpoint::{Endpoint, EndpointChange, EndpointState, EndpointStatus, Group, Identities, IdentityKind, Plan};
 pub use tariff::{Alias, Band, BandTime, Markup, Master, Price, Pricing, Rate, Tariff, Tier, Version, WrittenMarkup};
 pub use zone::Zone;
 

@@ -4,7 +4,7 @@ use crate::args::RateArgs;
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::present::{edges, totals};
-use crate::source::{News, Source};
+use crate::source::{News, Plans, Source};
 use crate::{settings, source};
 use directory::Loaded;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure> {
     let options = &args.options;
     let first = first_input(args)?;
-    let Source { loaded, look: followed } =
-        source::open(&options.directory, &options.reference, first.as_deref(), |news| match news {
+    let Source { loaded, look: followed, plans: _ } =
+        source::open(&options.directory, &options.reference, first.as_deref(), Plans::Unasked, |news| match news {
             News::Good(_) => {}
             News::Bad(what) => eprintln!("the directory's store: {what}"),
         })?;

@@ -17,6 +17,7 @@ mod recycle;
 
 pub use error::RunError;
 pub use input::InputFile;
+pub(crate) use output::path_of as output_path;
 pub use progress::{FileId, InputProgress, InputSource, InputStand, Progress};
 pub use rate::{GrownInput, UnfinishedInput};
 pub use recognise::InterruptedInputs;
@@ -193,12 +194,21 @@ pub fn run_within(
 /// # Errors
 /// The store is in use or damaged.
 pub fn read_progress(folder: &Path) -> Result<Option<Progress>, RunError> {
+    Ok(open_store(folder)?.map(|(_, progress)| progress))
+}
+
+/// The store of a folder, and how far it has come; `None` if nothing was ever rated into it.
+pub(crate) fn open_store(folder: &Path) -> Result<Option<(Store, Progress)>, RunError> {
     let path = folder.join(STATE_FOLDER).join(STATE_FILE);
     if !path.exists() {
         return Ok(None);
     }
-    match lock::open_store(&path)?.progress()? {
-        Some(bytes) => Ok(Some(Progress::read(&mut &*bytes).map_err(crate::state::StoreError::Corrupt)?)),
+    let store = lock::open_store(&path)?;
+    match store.progress()? {
+        Some(bytes) => {
+            let progress = Progress::read(&mut &*bytes).map_err(crate::state::StoreError::Corrupt)?;
+            Ok(Some((store, progress)))
+        }
         None => Ok(None),
     }
 }

@@ -153,8 +153,11 @@ impl Writer {
         record.quantity = quantity(record.service, random);
         record.imsi.clone_from(&random.pick(&world.endpoints).imsi);
         let other = random.pick(&world.endpoints);
-        match random.below(8) {
+        match random.below(10) {
             0..4 => record.iccid.clone_from(&other.iccid),
+            // Nobody's beside somebody's.
+            8 => "447999999999".clone_into(&mut record.msisdn),
+            9 => "meter-of-nobody".clone_into(&mut record.endpoint_id),
             4 => record.account_id.clone_from(&world.accounts[other.customer].name),
             5 => record.account_id = format!("{}/{}", world.accounts[other.customer].name, other.name),
             6 => record.account_id.clone_from(&random.pick(&world.accounts).name),
@@ -313,7 +316,8 @@ fn name_endpoint(record: &mut UsageRecord, endpoint: &Endpoint, random: &mut Ran
         identity.clear();
     }
     match random.below(6) {
-        0 | 1 => record.imsi.clone_from(&endpoint.imsi),
+        0 => record.imsi.clone_from(&endpoint.imsi),
+        1 => record.imsi.clone_from(endpoint.second_imsi.as_ref().unwrap_or(&endpoint.imsi)),
         2 => record.iccid.clone_from(&endpoint.iccid),
         3 => record.msisdn.clone_from(&endpoint.msisdn),
         4 => record.endpoint_id.clone_from(&endpoint.name),
