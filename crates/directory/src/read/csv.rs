@@ -148,7 +148,9 @@ fn read_row(reader: &mut Reader<'_>, columns: &[usize], cells: &[Cell<'_>], endp
 fn imsis(reader: &mut Reader<'_>, thing: Thing<'_>, cell: &Cell<'_>) -> Identities {
     let kind = IdentityKind::Imsi;
     let each = |text: &str| text.split(';').map(|one| parse_identity(kind, one.trim())).collect::<Result<Vec<_>, _>>();
-    let Some(Spanned { value, span }) = parsed(reader, thing, kind.as_str(), cell, each) else { return Identities::None };
+    let Some(Spanned { value, span }) = parsed(reader, thing, kind.as_str(), cell, each) else {
+        return Identities::None;
+    };
     let mut all: Vec<Spanned<Digits>> = Vec::with_capacity(value.len());
     for value in value {
         if all.iter().any(|earlier| earlier.value == value) {

@@ -47,7 +47,8 @@ impl Oracle {
         }
         let facts = endpoint.at(record.event_time);
         // Somebody is found, so whatever else is given has to be the same one's.
-        let is_own = |given: &Option<String>, known: &[String]| given.as_ref().is_none_or(|given| known.contains(given));
+        let is_own =
+            |given: &Option<String>, known: &[String]| given.as_ref().is_none_or(|given| known.contains(given));
         let all_own = is_own(&record.imsi, &facts.imsis)
             && is_own(&record.iccid, facts.iccid.as_slice())
             && is_own(&record.msisdn, facts.msisdn.as_slice())
