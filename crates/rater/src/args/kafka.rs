@@ -204,6 +204,8 @@ pub(crate) struct ServiceOptions {
     /// How far ahead of now an event may lie
     #[arg(long, env = "RATER_FUTURE_TOLERANCE", default_value = "1 h", value_name = "LENGTH", value_parser = length_text)]
     pub(crate) future_tolerance: String,
+    #[command(flatten)]
+    pub(crate) doubts: super::DoubtOptions,
     /// How long record ids are remembered behind the clock of ticks, in whole hours; `forever` has no end
     #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "72 h", value_name = "LENGTH", value_parser = window_text)]
     pub(crate) duplicate_window: String,

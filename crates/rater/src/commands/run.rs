@@ -203,6 +203,8 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
         instance: service.instance.clone().unwrap_or_else(settings::instance),
         default_source: service.source.clone(),
         future_ms: settings::milliseconds("--future-tolerance", &service.future_tolerance)?,
+        past_ms: settings::past_tolerance_ms(&service.doubts)?,
+        doubts: settings::doubts(&service.doubts, &[]),
         duplicate_window_h: settings::window_h("--duplicate-window", &service.duplicate_window)?,
         command_memory_h: settings::command_memory_h(&service.command_memory)?,
         state_horizon_h: settings::state_horizon_h(&service.state_horizon)?,

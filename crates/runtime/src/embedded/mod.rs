@@ -32,7 +32,8 @@ use crate::wire::{Decoder, Encoder, Ending, OutputFormat, RawBatch};
 use directory::Loaded;
 use lock::RunLock;
 use output::{Order, Outputs};
-use pipeline::{ControlTotals, IntakeRules};
+use pipeline::intake::earliest_event;
+use pipeline::{ControlTotals, Doubts, IntakeRules};
 use rating::{SuspenseReason, Timestamp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,10 @@ pub struct RunSettings {
     pub now: Timestamp,
     /// How far ahead of `now` an event may lie, in milliseconds.
     pub future_tolerance_ms: i64,
+    /// How far behind `now` usage may lie, in milliseconds; `None` is any time.
+    pub past_tolerance_ms: Option<i64>,
+    /// What else is doubted of records.
+    pub doubts: Doubts,
     /// Hours for which record ids are remembered behind the clock of ticks; `None` is forever.
     pub duplicate_window_h: Option<u32>,
     /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
@@ -277,7 +282,8 @@ impl Folder {
         }
         let latest = progress.job_now.millis().saturating_add(settings.future_tolerance_ms);
         let latest_event = Timestamp::from_millis(latest);
-        let rules = IntakeRules { latest_event, ..IntakeRules::new(&settings.default_source) };
+        let rules = IntakeRules { latest_event, ..IntakeRules::new(&settings.default_source) }
+            .doubting(&settings.doubts, earliest_event(progress.job_now, settings.past_tolerance_ms));
         let engine_settings = EngineSettings {
             rules,
             duplicate_window_h: settings.duplicate_window_h,

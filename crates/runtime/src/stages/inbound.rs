@@ -6,7 +6,8 @@ use crate::wire::{Decoded, FramedDecoder, Prepared};
 use crate::worker::FactsMissing;
 use crate::worker::log::{Batch, Incoming, Place};
 use hashbrown::HashMap;
-use pipeline::{Fault, IntakeRules, Taken};
+use pipeline::intake::earliest_event;
+use pipeline::{Doubts, Fault, IntakeRules, Taken};
 use rating::{SuspenseReason, Timestamp};
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ pub struct Inbound {
     retries: HashMap<Place, Retry>,
     rules: IntakeRules,
     future_ms: i64,
+    past_ms: Option<i64>,
     now: fn() -> Timestamp,
 }
 
@@ -26,7 +28,15 @@ impl Inbound {
     /// Events may be `future_ms` milliseconds ahead of `now`.
     pub fn new(decoder: FramedDecoder, default_source: &str, future_ms: i64, now: fn() -> Timestamp) -> Inbound {
         let rules = IntakeRules { latest_event: Timestamp::EPOCH, ..IntakeRules::new(default_source) };
-        Inbound { decoder, prepared: None, retries: HashMap::new(), rules, future_ms, now }
+        Inbound { decoder, prepared: None, retries: HashMap::new(), rules, future_ms, past_ms: None, now }
+    }
+
+    /// Doubts usage more than `past_ms` milliseconds behind now, and what `doubts` says.
+    #[must_use]
+    pub fn doubting(mut self, past_ms: Option<i64>, doubts: &Doubts) -> Inbound {
+        self.past_ms = past_ms;
+        self.rules = self.rules.doubting(doubts, Timestamp::EARLIEST);
+        self
     }
 
     /// Gets the schemas that a batch needs, and looks at the clock.
@@ -39,8 +49,9 @@ impl Inbound {
             None => message.value,
         }));
         self.prepared = Some(prepared.map_err(|error| FactsMissing(error.to_string()))?);
-        let latest = (self.now)().millis().saturating_add(self.future_ms);
-        self.rules.latest_event = Timestamp::from_millis(latest);
+        let now = (self.now)();
+        self.rules.latest_event = Timestamp::from_millis(now.millis().saturating_add(self.future_ms));
+        self.rules.earliest_event = earliest_event(now, self.past_ms);
         Ok(())
     }
 

@@ -93,6 +93,8 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         instance: "test".to_owned(),
         default_source: "kafka".to_owned(),
         future_ms: 0,
+        past_ms: None,
+        doubts: pipeline::Doubts::default(),
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
         state_horizon_h: DEFAULT_STATE_HORIZON_H,
