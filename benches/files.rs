@@ -207,6 +207,8 @@ fn rate(folder: &Path, format: &str, threads: u64, output: &Path) {
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
         state_horizon_h: pipeline::duplicates::DEFAULT_STATE_HORIZON_H,
+        past_tolerance_ms: None,
+        doubts: pipeline::Doubts::default(),
         default_source: "file".to_owned(),
     };
     let (start, cpu, written) = (Instant::now(), cpu_seconds(), of_this_process("io", "wchar"));

@@ -205,6 +205,8 @@ fn rate<R: Rows>(name: &str, folder: &Path, loaded: &Loaded, cache: &Cache<R>) {
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
         state_horizon_h: pipeline::duplicates::DEFAULT_STATE_HORIZON_H,
+        past_tolerance_ms: None,
+        doubts: pipeline::Doubts::default(),
         default_source: "file".to_owned(),
     };
     let (start, before): (Instant, CacheStats) = (Instant::now(), cache.stats());

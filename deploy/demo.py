@@ -109,7 +109,7 @@ class Deployment:
     def start_rater(self, name):
         self.started.start(name, [
             self.programs["rater"], "run", "--directory", "store", *self.store_at, "--directory-lead", f"{self.form.lead_s} s",
-            *self.kafka_at, "--listen", self.listens[name], "--tick-every", "1 s"])
+            "--grants", "ignore", *self.kafka_at, "--listen", self.listens[name], "--tick-every", "1 s"])
 
     def wait_ready(self, name):
         wait_for(f"{name} is ready", STARTS_WITHIN_S, lambda: answers(self.listens[name], "/readyz"), self.started)

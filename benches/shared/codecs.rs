@@ -4,7 +4,7 @@
 
 use crate::measure::{Subject, compare};
 use crate::{four_level_records, four_levels};
-use pipeline::intake::parse_time;
+use pipeline::times::read_time;
 use pipeline::{Field, RateShard, RawUsage, RawValue};
 use rating::Outputs;
 use runtime::wire::{Decoded, Decoder, Encoder, InputFormat, OutputFormat, RawBatch, Splitter};
@@ -102,7 +102,7 @@ fn datum(record: &RawUsage<'_>, out: &mut Vec<u8>) {
         }
         match (field, value) {
             (Field::EventTime | Field::EndTime, RawValue::Text(time)) => {
-                long(parse_time(time).expect("a time").millis(), out);
+                long(read_time(time).expect("a time").millis(), out);
             }
             (Field::Final, RawValue::Text(flag)) => out.push(u8::from(flag == "true")),
             (Field::Unit, RawValue::Absent) => text("octets", out),

@@ -1,9 +1,10 @@
 //! One load of reference data: read, validate as a whole, compile.
 
+use std::fmt;
 use std::hash::Hasher;
 use std::sync::Arc;
 
-use rating::Timestamp;
+use rating::{AccountId, Currency, Timestamp};
 use siphasher::sip::SipHasher13;
 
 use crate::compile::{Found, Tariffs, Zones, snapshot};
@@ -47,6 +48,8 @@ pub struct Loaded {
     pub hash: u64,
     /// What was written, for tools that show or count it; rating does not need it.
     pub model: Model,
+    /// Where the currency of each account is written, in the order of the model: `FILE:LINE:COLUMN`.
+    currency_places: Vec<Box<str>>,
     /// Whom batches ask, if it is not the snapshot.
     asked: Option<Arc<dyn Directory>>,
 }
@@ -62,9 +65,52 @@ impl Loaded {
         self.asked.clone().unwrap_or_else(|| Arc::new(Whole(self.snapshot.clone())))
     }
 
+    /// Compares an account that has state in a currency with the reference data. An account that they do not define is none of theirs, nor is an
+    /// endpoint's account whose customer they do not define.
+    ///
+    /// # Errors
+    /// They give it another currency.
+    pub fn check_currency(&self, account: &AccountId, was: Currency) -> Result<(), CurrencyChanged> {
+        let owner = account.as_str().split_once('/').map_or(account.as_str(), |(customer, _)| customer);
+        let accounts = &self.model.accounts;
+        let found = accounts.find(owner).and_then(|at| Some((accounts.item(at).value.as_ref()?.currency.value, at)));
+        match found.filter(|(now, _)| *now != was) {
+            None => Ok(()),
+            Some((now, at)) => {
+                let place = self.currency_places.get(at).cloned().unwrap_or_default();
+                Err(CurrencyChanged { account: account.clone(), was, now, place })
+            }
+        }
+    }
+
     /// The same, with batches that ask somebody else: where these texts are only a part, such as the accounts of a store.
     pub fn asking(self, directory: Arc<dyn Directory>) -> Loaded {
         Loaded { asked: Some(directory), ..self }
+    }
+}
+
+/// An account whose currency in the reference data is not the one that its state is in (rule 8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CurrencyChanged {
+    /// The account, or the account of an endpoint.
+    pub account: AccountId,
+    /// The currency of its state.
+    pub was: Currency,
+    /// The currency in the reference data.
+    pub now: Currency,
+    /// Where that is written: `FILE:LINE:COLUMN`.
+    pub place: Box<str>,
+}
+
+impl fmt::Display for CurrencyChanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CurrencyChanged { account, was, now, place } = self;
+        let code = Code::CurrencyMismatch;
+        write!(
+            f,
+            "{code}: {place}: account \"{account}\" was charged in {was} before and its currency never changes: {now} is refused; \
+             give it {was} again, or open an account of another name"
+        )
     }
 }
 
@@ -114,7 +160,11 @@ pub fn load(inputs: Vec<Input>) -> Result<Loaded, Refused> {
         (errors.is_empty().then(|| snapshot(&model, &found, version_of(hash))), grants)
     };
     match found {
-        Some(snapshot) => Ok(Loaded { snapshot: Arc::new(snapshot), grants, hash, model, asked: None }),
+        Some(snapshot) => {
+            let snapshot = Arc::new(snapshot);
+            let currency_places = currency_places(&sources, &model);
+            Ok(Loaded { snapshot, grants, hash, model, currency_places, asked: None })
+        }
         None => {
             errors.sort();
             Err(Refused { sources, diagnostics: errors })
@@ -167,6 +217,16 @@ pub(crate) fn read(
             read_file(root.as_ref(), start, model, errors)
         }
     }
+}
+
+/// Where the currency of each account is written.
+fn currency_places(sources: &Sources, model: &Model) -> Vec<Box<str>> {
+    let place = |span: Span| {
+        let at = sources.location(span);
+        format!("{}:{}:{}", sources.file(span.file).name(), at.line, at.column).into()
+    };
+    let accounts = model.accounts.items().iter();
+    accounts.map(|account| account.value.as_ref().map_or_else(Box::default, |it| place(it.currency.span))).collect()
 }
 
 fn version_of(hash: u64) -> Arc<str> {

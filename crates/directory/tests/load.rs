@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use directory::{Input, InputKind, Loaded, load};
 use rating::rate::PricingSpec;
-use rating::{Plmn, RateChoice, Timestamp, UsageRecord};
+use rating::{Plmn, RateChoice, SuspenseReason, Timestamp, UsageRecord};
 
 fn yaml(text: &str) -> Input {
     Input { name: "rating.yaml".into(), bytes: text.into(), kind: InputKind::Yaml }
@@ -150,6 +150,47 @@ fn what_was_written_is_what_rates() {
         |at: &str| loaded.snapshot.lineage_for(&by_imsi(at)).map(|lineage| lineage.endpoint.unwrap_or("").to_owned());
     assert_eq!(holder("2026-01-31T23:59:59Z").as_deref(), Ok("meter-3"));
     assert_eq!(holder("2026-02-01T00:00:00Z").as_deref(), Ok("meter-4"));
+}
+
+#[test]
+fn an_endpoint_is_found_by_each_of_its_imsis() {
+    let text = "format: rater/v1\naccounts:\n  northstar: { kind: operator, currency: GBP }\n  \
+                acme: { kind: customer, parent: northstar, currency: GBP }\n";
+    let listed = "endpoints:\n  one: { customer: acme, imsi: [001010000000001, 001020000000001], \
+                  changes: [{ from: 2026-02-01T00:00:00Z, imsi: [001020000000001, 001030000000001] }] }\n";
+    let csv = "endpoint,customer,imsi\ntwo,acme,001010000000007;001020000000007\nthree,acme,001010000000008\n";
+    let csv = Input { name: "more.csv".into(), bytes: csv.into(), kind: InputKind::EndpointCsv };
+    let loaded = loaded(vec![yaml(&format!("{text}{listed}")), csv]);
+    let holder = |imsi: &str, at: &str| {
+        let usage = UsageRecord { endpoint_id: None, imsi: Some(imsi.into()), ..record("", "sms", at) };
+        loaded.snapshot.lineage_for(&usage).map(|lineage| lineage.endpoint.unwrap_or_default().to_owned())
+    };
+    let (january, february) = ("2026-01-31T23:59:59Z", "2026-02-01T00:00:00Z");
+    for (imsi, at, endpoint) in [
+        ("001010000000001", january, Some("one")),
+        ("001020000000001", january, Some("one")),
+        ("001030000000001", january, None),
+        ("001010000000001", february, None),
+        ("001020000000001", february, Some("one")),
+        ("001030000000001", february, Some("one")),
+        ("001010000000007", february, Some("two")),
+        ("001020000000007", february, Some("two")),
+        ("001010000000008", february, Some("three")),
+    ] {
+        assert_eq!(holder(imsi, at).ok().as_deref(), endpoint, "{imsi} at {at}");
+    }
+    // Nobody's identity beside somebody's is a contradiction, and is named.
+    let usage = UsageRecord {
+        endpoint_id: None,
+        imsi: Some("001010000000007".into()),
+        msisdn: Some("447700900009".into()),
+        ..record("", "sms", january)
+    };
+    assert_eq!(loaded.snapshot.lineage_for(&usage).err(), Some(SuspenseReason::IdentityConflict));
+    assert_eq!(
+        loaded.snapshot.conflict_of(&usage),
+        "imsi 001010000000007 is endpoint two, msisdn 447700900009 is not known at 2026-01-31T23:59:59Z"
+    );
 }
 
 #[test]

@@ -4,9 +4,10 @@ use crate::duplicates::{Admission, Duplicates, Identity};
 use crate::held::Place;
 use crate::intake::{Fault, IntakeRules, Intaken, intake_command, intake_usage};
 use crate::raw::{RawCommand, RawUsage};
+use crate::text::quoted;
 use directory::Needs;
 use directory::snapshot::Snapshot;
-use rating::{AccountId, Command, CommandRefusal, Horizons, SuspenseReason, Timestamp, UsageRecord};
+use rating::{AccountId, Command, CommandRefusal, Horizons, SuspenseReason, Timestamp, Unit, UsageRecord};
 use siphasher::sip::SipHasher13;
 use std::hash::{Hash, Hasher};
 
@@ -220,17 +221,25 @@ impl Taken {
 
     /// As [`Taken::explain`], for the reasons that guide finds in a snapshot.
     pub fn explain_in(&self, snapshot: &Snapshot, reason: SuspenseReason) -> String {
-        let flaw = match (self, reason) {
-            (Taken::Usage(intaken), SuspenseReason::EndpointUnreadable) => snapshot.flaw_of(&intaken.record),
+        let found = match (self, reason) {
+            (Taken::Usage(intaken), SuspenseReason::EndpointUnreadable) => {
+                snapshot.flaw_of(&intaken.record).map(str::to_owned)
+            }
+            (Taken::Usage(intaken), SuspenseReason::IdentityConflict) => Some(snapshot.conflict_of(&intaken.record)),
             _ => None,
         };
-        flaw.map_or_else(|| self.explain(reason), str::to_owned)
+        found.unwrap_or_else(|| self.explain(reason))
     }
 
-    /// What exactly is not known, for the reasons that guide and rate find.
+    /// What exactly is not known, for the reasons that guide finds.
     pub fn explain(&self, reason: SuspenseReason) -> String {
+        self.explain_leg(reason, None)
+    }
+
+    /// As [`Taken::explain`], for the reasons that rate finds; with the unit of the leg's rate, where it has one.
+    pub fn explain_leg(&self, reason: SuspenseReason, rate_unit: Option<Unit>) -> String {
         match self {
-            Taken::Usage(intaken) => explain(&intaken.record, reason),
+            Taken::Usage(intaken) => explain(&intaken.record, reason, rate_unit),
             Taken::Command(..) | Taken::Tick(_) | Taken::Fault(_) => reason.meaning().to_owned(),
         }
     }
@@ -243,8 +252,8 @@ fn command_hash(command: &Command) -> u64 {
     hasher.finish()
 }
 
-/// What exactly is not known, for the reasons that guide and rate find.
-pub fn explain(record: &UsageRecord, reason: SuspenseReason) -> String {
+/// What exactly is not known, for the reasons that guide and rate find; with the unit of the leg's rate, where it has one.
+pub fn explain(record: &UsageRecord, reason: SuspenseReason, rate_unit: Option<Unit>) -> String {
     let identities = || {
         let account: Option<AccountId> = record.account_id.as_deref().map(AccountId::new);
         let named = [
@@ -262,10 +271,11 @@ pub fn explain(record: &UsageRecord, reason: SuspenseReason) -> String {
         SuspenseReason::UnknownEndpoint => format!("{} is not known at {}", identities(), record.event_time),
         SuspenseReason::IdentityConflict => format!("{} name different endpoints", identities()),
         SuspenseReason::EndpointInactive => format!("{} is not active at {}", identities(), record.event_time),
-        SuspenseReason::NoRate => {
-            let network = record.network.map_or(String::new(), |network| format!(" on {network}"));
-            format!("no rate for {}{network} at {}", record.service, record.event_time)
-        }
+        SuspenseReason::NoRate => format!("no rate for {} at {}", keys_of(record), record.event_time),
+        SuspenseReason::UnitMismatch => match rate_unit {
+            Some(unit) => format!("the record counts {}, the rate of {} counts {unit}", record.unit, record.service),
+            None => format!("the record counts {}: {}", record.unit, reason.meaning()),
+        },
         SuspenseReason::Undecodable
         | SuspenseReason::InvalidRecord
         | SuspenseReason::FutureEvent
@@ -282,8 +292,29 @@ pub fn explain(record: &UsageRecord, reason: SuspenseReason) -> String {
         | SuspenseReason::SubscriptionTypeNotAllowed
         | SuspenseReason::TariffMissing
         | SuspenseReason::Blocked
-        | SuspenseReason::UnitMismatch
         | SuspenseReason::AmountOverflow
         | SuspenseReason::DurationTooLong => reason.meaning().to_owned(),
     }
+}
+
+/// All of a record that a rate may be keyed on.
+fn keys_of(record: &UsageRecord) -> String {
+    let mut keys = record.service.to_string();
+    if let Some(called) = &record.destination {
+        keys.push_str(&format!(" to {called}"));
+    }
+    if let Some(network) = record.network {
+        keys.push_str(&format!(" on {network}"));
+    }
+    if let Some(group) = record.rating_group {
+        keys.push_str(&format!(", rating group {group}"));
+    }
+    let texts =
+        [("APN", &record.apn), ("RAT", &record.rat), ("direction", &record.direction), ("sponsor", &record.sponsor)];
+    for (name, text) in texts {
+        if let Some(text) = text {
+            keys.push_str(&format!(", {name} {}", quoted(text)));
+        }
+    }
+    keys
 }

@@ -11,6 +11,7 @@
 //! [`totals`] proves for each batch that nothing was lost or doubled. No module here knows files, Kafka or Scylla.
 
 pub mod admit;
+pub mod dialled;
 pub mod duplicates;
 pub mod guide;
 pub mod held;
@@ -19,13 +20,16 @@ pub mod kind;
 pub mod limits;
 pub mod rate;
 pub mod raw;
+pub mod text;
+pub mod times;
 pub mod totals;
 
 pub use admit::{Intent, Taken, Verdict};
+pub use dialled::InternationalPrefixes;
 pub use duplicates::{Admission, Duplicates, Identity, Window};
 pub use guide::{Guided, guide};
 pub use held::{Held, HeldIds, Place};
-pub use intake::{Fault, IntakeRules, Intaken, MAX_TEXT_BYTES, intake_command, intake_usage};
+pub use intake::{Doubts, Fault, IntakeRules, Intaken, MAX_TEXT_BYTES, intake_command, intake_usage};
 pub use kind::{Kind, Kinds};
 pub use limits::{QuantityLimit, QuantityLimits};
 pub use rate::{Entry, RateOutcome, RateShard, RatedTask, Task, Work};

@@ -29,15 +29,21 @@ pub struct QuantityLimit {
 }
 
 /// Limits of quantity by service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuantityLimits {
     set: Vec<QuantityLimit>,
+    has_defaults: bool,
 }
 
 impl QuantityLimits {
     /// The default limits with these in place of them; a later one of a service replaces an earlier one.
     pub fn new(set: impl IntoIterator<Item = QuantityLimit>) -> QuantityLimits {
-        QuantityLimits { set: set.into_iter().collect() }
+        QuantityLimits { set: set.into_iter().collect(), has_defaults: true }
+    }
+
+    /// No limit at all, for a rating of hypothetical usage.
+    pub fn none() -> QuantityLimits {
+        QuantityLimits { set: Vec::new(), has_defaults: false }
     }
 
     /// The largest quantity of a record's service and unit.
@@ -45,7 +51,11 @@ impl QuantityLimits {
         let is_meant = |limit: &&QuantityLimit| {
             limit.service == record.service && limit.unit.is_none_or(|unit| unit == record.unit)
         };
-        self.set.iter().rev().find(is_meant).map_or_else(|| default_limit(record), |limit| limit.quantity)
+        match self.set.iter().rev().find(is_meant) {
+            Some(limit) => limit.quantity,
+            None if self.has_defaults => default_limit(record),
+            None => u64::MAX,
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use rating::charge::Outputs;
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
 use rating::{
-    AccountId, Counter, Horizons, SessionCounter, SessionState, SuspenseReason, Table, knows_session, needs_member,
-    rate_leg,
+    AccountId, Counter, Horizons, SessionCounter, SessionState, SuspenseReason, Table, Unit, knows_session,
+    needs_member, rate_leg,
 };
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -42,6 +42,8 @@ pub struct RatedTask {
     pub level: u8,
     /// Quantity of the leg, 0 for a command.
     pub quantity: u64,
+    /// Unit of the leg's rate, where it has one.
+    pub rate_unit: Option<Unit>,
     /// What became of it.
     pub outcome: RateOutcome,
     /// End of its charges.
@@ -213,6 +215,10 @@ impl RateShard {
                     position: task.position,
                     level,
                     quantity,
+                    rate_unit: match &task.work {
+                        Work::Leg(leg) => leg.rate.unit(),
+                        Work::Command(_) => None,
+                    },
                     outcome,
                     charges_end: outputs.charges.len() as u32,
                     deltas_end: outputs.deltas.len() as u32,

@@ -1,6 +1,7 @@
 //! Records as decoded, before anything is believed: what the wire formats hand to intake.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// A value as decoded: text formats give text, binary formats integers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,6 +84,8 @@ pub struct RawUsage<'a> {
     values: [RawValue<'a>; FIELD_COUNT],
     /// Further attributes by name.
     pub attributes: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// A remark for whoever mends the record: names that nothing reads and that look like fields.
+    pub hint: Option<Arc<str>>,
 }
 
 impl<'a> RawUsage<'a> {

@@ -86,6 +86,7 @@ impl From<RunError> for Failure {
             | RunError::Interrupted { .. }
             | RunError::OtherContent { .. }
             | RunError::Shrunk { .. }
+            | RunError::Currency(_)
             | RunError::Store(StoreError::Format(_)) => Failure::Data(text),
             RunError::File(..)
             | RunError::Store(StoreError::Database(_) | StoreError::Corrupt(_) | StoreError::InUse)

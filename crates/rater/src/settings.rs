@@ -1,8 +1,11 @@
 //! Options as the runtime takes them.
 
-use crate::args::{Form, InputOptions, Preset, RateArgs, RecordOptions, RunOptions};
+use crate::args::{DoubtOptions, Form, InputOptions, KindOption, Preset, RateArgs, RecordOptions, RunOptions};
 use crate::exit::Failure;
+use directory::value::{UnitSystem, base_units};
 use jiff::SpanRelativeTo;
+use pipeline::intake::earliest_event;
+use pipeline::{Doubts, InternationalPrefixes, Kind, Kinds, QuantityLimit, QuantityLimits};
 use rating::Timestamp;
 use runtime::embedded::{InputFile, InterruptedInputs, Recycle, RunSettings};
 use runtime::session;
@@ -35,6 +38,8 @@ pub(crate) fn run_settings(args: &RateArgs, output: PathBuf) -> Result<RunSettin
         commit_records: options.run.commit_records,
         now: now(&options.run)?,
         future_tolerance_ms: future_tolerance_ms(&options.records)?,
+        past_tolerance_ms: past_tolerance_ms(&options.records.doubts)?,
+        doubts: doubts(&options.records.doubts, &options.records.only),
         duplicate_window_h: duplicate_window_h(&options.records)?,
         command_memory_h: command_memory_h(&options.records.command_memory)?,
         state_horizon_h: state_horizon_h(&options.records.state_horizon)?,
@@ -50,6 +55,8 @@ pub(crate) fn session_settings(options: &RecordOptions, now: Timestamp) -> Resul
     let latest = now.millis().saturating_add(future_tolerance_ms(options)?);
     Ok(session::Settings {
         latest_event: Timestamp::from_millis(latest),
+        earliest_event: earliest_event(now, past_tolerance_ms(&options.doubts)?),
+        doubts: doubts(&options.doubts, &options.only),
         default_source: options.source.clone(),
         duplicate_window_h: duplicate_window_h(options)?,
         command_memory_h: command_memory_h(&options.command_memory)?,
@@ -83,6 +90,7 @@ fn mapping(options: &InputOptions) -> CsvMapping {
     let mut mapping = match options.preset {
         Preset::Plain => CsvMapping::plain(),
         Preset::Pgw => CsvMapping::pgw(),
+        Preset::PgwSummed => CsvMapping::pgw_summed(),
     };
     for (field, column) in &options.map {
         mapping.set_column(field, column);
@@ -113,6 +121,59 @@ pub(crate) fn time(option: &str, text: &str) -> Result<Timestamp, Failure> {
 
 fn future_tolerance_ms(options: &RecordOptions) -> Result<i64, Failure> {
     milliseconds("--future-tolerance", &options.future_tolerance)
+}
+
+/// How far behind now usage may lie, in milliseconds; `None` for any time.
+///
+/// # Errors
+/// The option is no length.
+pub(crate) fn past_tolerance_ms(options: &DoubtOptions) -> Result<Option<i64>, Failure> {
+    past_ms(&options.past_tolerance).map_err(|what| Failure::Data(format!("--past-tolerance: {what}")))
+}
+
+/// As [`length_ms`], with years of 365.25 days; `forever` is `None`.
+pub(crate) fn past_ms(text: &str) -> Result<Option<i64>, String> {
+    const YEAR_MS: i64 = 31_557_600_000;
+    if text == "forever" {
+        return Ok(None);
+    }
+    let years = ["years", "year", "y"].into_iter().find_map(|unit| text.strip_suffix(unit));
+    let years = years.and_then(|number| number.trim_end().parse::<i64>().ok());
+    match years.filter(|years| *years >= 0).and_then(|years| years.checked_mul(YEAR_MS)) {
+        Some(length) => Ok(Some(length)),
+        None => length_ms(text).map(Some),
+    }
+}
+
+/// What is doubted of records.
+pub(crate) fn doubts(options: &DoubtOptions, only: &[KindOption]) -> Doubts {
+    let kind = |option: &KindOption| match option {
+        KindOption::Usage => Kind::Usage,
+        KindOption::Command => Kind::Command,
+        KindOption::Tick => Kind::Tick,
+    };
+    let prefixes: Box<[Box<str>]> = options.international_prefix.iter().map(|prefix| Box::from(&**prefix)).collect();
+    Doubts {
+        limits: QuantityLimits::new(options.max_quantity.iter().cloned()),
+        accepts: if only.is_empty() { Kinds::ALL } else { Kinds::of(only.iter().map(kind)) },
+        international: match &*prefixes {
+            [] => InternationalPrefixes::Doubted,
+            all if all.iter().any(|prefix| &**prefix == "none") => InternationalPrefixes::Kept,
+            _ => InternationalPrefixes::Stripped(prefixes),
+        },
+    }
+}
+
+/// `SERVICE=QUANTITY`, such as `data=10 TB`.
+pub(crate) fn quantity_limit(text: &str) -> Result<QuantityLimit, String> {
+    let (service, quantity) = text.split_once('=').ok_or("write SERVICE=QUANTITY, such as \"data=10 TB\"")?;
+    let (quantity, unit) = base_units(quantity.trim(), UnitSystem::Decimal)?;
+    let quantity = u64::try_from(quantity).map_err(|_| format!("{text}: the quantity is negative"))?;
+    let service = service.trim();
+    if service.is_empty() {
+        return Err("write SERVICE=QUANTITY, such as \"data=10 TB\"".to_owned());
+    }
+    Ok(QuantityLimit { service: service.into(), quantity, unit })
 }
 
 fn duplicate_window_h(options: &RecordOptions) -> Result<Option<u32>, Failure> {

@@ -13,6 +13,17 @@ pub(crate) struct Source {
     pub(crate) loaded: Loaded,
     /// What a store is like, whenever somebody looks. It is followed for as long as this lives.
     pub(crate) look: Option<Look>,
+    /// Of a store, endpoints whose plans grant bundles, as far as it was asked for them; files name all grants in `loaded`.
+    pub(crate) plans: Vec<String>,
+}
+
+/// Whether a store is asked for plans of endpoints that grant bundles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plans {
+    /// It is not.
+    Unasked,
+    /// It is, until some are found: without any, every definition is read.
+    Some,
 }
 
 /// Looks at a store that is followed.
@@ -59,7 +70,7 @@ pub(crate) enum News {
     Bad(String),
 }
 
-/// Opens what the options name. `tell` hears what happens to a store while it is followed.
+/// Opens what the options name, and asks a store for plans. `tell` hears what happens to a store while it is followed.
 ///
 /// # Errors
 /// Files or a store that cannot be read, or reference data with errors.
@@ -67,18 +78,21 @@ pub(crate) fn open(
     options: &DirectoryOptions,
     files: &ReferenceArgs,
     first_input: Option<&Path>,
+    #[cfg_attr(not(feature = "store"), expect(unused_variables, reason = "files name all grants"))] plans: Plans,
     tell: fn(&News),
 ) -> Result<Source, Failure> {
     match options.directory {
-        DirectorySource::Files => Ok(Source { loaded: reference::load(files, first_input)?, look: None }),
+        DirectorySource::Files => {
+            Ok(Source { loaded: reference::load(files, first_input)?, look: None, plans: Vec::new() })
+        }
         #[cfg(feature = "store")]
-        DirectorySource::Store => store::follow(options, tell),
+        DirectorySource::Store => store::follow(options, plans, tell),
     }
 }
 
 #[cfg(feature = "store")]
 mod store {
-    use super::{CacheSeen, Look, News, Seen, Source};
+    use super::{CacheSeen, Look, News, Plans, Seen, Source};
     use crate::args::{DirectoryOptions, PreloadKind};
     use crate::exit::Failure;
     use crate::settings;
@@ -89,6 +103,9 @@ mod store {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
+
+    /// Endpoints with bundles in their plans that are named at most.
+    const SHOWN_PLANS: usize = 3;
 
     /// How often it is told how much was read ahead.
     const TELL: Duration = Duration::from_secs(5);
@@ -124,7 +141,7 @@ mod store {
         });
     }
 
-    pub(super) fn follow(options: &DirectoryOptions, tell: fn(&News)) -> Result<Source, Failure> {
+    pub(super) fn follow(options: &DirectoryOptions, plans: Plans, tell: fn(&News)) -> Result<Source, Failure> {
         let length = |option, text: &str| {
             settings::milliseconds(option, text).map(|length| Duration::from_millis(length.unsigned_abs()))
         };
@@ -173,6 +190,14 @@ mod store {
             })
         })?;
         let cache = Arc::new(cache);
+        let plans = match plans {
+            Plans::Unasked => Vec::new(),
+            // Where accounts grant some already, that is enough.
+            Plans::Some if !loaded.grants.is_empty() => Vec::new(),
+            Plans::Some => runtime
+                .block_on(cache.plans_with_bundles(SHOWN_PLANS))
+                .map_err(|error| Failure::Surroundings(error.to_string()))?,
+        };
         if !options.directory_preload.is_empty() {
             runtime.spawn(preload(cache.clone(), options.directory_preload.clone(), tell));
         }
@@ -196,6 +221,6 @@ mod store {
                 },
             }
         });
-        Ok(Source { loaded, look: Some(look) })
+        Ok(Source { loaded, look: Some(look), plans })
     }
 }

@@ -1,7 +1,7 @@
 //! Output folders of earlier versions, in `tests/formats`: the present program goes on in them, and what follows is what the version that made
 //! them would have put out.
 //!
-//! `RATER_FREEZE=1` with `RATER_KILL_BINARY` naming an earlier program writes what is expected instead.
+//! `RATER_FREEZE=expectations` writes what is expected instead, with `RATER_KILL_BINARY` that of an earlier program.
 
 mod support;
 

@@ -167,7 +167,7 @@ fn columns_may_have_other_names() {
                  servedIMSI,servingNodePLMNIdentifier,rATType\n\
                  77,1,10,pgw-1,400000,600000,2026-03-05T14:00:00Z,001010000000001,23415,6\n";
     write(folder.path(), "pgw.txt", usage);
-    let preset = ["rate", "pgw.txt", "--input-format", "csv", "--preset", "3gpp-pgw", "-o", "pgw"];
+    let preset = ["rate", "pgw.txt", "--input-format", "csv", "--preset", "3gpp-pgw-summed", "-o", "pgw"];
     let rated = rater(folder.path(), &preset).expect(0);
     assert!(rated.stdout.contains("acme -> beta        1.0 MB  1.0 MB       –    £0.00"), "{}", rated.stdout);
 }

@@ -33,6 +33,12 @@ impl Timestamp {
         (instant.as_nanosecond() % 1_000_000 == 0).then(|| Timestamp(instant.as_millisecond()))
     }
 
+    /// Parses RFC 3339 with an offset; fractions below a millisecond are cut off.
+    pub fn parse_cut(text: &str) -> Option<Timestamp> {
+        let instant: jiff::Timestamp = text.parse().ok()?;
+        i64::try_from(instant.as_nanosecond().div_euclid(1_000_000)).ok().map(Timestamp)
+    }
+
     /// Whether an outside party may name this instant (1970 up to 2200): keeps calendar arithmetic in range.
     pub fn is_plausible(self) -> bool {
         (Timestamp::EARLIEST..Timestamp::LATEST).contains(&self)

@@ -2,6 +2,7 @@
 
 use crate::calendar::{TimeZone, Timestamp};
 use crate::id::{AccountId, AccountKind, Currency};
+use crate::quantity::Unit;
 use crate::rate::Rate;
 use crate::reason::SuspenseReason;
 use crate::usage::UsageRecord;
@@ -78,6 +79,16 @@ pub enum RateChoice<'a> {
     NoTariff,
     /// Nothing prices it: `tariff_missing`, `no_rate` or `blocked`. Matters only for what no bundle covers.
     Missing(SuspenseReason),
+}
+
+impl RateChoice<'_> {
+    /// The unit of the rate, where there is one.
+    pub fn unit(&self) -> Option<Unit> {
+        match self {
+            RateChoice::Rate(rate) => Some(rate.spec.unit),
+            RateChoice::NoTariff | RateChoice::Missing(_) => None,
+        }
+    }
 }
 
 /// Instants up to which state is forgotten.

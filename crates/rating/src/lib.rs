@@ -37,7 +37,7 @@ pub use command::{Command, CommandKind, CommandRefusal, apply_command};
 pub use counter::{Counter, Counters};
 pub use id::{AccountId, AccountKind, Currency};
 pub use leg::{Edge, Horizons, Leg, Mode, RateChoice, Status};
-pub use matching::{KeyFilter, Specificity, UsageMatch};
+pub use matching::{KeyFilter, Specificity, UsageMatch, radio_access};
 pub use money::{Amount, Exact, Rounding, RoundingMode, Sum, UnitPrice};
 pub use quantity::{Unit, unit_of_service};
 pub use rate::{Rate, RateSpec};

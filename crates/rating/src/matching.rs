@@ -49,18 +49,90 @@ impl KeyFilter {
 
     /// Whether the record has every key that is given, with the same value.
     pub fn accepts(&self, usage: &UsageRecord) -> bool {
-        fn text(key: &Option<Box<str>>, value: &Option<Box<str>>) -> bool {
-            key.is_none() || key == value
+        fn text(name: KeyName, key: &Option<Box<str>>, value: &Option<Box<str>>) -> bool {
+            key.as_deref().is_none_or(|key| value.as_deref().is_some_and(|value| name.is_same(key, value)))
         }
         (self.rating_group.is_none() || self.rating_group == usage.rating_group)
-            && text(&self.apn, &usage.apn)
-            && text(&self.rat, &usage.rat)
-            && text(&self.direction, &usage.direction)
-            && text(&self.sponsor, &usage.sponsor)
+            && text(KeyName::Apn, &self.apn, &usage.apn)
+            && text(KeyName::Rat, &self.rat, &usage.rat)
+            && text(KeyName::Direction, &self.direction, &usage.direction)
+            && text(KeyName::Sponsor, &self.sponsor, &usage.sponsor)
+    }
+
+    /// Returns true if one record could have every key of both.
+    pub fn is_compatible(&self, other: &KeyFilter) -> bool {
+        fn text(name: KeyName, a: &Option<Box<str>>, b: &Option<Box<str>>) -> bool {
+            a.as_deref().zip(b.as_deref()).is_none_or(|(a, b)| name.is_same(a, b))
+        }
+        (self.rating_group.is_none() || other.rating_group.is_none() || self.rating_group == other.rating_group)
+            && text(KeyName::Apn, &self.apn, &other.apn)
+            && text(KeyName::Rat, &self.rat, &other.rat)
+            && text(KeyName::Direction, &self.direction, &other.direction)
+            && text(KeyName::Sponsor, &self.sponsor, &other.sponsor)
     }
 
     fn hash_values(&self) -> u128 {
         hash_keys(self.mask(), self.rating_group, [&self.apn, &self.rat, &self.direction, &self.sponsor])
+    }
+}
+
+/// The keys that are texts. They are compared by what they mean, and kept as they are written: what has been counted under a rate stays under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeyName {
+    Apn,
+    Rat,
+    Direction,
+    Sponsor,
+}
+
+impl KeyName {
+    /// In the order of the mask.
+    const ALL: [KeyName; 4] = [KeyName::Apn, KeyName::Rat, KeyName::Direction, KeyName::Sponsor];
+
+    fn is_same(self, a: &str, b: &str) -> bool {
+        a == b || self.bytes(a).eq(self.bytes(b))
+    }
+
+    /// The bytes that are compared. Letters of either case are one; an APN is compared without its operator identifier (TS 23.003, clause 9),
+    /// a radio access type without hyphens and under its name (TS 29.274, clause 8.17).
+    fn bytes(self, text: &str) -> impl Iterator<Item = u8> + '_ {
+        let (text, is_joined) = match self {
+            KeyName::Apn => (without_operator(text), false),
+            KeyName::Rat => (radio_access(text), true),
+            KeyName::Direction | KeyName::Sponsor => (text, false),
+        };
+        let is_kept = move |byte: &u8| !(is_joined && matches!(byte, b'-' | b'_' | b' '));
+        text.bytes().filter(is_kept).map(|byte| byte.to_ascii_lowercase())
+    }
+}
+
+/// An APN without `.mncNNN.mccNNN.gprs` at its end.
+fn without_operator(apn: &str) -> &str {
+    const LENGTH: usize = ".mnc015.mcc234.gprs".len();
+    let Some((network, operator)) = apn.len().checked_sub(LENGTH).and_then(|at| apn.split_at_checked(at)) else {
+        return apn;
+    };
+    let is_operator = operator.bytes().zip(*b".mnc###.mcc###.gprs").all(|(byte, form)| match form {
+        b'#' => byte.is_ascii_digit(),
+        letter => byte.eq_ignore_ascii_case(&letter),
+    });
+    if is_operator && !network.is_empty() { network } else { apn }
+}
+
+/// The name of a radio access type that is given as a number.
+pub fn radio_access(text: &str) -> &str {
+    match text {
+        "1" => "utran",
+        "2" => "geran",
+        "3" => "wlan",
+        "4" => "gan",
+        "5" => "hspa_evolution",
+        "6" => "eutran",
+        "7" => "virtual",
+        "8" => "eutran_nb_iot",
+        "9" => "lte_m",
+        "10" => "nr",
+        other => other,
     }
 }
 
@@ -73,9 +145,11 @@ fn hash_keys(mask: u8, rating_group: Option<i64>, texts: [&Option<Box<str>>; 4])
     if mask & 1 != 0 {
         rating_group.hash(&mut hasher);
     }
-    for (bit, text) in texts.into_iter().enumerate() {
+    for (bit, (name, text)) in KeyName::ALL.into_iter().zip(texts).enumerate() {
         if mask & (2 << bit) != 0 {
-            text.hash(&mut hasher);
+            hasher.write_u8(u8::from(text.is_some()));
+            text.as_deref().into_iter().flat_map(|text| name.bytes(text)).for_each(|byte| hasher.write_u8(byte));
+            hasher.write_u8(0xff);
         }
     }
     hasher.finish128().as_u128()
@@ -264,5 +338,56 @@ impl NetworkTable {
             }
         }
         self.root.map(|position| (Grade::Root, position))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::Timestamp;
+
+    #[test]
+    fn keys_are_compared_by_what_they_mean() {
+        let cases = [
+            (KeyName::Apn, "iot.provider", "IOT.Provider", true),
+            (KeyName::Apn, "IOT.Provider", "iot.provider.mnc015.mcc234.gprs", true),
+            (KeyName::Apn, "iot.provider", "iot.provider.MNC015.MCC234.GPRS", true),
+            (KeyName::Apn, "iot.provider", "iot.provider.mnc15.mcc234.gprs", false),
+            (KeyName::Apn, "iot.provider", "iot.provider2", false),
+            (KeyName::Apn, ".mnc015.mcc234.gprs", "", false),
+            (KeyName::Apn, "iot", "io\u{e9}.mnc015.mcc234.gprs", false),
+            (KeyName::Rat, "eutran", "EUTRAN", true),
+            (KeyName::Rat, "eutran", "6", true),
+            (KeyName::Rat, "eutran", "E-UTRAN", true),
+            (KeyName::Rat, "eutran_nb_iot", "EUTRAN-NB-IoT", true),
+            (KeyName::Rat, "nr", "10", true),
+            (KeyName::Rat, "eutran", "nr", false),
+            (KeyName::Direction, "mo", "MO", true),
+            (KeyName::Direction, "mo", "m-o", false),
+            (KeyName::Sponsor, "Orange", "orange", true),
+            (KeyName::Sponsor, "orange", "tele", false),
+        ];
+        for (name, key, value, expected) in cases {
+            let text = |wanted| (name == wanted).then(|| Box::<str>::from(key));
+            let (apn, rat) = (text(KeyName::Apn), text(KeyName::Rat));
+            let keys = KeyFilter {
+                rating_group: None,
+                apn,
+                rat,
+                direction: text(KeyName::Direction),
+                sponsor: text(KeyName::Sponsor),
+            };
+            let mut usage = UsageRecord::new("a", "s", "data", Timestamp::EPOCH);
+            match name {
+                KeyName::Apn => usage.apn = Some(value.into()),
+                KeyName::Rat => usage.rat = Some(value.into()),
+                KeyName::Direction => usage.direction = Some(value.into()),
+                KeyName::Sponsor => usage.sponsor = Some(value.into()),
+            }
+            let applies = UsageMatch { service: "data".into(), zone: Arc::new(Zone::root()), keys };
+            assert_eq!(applies.specificity(&usage).is_some(), expected, "{key} and {value}");
+            let index = MatchIndex::build([&applies]).expect("one rate");
+            assert_eq!(index.find(&usage).is_some(), expected, "{key} and {value}, by the index");
+        }
     }
 }

@@ -85,7 +85,7 @@ suspense_reasons! {
     DuplicateConflict = "duplicate_conflict", "record", "ask the producer which payload is right";
     /// No endpoint or account has this identity at the event time.
     UnknownEndpoint = "unknown_endpoint", "record", "add the endpoint to the reference data, then recycle";
-    /// Identities of one record name different endpoints, or an account that is not in the endpoint's lineage (detail I).
+    /// Identities of one record name different endpoints, one of them is nobody's beside one that is known, or an account is not in the endpoint's lineage (detail I).
     IdentityConflict = "identity_conflict", "record", "correct the SIM inventory or the producer, then recycle";
     /// The endpoint is not active at the event time, or has no customer or endpoint group (rule 7).
     EndpointInactive = "endpoint_inactive", "record", "activate the endpoint as of the event time, then recycle";

@@ -10,7 +10,7 @@ use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
 use directory::Loaded;
 use pipeline::duplicates::DEFAULT_COMMAND_HOURS;
 use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
-use pipeline::{Entry, IntakeRules};
+use pipeline::{Doubts, Entry, IntakeRules};
 use rating::{AccountId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Settings {
     /// Events after this are `future_event`.
     pub latest_event: Timestamp,
+    /// Usage before this is `past_event`.
+    pub earliest_event: Timestamp,
+    /// What else is doubted.
+    pub doubts: Doubts,
     /// Source of records that name none.
     pub default_source: String,
     /// Hours for which record ids are remembered behind the clock of ticks; `None` is forever.
@@ -36,6 +40,8 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             latest_event: Timestamp::LATEST,
+            earliest_event: Timestamp::EARLIEST,
+            doubts: Doubts::default(),
             default_source: "file".to_owned(),
             duplicate_window_h: None,
             command_memory_h: DEFAULT_COMMAND_HOURS,
@@ -61,7 +67,8 @@ impl Session {
     /// # Errors
     /// A control total that does not balance.
     pub fn start(loaded: &Loaded, settings: &Settings) -> Result<(Session, BatchOutput), EngineError> {
-        let rules = IntakeRules { latest_event: settings.latest_event, ..IntakeRules::new(&settings.default_source) };
+        let rules = IntakeRules { latest_event: settings.latest_event, ..IntakeRules::new(&settings.default_source) }
+            .doubting(&settings.doubts, settings.earliest_event);
         let engine_settings = EngineSettings {
             rules,
             duplicate_window_h: settings.duplicate_window_h,

@@ -58,6 +58,8 @@ fn lines() -> Vec<(Vec<u8>, Becomes)> {
         (with("i10", "001010000000001", "00101-1"), INVALID),
         (with("f1", time, "2026-12-01T00:00:00.001Z"), Waits(&[("future_event", None)])),
         (br#"{"tick":"2199-01-01T00:00:00Z"}"#.to_vec(), Waits(&[("future_event", None)])),
+        (with("q1", "\"2026-03-05T14:00:00Z\"", "1772719200"), Waits(&[("past_event", None)])),
+        (br#"{"id":"k1","service":"data","quantity":1,"event_time":"2026-03-05T14:00:00Z","imsi":"001010000000001","tick":1}"#.to_vec(), Waits(&[("wrong_kind", None)])),
         (with("p1", time, "1970-01-01T00:00:00Z"), Waits(&[("no_rate", Some(1)), ("no_rate", Some(2))])),
         (with("u1", "001010000000001", "999"), Waits(&[("unknown_endpoint", None)])),
         (with("u2", "\"imsi\"", "\"endpoint_id\":\"meter-2\",\"imsi\""), Waits(&[("identity_conflict", None)])),

@@ -47,6 +47,8 @@ fn settings(inputs: &[&Path], output: &Path, format: OutputFormat) -> RunSetting
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
         state_horizon_h: DEFAULT_STATE_HORIZON_H,
+        past_tolerance_ms: None,
+        doubts: pipeline::Doubts::default(),
         default_source: "file".to_owned(),
     }
 }

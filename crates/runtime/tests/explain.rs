@@ -24,6 +24,6 @@ fn an_id_that_was_not_rated_yet_is_unknown() {
     let explained = |id: &str| explain(&loaded, &out, &Settings::default(), id);
     assert_eq!(explained("u0").expect("rated").len(), 1);
     for id in ["u59", "u60"] {
-        assert!(matches!(explained(id), Err(ExplainError::UnknownId)), "{id}");
+        assert!(matches!(explained(id), Err(ExplainError::UnknownId(None))), "{id}");
     }
 }

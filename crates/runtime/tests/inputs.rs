@@ -5,8 +5,9 @@
 mod folder;
 
 use folder::{messages, outputs, rate, reference, settings, stop_after, try_rate, usage, usage_lines};
-use runtime::embedded::{InterruptedInputs, Report, RunError, RunSettings, read_progress, run};
-use runtime::wire::Ending;
+use runtime::embedded::{InputSource, InterruptedInputs, Progress, Report, RunError, RunSettings, read_progress, run};
+use runtime::state::{Commit, Store, StoreError, Stored};
+use runtime::wire::{CsvMapping, Ending, InputFormat, RawBatch, Splitter};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -226,12 +227,18 @@ fn a_file_that_changes_while_it_is_read_loses_and_doubles_nothing() {
         assert!(matches!(error, Err(RunError::Shrunk { now, .. }) if now == left), "{name}: {error:?}");
         let before = read_progress(&out).expect("readable").expect("a folder").totals;
         assert!(before.guided >= 300 && before.guided < 20_000, "{name}: {}", before.guided);
-        // What is left of it is rated, or was.
+        // Other inputs need not wait for it. What is left of it is rated, or was; the whole of it may have another name.
+        let other = write(folder.path(), "other.jsonl", usage_lines(50_000..50_001));
+        rate(&loaded, &settings(&[&other], &out));
         let report = rate(&loaded, &settings(&[&input], &out));
         assert_eq!(report.progress.totals.suspended, 0);
-        std::fs::write(&input, &lines).expect("written");
-        rate(&loaded, &settings(&[&input], &out));
-        all_charged(&out, 20_000);
+        let whole = write(folder.path(), &format!("{name}-copied.jsonl"), &lines);
+        let before = report.progress.totals.received;
+        let totals = rate(&loaded, &settings(&[&whole], &out)).progress.totals;
+        all_charged(&out, 20_001);
+        if left == 0 {
+            assert_eq!(totals.received, 20_001, "from where it stood: {before} before");
+        }
     }
 
     let (input, out) = new_path("grows");
@@ -466,4 +473,123 @@ fn any_history_of_a_file_charges_what_rating_it_at_once_does() {
             history(form, &mut Random(seed));
         }
     }
+}
+
+/// The lines of a text, by any line break.
+fn physical_lines(text: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['\n', '\r']) {
+        let (line, after) = rest.split_at(at);
+        lines.push(line);
+        rest = after.strip_prefix("\r\n").unwrap_or_else(|| after.get(1..).unwrap_or_default());
+    }
+    lines.push(rest);
+    lines
+}
+
+/// Marks, delimiters and line breaks at random: each line is in exactly one record, in order, and no record has two lines that could be rows.
+#[test]
+fn whatever_the_marks_each_line_is_in_one_record() {
+    let number = |name: &str, default| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (seed, rounds) = (number("RATER_SEED", 20_261_130), number("RATER_ROUNDS", 40) * 500);
+    println!("RATER_SEED={seed} RATER_ROUNDS={}", rounds / 500);
+    let random = &mut Random(seed);
+    let mut several = 0;
+    for _ in 0..rounds {
+        let header = "id,quantity,event_time,service";
+        let pieces =
+            ["\"", "\"", ",", ",", ",", "\n", "\r\n", "\r", "a", "b c", "\"\"", "x,y,z,w\n", ",\"", "\",", "\"\n"];
+        let body: String = (0..random.below(40)).map(|_| pieces[random.below(pieces.len())]).collect();
+        let text = format!("{header}\n{body}");
+        let format = InputFormat::Csv(CsvMapping::plain());
+        let (mut splitter, _) = Splitter::open(text.as_bytes(), format).expect("a header");
+        let mut batch = RawBatch::default();
+        while splitter.fill(&mut batch, usize::MAX).expect("readable") {}
+        assert_eq!(splitter.taken().bytes, text.len() as u64);
+        let lines: Vec<&str> = physical_lines(&body);
+        let mut next = 0;
+        for at in 0..batch.len() {
+            let record = std::str::from_utf8(batch.get(at)).expect("text");
+            let of_record = physical_lines(record);
+            while lines.get(next).is_some_and(|line| line.trim_ascii().is_empty()) {
+                next += 1;
+            }
+            assert_eq!(batch.place(at), next as u64 + 2, "{text:?}");
+            assert_eq!(lines.get(next..next + of_record.len()), Some(&of_record[..]), "{text:?}");
+            next += of_record.len();
+            let rows = of_record.iter().filter(|line| line.matches(',').count() >= 3).count();
+            assert!(rows <= 1, "{record:?} holds several rows of {text:?}");
+            several += u32::from(of_record.len() > 1);
+        }
+        assert!(lines.iter().skip(next).all(|line| line.trim_ascii().is_empty()), "{text:?}");
+    }
+    assert!(several > 0, "no cell held a line break");
+}
+
+/// What an earlier program knew of the inputs of a folder: size and hash of the whole content, and a number of records.
+fn as_before(out: &Path, input: &Path, records: u64) {
+    let whole = std::fs::read(input).expect("a file");
+    let store = Store::open(&out.join(".rater/state.redb")).expect("a store");
+    let bytes = store.progress().expect("readable").expect("progress");
+    let mut progress = Progress::read(&mut &*bytes).expect("progress");
+    for known in &mut progress.inputs {
+        let mut hasher = siphasher::sip128::SipHasher13::new();
+        std::hash::Hasher::write(&mut hasher, &whole);
+        (known.bytes, known.hash) = (whole.len() as u64, siphasher::sip128::Hasher128::finish128(&hasher).as_u128());
+        (known.records, known.file_id, known.stand, known.source) = (records, None, None, InputSource::File);
+    }
+    let mut commit = Commit::default();
+    progress.write(&mut commit.progress);
+    // What has been added since stands behind all else: a mark, and three bytes for an input without any of it.
+    let added = 1 + 3 * progress.inputs.len();
+    commit.progress.truncate(commit.progress.len() - added);
+    assert!(Progress::read(&mut &*commit.progress).is_ok_and(|before| before == progress));
+    store.commit(&commit).expect("committed");
+}
+
+#[test]
+fn folders_of_before_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let loaded = reference(folder::REFERENCE);
+    let rows = |numbers: std::ops::Range<u32>| -> String {
+        numbers.map(|number| row(&format!("r{number}"), "") + "\n").collect()
+    };
+    // A cell with a line break and a delimiter was one row then, and is two now.
+    let text = format!("{HEADER}\n{}{}\n{}", rows(0..5), row("cell", "\"a,\nb\""), rows(5..60));
+    let out = folder.path().join("out");
+    let input = write(folder.path(), "usage.csv", &text);
+    stop_after(&loaded, &settings(&[&input], &out), 40);
+    let records = read_progress(&out).expect("readable").expect("a folder").inputs[0].records;
+    as_before(&out, &input, records - 1);
+    let changed = write(folder.path(), "usage.csv", text.replace("r59", "x59"));
+    let error = try_rate(&loaded, &settings(&[&changed], &out)).err();
+    assert!(matches!(error, Some(RunError::Interrupted { bytes: None, .. })), "{error:?}");
+    write(folder.path(), "usage.csv", &text);
+    rate(&loaded, &settings(&[&input], &out));
+    let (charged, _) = outcomes(&out);
+    assert_eq!((charged.len(), charged.values().all(|times| *times == 1)), (60, true), "{charged:?}");
+    // Done, given again, under another name, and grown.
+    as_before(&out, &input, 61);
+    let copy = write(folder.path(), "copy.csv", &text);
+    assert_eq!(rate(&loaded, &settings(&[&input, &copy], &out)).skipped.len(), 2);
+    append(&input, &rows(60..63));
+    let run = rate(&loaded, &settings(&[&input], &out)).run;
+    assert_eq!((run.guided, run.duplicates), (3, 0));
+    assert_eq!(rate(&loaded, &settings(&[&input], &out)).skipped.len(), 1);
+}
+
+#[test]
+fn a_store_is_never_made_in_place_of_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state.redb");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| match Store::open(&path) {
+                Ok(_) | Err(StoreError::InUse) => {}
+                Err(error) => panic!("{error}"),
+            });
+        }
+    });
+    Store::open(&path).expect("a store");
 }

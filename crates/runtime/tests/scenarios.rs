@@ -131,6 +131,8 @@ fn as_files(scenario: &Scenario, references: &[Loaded], folder: &Path) -> Messag
             duplicate_window_h: scenario.settings.duplicate_window_h,
             command_memory_h: scenario.settings.command_memory_h,
             state_horizon_h: scenario.settings.state_horizon_h,
+            past_tolerance_ms: None,
+            doubts: pipeline::Doubts::default(),
             default_source: scenario.settings.default_source.clone(),
         };
         let report = runtime::embedded::run(loaded, &settings, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));

@@ -14,9 +14,28 @@ pub fn text(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Returns true if `RATER_FREEZE` asks for samples to be written instead of read.
-pub fn is_freezing() -> bool {
-    std::env::var_os("RATER_FREEZE").is_some()
+/// What is written instead of being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freeze {
+    /// Nothing.
+    Nothing,
+    /// What is expected of the continuation: to be read in the diff.
+    Expectations,
+    /// The sample as well: only in a format that has none.
+    Samples,
+}
+
+/// Returns what `RATER_FREEZE` asks for: `expectations`, `samples`, or nothing.
+///
+/// # Panics
+/// It asks for something else.
+pub fn freeze() -> Freeze {
+    match std::env::var("RATER_FREEZE").as_deref() {
+        Err(_) => Freeze::Nothing,
+        Ok("expectations") => Freeze::Expectations,
+        Ok("samples") => Freeze::Samples,
+        Ok(other) => panic!("RATER_FREEZE={other} is neither `expectations` nor `samples`"),
+    }
 }
 
 /// Writes a file of the samples, and its folder if need be.
@@ -33,7 +52,7 @@ pub fn write(name: &str, text: &str) {
 /// # Panics
 /// A message is missing, is too many or says something else.
 pub fn compare(name: &str, found: &[Value]) {
-    if is_freezing() {
+    if freeze() != Freeze::Nothing {
         return write(name, &found.iter().map(|message| format!("{message}\n")).collect::<String>());
     }
     let parse = |line: &str| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -18,6 +18,7 @@
 mod entries;
 mod epoch;
 mod flights;
+mod grants;
 mod lookup;
 mod numbered;
 mod packed;
@@ -113,6 +114,15 @@ impl<R: Rows> Cache<R> {
         progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Preloaded, StoreError> {
         preload::preload(&self.shared, kinds, progress).await
+    }
+
+    /// Returns the names of up to `limit` endpoints that have a plan with bundles at some time. Without any, every definition of the store is
+    /// read once.
+    ///
+    /// # Errors
+    /// The store does not answer, several times.
+    pub async fn plans_with_bundles(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        grants::plans_with_bundles(&self.shared, limit).await
     }
 
     /// Has keys read, and waits for them.

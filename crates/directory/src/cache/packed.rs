@@ -1,8 +1,8 @@
 //! Endpoints as few bytes as possible: what is kept of them in memory.
 //!
 //! All endpoints under one key stand one behind the other: name, number of states, states. A state is a byte of flags, the first moment
-//! (not for the first state), the customer's number, the identities that the flags tell (nine bytes each) and the plan's tariff. No state
-//! at all says that the definition cannot be read, and is followed by why.
+//! (not for the first state), the customer's number, the identities that the flags tell (nine bytes each), further IMSIs behind their number,
+//! and the plan's tariff. No state at all says that the definition cannot be read, and is followed by why.
 
 use super::epoch::Names;
 use super::rows::{EndpointRow, Head, IdentityKey};
@@ -21,6 +21,8 @@ const HAS_TARIFF: u8 = 4;
 const PREPAID: u8 = 8;
 /// The first of three bits, in the order of [`IdentityKind`].
 const HAS_IDENTITY: u8 = 16;
+/// The bit behind them: there are further IMSIs.
+const HAS_MORE: u8 = 128;
 
 /// So many bytes need no allocation: an endpoint with three identities and a name of up to 15 letters.
 const SHORT: usize = 46;
@@ -45,7 +47,7 @@ struct State {
     from: Timestamp,
     /// Position of the customer.
     customer: u32,
-    identities: [Digits; 3],
+    identities: SmallVec<[(IdentityKind, Digits); 3]>,
     tariff: Option<u32>,
 }
 
@@ -156,9 +158,11 @@ fn write_endpoint(name: &str, endpoint: &Endpoint, names: &Names, out: &mut Vec<
     write_number(states.len() as u64, out);
     for (at, (from, state)) in states.iter().enumerate() {
         let mut flags = if state.is_active() { ACTIVE } else { 0 };
-        for (bit, identity) in state.identities.iter().enumerate() {
-            flags |= if identity.is_some() { HAS_IDENTITY << bit } else { 0 };
+        for (bit, identities) in state.identities.iter().enumerate() {
+            flags |= if identities.is_empty() { 0 } else { HAS_IDENTITY << bit };
         }
+        let more = state.identities.first().and_then(|imsis| imsis.get(1..)).unwrap_or_default();
+        flags |= if more.is_empty() { 0 } else { HAS_MORE };
         let mut tariff = None;
         if let Some(plan) = state.plan {
             flags |= HAS_PLAN;
@@ -179,8 +183,12 @@ fn write_endpoint(name: &str, endpoint: &Endpoint, names: &Names, out: &mut Vec<
             out.extend_from_slice(&from.millis().to_le_bytes());
         }
         write_number(customer.into(), out);
-        for identity in state.identities.iter().flatten() {
+        for identity in state.identities.iter().filter_map(|identities| identities.first()) {
             out.extend_from_slice(&identity.value.to_bytes());
+        }
+        if !more.is_empty() {
+            write_number(more.len() as u64, out);
+            more.iter().for_each(|identity| out.extend_from_slice(&identity.value.to_bytes()));
         }
         if let Some(tariff) = tariff {
             write_number(tariff.into(), out);
@@ -193,11 +201,15 @@ fn read_state(is_first: bool, names: &Names, rest: &mut &[u8]) -> Option<State> 
     let [flags] = take(rest)?;
     let from = if is_first { BEGINNING } else { Timestamp::from_millis(i64::from_le_bytes(take(rest)?)) };
     let customer = *names.accounts.value(u32::try_from(number(rest)?).ok()?)?;
-    let mut identities = [Digits::NONE; 3];
-    for (bit, identity) in identities.iter_mut().enumerate() {
-        if flags & (HAS_IDENTITY << bit) != 0 {
-            *identity = Digits::from_bytes(take(rest)?);
+    let mut identities = SmallVec::new();
+    for kind in IdentityKind::ALL {
+        if flags & (HAS_IDENTITY << kind as u8) != 0 {
+            identities.push((kind, Digits::from_bytes(take(rest)?)));
         }
+    }
+    let more = if flags & HAS_MORE != 0 { number(rest)? } else { 0 };
+    for _ in 0..more {
+        identities.push((IdentityKind::Imsi, Digits::from_bytes(take(rest)?)));
     }
     let tariff = if flags & HAS_TARIFF != 0 { Some(u32::try_from(number(rest)?).ok()?) } else { None };
     if let Some(tariff) = tariff {
@@ -219,17 +231,15 @@ fn slice(state: &State, names: &Names) -> EndpointSlice {
 
 /// Who holds what when: from the state that brings an identity to the one that takes it away.
 fn identities(states: &[State], endpoint: u32, mut add: impl FnMut(IdentityFacts)) {
-    for kind in IdentityKind::ALL {
-        let held = |state: &State| state.identities.get(kind as usize).copied().unwrap_or_default();
-        let mut before = Digits::NONE;
-        for (at, state) in states.iter().enumerate() {
-            let digits = held(state);
-            if digits != before && !digits.is_none() {
-                let end = states.iter().skip(at + 1).find(|later| held(later) != digits);
-                let until = end.map(|later| later.from);
-                add(IdentityFacts { kind, digits, endpoint, from: state.from, until });
+    for (at, state) in states.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|before| states.get(before));
+        for held in &state.identities {
+            if before.is_some_and(|before| before.identities.contains(held)) {
+                continue;
             }
-            before = digits;
+            let end = states.iter().skip(at + 1).find(|later| !later.identities.contains(held));
+            let (kind, digits) = *held;
+            add(IdentityFacts { kind, digits, endpoint, from: state.from, until: end.map(|later| later.from) });
         }
     }
 }

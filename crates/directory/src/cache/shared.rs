@@ -406,7 +406,11 @@ async fn read_catalog(rows: &impl Rows, head: &Head, timeout: Duration) -> Resul
     loaded.map_err(|refused| OpenError::Refused(Box::new(refused)))
 }
 
-async fn in_time<T>(timeout: Duration, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+/// Gives a read up that takes too long.
+pub(super) async fn in_time<T>(
+    timeout: Duration,
+    read: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     let late = |_| Err(StoreError::Unavailable(format!("no answer within {timeout:?}")));
     tokio::time::timeout(timeout, read).await.unwrap_or_else(late)
 }

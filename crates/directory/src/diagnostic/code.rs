@@ -149,7 +149,7 @@ codes! {
     "R126" NegativeResult "a mark-up leads to a negative price"
         "A mark-up may be negative, but at every moment the price it leads to (with all mark-ups of aliases of aliases) must be zero or more."
     "R127" CurrencyMismatch "currencies differ"
-        "A tariff, a default tariff, a bundle and a plan must be in the currency of the account that pays by them. Nothing is converted: an amount in the wrong currency would be booked as if it were in the right one."
+        "A tariff, a default tariff, a bundle and a plan must be in the currency of the account that pays by them. Nothing is converted: an amount in the wrong currency would be booked as if it were in the right one. Nor can the currency of an account change once something was charged to it: `rater rate` refuses reference data that do so for an account whose state it goes on with."
     "R128" MarkupWithoutRate "a mark-up applies to no price"
         "No version of the master has a unit price of this service, so the mark-up would never be charged. Usually the service is misspelt, or the master prices it by packages, which mark-ups do not change."
     "R129" TooPrecise "a price cannot be represented exactly"

@@ -11,8 +11,8 @@ use crate::value::Digits;
 pub struct Endpoint {
     /// The customer it belongs to.
     pub customer: Reference,
-    /// IMSI, ICCID and MSISDN, in the order of [`IdentityKind`].
-    pub identities: [Option<Spanned<Digits>>; 3],
+    /// IMSIs, ICCID and MSISDN, in the order of [`IdentityKind`].
+    pub identities: [Identities; 3],
     /// Endpoint group.
     pub group: Group,
     /// First moment at which it is active; none: always.
@@ -44,6 +44,45 @@ impl IdentityKind {
             IdentityKind::Imsi => "imsi",
             IdentityKind::Iccid => "iccid",
             IdentityKind::Msisdn => "msisdn",
+        }
+    }
+}
+
+/// Identities of one kind that an endpoint has at a moment. Nearly all have one at most; a SIM of several sponsor operators has several IMSIs.
+#[derive(Clone, Debug, Default)]
+pub enum Identities {
+    /// None.
+    #[default]
+    None,
+    /// One.
+    One(Spanned<Digits>),
+    /// Several, each once.
+    Several(Box<[Spanned<Digits>]>),
+}
+
+impl Identities {
+    /// All of them, as written.
+    pub fn as_slice(&self) -> &[Spanned<Digits>] {
+        match self {
+            Identities::None => &[],
+            Identities::One(one) => std::slice::from_ref(one),
+            Identities::Several(several) => several,
+        }
+    }
+
+    /// Texts of all of them.
+    #[cfg(feature = "store")]
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.as_slice().iter().map(|identity| identity.value.to_string()).collect()
+    }
+}
+
+impl From<Vec<Spanned<Digits>>> for Identities {
+    fn from(all: Vec<Spanned<Digits>>) -> Identities {
+        match all[..] {
+            [] => Identities::None,
+            [one] => Identities::One(one),
+            _ => Identities::Several(all.into()),
         }
     }
 }
@@ -94,7 +133,7 @@ pub struct EndpointChange {
     /// New status.
     pub status: Option<EndpointStatus>,
     /// New identities, in the order of [`IdentityKind`].
-    pub identities: [Option<Option<Spanned<Digits>>>; 3],
+    pub identities: [Option<Identities>; 3],
     /// New plan.
     pub plan: Option<Option<Box<Plan>>>,
     /// New group.
@@ -108,8 +147,8 @@ pub struct EndpointState<'m> {
     pub customer: &'m Reference,
     /// Status; whether the endpoint is active also depends on the group.
     pub status: EndpointStatus,
-    /// IMSI, ICCID and MSISDN.
-    pub identities: [Option<Spanned<Digits>>; 3],
+    /// IMSIs, ICCID and MSISDN.
+    pub identities: [&'m [Spanned<Digits>]; 3],
     /// Plan.
     pub plan: Option<&'m Plan>,
     /// Group.
@@ -135,7 +174,7 @@ impl Endpoint {
         let mut state = EndpointState {
             customer: &self.customer,
             status: if self.active.is_some() { EndpointStatus::Inactive } else { EndpointStatus::Active },
-            identities: self.identities,
+            identities: self.identities.each_ref().map(Identities::as_slice),
             plan: self.plan.as_deref(),
             group: &self.group,
         };
@@ -158,7 +197,7 @@ impl Endpoint {
             }
             for (identity, new) in state.identities.iter_mut().zip(&change.identities) {
                 if let Some(new) = new {
-                    *identity = *new;
+                    *identity = new.as_slice();
                 }
             }
             if let Some(plan) = &change.plan {

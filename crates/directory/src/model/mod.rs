@@ -13,7 +13,7 @@ mod zone;
 pub use account::{Account, AccountChange, AccountState, Properties};
 pub use bundle::{Bundle, Element, Grant};
 pub use catalog::{Catalog, Item};
-pub use endpoint::{Endpoint, EndpointChange, EndpointState, EndpointStatus, Group, IdentityKind, Plan};
+pub use endpoint::{Endpoint, EndpointChange, EndpointState, EndpointStatus, Group, Identities, IdentityKind, Plan};
 pub use tariff::{Alias, Band, BandTime, Markup, Master, Price, Pricing, Rate, Tariff, Tier, Version, WrittenMarkup};
 pub use zone::Zone;
 
@@ -38,14 +38,7 @@ pub type Reference = Spanned<Box<str>>;
 
 /// Whether one record could satisfy both (rule 9).
 pub(crate) fn compatible(a: &KeyFilter, b: &KeyFilter) -> bool {
-    fn agree<T: PartialEq>(a: &Option<T>, b: &Option<T>) -> bool {
-        a.is_none() || b.is_none() || a == b
-    }
-    agree(&a.rating_group, &b.rating_group)
-        && agree(&a.apn, &b.apn)
-        && agree(&a.rat, &b.rat)
-        && agree(&a.direction, &b.direction)
-        && agree(&a.sponsor, &b.sponsor)
+    a.is_compatible(b)
 }
 
 /// Everything that was read.

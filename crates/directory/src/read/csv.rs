@@ -8,9 +8,9 @@ use super::endpoint::group_of;
 use super::fields::{Reader, Thing, bad_name, enumerate};
 use super::{Outcome, define};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, closest};
-use crate::model::{Catalog, Endpoint, Group, IdentityKind, Item, Plan, Reference, Spanned};
+use crate::model::{Catalog, Endpoint, Group, Identities, IdentityKind, Item, Plan, Reference, Spanned};
 use crate::source::{FileId, Sources, Span};
-use crate::value::{self, ValueError, parse_identity, parse_time};
+use crate::value::{self, Digits, ValueError, parse_identity, parse_time};
 use rating::Mode;
 
 const COLUMNS: [&str; 8] = ["endpoint", "customer", "imsi", "iccid", "msisdn", "group", "active", "plan_tariff"];
@@ -124,10 +124,11 @@ fn read_row(reader: &mut Reader<'_>, columns: &[usize], cells: &[Cell<'_>], endp
     }
     let customer = customer.and_then(|cell| name(reader, thing, "customer", cell));
     let identity = |kind: IdentityKind, cell: Option<&Cell<'_>>, reader: &mut Reader<'_>| {
-        parsed(reader, thing, kind.as_str(), cell?, |text| parse_identity(kind, text))
+        let one = cell.and_then(|cell| parsed(reader, thing, kind.as_str(), cell, |text| parse_identity(kind, text)));
+        one.map_or(Identities::None, Identities::One)
     };
     let identities = [
-        identity(IdentityKind::Imsi, imsi, reader),
+        imsi.map_or(Identities::None, |cell| imsis(reader, thing, cell)),
         identity(IdentityKind::Iccid, iccid, reader),
         identity(IdentityKind::Msisdn, msisdn, reader),
     ];
@@ -141,6 +142,25 @@ fn read_row(reader: &mut Reader<'_>, columns: &[usize], cells: &[Cell<'_>], endp
     let value = customer.map(|customer| Endpoint { customer, identities, group, active, plan, changes: Vec::new() });
     let sound = reader.flaws == before;
     define(reader, endpoints, thing, Item { name: Box::from(&*name_cell.text), span: name_cell.span, value, sound });
+}
+
+/// One IMSI, or several with semicolons between them.
+fn imsis(reader: &mut Reader<'_>, thing: Thing<'_>, cell: &Cell<'_>) -> Identities {
+    let kind = IdentityKind::Imsi;
+    let each = |text: &str| text.split(';').map(|one| parse_identity(kind, one.trim())).collect::<Result<Vec<_>, _>>();
+    let Some(Spanned { value, span }) = parsed(reader, thing, kind.as_str(), cell, each) else {
+        return Identities::None;
+    };
+    let mut all: Vec<Spanned<Digits>> = Vec::with_capacity(value.len());
+    for value in value {
+        if all.iter().any(|earlier| earlier.value == value) {
+            let message = format!("{thing}: {}: {value} is listed twice", kind.as_str());
+            reader.report(Diagnostic::new(Code::ListedTwice, span, message));
+            continue;
+        }
+        all.push(Spanned { value, span });
+    }
+    all.into()
 }
 
 fn name(reader: &mut Reader<'_>, thing: Thing<'_>, column: &str, cell: &Cell<'_>) -> Option<Reference> {

@@ -314,11 +314,14 @@ pub(crate) static ACCOUNT_CHANGE: Shape = Shape {
     ],
 };
 
+const IMSI: Form = Form::Identity(IdentityKind::Imsi);
+const IMSIS: Form = Form::Either(&[IMSI, Form::List(&IMSI)]);
+
 pub(crate) static ENDPOINT: Shape = shape(
     "endpoint",
     &[
         required("customer", Form::Name, "the customer it belongs to"),
-        optional("imsi", Form::Identity(IdentityKind::Imsi), "unique at any moment"),
+        optional("imsi", IMSIS, "one, or a list of those that the SIM uses in turn; unique at any moment"),
         optional("iccid", Form::Identity(IdentityKind::Iccid), "unique at any moment"),
         optional("msisdn", Form::Identity(IdentityKind::Msisdn), "unique at any moment"),
         optional("group", Form::Name, "endpoint group; `none`: cannot be active"),
@@ -344,7 +347,7 @@ pub(crate) static ENDPOINT_CHANGE: Shape = shape(
         required("from", Form::Time, "first moment"),
         optional("customer", Form::Name, "new customer"),
         optional("status", Form::Word(ENDPOINT_STATUS), "new status"),
-        optional("imsi", Form::OrNothing(&Form::Identity(IdentityKind::Imsi)), "new IMSI, or `~` for none"),
+        optional("imsi", Form::OrNothing(&IMSIS), "new IMSI or IMSIs in place of all before, or `~` for none"),
         optional("iccid", Form::OrNothing(&Form::Identity(IdentityKind::Iccid)), "new ICCID, or `~` for none"),
         optional("msisdn", Form::OrNothing(&Form::Identity(IdentityKind::Msisdn)), "new MSISDN, or `~` for none"),
         optional("plan", Form::OrNothing(&Form::Object(&PLAN)), "new plan, or `~` for none"),

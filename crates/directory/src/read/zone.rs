@@ -31,7 +31,7 @@ pub(super) fn read(reader: &mut Reader<'_>, thing: Thing<'_>, entry: &Entry<'_>)
 }
 
 /// Entries of a list, each once.
-fn each<T: PartialEq>(
+pub(super) fn each<T: PartialEq>(
     reader: &mut Reader<'_>,
     thing: Thing<'_>,
     key: &str,

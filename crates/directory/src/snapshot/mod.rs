@@ -89,18 +89,11 @@ impl Snapshot {
             return Err(SuspenseReason::EndpointUnreadable);
         }
         let at = usage.event_time;
-        let mut found: Option<u32> = None;
-        let given = [
-            usage.imsi.as_deref().map(|digits| self.holder(IdentityKind::Imsi, digits, at)),
-            usage.iccid.as_deref().map(|digits| self.holder(IdentityKind::Iccid, digits, at)),
-            usage.msisdn.as_deref().map(|digits| self.holder(IdentityKind::Msisdn, digits, at)),
-            usage.endpoint_id.as_deref().map(|name| self.endpoints.position_of(name)),
-        ];
-        for holder in given.into_iter().flatten().flatten() {
-            if found.is_some_and(|other| other != holder) {
-                return Err(SuspenseReason::IdentityConflict);
-            }
-            found = Some(holder);
+        let given = self.holders(usage);
+        let found = given.into_iter().flatten().flatten().next();
+        // Another endpoint's identity contradicts the first, and so does one that nobody has.
+        if found.is_some() && given.into_iter().flatten().any(|holder| holder != found) {
+            return Err(SuspenseReason::IdentityConflict);
         }
         let named = usage.account_id.as_deref();
         if let Some(endpoint) = found {
@@ -117,6 +110,47 @@ impl Snapshot {
             return Err(SuspenseReason::UnknownEndpoint);
         }
         Ok(Lineage { endpoint: None, own: None, above })
+    }
+
+    /// Who holds each identity that a record gives: IMSI, ICCID, MSISDN and name.
+    fn holders(&self, usage: &UsageRecord) -> [Option<Option<u32>>; 4] {
+        let at = usage.event_time;
+        [
+            usage.imsi.as_deref().map(|digits| self.holder(IdentityKind::Imsi, digits, at)),
+            usage.iccid.as_deref().map(|digits| self.holder(IdentityKind::Iccid, digits, at)),
+            usage.msisdn.as_deref().map(|digits| self.holder(IdentityKind::Msisdn, digits, at)),
+            usage.endpoint_id.as_deref().map(|name| self.endpoints.position_of(name)),
+        ]
+    }
+
+    /// Says whose each identity of a record is, and which of them is nobody's: what an `identity_conflict` is about.
+    pub fn conflict_of(&self, usage: &UsageRecord) -> String {
+        let holders = self.holders(usage);
+        let texts = [&usage.imsi, &usage.iccid, &usage.msisdn, &usage.endpoint_id];
+        let names = ["imsi", "iccid", "msisdn", "endpoint_id"];
+        let mut parts: Vec<String> = Vec::with_capacity(5);
+        for ((name, text), holder) in names.into_iter().zip(texts).zip(holders) {
+            let (Some(text), Some(holder)) = (text, holder) else { continue };
+            parts.push(match holder.and_then(|holder| self.endpoints.get(holder)) {
+                Some(endpoint) => format!("{name} {text} is endpoint {}", endpoint.id),
+                None => format!("{name} {text} is not known"),
+            });
+        }
+        let mut found = holders.into_iter().flatten();
+        let first = found.next();
+        // Where the others agree, it is the account that contradicts them.
+        if let Some(account) = usage.account_id.as_ref().filter(|_| found.all(|holder| Some(holder) == first)) {
+            let named = AccountId::new(account);
+            let is_known = match named.as_str().split_once('/') {
+                Some(_) => self.edge_of(&named, usage.event_time).is_some(),
+                None => self.catalog.position_of(&named).is_some(),
+            };
+            parts.push(match is_known {
+                true => format!("account_id {account} does not pay or charge for it"),
+                false => format!("account_id {account} is not known"),
+            });
+        }
+        format!("{} at {}", parts.join(", "), usage.event_time)
     }
 
     /// What of an endpoint that a record names cannot be read: code and place, and what is wrong there. None: nothing.

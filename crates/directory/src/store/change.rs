@@ -4,7 +4,7 @@ use super::Error;
 use super::definition::Kind;
 use super::timeline;
 use crate::cache::IdentityKey;
-use crate::model::{BEGINNING, Endpoint, IdentityKind, Model};
+use crate::model::{BEGINNING, Endpoint, Identities, IdentityKind, Model};
 use crate::source::Sources;
 use crate::value::Digits;
 use crate::{Diagnostics, Input, InputKind};
@@ -148,21 +148,24 @@ fn keys_in(name: &str, body: &str) -> BTreeSet<IdentityKey> {
     let mut keys = BTreeSet::from([IdentityKey::Name(Box::from(name))]);
     for kind in IdentityKind::ALL {
         for after in body.split(&format!("{}:", kind.as_str())).skip(1) {
-            let digits = after.trim_start_matches([' ', '"', '\'']);
-            let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-            let digits = digits.get(..end).and_then(Digits::parse);
-            keys.extend(digits.map(|digits| IdentityKey::Identity(kind, digits)));
+            // One, or a list: up to the next key, or the end.
+            let end = after.find(|c: char| c.is_ascii_alphabetic() || matches!(c, ']' | '}')).unwrap_or(after.len());
+            let texts = after.get(..end).unwrap_or_default().split(|c: char| !c.is_ascii_digit());
+            keys.extend(texts.filter_map(Digits::parse).map(|digits| IdentityKey::Identity(kind, digits)));
         }
     }
     keys
 }
 
+/// Every identity that an endpoint ever has.
 pub(super) fn identities(endpoint: &Endpoint) -> impl Iterator<Item = IdentityKey> {
-    let later = endpoint.changes.iter().flat_map(|change| {
-        IdentityKind::ALL.into_iter().zip(change.identities).map(|(kind, identity)| (kind, identity.flatten()))
-    });
-    let all = IdentityKind::ALL.into_iter().zip(endpoint.identities).chain(later);
-    all.filter_map(|(kind, identity)| Some(IdentityKey::Identity(kind, identity?.value)))
+    let later = endpoint.changes.iter().map(|change| change.identities.each_ref().map(Option::as_ref));
+    std::iter::once(endpoint.identities.each_ref().map(Some)).chain(later).flat_map(|state| {
+        IdentityKind::ALL.into_iter().zip(state).flat_map(|(kind, identities)| {
+            let held = identities.map_or(&[][..], Identities::as_slice);
+            held.iter().map(move |identity| IdentityKey::Identity(kind, identity.value))
+        })
+    })
 }
 
 /// The model of one definition; what a store holds was validated before.
@@ -204,5 +207,27 @@ mod tests {
         assert_eq!((mended.gone.len(), mended.gone[0].to_string()), (1, "imsi 234150000000001".to_owned()));
         let endpoint = read_endpoint("x", old).expect("an endpoint");
         assert_eq!(endpoint_text(&endpoint), old);
+    }
+
+    #[test]
+    fn an_endpoint_is_found_by_each_of_its_imsis() {
+        let old = "{customer: a, imsi: [234150000000001, 901280000000001], iccid: 8944010000000000001, \
+                   changes: [{from: 2026-01-01T00:00:00Z, imsi: [234150000000001, 310410000000001]}, {from: 2026-02-01T00:00:00Z, imsi: ~}]}";
+        let new = "{customer: a, imsi: 310410000000001}";
+        let endpoint = read_endpoint("x", old).expect("an endpoint");
+        assert_eq!(endpoint_text(&endpoint), old);
+        let change = Change { kind: Kind::Endpoint, name: "x".into(), old: Some(old.into()), new: Some(new.into()) };
+        let gone = |change: &Change| -> Vec<String> {
+            change.keys().expect("keys").gone.iter().map(ToString::to_string).collect()
+        };
+        let all = ["imsi 234150000000001", "imsi 901280000000001", "iccid 8944010000000000001"];
+        assert_eq!(gone(&change), all);
+        let broken = change.old.as_deref().map(|old| Box::from(old.replace("{customer", "{castomer: a, customer")));
+        assert_eq!(gone(&Change { old: broken, ..change.clone() }), all);
+        // The order in which they are listed makes no difference.
+        let listed = "{customer: a, imsi: [1111111, 2222222]}";
+        let otherwise = Some("{customer: a, imsi: [2222222, 1111111]}".into());
+        let same = Change { old: Some(listed.into()), new: otherwise, ..change };
+        assert_eq!(same.effect(), Effect::Never);
     }
 }

@@ -4,7 +4,6 @@ use super::change::read_endpoint;
 use super::definition::{Definition, Kind, file_of};
 use super::{Error, Store};
 use crate::cache::Version;
-use crate::model::IdentityKind;
 use crate::model::{Endpoint, Group, Plan};
 use rating::Mode;
 
@@ -69,8 +68,7 @@ fn row_of(definition: &Definition) -> Option<String> {
         Group::Named(name) => name,
     };
     let mut cells = vec![definition.name.to_string(), customer.value.to_string()];
-    let digits = |kind: IdentityKind| identities[kind as usize].map_or_else(String::new, |held| held.value.to_string());
-    cells.extend(IdentityKind::ALL.map(digits));
+    cells.extend(identities.each_ref().map(|held| held.texts().join(";")));
     cells.extend([group.to_owned(), active.map_or_else(String::new, |at| at.to_string()), tariff.to_owned()]);
     Some(format!("{}\n", cells.join(",")))
 }

@@ -3,7 +3,7 @@
 //! Every field of the model is named here, so that a new one is an error of the compiler until it is written as well.
 
 use super::definition::write_scalar;
-use crate::model::{Endpoint, EndpointChange, EndpointStatus, Grant, Group, IdentityKind, Plan};
+use crate::model::{Endpoint, EndpointChange, EndpointStatus, Grant, Group, Identities, IdentityKind, Plan};
 use rating::Mode;
 use std::fmt::Write;
 
@@ -12,9 +12,9 @@ pub fn endpoint_text(endpoint: &Endpoint) -> String {
     let Endpoint { customer, identities, group, active, plan, changes } = endpoint;
     let mut map = Map::new();
     map.text("customer", &customer.value);
-    for (kind, identity) in IdentityKind::ALL.into_iter().zip(identities) {
-        if let Some(identity) = identity {
-            map.text(kind.as_str(), &identity.value.to_string());
+    for (kind, identities) in IdentityKind::ALL.into_iter().zip(identities) {
+        if !identities.as_slice().is_empty() {
+            map.identities(kind, identities);
         }
     }
     if *group != Group::Default {
@@ -56,11 +56,9 @@ fn change_text(change: &EndpointChange) -> String {
             },
         );
     }
-    for (kind, identity) in IdentityKind::ALL.into_iter().zip(identities) {
-        match identity {
-            Some(Some(identity)) => map.text(kind.as_str(), &identity.value.to_string()),
-            Some(None) => map.raw(kind.as_str(), "~"),
-            None => {}
+    for (kind, identities) in IdentityKind::ALL.into_iter().zip(identities) {
+        if let Some(identities) = identities {
+            map.identities(kind, identities);
         }
     }
     match plan {
@@ -119,6 +117,22 @@ impl Map {
     fn text(&mut self, key: &str, value: &str) {
         self.raw(key, "");
         write_scalar(value, &mut self.0);
+    }
+
+    /// None, one, or a list.
+    fn identities(&mut self, kind: IdentityKind, identities: &Identities) {
+        match identities {
+            Identities::None => self.raw(kind.as_str(), "~"),
+            Identities::One(one) => self.text(kind.as_str(), &one.value.to_string()),
+            Identities::Several(_) => {
+                let scalar = |text: String| {
+                    let mut scalar = String::new();
+                    write_scalar(&text, &mut scalar);
+                    scalar
+                };
+                self.list(kind.as_str(), identities.texts().into_iter().map(scalar));
+            }
+        }
     }
 
     fn list(&mut self, key: &str, items: impl Iterator<Item = String>) {

@@ -23,8 +23,8 @@ pub struct Found {
     pub customer: String,
     /// Whether it is switched on then.
     pub status: EndpointStatus,
-    /// IMSI, ICCID and MSISDN that it has then.
-    pub identities: [Option<String>; 3],
+    /// IMSIs, ICCID and MSISDN that it has then.
+    pub identities: [Vec<String>; 3],
     /// Why a record of that moment would wait; none: it is rated.
     pub waits: Option<SuspenseReason>,
     /// The edges on which a record of that moment is charged, lowest first.
@@ -81,7 +81,7 @@ impl Store {
             let states = model.states();
             let Some((_, state)) = states.iter().rev().find(|(from, _)| *from <= at) else { continue };
             if let IdentityKey::Identity(kind, digits) = key
-                && state.identities[*kind as usize].is_none_or(|held| held.value != *digits)
+                && !state.identities[*kind as usize].iter().any(|held| held.value == *digits)
             {
                 continue;
             }
@@ -102,7 +102,7 @@ impl Store {
                 version: head.version,
                 customer: state.customer.value.to_string(),
                 status: state.status,
-                identities: state.identities.map(|held| held.map(|held| held.value.to_string())),
+                identities: state.identities.map(|held| held.iter().map(|held| held.value.to_string()).collect()),
                 endpoint,
                 definition,
                 waits,

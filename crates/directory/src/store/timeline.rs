@@ -6,8 +6,8 @@
 use super::change::{Effect, read_endpoint, read_one};
 use super::definition::{Kind, with_tree, write_node};
 use super::endpoint_text::{grant_text, group_name, plan_text};
-use crate::model::{Account, BEGINNING, Endpoint};
-use crate::value::parse_time;
+use crate::model::{Account, BEGINNING, Endpoint, Spanned};
+use crate::value::{Digits, parse_time};
 use crate::yaml::{Entry, Node, Value};
 use rating::Timestamp;
 use std::collections::BTreeSet;
@@ -139,7 +139,8 @@ fn account(account: &Account) -> Timeline {
 fn endpoint(endpoint: &Endpoint) -> Timeline {
     let mut timeline = Timeline::default();
     for (from, state) in endpoint.states() {
-        let identities = state.identities.map(|identity| identity.map(|identity| identity.value));
+        let digits = |held: &[Spanned<Digits>]| held.iter().map(|held| held.value).collect::<BTreeSet<Digits>>();
+        let identities = state.identities.map(digits);
         let plan = state.plan.map(plan_text);
         let text = format!("{:?}", (&state.customer.value, state.status, identities, plan, group_name(state.group)));
         timeline.push(from, text);

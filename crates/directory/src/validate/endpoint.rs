@@ -85,7 +85,7 @@ fn check_customer<'m>(check: &mut Check<'m, '_>, thing: Thing<'_>, customer: &Re
 
 fn collect_identities(endpoint: &Endpoint, at: u32, held: &mut [Vec<Held>; 3]) {
     if endpoint.changes.is_empty() {
-        for (identity, held) in endpoint.identities.iter().zip(held) {
+        for (identities, held) in endpoint.identities.iter().zip(held) {
             let new = |identity: &Spanned<Digits>| Held {
                 digits: identity.value,
                 from: BEGINNING,
@@ -93,20 +93,27 @@ fn collect_identities(endpoint: &Endpoint, at: u32, held: &mut [Vec<Held>; 3]) {
                 endpoint: at,
                 span: identity.span,
             };
-            held.extend(identity.as_ref().map(new));
+            held.extend(identities.as_slice().iter().map(new));
         }
         return;
     }
     let states = endpoint.states();
     for (kind, held) in held.iter_mut().enumerate() {
-        let mut open: Option<Held> = None;
+        let mut open: Vec<Held> = Vec::new();
         for (from, state) in &states {
             let now = state.identities[kind];
-            if open.map(|open| open.digits) == now.map(|now| now.value) {
-                continue;
+            open.retain(|open| {
+                let stays = now.iter().any(|now| now.value == open.digits);
+                if !stays {
+                    held.push(Held { until: Some(*from), ..*open });
+                }
+                stays
+            });
+            for Spanned { value, span } in now {
+                if !open.iter().any(|open| open.digits == *value) {
+                    open.push(Held { digits: *value, from: *from, until: None, endpoint: at, span: *span });
+                }
             }
-            held.extend(open.take().map(|open| Held { until: Some(*from), ..open }));
-            open = now.map(|now| Held { digits: now.value, from: *from, until: None, endpoint: at, span: now.span });
         }
         held.extend(open);
     }

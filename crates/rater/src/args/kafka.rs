@@ -195,12 +195,17 @@ pub(crate) struct ServiceOptions {
     /// A topic that was made anew under its old name: read it from its beginning, once, though the state was made from another; repeatable
     #[arg(long = "topic-made-anew", env = "RATER_TOPIC_MADE_ANEW", value_name = "TOPIC", value_delimiter = ',')]
     pub(crate) topics_made_anew: Vec<String>,
+    /// What becomes of bundles that reference data grant, which are not bought here: `refuse` to start with any, or `ignore` them
+    #[arg(long, env = "RATER_GRANTS", value_enum, default_value_t = GrantsOption::Refuse, value_name = "WHAT")]
+    pub(crate) grants: GrantsOption,
     /// Source of records that name none
     #[arg(long, env = "RATER_SOURCE", default_value = "kafka", value_name = "NAME")]
     pub(crate) source: String,
     /// How far ahead of now an event may lie
     #[arg(long, env = "RATER_FUTURE_TOLERANCE", default_value = "1 h", value_name = "LENGTH", value_parser = length_text)]
     pub(crate) future_tolerance: String,
+    #[command(flatten)]
+    pub(crate) doubts: super::DoubtOptions,
     /// How long record ids are remembered behind the clock of ticks, in whole hours; `forever` has no end
     #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "72 h", value_name = "LENGTH", value_parser = window_text)]
     pub(crate) duplicate_window: String,
@@ -210,6 +215,15 @@ pub(crate) struct ServiceOptions {
     /// How long sessions are remembered behind the clock of ticks, in whole hours; never shorter than a finite --duplicate-window
     #[arg(long, env = "RATER_STATE_HORIZON", default_value = "45 d", value_name = "LENGTH", value_parser = horizon_text)]
     pub(crate) state_horizon: String,
+}
+
+/// What becomes of bundles that reference data grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GrantsOption {
+    /// With any it does not start.
+    Refuse,
+    /// They are not bought.
+    Ignore,
 }
 
 /// What it shows of itself.

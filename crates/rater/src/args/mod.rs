@@ -444,6 +444,11 @@ pub(crate) struct RecordOptions {
     /// How far ahead of now an event may lie
     #[arg(long, env = "RATER_FUTURE_TOLERANCE", default_value = "1 h", value_name = "LENGTH")]
     pub(crate) future_tolerance: String,
+    #[command(flatten)]
+    pub(crate) doubts: DoubtOptions,
+    /// Kinds of records that are taken, separated by commas; any other is suspended [default: all]
+    #[arg(long, env = "RATER_ONLY", value_enum, value_delimiter = ',', value_name = "KINDS")]
+    pub(crate) only: Vec<KindOption>,
     /// How long record ids are remembered behind the latest tick, in whole hours; `forever` has no end
     #[arg(long, env = "RATER_DUPLICATE_WINDOW", default_value = "forever", value_name = "LENGTH")]
     pub(crate) duplicate_window: String,
@@ -453,6 +458,41 @@ pub(crate) struct RecordOptions {
     /// How long sessions are remembered behind the latest tick, in whole hours; never shorter than a finite --duplicate-window
     #[arg(long, env = "RATER_STATE_HORIZON", default_value = "45 d", value_name = "LENGTH")]
     pub(crate) state_horizon: String,
+}
+
+/// What is doubted of usage.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Records")]
+pub(crate) struct DoubtOptions {
+    /// How far behind now usage may lie; `forever` has no end
+    #[arg(long, env = "RATER_PAST_TOLERANCE", default_value = "10 years", value_name = "LENGTH", value_parser = past_text)]
+    pub(crate) past_tolerance: String,
+    /// Largest quantity of one record of a service, such as "data=10 TB"; several are separated by commas [default: data 1 PB, voice 31 days, sms 1000000; docs/input.md has the others]
+    #[arg(long, env = "RATER_MAX_QUANTITY", value_delimiter = ',', value_name = "SERVICE=QUANTITY", value_parser = crate::settings::quantity_limit)]
+    pub(crate) max_quantity: Vec<pipeline::QuantityLimit>,
+    /// Prefixes that are dialled in front of a country code and are no part of a called number, separated by commas; `none` where zones have them [default: numbers that begin with 00 or 011 are suspended]
+    #[arg(long, env = "RATER_INTERNATIONAL_PREFIX", value_delimiter = ',', value_name = "DIGITS", value_parser = prefix_text)]
+    pub(crate) international_prefix: Vec<String>,
+}
+
+fn past_text(text: &str) -> Result<String, String> {
+    crate::settings::past_ms(text).map(|_| text.to_owned())
+}
+
+fn prefix_text(text: &str) -> Result<String, String> {
+    let is_prefix = (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_prefix || text == "none" { Ok(text.to_owned()) } else { Err("write digits such as 00, or none".to_owned()) }
+}
+
+/// Kinds of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KindOption {
+    /// Measured use.
+    Usage,
+    /// Account commands.
+    Command,
+    /// Ticks.
+    Tick,
 }
 
 /// Forms of files.
@@ -471,9 +511,12 @@ pub(crate) enum Form {
 pub(crate) enum Preset {
     /// Named like the fields of schemas/usage-record.avsc.
     Plain,
-    /// Packet gateway records of 3GPP TS 32.298.
+    /// Packet gateway records of 3GPP TS 32.298, one row per container.
     #[value(name = "3gpp-pgw")]
     Pgw,
+    /// The same, one row per rating group: its containers have been added up.
+    #[value(name = "3gpp-pgw-summed")]
+    PgwSummed,
 }
 
 fn parse_map(text: &str) -> Result<(String, String), String> {

@@ -4,7 +4,7 @@ use super::check::explain_code;
 use crate::args::ExplainArgs;
 use crate::console::Console;
 use crate::exit::Failure;
-use crate::present::explanation::{self, Heading};
+use crate::present::explanation;
 use crate::{reference, settings};
 use directory::Code;
 use runtime::embedded::read_progress;
@@ -34,8 +34,7 @@ pub(crate) fn run(args: &ExplainArgs, console: &mut Console) -> Result<(), Failu
             found.iter().map(|explanation| explanation::to_json(explanation, args.level)).collect();
         return console.print_json(&json!({ "id": args.id, "explanations": explanations }));
     }
-    let heading = Heading::Record(&args.id);
-    let text_of = |explanation| explanation::text(explanation, heading, args.level, console.paint());
+    let text_of = |explanation| explanation::text(explanation, &args.id, args.level, console.paint());
     let texts: Vec<String> = found.iter().map(text_of).collect();
     console.print(&texts.join("\n"))
 }
@@ -43,8 +42,7 @@ pub(crate) fn run(args: &ExplainArgs, console: &mut Console) -> Result<(), Failu
 fn failure(error: ExplainError, args: &ExplainArgs) -> Failure {
     let folder = args.output.display();
     match error {
-        ExplainError::NothingRated | ExplainError::UnknownId => Failure::Data(format!("{} ({folder})", error)),
-        ExplainError::InputChanged(_) | ExplainError::InputGone(_) => Failure::Data(error.to_string()),
+        ExplainError::NothingRated | ExplainError::UnknownId(_) => Failure::Data(format!("{error} ({folder})")),
         ExplainError::Run(error) => Failure::from(error),
     }
 }

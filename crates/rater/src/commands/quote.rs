@@ -3,7 +3,7 @@
 use crate::args::QuoteArgs;
 use crate::console::Console;
 use crate::exit::Failure;
-use crate::present::explanation::{self, Heading};
+use crate::present::explanation;
 use crate::{reference, settings};
 use directory::value::{UnitSystem, base_units};
 use rating::Unit;
@@ -25,9 +25,9 @@ pub(crate) fn run(args: &QuoteArgs, console: &mut Console) -> Result<(), Failure
     })?;
     let Some(quoted) = quoted else { return Ok(()) };
     if console.json {
-        console.print_json(&explanation::to_json(&quoted, args.level))?;
+        console.print_json(&explanation::today_json(&quoted, args.level))?;
     } else {
-        console.print(&explanation::text(&quoted, Heading::Quote, args.level, console.paint()))?;
+        console.print(&explanation::quote(&quoted, args.level, console.paint()))?;
         console.say("a quote: as the first use of all, and nothing was changed");
     }
     if quoted.suspense.is_empty() { Ok(()) } else { Err(Failure::Findings) }

@@ -4,7 +4,7 @@ use crate::args::RateArgs;
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::present::{edges, totals};
-use crate::source::{News, Source};
+use crate::source::{News, Plans, Source};
 use crate::{settings, source};
 use directory::Loaded;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure> {
     let options = &args.options;
     let first = first_input(args)?;
-    let Source { loaded, look: followed } =
-        source::open(&options.directory, &options.reference, first.as_deref(), |news| match news {
+    let Source { loaded, look: followed, plans: _ } =
+        source::open(&options.directory, &options.reference, first.as_deref(), Plans::Unasked, |news| match news {
             News::Good(_) => {}
             News::Bad(what) => eprintln!("the directory's store: {what}"),
         })?;
@@ -56,7 +56,9 @@ fn first_input(args: &RateArgs) -> Result<Option<PathBuf>, Failure> {
         return Ok(Some(file.clone()));
     }
     let progress = embedded::read_progress(&args.options.output.output)?;
-    Ok(progress.and_then(|progress| progress.inputs.first().map(|input| PathBuf::from(&*input.path))))
+    let mut paths = progress.into_iter().flat_map(|progress| progress.inputs).map(|input| input.path);
+    // Standard input has none.
+    Ok(paths.find(|path| !path.is_empty()).map(|path| PathBuf::from(&*path)))
 }
 
 fn scratch_folder() -> Result<tempfile::TempDir, Failure> {
@@ -119,7 +121,7 @@ fn text(report: &Report, console: &Console) -> String {
         text.push_str(&format!("{input}  already rated\n"));
     }
     for grown in &report.grown {
-        text.push_str(&format!("{}  has grown; {} were rated before\n", grown.input, records(grown.records_before)));
+        text.push_str(&format!("{}  has grown; rated before: {}\n", grown.input, records(grown.records_before)));
     }
     for input in &report.empty {
         text.push_str(&format!("{input}  has no records\n"));
@@ -147,7 +149,7 @@ fn text(report: &Report, console: &Console) -> String {
     for unfinished in &report.unfinished {
         let place = format!("{}:{}", unfinished.input, unfinished.place);
         text.push_str(&format!(
-            "{}  {place}  the last line has no end ({} bytes) and is not rated; it is when the file has grown, or with --final\n",
+            "{}  {place}  no line break after {} bytes: not rated until the file has grown, or with --final\n",
             paint.warn("unfinished"),
             unfinished.bytes
         ));

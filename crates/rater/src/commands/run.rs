@@ -1,17 +1,17 @@
 //! `rater run`: the pipeline on Kafka.
 
 use crate::args::{
-    Command, KafkaOptions, KafkaSecurity, RegistryOptions, ServiceArgs, ServiceOptions, StageOption, TopicOptions,
-    given,
+    Command, GrantsOption, KafkaOptions, KafkaSecurity, RegistryOptions, ServiceArgs, ServiceOptions, StageOption,
+    TopicOptions, given,
 };
 use crate::config_file;
 use crate::console::Console;
 use crate::exit::Failure;
-use crate::source::{CacheSeen, Look, News, Seen, Source};
+use crate::source::{CacheSeen, Look, News, Plans, Seen, Source};
 use crate::{log, settings, source};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use directory::Loaded;
+use directory::{Grant, Loaded};
 use rating::{Currency, Timestamp};
 use runtime::kafka::{KafkaSettings, Mechanism, Sasl, Secret, Security, Tls};
 use runtime::registry::{Credentials, RegistryConfig, TlsFiles};
@@ -26,6 +26,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+/// Grants that are named at most where they are refused.
+const SHOWN_GRANTS: usize = 3;
 
 /// Runs until a signal; a second one ends it at once.
 ///
@@ -45,14 +48,16 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
     };
     log::start(&args.telemetry, console);
     let settings = service_settings(args)?;
-    let Source { loaded, look } = source::open(&args.directory, &args.reference, None, |news| match news {
-        News::Good(what) => tracing::info!("the directory's store: {what}"),
-        News::Bad(what) => tracing::warn!("the directory's store: {what}"),
-    })?;
-    if !loaded.grants.is_empty() {
-        let grants = loaded.grants.len();
-        tracing::warn!(grants, "bundles granted in reference data are not bought here: buy them by commands");
-    }
+    let plans = match args.service.grants {
+        GrantsOption::Refuse => Plans::Some,
+        GrantsOption::Ignore => Plans::Unasked,
+    };
+    let Source { loaded, look, plans } =
+        source::open(&args.directory, &args.reference, None, plans, |news| match news {
+            News::Good(what) => tracing::info!("the directory's store: {what}"),
+            News::Bad(what) => tracing::warn!("the directory's store: {what}"),
+        })?;
+    check_grants(args.service.grants, &loaded.grants, &plans)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         // The second signal finds the flag set.
@@ -66,6 +71,37 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
     run_service::run(&settings, &loaded.directory(), &stop, &|told| telemetry.tell(&told)).map_err(failure)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Refuses reference data that grant bundles, unless they are to be ignored: a service cannot carry grants out, and records would be charged as
+/// if nobody had bought anything. `plans` are endpoints of a store whose plans grant some.
+///
+/// # Errors
+/// There are grants; some are named.
+fn check_grants(option: GrantsOption, grants: &[Grant], plans: &[String]) -> Result<(), Failure> {
+    if grants.is_empty() && plans.is_empty() {
+        return Ok(());
+    }
+    match option {
+        GrantsOption::Ignore => {
+            let grants = grants.len();
+            tracing::warn!(grants, "bundles granted in reference data are not bought here: buy them by commands");
+            Ok(())
+        }
+        GrantsOption::Refuse => {
+            let named = grants.iter().map(|grant| format!("\"{}\" to {}", grant.bundle, grant.account));
+            let of_plans = plans.iter().map(|endpoint| format!("bundles in the plan of endpoint {endpoint}"));
+            let shown: Vec<String> = named.chain(of_plans).take(SHOWN_GRANTS).collect();
+            let more = match grants.len().saturating_sub(SHOWN_GRANTS) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            Err(Failure::Data(format!(
+                "the reference data grant bundles, which `rater run` cannot buy: {}{more}; buy them by commands, and start with --grants ignore",
+                shown.join(", ")
+            )))
+        }
+    }
 }
 
 /// Telemetry of a service. Reference data from files is as old as now, and good, or nothing would run.
@@ -167,6 +203,8 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
         instance: service.instance.clone().unwrap_or_else(settings::instance),
         default_source: service.source.clone(),
         future_ms: settings::milliseconds("--future-tolerance", &service.future_tolerance)?,
+        past_ms: settings::past_tolerance_ms(&service.doubts)?,
+        doubts: settings::doubts(&service.doubts, &[]),
         duplicate_window_h: settings::window_h("--duplicate-window", &service.duplicate_window)?,
         command_memory_h: settings::command_memory_h(&service.command_memory)?,
         state_horizon_h: settings::state_horizon_h(&service.state_horizon)?,

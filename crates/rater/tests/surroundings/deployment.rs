@@ -73,6 +73,8 @@ impl Deployment {
     pub(crate) fn start_with(&self, more: &[&str], environment: &[(&str, &str)]) -> Running {
         let mut command = command(self.folder.path());
         command.args(["run", "-v", "--topic-prefix", &self.prefix, "--tick-every", "never", "--batch-wait", "20 ms"]);
+        // What bundles the reference data grant is bought by commands, or left.
+        command.args(["--grants", "ignore"]);
         if !more.contains(&"--kafka-brokers") {
             command.args(["--kafka-brokers", self.kafka.bootstrap()]);
         }

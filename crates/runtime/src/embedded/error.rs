@@ -3,7 +3,7 @@
 use crate::engine::EngineError;
 use crate::state::StoreError;
 use crate::wire::InputError;
-use directory::Unavailable;
+use directory::{CurrencyChanged, Unavailable};
 use pipeline::ControlMismatch;
 use std::fmt;
 use std::path::PathBuf;
@@ -61,6 +61,8 @@ pub enum RunError {
         /// Bytes rated.
         taken: u64,
     },
+    /// Reference data change the currency of an account that has state (rule 8).
+    Currency(Box<CurrencyChanged>),
     /// The state store.
     Store(StoreError),
     /// Record ids on the disk.
@@ -116,6 +118,7 @@ impl fmt::Display for RunError {
                  again, and the rest is rated",
                 path.display()
             ),
+            RunError::Currency(changed) => changed.fmt(f),
             RunError::Store(error) => error.fmt(f),
             RunError::Ids(error) => write!(f, "record ids: {error}"),
             RunError::Directory(error) => error.fmt(f),

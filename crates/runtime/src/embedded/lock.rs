@@ -28,10 +28,21 @@ impl RunLock {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(|error| RunError::File(path.clone(), error))?;
         match file.try_lock() {
-            Ok(()) => Ok(RunLock { _file: file }),
+            Ok(()) => {
+                remove_half_made(state);
+                Ok(RunLock { _file: file })
+            }
             Err(TryLockError::WouldBlock) => Err(RunError::Store(StoreError::InUse)),
             Err(TryLockError::Error(error)) => Err(RunError::File(path, error)),
         }
+    }
+}
+
+/// Removes stores that were begun by processes that were killed. One that stays takes space and does no harm.
+fn remove_half_made(state: &Path) {
+    let entries = std::fs::read_dir(state).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("state.new")) {
+        let _ = std::fs::remove_file(entry.path());
     }
 }
 

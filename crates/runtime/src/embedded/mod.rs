@@ -17,6 +17,7 @@ mod recycle;
 
 pub use error::RunError;
 pub use input::InputFile;
+pub(crate) use output::path_of as output_path;
 pub use progress::{FileId, InputProgress, InputSource, InputStand, Progress};
 pub use rate::{GrownInput, UnfinishedInput};
 pub use recognise::InterruptedInputs;
@@ -31,7 +32,8 @@ use crate::wire::{Decoder, Encoder, Ending, OutputFormat, RawBatch};
 use directory::Loaded;
 use lock::RunLock;
 use output::{Order, Outputs};
-use pipeline::{ControlTotals, IntakeRules};
+use pipeline::intake::earliest_event;
+use pipeline::{ControlTotals, Doubts, IntakeRules};
 use rating::{SuspenseReason, Timestamp};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -74,6 +76,10 @@ pub struct RunSettings {
     pub now: Timestamp,
     /// How far ahead of `now` an event may lie, in milliseconds.
     pub future_tolerance_ms: i64,
+    /// How far behind `now` usage may lie, in milliseconds; `None` is any time.
+    pub past_tolerance_ms: Option<i64>,
+    /// What else is doubted of records.
+    pub doubts: Doubts,
     /// Hours for which record ids are remembered behind the clock of ticks; `None` is forever.
     pub duplicate_window_h: Option<u32>,
     /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
@@ -193,12 +199,21 @@ pub fn run_within(
 /// # Errors
 /// The store is in use or damaged.
 pub fn read_progress(folder: &Path) -> Result<Option<Progress>, RunError> {
+    Ok(open_store(folder)?.map(|(_, progress)| progress))
+}
+
+/// The store of a folder, and how far it has come; `None` if nothing was ever rated into it.
+pub(crate) fn open_store(folder: &Path) -> Result<Option<(Store, Progress)>, RunError> {
     let path = folder.join(STATE_FOLDER).join(STATE_FILE);
     if !path.exists() {
         return Ok(None);
     }
-    match lock::open_store(&path)?.progress()? {
-        Some(bytes) => Ok(Some(Progress::read(&mut &*bytes).map_err(crate::state::StoreError::Corrupt)?)),
+    let store = lock::open_store(&path)?;
+    match store.progress()? {
+        Some(bytes) => {
+            let progress = Progress::read(&mut &*bytes).map_err(crate::state::StoreError::Corrupt)?;
+            Ok(Some((store, progress)))
+        }
         None => Ok(None),
     }
 }
@@ -267,7 +282,8 @@ impl Folder {
         }
         let latest = progress.job_now.millis().saturating_add(settings.future_tolerance_ms);
         let latest_event = Timestamp::from_millis(latest);
-        let rules = IntakeRules { latest_event, ..IntakeRules::new(&settings.default_source) };
+        let rules = IntakeRules { latest_event, ..IntakeRules::new(&settings.default_source) }
+            .doubting(&settings.doubts, earliest_event(progress.job_now, settings.past_tolerance_ms));
         let engine_settings = EngineSettings {
             rules,
             duplicate_window_h: settings.duplicate_window_h,
@@ -278,6 +294,11 @@ impl Folder {
         let encoder = Encoder::new(settings.format, &loaded.version());
         let mut engine = Engine::new(loaded.directory(), encoder, engine_settings);
         let (checkpoint_bytes, log_bytes) = store.visit_accounts(|part| engine.restore_accounts(part))?;
+        for (account, entry) in engine.accounts() {
+            if let Some(currency) = entry.account.currency {
+                loaded.check_currency(account, currency).map_err(|changed| RunError::Currency(Box::new(changed)))?;
+            }
+        }
         let mut logged_ids = 0;
         store.visit_ids(|ids| {
             logged_ids += ids.len() as u64 / 16;

@@ -31,7 +31,8 @@ pub(super) enum Order {
     Close,
 }
 
-fn path_of(folder: &Path, message: Message, format: OutputFormat) -> PathBuf {
+/// The file of a message in a folder.
+pub(crate) fn path_of(folder: &Path, message: Message, format: OutputFormat) -> PathBuf {
     folder.join(format!("{}.{}", message.file_stem(), format.extension()))
 }
 

@@ -56,7 +56,7 @@ pub struct InputProgress {
     pub records: u64,
     /// It was read to its end. It may have grown since.
     pub done: bool,
-    /// The rest cannot be read, whatever is tried: other inputs need not wait for it.
+    /// It broke, or was cut while it was read: the rest cannot be read as it is, and other inputs need not wait for it.
     pub broken: bool,
     /// What it was read from.
     pub source: InputSource,

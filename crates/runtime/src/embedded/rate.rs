@@ -58,8 +58,8 @@ impl Folder {
             InputSource::File | InputSource::Stream => absolute(&input.path).display().to_string().into(),
         };
         (known.source, known.file_id) = (source, file_id);
-        let (name, records_before, was_done) = (known.name.clone(), known.records, known.done);
-        known.done = false;
+        let (name, records_before, was_read) = (known.name.clone(), known.records, known.done || known.broken);
+        (known.done, known.broken) = (false, false);
         let TakenUp { splitter, decoder, .. } = taken_up;
         let end = self.rate_records(at, &input.path, splitter, &decoder, size, settings, writing, seen)?;
         let records = self.end_input(at, &end);
@@ -68,8 +68,8 @@ impl Folder {
         }
         match records {
             0 if end.unfinished.is_none() => self.empty.push(name.to_string()),
-            records if was_done && records == records_before => self.skipped.push(name.to_string()),
-            _ if was_done => self.grown.push(GrownInput { input: name.into(), records_before }),
+            records if was_read && records == records_before => self.skipped.push(name.to_string()),
+            _ if was_read => self.grown.push(GrownInput { input: name.into(), records_before }),
             _ => {}
         }
         match end.shrunk {
@@ -103,7 +103,9 @@ impl Folder {
     fn end_input(&mut self, at: usize, end: &CutEnd) -> u64 {
         let Some(known) = self.progress.inputs.get_mut(at) else { return 0 };
         known.take(&end.taken);
-        known.done = true;
+        // Of a file that was cut while it was read there may be more, but other inputs need not wait for it.
+        known.done = end.shrunk.is_none();
+        known.broken = end.shrunk.is_some();
         let records = known.records;
         if records == 0 {
             self.progress.inputs.remove(at);

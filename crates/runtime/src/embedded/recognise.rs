@@ -2,7 +2,7 @@
 //!
 //! | an input | begins with what was rated of a known one, which | is |
 //! | --- | --- | --- |
-//! | file | is interrupted | that one, and goes on |
+//! | file | is interrupted, broken, or was cut while it was read | that one, and goes on |
 //! | file | is done, and has the same path, the same file or the same size | that one, and goes on if it has grown |
 //! | stream | is interrupted | that one, and goes on; a stream that turns out to be another one is refused, because it cannot be read again |
 //! | any | none of these | another one: each of its rows has an outcome, if only that of a duplicate |
@@ -107,7 +107,7 @@ impl Folder {
         let may_be = |known: &InputProgress| {
             let is_same_file = known.file_id.is_some() && known.file_id == reader.file_id();
             let is_same = *known.path == *path || is_same_file || known.bytes == size;
-            known.is_begun() && known.bytes <= size && (known.is_interrupted() || is_same)
+            known.is_begun() && known.bytes <= size && (!known.done || is_same)
         };
         let inputs = self.progress.inputs.iter().enumerate();
         inputs.filter(|(_, known)| may_be(known)).map(|(at, _)| at).collect()

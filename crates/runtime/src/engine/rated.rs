@@ -307,7 +307,14 @@ impl Rest<'_, '_> {
         let Some(task) = rated.tasks.get(at as usize) else { return };
         match task.outcome {
             RateOutcome::Suspended(reason) => {
-                self.suspend(position, taken, reason, Some(task.level), &taken.explain(reason), "rate");
+                self.suspend(
+                    position,
+                    taken,
+                    reason,
+                    Some(task.level),
+                    &taken.explain_leg(reason, task.rate_unit),
+                    "rate",
+                );
             }
             RateOutcome::Charged | RateOutcome::Applied | RateOutcome::Refused(_) => {}
         }

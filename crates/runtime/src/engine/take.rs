@@ -4,7 +4,7 @@ use super::recycle::place_in;
 use super::{BatchInput, EngineError, Retry};
 use crate::state::SealedIds;
 use pipeline::duplicates::short_key;
-use pipeline::{ControlTotals, Duplicates, IntakeRules, Taken, Verdict};
+use pipeline::{ControlTotals, Duplicates, IntakeRules, Intent, Taken, Verdict};
 use rating::Timestamp;
 
 /// A run of records of a batch, worked on by one thread at a time.
@@ -59,7 +59,14 @@ fn look_up(taken: &Taken, sealed: &SealedIds) -> std::io::Result<Option<u64>> {
 }
 
 pub(super) fn take(batch: BatchInput<'_>, position: usize, rules: &IntakeRules) -> Taken {
-    batch.decoder.decode(batch.records.get(position)).map_or_else(Taken::Fault, |decoded| decoded.take_in(rules))
+    let decoded = match batch.decoder.decode(batch.records.get(position)) {
+        Ok(decoded) => decoded,
+        Err(fault) => return Taken::Fault(fault),
+    };
+    match Retry::at(batch.retries, position).intent {
+        Intent::Fresh | Intent::Readmit => decoded.take_in(rules),
+        Intent::Admitted | Intent::Late | Intent::Level { .. } => decoded.take_in(&rules.for_admitted()),
+    }
 }
 
 /// Lets each record pass once, in the order of the input.

@@ -335,13 +335,16 @@ impl Reader<'_> {
                 "latest_event" => {
                     Timestamp::parse(&value.text).map(|time| scenario.settings.latest_event = time).is_some()
                 }
+                "earliest_event" => {
+                    Timestamp::parse(&value.text).map(|time| scenario.settings.earliest_event = time).is_some()
+                }
                 "default_source" => {
                     scenario.settings.default_source.clone_from(&value.text);
                     !value.text.is_empty()
                 }
                 _ => {
-                    let message = "settings are duplicate_window_h, command_memory_h, state_horizon_h, latest_event and \
-                                   default_source";
+                    let message = "settings are duplicate_window_h, command_memory_h, state_horizon_h, latest_event, \
+                                   earliest_event and default_source";
                     self.faults.add(row.line, name.column, message);
                     true
                 }

@@ -12,7 +12,7 @@ use crate::wire::{CloudEvents, FramedDecoder, Frames, Limits, Message, Registrat
 use crate::worker::log::{GatherLimits, Log, LogError, Partition};
 use crate::worker::{ForgottenPositions, RETRY_PAUSE, Report, Stage, Worker, WorkerError, WorkerSettings};
 use directory::Directory;
-use pipeline::{Kind, Kinds};
+use pipeline::{Doubts, Kind, Kinds};
 use rating::Timestamp;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,6 +66,10 @@ pub struct ServiceSettings {
     pub default_source: String,
     /// How far ahead of now an event may be, in milliseconds.
     pub future_ms: i64,
+    /// How far behind now usage may be, in milliseconds; `None` is any time.
+    pub past_ms: Option<i64>,
+    /// What else is doubted of records.
+    pub doubts: Doubts,
     /// For how many hours behind the clock of ticks ids are remembered; `None` is for ever.
     pub duplicate_window_h: Option<u32>,
     /// For how many hours ids of commands are remembered, from their arrival on; for ever where record ids are.
@@ -426,14 +430,15 @@ impl<L: Log> Service<'_, L> {
     fn inbound(&self) -> Result<Inbound, ServiceError> {
         let decoder = FramedDecoder::new(registry(self.settings)?, Limits::default());
         let decoder = decoder.map_err(ServiceError::Configuration)?;
-        let ServiceSettings { default_source, future_ms, now, .. } = self.settings;
+        let ServiceSettings { default_source, future_ms, past_ms, doubts, now, .. } = self.settings;
         let is_usage = |name: &String| self.settings.topics.usage.contains(name);
         let door = |(name, partitions): &(String, u32)| Door {
             kinds: Kinds::only(if is_usage(name) { Kind::Usage } else { Kind::Command }),
             partitions: *partitions,
         };
         let doors = self.inputs.iter().map(door).collect();
-        Ok(Inbound::new(decoder, default_source, *future_ms, *now).with_doors(doors))
+        let inbound = Inbound::new(decoder, default_source, *future_ms, *now).with_doors(doors);
+        Ok(inbound.doubting(*past_ms, doubts))
     }
 
     fn intake(&self, inbound: Inbound) -> IntakeStage {

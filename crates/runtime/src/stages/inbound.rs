@@ -6,7 +6,8 @@ use crate::wire::{Decoded, FramedDecoder, Prepared};
 use crate::worker::FactsMissing;
 use crate::worker::log::{Batch, Incoming, Partition, Place, TopicId};
 use hashbrown::{HashMap, HashSet};
-use pipeline::{Fault, IntakeRules, Kind, Kinds, Taken};
+use pipeline::intake::earliest_event;
+use pipeline::{Doubts, Fault, IntakeRules, Kind, Kinds, Taken};
 use rating::{SuspenseReason, Timestamp};
 use std::sync::Arc;
 
@@ -32,15 +33,20 @@ pub struct Inbound {
     forged: HashSet<Place>,
     /// Partitions whose state is from a program that read ticks and retries among the inputs: those that still stand there are no surprise.
     from_before: HashSet<Partition>,
+    /// Of inputs without a door: they take usage and commands.
     rules: IntakeRules,
+    /// By the place of the topic, as of the batch.
+    of_doors: Vec<IntakeRules>,
     future_ms: i64,
+    past_ms: Option<i64>,
     now: fn() -> Timestamp,
 }
 
 impl Inbound {
     /// Events may be `future_ms` milliseconds ahead of `now`.
     pub fn new(decoder: FramedDecoder, default_source: &str, future_ms: i64, now: fn() -> Timestamp) -> Inbound {
-        let rules = IntakeRules { latest_event: Timestamp::EPOCH, ..IntakeRules::new(default_source) };
+        let accepts = Kinds::of([Kind::Usage, Kind::Command]);
+        let rules = IntakeRules { latest_event: Timestamp::EPOCH, accepts, ..IntakeRules::new(default_source) };
         Inbound {
             decoder,
             prepared: None,
@@ -49,9 +55,19 @@ impl Inbound {
             forged: HashSet::new(),
             from_before: HashSet::new(),
             rules,
+            of_doors: Vec::new(),
             future_ms,
+            past_ms: None,
             now,
         }
+    }
+
+    /// Doubts usage more than `past_ms` milliseconds behind now, and what `doubts` says.
+    #[must_use]
+    pub fn doubting(mut self, past_ms: Option<i64>, doubts: &Doubts) -> Inbound {
+        self.past_ms = past_ms;
+        self.rules = self.rules.doubting(doubts, Timestamp::EARLIEST);
+        self
     }
 
     /// Says what each input topic takes, in the order of the stage's inputs.
@@ -83,8 +99,11 @@ impl Inbound {
             None => message.value,
         }));
         self.prepared = Some(prepared.map_err(|error| FactsMissing(error.to_string()))?);
-        let latest = (self.now)().millis().saturating_add(self.future_ms);
-        self.rules.latest_event = Timestamp::from_millis(latest);
+        let now = (self.now)();
+        self.rules.latest_event = Timestamp::from_millis(now.millis().saturating_add(self.future_ms));
+        self.rules.earliest_event = earliest_event(now, self.past_ms);
+        let rules = |door: &Door| IntakeRules { accepts: door.kinds, ..self.rules.clone() };
+        self.of_doors = self.doors.iter().map(rules).collect();
         Ok(())
     }
 
@@ -115,15 +134,12 @@ impl Inbound {
         if message.side.is_some() && retry.is_none() {
             return wrong_kind("is no retry");
         }
-        let door = self.doors.get(usize::from(message.partition.topic)).map(|door| door.kinds);
-        let kinds = door.unwrap_or_else(|| Kinds::of([Kind::Usage, Kind::Command]));
-        let accepts = match self.from_before.contains(&message.partition) && retry.is_none() {
-            true => kinds.with(Kind::Tick),
-            false => kinds,
-        };
+        let rules = self.of_doors.get(usize::from(message.partition.topic)).unwrap_or(&self.rules);
         match self.decode(retry.map_or(message.value, |retry| &retry.original)) {
-            Ok(decoded) if accepts == self.rules.accepts => decoded.take_in(&self.rules),
-            Ok(decoded) => decoded.take_in(&IntakeRules { accepts, ..self.rules.clone() }),
+            Ok(decoded) if retry.is_none() && self.from_before.contains(&message.partition) => {
+                decoded.take_in(&IntakeRules { accepts: rules.accepts.with(Kind::Tick), ..rules.clone() })
+            }
+            Ok(decoded) => decoded.take_in(rules),
             Err(fault) => Taken::Fault(fault),
         }
     }

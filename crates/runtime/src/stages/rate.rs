@@ -234,7 +234,7 @@ impl Messages<'_> {
     fn write_outcome(&mut self, entries: &[Guided<'_>], task: &RatedTask) {
         match (task.outcome, entries.get(task.position as usize)) {
             (RateOutcome::Suspended(reason), Some(Guided::Usage(usage))) => {
-                let detail = pipeline::admit::explain(&usage.record, reason);
+                let detail = pipeline::admit::explain(&usage.record, reason, task.rate_unit);
                 let waiting = Waiting {
                     origin: &usage.origin,
                     identity: Some((usage.key, &usage.record.id, usage.record.event_time)),

@@ -130,7 +130,7 @@ impl Kept {
 
     /// What leaves now, each with why it is given up, if it is: what is due, then what was asked for and can leave; what cannot must not stand
     /// in the way of the rest.
-    fn leaving(&mut self, clock: Timestamp, can_leave: impl Fn(&Waited) -> bool) -> Vec<(String, Option<String>)> {
+    fn leaving(&mut self, clock: Timestamp, can_leave: impl Fn(&Waited) -> bool) -> BTreeMap<String, Option<String>> {
         let due = self.due.iter().take_while(|(at, _)| *at <= clock).filter(|(_, place)| !self.is_given_up(place));
         let mut leaving: BTreeMap<String, Option<String>> =
             due.take(MOST_AT_ONCE).map(|(_, place)| (place.clone(), None)).collect();
@@ -153,7 +153,7 @@ impl Kept {
             }
             self.change_asked().remove(0);
         }
-        leaving.into_iter().collect()
+        leaving
     }
 
     /// Whether somebody has asked for it to be given up: then it is not tried again any more, even if it is due.
@@ -468,6 +468,7 @@ mod tests {
             stage: "guide".to_owned(),
             usage_id: None,
             event_time: None,
+            topic_id: None,
         }
     }
 

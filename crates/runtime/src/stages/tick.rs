@@ -1,7 +1,7 @@
 //! Ticks: how late it is at least, as the ticker says it and the log dates it.
 
 use crate::worker::NoTick;
-use pipeline::intake::parse_time;
+use pipeline::times::read_time;
 use rating::Timestamp;
 use serde::Deserialize;
 
@@ -19,7 +19,7 @@ struct Message {
 pub(super) fn read(value: &[u8], appended: Option<Timestamp>, future_ms: i64) -> Result<Timestamp, NoTick> {
     let foreign = |why: &str| NoTick::Foreign(why.to_owned());
     let message: Message = serde_json::from_slice(value).map_err(|_| foreign("not {\"tick\":\"TIME\"}"))?;
-    let instant = parse_time(&message.tick).filter(|instant| instant.is_plausible());
+    let instant = read_time(&message.tick).ok();
     let instant = instant.ok_or_else(|| foreign("its time cannot be read"))?;
     let appended =
         appended.ok_or_else(|| foreign("the topic does not date it: message.timestamp.type is not LogAppendTime"))?;
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> Timestamp {
-        parse_time(text).expect("a time")
+        read_time(text).expect("a time")
     }
 
     #[test]

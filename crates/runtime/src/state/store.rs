@@ -120,7 +120,9 @@ impl Store {
     /// Makes a store beside its place and gives it its name there: a file half made by a process that was killed could never be opened. A store
     /// that somebody else has made meanwhile stays as it is.
     fn make(path: &Path) -> Result<(), StoreError> {
-        let beside = path.with_extension(format!("new-{}", std::process::id()));
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let beside = path.with_extension(format!("new-{}-{number}", std::process::id()));
         let failed = |error| StoreError::from(redb::Error::Io(error));
         remove_if_there(&beside).map_err(failed)?;
         Store::prepare(&Database::create(&beside)?)?;

@@ -3,6 +3,7 @@
 //! | module | owns |
 //! | --- | --- |
 //! | `decode`, `encode` | records of files, and the messages |
+//! | `kept` | messages of output files, read back |
 //! | `schema` | the contracts of the messages |
 //! | `framing`, `fingerprint`, `incoming` | messages that say what their schema is (feature `registry`) |
 
@@ -14,6 +15,7 @@ mod fingerprint;
 mod framing;
 #[cfg(feature = "registry")]
 mod incoming;
+mod kept;
 mod schema;
 
 pub use decode::{
@@ -31,4 +33,5 @@ pub use fingerprint::Fingerprint;
 pub use framing::{Frame, Frames, Registration, SubjectError, subject};
 #[cfg(feature = "registry")]
 pub use incoming::{FramedDecoder, Limits, Prepared, RegistryUnreachable};
+pub(crate) use kept::visit_kept;
 pub use schema::Message;

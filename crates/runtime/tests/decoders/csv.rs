@@ -43,12 +43,21 @@ fn cells_with_and_without_quotation_marks() {
         (row("\"r1\" "), vec!["2 undecodable: cell 1: text after the closing quotation mark"]),
         ("r1,data,5,2026-01-01T00:00:00Z,001".to_owned(), vec!["2 undecodable: 5 cells instead of 6"]),
         (row("r1,x"), vec!["2 undecodable: 7 cells instead of 6"]),
+        (row("r1") + ",,", vec!["2 usage file/r1"]),
+        (row("r1") + ",,x", vec!["2 undecodable: 8 cells instead of 6"]),
         (row("r1").replace(',', ";"), vec!["2 undecodable: 1 cells instead of 6"]),
-        (row("r1").replace("5", "5.0"), vec!["2 invalid_record: quantity: is not a whole number of 64 bits"]),
-        (row("r1").replace("5", "-5"), vec!["2 invalid_record: quantity: is negative"]),
+        (row("r1").replace("5", "5.0"), vec!["2 usage file/r1"]),
+        (row("r1").replace("5", "5.5"), vec!["2 invalid_record: quantity: is not a whole number: \"5.5\""]),
+        (
+            row("r1").replace("5", "1.2E+09"),
+            vec![
+                "2 invalid_record: quantity: is not a whole number in full (a spreadsheet drops digits for an exponent): \"1.2E+09\"",
+            ],
+        ),
+        (row("r1").replace("5", "-5"), vec!["2 invalid_record: quantity: is negative: \"-5\""]),
         (
             row("r1").replace("5", "9223372036854775808"),
-            vec!["2 invalid_record: quantity: is not a whole number of 64 bits"],
+            vec!["2 invalid_record: quantity: is not a whole number of 64 bits: \"9223372036854775808\""],
         ),
         (row("r1").replace("5", ""), vec!["2 invalid_record: quantity: is missing"]),
     ] {
@@ -159,11 +168,17 @@ fn delimiters() {
 fn fields_from_other_columns() {
     let mut mapping = CsvMapping::plain();
     mapping.set_column("rating_group", "RG");
-    let text = "id,service,quantity,event_time,imsi,rating_group,RG\nr1,data,5,0,001,1,2\n";
+    let text = "id,service,quantity,event_time,imsi,rating_group,RG\nr1,data,5,2026-01-01T00:00:00Z,001,1,2\n";
     let cut = cut(InputFormat::Csv(mapping.clone()), text.as_bytes()).expect("a header");
     assert_eq!(field(&cut.decoder, &cut.records[0].1, Field::RatingGroup), "text 2");
     let error = super::cut(InputFormat::Csv(mapping), text.replace("RG", "rg").as_bytes()).err();
-    assert_eq!(error.map(|error| error.to_string()), Some("header: column \"RG\" is missing".to_owned()));
+    assert_eq!(
+        error.map(|error| error.to_string()),
+        Some(
+            "header: column \"RG\" is missing; \"rating_group\" looks like it (--map rating_group=rating_group)"
+                .to_owned()
+        )
+    );
     let mut mapping = CsvMapping::plain();
     mapping.set_column("ratinggroup", "RG");
     let error = super::cut(InputFormat::Csv(mapping), text.as_bytes()).err();
@@ -173,9 +188,9 @@ fn fields_from_other_columns() {
 #[test]
 fn attributes_are_columns() {
     let text = "id,service,quantity,event_time,imsi,attributes.subscription_type,attributes.x,attributes.\n\
-                r1,data,5,0,001,gold,,y\n";
+                r1,data,5,2026-01-01T00:00:00Z,001,gold,,y\n";
     let cut = cut(plain(), text.as_bytes()).expect("a header");
-    assert_eq!(cut.outcomes(), ["2 usage file/r1 data 5 octets 1970-01-01T00:00:00Z subscription_type=gold"]);
+    assert_eq!(cut.outcomes(), ["2 usage file/r1 data 5 octets 2026-01-01T00:00:00Z subscription_type=gold"]);
 }
 
 fn pgw() -> Vec<u8> {
@@ -184,7 +199,7 @@ fn pgw() -> Vec<u8> {
 
 #[test]
 fn the_preset_for_packet_gateways() {
-    let cut = cut(InputFormat::Csv(CsvMapping::pgw()), &pgw()).expect("a header");
+    let cut = cut(InputFormat::Csv(CsvMapping::pgw_summed()), &pgw()).expect("a header");
     let outcomes = cut.outcomes();
     assert_eq!(
         outcomes[..4],
@@ -195,7 +210,7 @@ fn the_preset_for_packet_gateways() {
             "5 usage pgw-1/1208-1-10 data 1000000 octets 2026-03-05T14:10:00Z",
         ]
     );
-    assert!(outcomes[4].starts_with("6 invalid_record: quantity: is not a whole number"), "{}", outcomes[4]);
+    assert!(outcomes[4].starts_with("6 invalid_record: quantity: is negative: \"-1\""), "{}", outcomes[4]);
     assert_eq!(outcomes.len(), 5);
     let (first, third) = (&cut.records[0].1, &cut.records[2].1);
     for (record, name, expected) in [
@@ -220,9 +235,77 @@ fn the_preset_for_packet_gateways() {
     assert!(error.is_some_and(|error| error.contains("column \"id\" is missing")), "the plain form of this file");
 }
 
+/// Two containers of one rating group with equal figures are two records.
+#[test]
+fn containers_of_a_rating_group_are_told_apart() {
+    let header = "nodeID,chargingID,recordSequenceNumber,recordOpeningTime,servedIMSI,servingNodePLMNIdentifier,rATType,ratingGroup,datavolumeFBCUplink,datavolumeFBCDownlink";
+    let row = "pgw-1,1207,1,2026-03-05T14:00:00Z,001010000000001,23415,6,10,1000000,0";
+    let read = |more: &str, cells: [&str; 2]| {
+        let text = format!("{header}{more}\n{row}{}\n{row}{}\n", cells[0], cells[1]);
+        match cut(InputFormat::Csv(CsvMapping::pgw()), text.as_bytes()) {
+            Ok(cut) => cut.outcomes(),
+            Err(error) => vec![error.to_string()],
+        }
+    };
+    let ids = |first: &str, second: &str| {
+        let usage = |place: u8, id: &str| format!("{place} usage pgw-1/{id} data 1000000 octets 2026-03-05T14:00:00Z");
+        vec![usage(2, first), usage(3, second)]
+    };
+    assert_eq!(read(",localSequenceNumber", [",1", ",2"]), ids("1207-1-10-1", "1207-1-10-2"));
+    assert_eq!(
+        read(",timeOfFirstUsage", [",2026-03-05T14:00:00Z", ",2026-03-05T14:10:00Z"]),
+        ids("1207-1-10-2026-03-05T14:00:00Z", "1207-1-10-2026-03-05T14:10:00Z")
+    );
+    assert_eq!(read(",localSequenceNumber,timeOfFirstUsage", [",1,a", ",,b"]), ids("1207-1-10-1-a", "1207-1-10-b"));
+    let neither = read(",localSequenceNumber", [",1", ","]);
+    assert_eq!(neither[1], "3 invalid_record: id: is not text: nothing tells it from its neighbours");
+    let refused = read("", ["", ""]);
+    assert!(
+        refused[0].starts_with("header: none of the columns localSequenceNumber, timeOfFirstUsage is there"),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn columns_that_nothing_reads_may_be_empty_or_stand_twice() {
+    let row = "a,data,5,2026-01-01T00:00:00Z,001";
+    for (header, cells, expected) in [
+        ("id,service,quantity,event_time,imsi,,", ",,", "2 usage file/a"),
+        ("id,service,quantity,event_time,imsi,,,", ",,x,", "2 usage file/a"),
+        ("id,service,quantity,event_time,imsi,note,note", ",1,2", "2 usage file/a"),
+        ("id,service,quantity,event_time,imsi,imsi", ",001", "header: column \"imsi\" is given twice"),
+        (
+            "id,service,quantity,event_time,imsi,attributes.x,attributes.x",
+            ",1,2",
+            "header: column \"attributes.x\" is given twice",
+        ),
+        (
+            "id,service,quantity,event_time,IMSI",
+            "",
+            "2 invalid_record: no identity: one of imsi, iccid, msisdn, endpoint_id, account_id is needed; column \"IMSI\" looks like imsi",
+        ),
+        (
+            "id,service,quantity,timestamp,imsi",
+            "",
+            "header: column \"event_time\" is missing; \"timestamp\" looks like it (--map event_time=timestamp)",
+        ),
+        (
+            "uuid,service,quantity,event_time,imsi",
+            "",
+            "header: column \"id\" is missing; \"uuid\" looks like it (--map id=uuid)",
+        ),
+    ] {
+        let read = match cut(plain(), format!("{header}\n{row}{cells}\n").as_bytes()) {
+            Ok(cut) => cut.outcomes().join("; "),
+            Err(error) => error.to_string(),
+        };
+        assert!(read.starts_with(expected), "{header}: {read}");
+    }
+}
+
 #[test]
 fn a_decoder_comes_back_from_its_description() {
-    let cut = cut(InputFormat::Csv(CsvMapping::pgw()), &pgw()).expect("a header");
+    let cut = cut(InputFormat::Csv(CsvMapping::pgw_summed()), &pgw()).expect("a header");
     let again = Decoder::from_description(&cut.decoder.describe()).expect("a decoder");
     for (_, record) in &cut.records {
         assert_eq!(super::outcome(&cut.decoder, record), super::outcome(&again, record));

@@ -191,7 +191,7 @@ pub(crate) fn avro_decoder(schema: &str) -> Decoder {
 
 pub(crate) fn descriptions() -> Vec<Vec<u8>> {
     let mut descriptions = vec![Decoder::json_lines().describe()];
-    for mapping in [CsvMapping::plain(), CsvMapping::pgw()] {
+    for mapping in [CsvMapping::plain(), CsvMapping::pgw_summed()] {
         let (header, _) = csv(&mapping);
         descriptions.push(Splitter::open(&*header, InputFormat::Csv(mapping)).expect("a header").1.describe());
     }
@@ -281,6 +281,8 @@ pub(crate) fn stored() -> StoredState {
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
         state_horizon_h: DEFAULT_STATE_HORIZON_H,
+        past_tolerance_ms: None,
+        doubts: pipeline::Doubts::default(),
         default_source: "file".to_owned(),
     };
     let report = run(loaded, &settings, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));

@@ -7,7 +7,7 @@ use rating::Timestamp;
 use runtime::kafka::KafkaSettings;
 use runtime::registry::RegistryConfig;
 use runtime::service::plan::{Asked, plan};
-use runtime::service::topics::{CleanUp, PartitionCounts, Retention, wanted};
+use runtime::service::topics::{CleanUp, PartitionCounts, Retention, Role, wanted};
 use runtime::service::{ServiceError, ServiceSettings, TopicNames, Workers, run};
 use runtime::worker::ForgottenPositions;
 use runtime::worker::log::GatherLimits;
@@ -19,6 +19,9 @@ use std::time::Duration;
 
 /// A broker lets no session be shorter.
 const SESSION: Duration = Duration::from_secs(6);
+
+/// What the topic of ticks cannot do without.
+const LOG_APPEND_TIME: [(&str, &str); 1] = [("message.timestamp.type", "LogAppendTime")];
 
 /// Sizes of a deployment.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +47,7 @@ pub fn create_topics(kafka: &Kafka, prefix: &str, shape: Shape) -> Result<(), Ka
         let partitions = u16::try_from(topic.partitions).unwrap_or(u16::MAX);
         let settings: &[(&str, &str)] = match topic.wanted.clean_up {
             CleanUp::Compact => &[("cleanup.policy", "compact")],
+            CleanUp::DeleteAfter(_) if topic.wanted.role == Role::Ticks => &LOG_APPEND_TIME,
             // Records of tests are as old as their authors like.
             CleanUp::DeleteAfter(_) => &[],
         };
@@ -63,7 +67,12 @@ pub struct Running {
 #[must_use]
 pub fn start(kafka: &Kafka, prefix: &str, shape: Shape, registry: Option<&str>, loaded: &Loaded) -> Running {
     let registry = registry.map(RegistryConfig::new);
-    let settings = ServiceSettings { registry, ..settings(kafka.bootstrap(), prefix, shape) };
+    start_with(ServiceSettings { registry, ..settings(kafka.bootstrap(), prefix, shape) }, loaded)
+}
+
+/// The same with settings of one's own.
+#[must_use]
+pub fn start_with(settings: ServiceSettings, loaded: &Loaded) -> Running {
     let directory = loaded.directory();
     let (stop, reports) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
     let thread = thread::spawn({
@@ -93,6 +102,8 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         instance: "test".to_owned(),
         default_source: "kafka".to_owned(),
         future_ms: 0,
+        past_ms: None,
+        doubts: pipeline::Doubts::default(),
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
         state_horizon_h: DEFAULT_STATE_HORIZON_H,
@@ -105,10 +116,33 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
 }
 
 impl Running {
+    /// Whether it has stopped by itself.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// What workers told so far.
     #[must_use]
     pub fn reports(&self) -> Vec<String> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until it stops by itself, for a minute at most.
+    ///
+    /// # Panics
+    /// It goes on, or has ended in order.
+    #[must_use]
+    pub fn stop_when_it_ends(self) -> ServiceError {
+        let since = std::time::Instant::now();
+        while !self.has_ended() && since.elapsed() < Duration::from_secs(60) {
+            thread::sleep(Duration::from_millis(50));
+        }
+        assert!(self.has_ended(), "it goes on: {:#?}", self.reports());
+        match self.stop() {
+            Ok(told) => panic!("a clean end: {told:#?}"),
+            Err(error) => error,
+        }
     }
 
     /// Stops all workers after their batches, and waits for them.

@@ -28,6 +28,10 @@ pub fn answer(world: &World, version: &Version, question: &Question) -> String {
     if found.any(|other| Some(other) != first) {
         return "identity_conflict".to_owned();
     }
+    // Nobody's identity beside somebody's is a contradiction as well.
+    if first.is_some() && holders.contains(&None) {
+        return "identity_conflict".to_owned();
+    }
     let edges = match (first, &question.account) {
         (Some(endpoint), named) => {
             let edges = facts.edges_of_endpoint(endpoint);

@@ -3,8 +3,9 @@
 //! Works on copies: the caller takes the result over only if the rest of the leg can be rated, for a leg that waits draws nothing (rule 3).
 
 use super::outcome::Draw;
+use super::rate::latest;
 use super::rates::{Bundle, Fit, Keys};
-use super::reference::Reference;
+use super::reference::{Reference, Status};
 use super::values::{Length, units_of};
 use jiff::tz::TimeZone;
 use num_bigint::BigInt;
@@ -27,8 +28,8 @@ pub(super) struct Instance {
     /// When it was bought.
     pub(super) effective: i64,
     pub(super) state: State,
-    /// Half-open times during which it is suspended; no end: until further notice.
-    pub(super) suspensions: Vec<(i64, Option<i64>)>,
+    /// Suspensions and resumptions, each from a moment on, in order of arrival.
+    pub(super) statuses: Vec<(i64, Status)>,
     /// When it was cancelled.
     pub(super) ended: Option<i64>,
     /// What is left of each element of the template; nothing: unlimited.
@@ -68,7 +69,7 @@ impl Instance {
             State::Armed => self.effective <= moment,
             State::Active { from, until } => from <= moment && until.is_none_or(|until| moment < until),
         };
-        let suspended = self.suspensions.iter().any(|(from, to)| *from <= moment && to.is_none_or(|to| moment < to));
+        let suspended = latest(self.statuses.iter().copied(), moment) == Status::Suspended;
         let in_scope = self.endpoint.is_none() || self.endpoint.as_deref() == endpoint;
         in_time && !suspended && in_scope && self.ended.is_none_or(|ended| moment < ended)
     }

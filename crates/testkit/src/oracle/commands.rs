@@ -80,6 +80,7 @@ impl Oracle {
             _ if self.status(&command.account, command.effective) == Status::Closed => {
                 Err("the account is closed".to_owned())
             }
+            _ if !self.is_in_its_currency(&command.account) => Err("another currency than before".to_owned()),
             "top_up" | "credit" => self.add_money(command, 1),
             "debit" => self.add_money(command, -1),
             "buy_bundle" => self.buy(command, &mut fees),
@@ -90,8 +91,9 @@ impl Oracle {
             "activate" => self.set_status(command, Status::Active),
             other => Err(format!("kind {other:?}")),
         };
-        if applied.is_err() {
-            self.tell(&command.account, &command.id, News::CommandRefused);
+        match &applied {
+            Ok(()) => self.keep_currency(&command.account),
+            Err(_) => self.tell(&command.account, &command.id, News::CommandRefused),
         }
         let result = applied.map_or_else(CommandResult::Refused, |()| CommandResult::Applied);
         self.outcome(command, result, fees)
@@ -149,9 +151,7 @@ impl Oracle {
 
     fn set_status(&mut self, command: &Command, status: Status) -> Result<(), String> {
         self.payer(&command.account, command.effective)?;
-        if self.commanded_status(&command.account, command.effective) == status {
-            return Err(format!("it is {status:?}"));
-        }
+        // A fact of another moment may arrive later: nothing is too much.
         self.statuses.push((command.account.clone(), command.effective, status));
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Oracle {
                 Starts::FirstUse => State::Armed,
                 Starts::Date | Starts::Activation => State::Pending,
             },
-            suspensions: Vec::new(),
+            statuses: Vec::new(),
             ended: None,
             template,
         };
@@ -253,10 +253,7 @@ impl Oracle {
         if !instance.lives(command.effective) {
             return Err("it has ended".to_owned());
         }
-        if instance.suspensions.iter().any(|(_, to)| to.is_none()) {
-            return Err("it is suspended".to_owned());
-        }
-        instance.suspensions.push((command.effective, None));
+        instance.statuses.push((command.effective, Status::Suspended));
         Ok(())
     }
 
@@ -266,13 +263,11 @@ impl Oracle {
         if !instance.lives(command.effective) {
             return Err("it has ended".to_owned());
         }
-        let is_open = |(from, to): &&mut (i64, Option<i64>)| *from <= command.effective && to.is_none();
-        if let Some((_, to)) = instance.suspensions.iter_mut().find(is_open) {
-            *to = Some(command.effective);
-            return Ok(());
-        }
         match instance.state {
-            State::Active { .. } => Err("it is active".to_owned()),
+            State::Active { .. } => {
+                instance.statuses.push((command.effective, Status::Active));
+                Ok(())
+            }
             State::Pending | State::Armed => {
                 let instance = instance.clone();
                 let payer = self.payer(&command.account, command.effective)?;
@@ -281,6 +276,7 @@ impl Oracle {
                     return Err("the account has moved".to_owned());
                 }
                 self.charge_fee(command, &instance, payer.prepaid, fees)?;
+                self.instances[position].statuses.push((command.effective, Status::Active));
                 self.instances[position].activate(command.effective);
                 Ok(())
             }

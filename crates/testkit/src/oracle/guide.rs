@@ -46,6 +46,16 @@ impl Oracle {
             return Err(Reason::IdentityConflict);
         }
         let facts = endpoint.at(record.event_time);
+        // Somebody is found, so whatever else is given has to be the same one's.
+        let is_own =
+            |given: &Option<String>, known: &[String]| given.as_ref().is_none_or(|given| known.contains(given));
+        let all_own = is_own(&record.imsi, &facts.imsis)
+            && is_own(&record.iccid, facts.iccid.as_slice())
+            && is_own(&record.msisdn, facts.msisdn.as_slice())
+            && is_own(&record.endpoint_id, std::slice::from_ref(&endpoint.name));
+        if !all_own {
+            return Err(Reason::IdentityConflict);
+        }
         if let Some(account) = &record.account_id {
             let own = facts.plan.is_some() && *account == endpoint_account(&facts.customer, &endpoint.name);
             let above = self.reference.above(&facts.customer, record.event_time);
@@ -69,7 +79,7 @@ impl Oracle {
         let names = |endpoint: &&Endpoint| {
             let facts = endpoint.at(record.event_time);
             let same = |given: &Option<String>, known: &Option<String>| given.is_some() && given == known;
-            same(&record.imsi, &facts.imsi)
+            record.imsi.as_ref().is_some_and(|imsi| facts.imsis.contains(imsi))
                 || same(&record.iccid, &facts.iccid)
                 || same(&record.msisdn, &facts.msisdn)
                 || record.endpoint_id.as_ref() == Some(&endpoint.name)

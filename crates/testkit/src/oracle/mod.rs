@@ -4,7 +4,7 @@
 //! obviously right rather than fast: exact big rationals, linear scans, everything in memory, no storage, no batches, no threads.
 //!
 //! Deliberately without: credit pots and reservations, renewals and iterations, recurring fees, volume tiers and minimum commitments, re-rating,
-//! thresholds, the duplicate window, and everything else that is due by the clock. Ticks are read and change nothing.
+//! thresholds, the duplicate window, and everything else that is due by the clock. Ticks only tell which sessions lie behind the state horizon.
 
 mod allowances;
 mod commands;
@@ -39,9 +39,15 @@ pub struct Oracle {
     /// Payload of every record that was seen, by source and id.
     seen: BTreeMap<(String, String), BTreeMap<String, String>>,
     money: BTreeMap<String, Money>,
+    /// The currency of each account since its first charge or command (rule 8).
+    currencies: BTreeMap<String, String>,
     instances: Vec<Instance>,
     counters: BTreeMap<rate::CounterKey, Counter>,
-    /// The sessions whose connect fee was charged.
+    /// The latest tick, in milliseconds since 1970.
+    clock: Option<i64>,
+    /// The latest event of each session that has a counter, or a connect fee that is decided on.
+    sessions: BTreeMap<rate::SessionKey, i64>,
+    /// The sessions whose first priced unit has decided on the connect fee.
     connected: BTreeSet<rate::SessionKey>,
     /// What was charged towards each cap.
     capped: BTreeMap<rate::CapKey, rate::Capped>,
@@ -104,8 +110,11 @@ impl Oracle {
             latest_event,
             seen: BTreeMap::new(),
             money: BTreeMap::new(),
+            currencies: BTreeMap::new(),
             instances: Vec::new(),
             counters: BTreeMap::new(),
+            clock: None,
+            sessions: BTreeMap::new(),
             connected: BTreeSet::new(),
             capped: BTreeMap::new(),
             unpaid: BTreeSet::new(),
@@ -152,7 +161,10 @@ impl Oracle {
         match record::read(line) {
             Line::Blank => Outcome::Blank,
             Line::Tick(at) if at > self.latest_event => self.suspend(Reason::FutureEvent, None, None),
-            Line::Tick(_) => Outcome::Tick,
+            Line::Tick(at) => {
+                self.clock = self.clock.max(Some(at));
+                Outcome::Tick
+            }
             Line::Command(command) if command.effective > self.latest_event => {
                 self.suspend(Reason::FutureEvent, None, None)
             }

@@ -228,6 +228,8 @@ pub enum Reason {
     IdentityConflict,
     EndpointInactive,
     AccountClosed,
+    /// The edge is in another currency than the account, which never changes.
+    CurrencyMismatch,
     AccountSuspended,
     SponsorNotAllowed,
     SubscriptionTypeNotAllowed,
@@ -249,6 +251,7 @@ impl Reason {
             Reason::IdentityConflict => "identity_conflict",
             Reason::EndpointInactive => "endpoint_inactive",
             Reason::AccountClosed => "account_closed",
+            Reason::CurrencyMismatch => "currency_mismatch",
             Reason::AccountSuspended => "account_suspended",
             Reason::SponsorNotAllowed => "sponsor_not_allowed",
             Reason::SubscriptionTypeNotAllowed => "subscription_type_not_allowed",

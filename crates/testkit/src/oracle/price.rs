@@ -15,9 +15,8 @@ use std::collections::BTreeMap;
 pub(super) struct Counter {
     uncovered: BigInt,
     covered: BigInt,
+    /// Whole blocks where a package priced.
     billed: BigInt,
-    /// Packages are paid up to this unit.
-    packages_to: BigInt,
     /// The exact price of everything billed, connect fees included.
     pub(super) exact: BigRational,
     /// The sum of the charges, each rounded, before any cap.
@@ -30,7 +29,6 @@ impl Default for Counter {
             uncovered: BigInt::zero(),
             covered: BigInt::zero(),
             billed: BigInt::zero(),
-            packages_to: BigInt::zero(),
             exact: BigRational::zero(),
             charged: BigRational::zero(),
         }
@@ -88,7 +86,7 @@ impl Counter {
         self.uncovered += added.uncovered;
 
         let free = (&self.uncovered).min(&rate.free) - (&uncovered_before).min(&rate.free);
-        let target = self.target(rate);
+        let mut target = self.target(rate);
         let from = self.billed.clone();
         if target <= from {
             let nothing = BigRational::zero;
@@ -120,12 +118,11 @@ impl Counter {
                 rate.connect.clone()
             }
             Pricing::Package { size, price } => {
-                self.packages_to = self.packages_to.clone().max(from.clone());
-                let missing = (&target - &self.packages_to).max(BigInt::zero());
-                let blocks = (missing + size - BigInt::one()) / size;
-                self.packages_to += &blocks * size;
+                // The first block begins where the last one ended.
+                let blocks = (&target - &from + size - BigInt::one()) / size;
+                target = &from + &blocks * size;
                 sum.exact += whole(&blocks) * price;
-                sum.units.insert(price / whole(size), &target - &from);
+                sum.units.insert(price / whole(size), &blocks * size);
                 rate.connect.clone()
             }
             Pricing::Bands(bands) if added.runs_in_time => {

@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 
 /// (payer, payee, tariff, what the rate asks of a record, scope): rule 12.
 pub(super) type CounterKey = (String, String, String, String, Scope);
-/// (payer, payee, tariff, version, session).
-pub(super) type SessionKey = (String, String, String, Vec<i64>, String);
+/// (payer, payee, session): the connect fee is due once, whatever tariff or version prices the session (detail c).
+pub(super) type SessionKey = (String, String, String);
 /// (payer, payee, tariff, month): detail f.
 pub(super) type CapKey = (String, String, String, (i16, i8));
 
@@ -58,13 +58,24 @@ struct Priced {
 impl Oracle {
     pub(super) fn rate_leg(&mut self, record: &Record, step: &Step) -> Leg {
         let mut fees = Vec::new();
+        let session = session_of(record, step);
+        if let Some(session) = &session {
+            self.forget_if_old(session);
+        }
         let result = self.charge_for(record, step, &mut fees);
+        // Whatever took the use moves the last event of its session.
+        if result.is_ok()
+            && let Some(last) = session.and_then(|session| self.sessions.get_mut(&session))
+        {
+            *last = record.event_time.max(*last);
+        }
         Leg { level: step.level, payer: step.payer.clone(), payee: step.payee.clone(), fees, result }
     }
 
     fn charge_for(&mut self, record: &Record, step: &Step, fees: &mut Vec<Charge>) -> Result<Charge, Reason> {
         self.check_payer(record, step)?;
         if record.quantity == 0 {
+            self.keep_currency(&step.payer);
             return Ok(self.book(record, step, ChargeReason::ZeroQuantity, &Drawn::default(), Priced::default()));
         }
 
@@ -83,6 +94,7 @@ impl Oracle {
         let (reason, rated) = self.rate_for(record, step, &drawn)?;
 
         // From here on nothing can fail.
+        self.keep_currency(&step.payer);
         for changed in instances {
             if let Some(instance) = self.instances.iter_mut().find(|known| known.id == changed.id) {
                 *instance = changed;
@@ -114,6 +126,9 @@ impl Oracle {
             Status::Closed => return Err(Reason::AccountClosed),
             Status::Suspended => return Err(Reason::AccountSuspended),
             Status::Active => {}
+        }
+        if !self.is_in_its_currency(&step.payer) {
+            return Err(Reason::CurrencyMismatch);
         }
         let Some(account) = self.reference.account(&step.payer) else {
             return Ok(());
@@ -203,18 +218,17 @@ impl Oracle {
         let Applicable { tariff, effective, rate } = applicable;
         let (month, _, _) = local(record.event_time, &step.zone);
         let edge = (step.payer.clone(), step.payee.clone(), tariff.to_owned());
-        // A gateway numbers its sessions, and those of one endpoint, for itself.
-        let session = record.session_id.as_ref().map(|id| format!("{}/{:?}/{id}", record.source, step.endpoint));
-        let session_key = session
-            .clone()
-            .map(|session| (edge.0.clone(), edge.1.clone(), edge.2.clone(), effective.version.clone(), session));
-        let scope = match (rate.per, session) {
+        let session_key = session_of(record, step);
+        let scope = match (rate.per, session_key.clone()) {
             (Per::Record, _) | (Per::Session, None) => None,
-            (Per::Session, Some(id)) => Some(Scope::Session { id, version: effective.version.clone() }),
+            (Per::Session, Some((_, _, id))) => Some(Scope::Session { id, version: effective.version.clone() }),
             (Per::Month, _) => Some(Scope::Month(month.0, month.1)),
         };
         let counter_key =
             scope.map(|scope| (edge.0.clone(), edge.1.clone(), edge.2.clone(), format!("{:?}", rate.matcher), scope));
+        if let (Some((_, _, _, _, Scope::Session { .. })), Some(session)) = (&counter_key, &session_key) {
+            self.sessions.entry(session.clone()).or_insert(record.event_time);
+        }
         let mut fresh = Counter::default();
         let counter = match counter_key {
             Some(key) => self.counters.entry(key).or_default(),
@@ -242,7 +256,9 @@ impl Oracle {
         counter.charged += &amount;
         if let Some(key) = session_key
             && !added.billable.is_zero()
+            && Effective::ever_connects(&self.reference, tariff)
         {
+            self.sessions.entry(key.clone()).or_insert(record.event_time);
             self.connected.insert(key);
         }
 
@@ -345,10 +361,51 @@ impl Oracle {
         self.reference.account(account).map(|account| account.at(moment).properties.clone()).unwrap_or_default()
     }
 
+    /// Whether the reference data give an account the currency that it had before.
+    pub(super) fn is_in_its_currency(&self, account: &str) -> bool {
+        self.currencies.get(account).is_none_or(|known| *known == self.currency(account))
+    }
+
+    pub(super) fn keep_currency(&mut self, account: &str) {
+        let currency = self.currency(account);
+        self.currencies.entry(account.to_owned()).or_insert(currency);
+    }
+
     /// The currency of an account: of its customer, for an endpoint's.
     fn currency(&self, account: &str) -> String {
         let owner = account.split_once('/').map_or(account, |(customer, _)| customer);
         self.reference.account(owner).map(|account| account.currency.clone()).unwrap_or_default()
+    }
+}
+
+/// How long sessions are remembered behind the clock, which counts in whole hours.
+const STATE_HORIZON_MS: i64 = 45 * 24 * HOUR_MS;
+const HOUR_MS: i64 = 3_600_000;
+
+/// Which session of the edge a record belongs to. A gateway numbers its sessions, and those of one endpoint, for itself; without an endpoint the named
+/// account takes its place.
+fn session_of(record: &Record, step: &Step) -> Option<SessionKey> {
+    let named = if step.endpoint.is_some() { &None } else { &record.account_id };
+    let session = record.session_id.as_ref().map(|id| format!("{}/{:?}/{named:?}/{id}", record.source, step.endpoint));
+    session.map(|session| (step.payer.clone(), step.payee.clone(), session))
+}
+
+impl Oracle {
+    /// Forgets a session whose last event lies behind the state horizon.
+    fn forget_if_old(&mut self, session: &SessionKey) {
+        let horizon = self.clock.map(|clock| clock.div_euclid(HOUR_MS) * HOUR_MS - STATE_HORIZON_MS);
+        let last = self.sessions.get(session);
+        if !last.zip(horizon).is_some_and(|(last, horizon)| *last < horizon) {
+            return;
+        }
+        self.sessions.remove(session);
+        self.connected.remove(session);
+        let (payer, payee, name) = session;
+        let is_of_it = |key: &CounterKey| match &key.4 {
+            Scope::Session { id, .. } => key.0 == *payer && key.1 == *payee && id == name,
+            Scope::Month(..) => false,
+        };
+        self.counters.retain(|key, _| !is_of_it(key));
     }
 }
 
@@ -361,7 +418,7 @@ pub(super) struct Capped {
 }
 
 /// What the latest statement up to `moment` says; of two for the same moment, the second.
-fn latest(statements: impl Iterator<Item = (i64, Status)>, moment: i64) -> Status {
+pub(super) fn latest(statements: impl Iterator<Item = (i64, Status)>, moment: i64) -> Status {
     let mut latest = (i64::MIN, Status::Active);
     for (from, status) in statements {
         if from <= moment && from >= latest.0 {

@@ -191,6 +191,17 @@ impl Effective {
         }
     }
 
+    /// Whether some rate of tariff `name` has a connect fee, in any of its versions.
+    pub(super) fn ever_connects(reference: &Reference, name: &str) -> bool {
+        match reference.tariff(name) {
+            None => false,
+            Some(Tariff::Alias { of, .. }) => Self::ever_connects(reference, of),
+            Some(Tariff::Master(master)) => {
+                master.versions.iter().flat_map(|version| &version.rates).any(Rate::has_connect)
+            }
+        }
+    }
+
     /// The most specific rate that matches `keys`.
     pub(super) fn rate(&self, reference: &Reference, keys: &Keys) -> Option<&Rate> {
         let mut best: Option<(Fit, &Rate)> = None;
@@ -214,6 +225,14 @@ fn master_units(reference: &Reference, name: &str) -> Result<Units, String> {
 }
 
 impl Rate {
+    fn has_connect(&self) -> bool {
+        match &self.pricing {
+            Pricing::Bands(bands) => bands.iter().any(|band| !band.connect.is_zero()),
+            Pricing::Blocked => false,
+            Pricing::Unit(_) | Pricing::Tiers(_) | Pricing::Package { .. } => !self.connect.is_zero(),
+        }
+    }
+
     /// Adds to unit prices only: plain, tier and band prices (rule 14, detail j).
     fn mark_up(&mut self, markup: &BigRational) {
         match &mut self.pricing {

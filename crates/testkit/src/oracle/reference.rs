@@ -81,7 +81,7 @@ pub(super) struct Endpoint {
 pub(super) struct EndpointFacts {
     pub(super) customer: String,
     pub(super) inactive: bool,
-    pub(super) imsi: Option<String>,
+    pub(super) imsis: Vec<String>,
     pub(super) iccid: Option<String>,
     pub(super) msisdn: Option<String>,
     pub(super) group: String,
@@ -345,7 +345,7 @@ fn read_endpoint(name: &str, node: &Node) -> Result<Endpoint, String> {
     let mut facts = EndpointFacts {
         customer: String::new(),
         inactive: false,
-        imsi: None,
+        imsis: Vec::new(),
         iccid: None,
         msisdn: None,
         group: "default".to_owned(),
@@ -373,7 +373,11 @@ fn change_endpoint(facts: &mut EndpointFacts, node: &Node, plans: &mut Vec<(Stri
     if let Some(status) = node.text("status") {
         facts.inactive = status == "inactive";
     }
-    for (key, identity) in [("imsi", &mut facts.imsi), ("iccid", &mut facts.iccid), ("msisdn", &mut facts.msisdn)] {
+    if node.get_or_null("imsi").is_some() {
+        let listed = node.list("imsi").iter().filter_map(Node::as_text).map(str::to_owned);
+        facts.imsis = owned(node, "imsi").into_iter().chain(listed).collect();
+    }
+    for (key, identity) in [("iccid", &mut facts.iccid), ("msisdn", &mut facts.msisdn)] {
         if node.get_or_null(key).is_some() {
             *identity = owned(node, key);
         }

@@ -1,7 +1,8 @@
 //! Samples of what earlier versions stored and sent, in `tests/formats`: the present program reads them and goes on with the same counters,
 //! ids and amounts.
 //!
-//! `RATER_FREEZE=1` writes the samples instead: only to add those of a new format, never to change those that are there.
+//! `RATER_FREEZE=expectations` writes what is expected of the continuation, to be read in the diff; `RATER_FREEZE=samples` makes the samples as
+//! well: only to add those of a new format, never to change those that are there.
 
 #[allow(dead_code, reason = "the tests of the stages use more of it")]
 #[path = "../stages/memory.rs"]

@@ -116,8 +116,11 @@ fn check(seed: u64, shape: Shape) -> usize {
         topics.append("usage", partition, (Some(b"key".to_vec()), Some(line.clone())));
     }
     run_stages(&loaded, shape, &mut topics, &mut random);
-    let expected =
-        if shape.usage == 1 { rate_lines(&loaded, None, &lines) } else { rate_guided_log(&loaded, shape, &topics) };
+    let expected = if shape.usage == 1 {
+        rate_lines(&loaded, Horizon::FAR, &lines)
+    } else {
+        rate_guided_log(&loaded, shape, &topics)
+    };
     for (topic, expected) in [("charges", &expected.charges), ("balance-deltas", &expected.deltas)] {
         let found = topics.values_by_key(topic);
         assert_eq!(found.len(), expected.len(), "accounts with {topic}");
@@ -185,6 +188,18 @@ struct Expected {
     suspended: usize,
 }
 
+/// How long record ids and sessions are remembered.
+#[derive(Clone, Copy, Debug)]
+struct Horizon {
+    duplicate_window_h: Option<u32>,
+    state_horizon_h: u32,
+}
+
+impl Horizon {
+    /// Nothing that a test writes is forgotten.
+    const FAR: Horizon = Horizon { duplicate_window_h: None, state_horizon_h: DEFAULT_STATE_HORIZON_H };
+}
+
 /// The engine of the embedded runtime, with what it put out by account.
 struct Reference {
     avro: Engine,
@@ -192,12 +207,12 @@ struct Reference {
 }
 
 impl Reference {
-    fn new(loaded: &Loaded, duplicate_window_h: Option<u32>) -> Reference {
+    fn new(loaded: &Loaded, Horizon { duplicate_window_h, state_horizon_h }: Horizon) -> Reference {
         let settings = EngineSettings {
             rules: rules(),
             duplicate_window_h,
             command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
-            state_horizon_h: DEFAULT_STATE_HORIZON_H,
+            state_horizon_h,
             threads: 1,
         };
         let encoder = Encoder::new(OutputFormat::Avro, &loaded.version());
@@ -262,8 +277,8 @@ fn payer_of(charge: &[u8]) -> Vec<u8> {
     text(rest)
 }
 
-fn rate_lines(loaded: &Loaded, duplicate_window_h: Option<u32>, lines: &[Vec<u8>]) -> Expected {
-    let mut reference = Reference::new(loaded, duplicate_window_h);
+fn rate_lines(loaded: &Loaded, horizon: Horizon, lines: &[Vec<u8>]) -> Expected {
+    let mut reference = Reference::new(loaded, horizon);
     let mut records = RawBatch::default();
     for (line, place) in lines.iter().zip(1..) {
         records.push(line, place);
@@ -276,7 +291,7 @@ fn rate_lines(loaded: &Loaded, duplicate_window_h: Option<u32>, lines: &[Vec<u8>
 fn rate_guided_log(loaded: &Loaded, shape: Shape, topics: &Topics) -> Expected {
     let mut expected = Expected::default();
     for partition in 0..shape.guided {
-        let mut reference = Reference::new(loaded, None);
+        let mut reference = Reference::new(loaded, Horizon::FAR);
         for (_, value) in topics.messages("guided", partition) {
             let message = read_guided(value.as_deref().expect("a value")).expect("a packed message");
             let (mut records, mut retries) = (RawBatch::default(), Vec::new());

@@ -2,7 +2,7 @@
 //! restored, undone and compacted charges as the engine does.
 
 use super::memory::{self, Positions, Roughness, Topics};
-use super::{SOURCE, load, rate_lines};
+use super::{Horizon, SOURCE, load, rate_lines};
 use directory::Loaded;
 use runtime::stages::{GuideSettings, GuideStage, RateSettings, RateStage};
 use std::fmt::Write;
@@ -24,7 +24,8 @@ tariffs:
     versions:
       - from: 2026-01-01T00:00:00Z
         rates:
-          - { service: data, price: 0.10/MB, increment: 100 KB, per: session }
+          - { service: data, price: 0.10/MB, increment: 100 KB, per: session, connect: 0.50 }
+          - { service: sms, price: 0.10/message }
 accounts:
   northstar: { kind: operator, currency: GBP }
   acme: { kind: customer, parent: northstar, currency: GBP, tariff: retail }
@@ -52,7 +53,7 @@ fn record_at(id: u64, endpoint: u64, session: u64, hour: u64, minute: u64) -> Ve
 
 struct Chain {
     loaded: Loaded,
-    window_h: Option<u32>,
+    horizon: Horizon,
     topics: Topics,
     random: Random,
     guide: (GuideStage, Positions),
@@ -61,7 +62,8 @@ struct Chain {
 }
 
 impl Chain {
-    fn new(window_h: Option<u32>) -> Chain {
+    fn new(horizon: Horizon) -> Chain {
+        let Horizon { duplicate_window_h, state_horizon_h } = horizon;
         let loaded = load(&reference());
         let mut topics = Topics::default();
         for topic in
@@ -72,13 +74,14 @@ impl Chain {
             topics.create(topic, 1);
         }
         topics.create("ticks", 1);
-        let settings = GuideSettings { duplicate_window_h: window_h, ..stages::guide_settings(None, 1) };
+        let settings = GuideSettings { duplicate_window_h, state_horizon_h, ..stages::guide_settings(None, 1) };
         let mut guide = GuideStage::new(settings, inbound(SOURCE), loaded.directory());
-        let mut rate = RateStage::new(RateSettings { duplicate_window_h: window_h, ..stages::rate_settings(1, 1) });
+        let mut rate =
+            RateStage::new(RateSettings { duplicate_window_h, state_horizon_h, ..stages::rate_settings(1, 1) });
         let (guided, rated) = (memory::start(&mut guide, &topics), memory::start(&mut rate, &topics));
         Chain {
             loaded,
-            window_h,
+            horizon,
             topics,
             random: Random::new(7),
             guide: (guide, guided),
@@ -106,7 +109,7 @@ impl Chain {
     }
 
     fn check(&self) {
-        let expected = rate_lines(&self.loaded, self.window_h, &self.lines);
+        let expected = rate_lines(&self.loaded, self.horizon, &self.lines);
         for (topic, expected) in [("charges", expected.charges), ("balance-deltas", expected.deltas)] {
             assert!(self.topics.values_by_key(topic) == expected, "{topic} differ");
         }
@@ -115,7 +118,7 @@ impl Chain {
 
 #[test]
 fn what_a_commit_writes_does_not_grow_with_sessions_and_endpoints() {
-    let mut chain = Chain::new(None);
+    let mut chain = Chain::new(Horizon::FAR);
     for id in 0..SESSIONS {
         chain.write(record(id, 0, id));
     }
@@ -143,7 +146,7 @@ fn what_a_commit_writes_does_not_grow_with_sessions_and_endpoints() {
 /// A few endpoints with all sessions: whole members are swept now and then, and what they take is made up for.
 #[test]
 fn what_commits_write_over_time_is_in_proportion_to_what_they_change() {
-    let mut chain = Chain::new(None);
+    let mut chain = Chain::new(Horizon::FAR);
     const HEAVY: u64 = 3;
     for id in 0..SESSIONS {
         chain.write(record(id, id % HEAVY, id));
@@ -165,7 +168,7 @@ fn what_commits_write_over_time_is_in_proportion_to_what_they_change() {
 #[test]
 fn thousands_of_sessions_are_restored_as_they_were() {
     for endpoints in [1, 3] {
-        let mut chain = Chain::new(None);
+        let mut chain = Chain::new(Horizon::FAR);
         for id in 0..SESSIONS {
             chain.write(record(id, id % endpoints, id));
         }
@@ -179,20 +182,36 @@ fn thousands_of_sessions_are_restored_as_they_were() {
     }
 }
 
-/// Sessions that lie behind the window begin anew, whether they were dropped from memory, are still in the changelog or came back from it.
+/// Sessions that lie behind the state horizon begin anew, whether they were dropped from memory, are still in the changelog or came back from it; those that
+/// another rate or nothing priced meanwhile go on.
 #[test]
-fn sessions_behind_the_window_are_forgotten_alike_after_a_restore() {
-    let mut chain = Chain::new(Some(1));
-    let mut id = 0;
-    for hour in 0..6 {
-        for number in 0..200 {
-            // Some sessions go on from hour to hour, some rest for hours and go on then.
-            let session = if number % 2 == 0 { number } else { (number + 1 + 7 * hour) % 200 };
-            chain.write(record_at(id, 0, session, hour, number % 60));
-            id += 1;
+fn sessions_behind_the_horizon_are_forgotten_alike_after_a_restore() {
+    for state_horizon_h in [1, 3, 45 * 24] {
+        let mut chain = Chain::new(Horizon { duplicate_window_h: Some(1), state_horizon_h });
+        let mut id = 0;
+        for hour in 0..8 {
+            for number in 0..150 {
+                // Some sessions go on from hour to hour, some rest for hours and go on then.
+                let session = if number % 2 == 0 { number } else { (number + 1 + 7 * hour) % 150 };
+                let line = record_at(id, 0, session, hour, number % 60);
+                chain.write(match (session + hour) % 4 {
+                    0 => replace(&line, "\"service\":\"data\",\"quantity\":", "\"service\":\"sms\",\"quantity\":"),
+                    1 => replace(
+                        &line,
+                        "\"quantity\":",
+                        "\"direction\":\"mo\",\"quantity\":0,\"last\":false,\"sequence\":",
+                    ),
+                    _ => line,
+                });
+                id += 1;
+            }
+            chain.write(format!("{{\"tick\":\"2026-05-01T{:02}:00:00Z\"}}", hour + 1).into_bytes());
+            chain.go_on(Roughness { undone: 300, restored: 200, largest_batch: 5 });
         }
-        chain.write(format!("{{\"tick\":\"2026-05-01T{:02}:00:00Z\"}}", hour + 1).into_bytes());
-        chain.go_on(Roughness { undone: 300, restored: 200, largest_batch: 5 });
+        chain.check();
     }
-    chain.check();
+}
+
+fn replace(line: &[u8], from: &str, to: &str) -> Vec<u8> {
+    String::from_utf8_lossy(line).replace(from, to).into_bytes()
 }

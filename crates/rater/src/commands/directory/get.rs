@@ -49,7 +49,7 @@ fn text(found: &Found, at: Timestamp, console: &Console) -> String {
     let paint = console.paint();
     let mut text = format!("{}  {}  customer {}", paint.bold(&found.endpoint), word(found.status), found.customer);
     for (kind, digits) in IdentityKind::ALL.into_iter().zip(&found.identities) {
-        if let Some(digits) = digits {
+        for digits in digits {
             text.push_str(&format!("  {} {digits}", kind.as_str()));
         }
     }
@@ -70,9 +70,18 @@ fn text(found: &Found, at: Timestamp, console: &Console) -> String {
     text
 }
 
+/// Nothing, one identity, or a list of several.
+fn of_kind(digits: &[String]) -> Value {
+    match digits {
+        [] => Value::Null,
+        [one] => json!(one),
+        several => json!(several),
+    }
+}
+
 fn to_json(found: &Found, at: Timestamp) -> Value {
     let identities: serde_json::Map<String, Value> = (IdentityKind::ALL.into_iter().zip(&found.identities))
-        .map(|(kind, digits)| (kind.as_str().to_owned(), json!(digits)))
+        .map(|(kind, digits)| (kind.as_str().to_owned(), of_kind(digits)))
         .collect();
     let edges = found
         .edges

@@ -2,13 +2,16 @@
 //! and its texts are borrowed. The Avro library parses schemas; what it decodes is the reference in the tests.
 
 use super::avro_shape::{Shape, shape};
+use super::hints::hint;
 use super::signs::{Signs, command_field};
 use super::{Decoded, has_twins, undecodable};
 use apache_avro::Schema;
 use apache_avro::schema::RecordSchema;
+use pipeline::times::read_millis;
 use pipeline::{Fault, Field, Kind, RawCommand, RawUsage, RawValue};
-use rating::{Amount, SuspenseReason, Timestamp};
+use rating::{Amount, SuspenseReason};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// How records of one writer's schema are read.
 #[derive(Clone, Debug)]
@@ -17,6 +20,8 @@ pub(in crate::wire) struct Plan {
     /// The kind of its records; a fault where the schema could be of two.
     kind: Result<Kind, Fault>,
     fields: Vec<PlannedField>,
+    /// What to say where a field is missing.
+    hint: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +36,8 @@ enum Read<'a> {
     Null,
     Long(i64),
     Text(Cow<'a, str>),
+    /// A number with a fraction, or a float: exact, as text.
+    Number(String),
     /// A value that no field takes.
     Other(&'static str),
     /// Names and texts; empty ones are absent.
@@ -78,7 +85,9 @@ impl Plan {
         for (name, shape) in names.iter().zip(shapes) {
             fields.push(PlannedField { name: (*name).to_owned(), usage: Field::parse(name), shape });
         }
-        Ok(Plan { schema: schema.to_owned(), kind, fields })
+        let unread = names.iter().copied().filter(|name| Field::parse(name).is_none());
+        let hint = hint("field", unread, |field| !names.contains(&field.name()));
+        Ok(Plan { schema: schema.to_owned(), kind, fields, hint })
     }
 
     pub(super) fn schema(&self) -> &str {
@@ -112,6 +121,7 @@ impl Plan {
         match self.kind.clone()? {
             Kind::Usage => {
                 let mut usage = RawUsage::default();
+                usage.hint.clone_from(&self.hint);
                 for field in &self.fields {
                     let value = values(field)?;
                     match (field.usage, value) {
@@ -141,7 +151,8 @@ impl Plan {
                     if let Read::Long(millis) = value
                         && field.name == "time"
                     {
-                        instant = Some(Timestamp::from_millis(millis)).filter(|at| at.is_plausible());
+                        let read = read_millis(millis).map_err(|misread| invalid(format!("time: {}", misread.what)));
+                        instant = Some(read?);
                     }
                 }
                 instant.map(Decoded::Tick).ok_or_else(|| invalid("time: is not a time between 1970 and 2200"))
@@ -189,18 +200,23 @@ fn raw(value: Read<'_>) -> RawValue<'_> {
         Read::Long(value) => RawValue::Integer(value),
         Read::Text(value) if value.is_empty() => RawValue::Absent,
         Read::Text(value) => RawValue::Text(value),
+        Read::Number(number) => RawValue::Number(number.into()),
         Read::Other(what) => RawValue::Other(what.into()),
         Read::Map(_) => RawValue::Other("a map".into()),
     }
 }
 
-/// A value's text, if it has one; else what it is.
-/// A value's text, if it has one; else what it is.
+/// Returns a value's text, if it has one.
+///
+/// # Errors
+/// What it is instead.
 fn text(value: Read<'_>) -> Result<Option<Cow<'_, str>>, &'static str> {
     match value {
         Read::Null => Ok(None),
         Read::Long(value) => Ok(Some(value.to_string().into())),
         Read::Text(value) => Ok(Some(value)),
+        // An amount that came through a float is not exact.
+        Read::Number(_) => Err("a fraction"),
         Read::Other(what) => Err(what),
         Read::Map(_) => Err("a map"),
     }
@@ -245,13 +261,14 @@ fn read<'a>(shape: &Shape, rest: &mut &'a [u8]) -> Option<Read<'a>> {
             _ => return None,
         },
         Shape::Long => Read::Long(long(rest)?),
-        Shape::Instant(per_milli) => match long(rest)? {
-            units if units % per_milli == 0 => Read::Long(units / per_milli),
-            _ => Read::Other("a time finer than milliseconds"),
-        },
+        // What is finer than a millisecond is cut off.
+        Shape::Instant(per_milli) => Read::Long(long(rest)?.div_euclid(*per_milli)),
         Shape::Odd(what) => long(rest).map(|_| Read::Other(what))?,
-        Shape::Float => take(rest, 4).map(|_| Read::Other("a fraction"))?,
-        Shape::Double => take(rest, 8).map(|_| Read::Other("a fraction"))?,
+        Shape::Float => {
+            let bits = take(rest, 4)?.try_into().ok()?;
+            float(f64::from(f32::from_le_bytes(bits)), 1 << 24)
+        }
+        Shape::Double => float(f64::from_le_bytes(take(rest, 8)?.try_into().ok()?), 1 << 53),
         Shape::Bytes => bytes(rest).map(|_| Read::Other("bytes"))?,
         Shape::Fixed(size) => take(rest, *size).map(|_| Read::Other("bytes"))?,
         Shape::Text => Read::Text(std::str::from_utf8(bytes(rest)?).ok()?.into()),
@@ -278,7 +295,11 @@ fn read<'a>(shape: &Shape, rest: &mut &'a [u8]) -> Option<Read<'a>> {
             let mut odd = None;
             items_of(rest, |rest| {
                 let name = std::str::from_utf8(bytes(rest)?).ok()?;
-                match text(read(values, rest)?) {
+                let value = match read(values, rest)? {
+                    Read::Number(number) => Ok(Some(number.into())),
+                    other => text(other),
+                };
+                match value {
                     Ok(Some(value)) if !value.is_empty() => entries.push((name.into(), value)),
                     Ok(_) => {}
                     Err(_) => odd = Some(Read::Other("a map of something else than texts")),
@@ -291,6 +312,15 @@ fn read<'a>(shape: &Shape, rest: &mut &'a [u8]) -> Option<Read<'a>> {
             odd.unwrap_or(Read::Map(entries))
         }
     })
+}
+
+/// A float in digits, which is only exact for whole numbers up to a limit; other whole ones are doubted.
+fn float<'a>(value: f64, exact_up_to: i64) -> Read<'a> {
+    let written = value.to_string();
+    match written.parse::<i64>() {
+        Ok(whole) if whole.unsigned_abs() > exact_up_to.unsigned_abs() => Read::Other("a float too large to be exact"),
+        Ok(_) | Err(_) => Read::Number(written),
+    }
 }
 
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {

@@ -1,13 +1,20 @@
 //! CSV with a header: which column gives which field.
 
+use super::hints::{hint, likeness};
 use super::{Decoded, undecodable};
+use pipeline::text::{Exponents, whole};
 use pipeline::{Fault, Field, RawUsage, RawValue};
+use rating::radio_access;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::sync::Arc;
 
 /// Columns given twice that are named at most.
 const MAX_HEADER_FAULTS: usize = 10;
+
+/// Columns that are looked at for what they may be.
+const MAX_ALIKE: usize = 1000;
 
 /// Where fields come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +39,13 @@ pub enum FieldSource {
     Sum(Vec<String>),
     /// Columns joined by `-`; all are needed.
     Joined(Vec<String>),
+    /// Columns joined by `-`, all needed, and behind them those of others that have a value: at least one is there, and has one.
+    JoinedWith {
+        /// All needed.
+        needed: Vec<String>,
+        /// Any of these.
+        one_of: Vec<String>,
+    },
     /// The same for every record.
     Constant(String),
     /// A column with a country and network code such as `23415`: the country's 3 digits.
@@ -40,6 +54,22 @@ pub enum FieldSource {
     Mnc(String),
     /// A column with a radio access type as 3GPP TS 29.274 clause 8.17 numbers them.
     Rat(String),
+}
+
+impl FieldSource {
+    /// The columns that it reads.
+    fn columns(&self) -> Vec<&str> {
+        match self {
+            FieldSource::Column(column)
+            | FieldSource::Needed(column)
+            | FieldSource::Mcc(column)
+            | FieldSource::Mnc(column)
+            | FieldSource::Rat(column) => vec![column],
+            FieldSource::Sum(columns) | FieldSource::Joined(columns) => columns.iter().map(String::as_str).collect(),
+            FieldSource::JoinedWith { needed, one_of } => needed.iter().chain(one_of).map(String::as_str).collect(),
+            FieldSource::Constant(_) => Vec::new(),
+        }
+    }
 }
 
 impl CsvMapping {
@@ -53,9 +83,22 @@ impl CsvMapping {
         }
     }
 
-    /// Packet gateway records (3GPP TS 32.298, PGWRecord) with one row per rating group, columns named as in the standard.
-    /// Documented in docs/input.md.
+    /// Packet gateway records (3GPP TS 32.298, PGWRecord) with one row per container, columns named as in the standard. Containers of
+    /// one rating group are told apart by their sequence number or the time of first usage. Documented in docs/input.md.
     pub fn pgw() -> CsvMapping {
+        let mut mapping = CsvMapping::pgw_summed();
+        let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let id = FieldSource::JoinedWith {
+            needed: columns(&["chargingID", "recordSequenceNumber", "ratingGroup"]),
+            one_of: columns(&["localSequenceNumber", "timeOfFirstUsage"]),
+        };
+        mapping.fields.retain(|(field, _)| field != "id");
+        mapping.fields.insert(0, ("id".to_owned(), id));
+        mapping
+    }
+
+    /// As [`CsvMapping::pgw`], with one row per rating group: its containers have been added up.
+    pub fn pgw_summed() -> CsvMapping {
         let column = |name: &str| FieldSource::Column(name.to_owned());
         let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let fields = [
@@ -111,6 +154,8 @@ pub(super) struct Columns {
     header: Vec<String>,
     fields: Vec<(Field, CellSource)>,
     attributes: Vec<(usize, String)>,
+    /// What to say where a field is missing.
+    hint: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -118,6 +163,7 @@ enum CellSource {
     Cell(usize),
     Sum(Vec<usize>),
     Joined(Vec<usize>),
+    JoinedWith(Vec<usize>, Vec<usize>),
     Constant(String),
     Mcc(usize),
     Mnc(usize),
@@ -130,47 +176,71 @@ impl Columns {
     /// # Errors
     /// What is missing or given twice, in words.
     pub(super) fn new(mapping: CsvMapping, header: Vec<String>) -> Result<Columns, String> {
-        let mut faults = twins(&header);
+        let mut faults = Vec::new();
         let find = |name: &str| header.iter().position(|column| column == name);
-        let mut need = |name: &str| {
+        let named = header.iter().take(MAX_ALIKE).map(String::as_str);
+        let alike: Vec<(&str, Field)> = named.filter_map(|column| Some((column, likeness(column)?))).collect();
+        let mut read: HashSet<&str> = HashSet::new();
+        let mut need = |field: Field, name: &str| {
             find(name).unwrap_or_else(|| {
-                faults.push(format!("column \"{name}\" is missing"));
+                let alike = alike.iter().find(|(_, known)| *known == field).map(|(column, _)| column);
+                let advice = alike.map_or(String::new(), |column| {
+                    format!("; \"{}\" looks like it (--map {}={column})", column.escape_debug(), field.name())
+                });
+                faults.push(format!("column \"{name}\" is missing{advice}"));
                 0
             })
         };
         let mut fields = Vec::new();
-        let mut unknown = Vec::new();
+        let mut others = Vec::new();
         for (name, source) in &mapping.fields {
             let Some(field) = Field::parse(name) else {
-                unknown.push(format!("\"{name}\" is not a field of usage records"));
+                others.push(format!("\"{name}\" is not a field of usage records"));
                 continue;
             };
+            read.extend(source.columns());
             let is_required = matches!(field, Field::Id | Field::Quantity | Field::EventTime | Field::Service);
+            let mut each = |columns: &[String]| columns.iter().map(|column| need(field, column)).collect();
             let source = match source {
                 FieldSource::Column(column) if !is_required => match find(column) {
                     Some(at) => CellSource::Cell(at),
                     None => continue,
                 },
-                FieldSource::Column(column) | FieldSource::Needed(column) => CellSource::Cell(need(column)),
-                FieldSource::Sum(columns) => CellSource::Sum(columns.iter().map(|column| need(column)).collect()),
-                FieldSource::Joined(columns) => CellSource::Joined(columns.iter().map(|column| need(column)).collect()),
+                FieldSource::Column(column) | FieldSource::Needed(column) => CellSource::Cell(need(field, column)),
+                FieldSource::Sum(columns) => CellSource::Sum(each(columns)),
+                FieldSource::Joined(columns) => CellSource::Joined(each(columns)),
+                FieldSource::JoinedWith { needed, one_of } => {
+                    let found: Vec<usize> = one_of.iter().filter_map(|column| find(column)).collect();
+                    if found.is_empty() {
+                        others.push(format!(
+                            "none of the columns {} is there, so that containers of one rating group cannot be told apart; \
+                             where they are added up, one row for each rating group, say so with --preset 3gpp-pgw-summed",
+                            one_of.join(", ")
+                        ));
+                    }
+                    CellSource::JoinedWith(each(needed), found)
+                }
                 FieldSource::Constant(value) => CellSource::Constant(value.clone()),
-                FieldSource::Mcc(column) => CellSource::Mcc(need(column)),
-                FieldSource::Mnc(column) => CellSource::Mnc(need(column)),
-                FieldSource::Rat(column) => CellSource::Rat(need(column)),
+                FieldSource::Mcc(column) => CellSource::Mcc(need(field, column)),
+                FieldSource::Mnc(column) => CellSource::Mnc(need(field, column)),
+                FieldSource::Rat(column) => CellSource::Rat(need(field, column)),
             };
             fields.push((field, source));
         }
-        faults.extend(unknown);
+        faults.extend(others);
         faults.extend(mapping.delimiter_byte().err());
-        if !faults.is_empty() {
-            return Err(faults.join("; "));
-        }
         let prefix = mapping.attribute_prefix.as_deref();
-        let attribute =
-            |(at, name): (usize, &String)| Some((at, name.strip_prefix(prefix?).filter(|n| !n.is_empty())?.to_owned()));
-        let attributes = header.iter().enumerate().filter_map(attribute).collect();
-        Ok(Columns { mapping, header, fields, attributes })
+        let attribute_of = |name: &str| Some(name.strip_prefix(prefix?).filter(|n| !n.is_empty())?.to_owned());
+        let is_read = |name: &str| read.contains(name) || attribute_of(name).is_some();
+        let mut twins = twins(&header, is_read);
+        twins.append(&mut faults);
+        if !twins.is_empty() {
+            return Err(twins.join("; "));
+        }
+        let attributes = header.iter().enumerate().filter_map(|(at, name)| Some((at, attribute_of(name)?))).collect();
+        let unread = header.iter().take(MAX_ALIKE).map(String::as_str).filter(|name| !is_read(name));
+        let hint = hint("column", unread, |field| !fields.iter().any(|(known, _)| *known == field));
+        Ok(Columns { mapping, header, fields, attributes, hint })
     }
 
     pub(super) fn mapping(&self) -> &CsvMapping {
@@ -185,23 +255,30 @@ impl Columns {
         let row = std::str::from_utf8(row)
             .map_err(|error| undecodable(format!("byte {}: is not UTF-8", error.valid_up_to() + 1)))?;
         let cells = cells(row, self.mapping.delimiter)?;
-        if cells.len() != self.header.len() {
+        // Spreadsheets write empty cells behind the last column. A row with fewer cells may have been cut within a number.
+        let is_padded = cells.get(self.header.len()..).is_some_and(|more| more.iter().all(|cell| cell.is_empty()));
+        if !is_padded {
             return Err(undecodable(format!("{} cells instead of {}", cells.len(), self.header.len())));
         }
         let mut usage = RawUsage::default();
+        usage.hint.clone_from(&self.hint);
         for (field, source) in &self.fields {
             let value = match source {
                 CellSource::Cell(at) => text(cells.get(*at).cloned()),
                 CellSource::Constant(value) => text(Some(value.clone().into())),
                 CellSource::Sum(ats) => sum(ats.iter().filter_map(|at| cells.get(*at))),
-                CellSource::Joined(ats) => {
-                    let parts: Vec<&str> = ats.iter().filter_map(|at| cells.get(*at)).map(|cell| &**cell).collect();
-                    if parts.iter().all(|part| part.is_empty()) {
-                        RawValue::Absent
-                    } else {
-                        text(Some(parts.join("-").into()))
+                CellSource::Joined(ats) => joined(ats, &cells),
+                CellSource::JoinedWith(ats, one_of) => match joined(ats, &cells) {
+                    RawValue::Text(front) => {
+                        let given = one_of.iter().filter_map(|at| cells.get(*at)).filter(|cell| !cell.is_empty());
+                        let id = given.clone().fold(front.into_owned(), |id, cell| id + "-" + cell);
+                        match given.count() {
+                            0 => RawValue::Other("nothing tells it from its neighbours".into()),
+                            _ => RawValue::Text(id.into()),
+                        }
                     }
-                }
+                    other => other,
+                },
                 CellSource::Mcc(at) => text(cells.get(*at).map(|cell| cell.chars().take(3).collect::<String>().into())),
                 CellSource::Mnc(at) => text(cells.get(*at).map(|cell| cell.chars().skip(3).collect::<String>().into())),
                 CellSource::Rat(at) => text(cells.get(*at).map(|cell| rat(cell.clone()))),
@@ -217,10 +294,15 @@ impl Columns {
     }
 }
 
-/// What to say about columns that stand twice.
-fn twins(header: &[String]) -> Vec<String> {
+fn joined<'a>(ats: &[usize], cells: &[Cow<'_, str>]) -> RawValue<'a> {
+    let parts: Vec<&str> = ats.iter().filter_map(|at| cells.get(*at)).map(|cell| &**cell).collect();
+    if parts.iter().all(|part| part.is_empty()) { RawValue::Absent } else { RawValue::Text(parts.join("-").into()) }
+}
+
+/// Returns what to say about columns that are read and stand twice. What nothing reads may stand as often as it likes.
+fn twins(header: &[String], is_read: impl Fn(&str) -> bool) -> Vec<String> {
     let mut seen = HashSet::new();
-    let twins = header.iter().filter(|name| !seen.insert(name.as_str()));
+    let twins = header.iter().filter(|name| !seen.insert(name.as_str()) && is_read(name));
     twins.take(MAX_HEADER_FAULTS).map(|name| format!("column \"{name}\" is given twice")).collect()
 }
 
@@ -238,30 +320,23 @@ where
     }
     let mut total = 0_i64;
     for cell in cells {
-        let Some(sum) = cell.parse::<i64>().ok().filter(|part| *part >= 0).and_then(|part| total.checked_add(part))
-        else {
-            // Shown in the fault that intake makes of it.
-            return RawValue::Other(Cow::Owned(cell.clone().into_owned()));
+        total = match whole(cell, Exponents::Doubted) {
+            Ok(part @ 0..) => match total.checked_add(part) {
+                Some(sum) => sum,
+                None => return RawValue::Other("a sum of more than 64 bits".into()),
+            },
+            // Refused by intake as any other quantity.
+            Ok(_) | Err(_) => return RawValue::Text(Cow::Owned(cell.clone().into_owned())),
         };
-        total = sum;
     }
     RawValue::Integer(total)
 }
 
-/// Names of radio access types; a value that is not one of these numbers stays as it is.
+/// The name of a radio access type; a value that is not one of its numbers stays as it is.
 fn rat(cell: Cow<'_, str>) -> Cow<'_, str> {
-    match &*cell {
-        "1" => "utran".into(),
-        "2" => "geran".into(),
-        "3" => "wlan".into(),
-        "4" => "gan".into(),
-        "5" => "hspa_evolution".into(),
-        "6" => "eutran".into(),
-        "7" => "virtual".into(),
-        "8" => "eutran_nb_iot".into(),
-        "9" => "lte_m".into(),
-        "10" => "nr".into(),
-        _ => cell,
+    match radio_access(&cell) {
+        name if name == cell => cell,
+        name => Cow::Owned(name.to_owned()),
     }
 }
 

@@ -1,8 +1,9 @@
 //! JSON lines: usage records are read straight into their fields; commands and ticks, which are rare, through their exact texts.
 
+use super::hints::hint;
 use super::signs::{Signs, command_field};
-use super::{Decoded, has_twins, undecodable};
-use pipeline::intake::read_time;
+use super::{Decoded, has_twins, lacks_fields, undecodable};
+use pipeline::times::read_time;
 use pipeline::{Fault, Field, Kind, RawCommand, RawUsage, RawValue};
 use rating::SuspenseReason;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -10,6 +11,9 @@ use serde_json::value::RawValue as JsonText;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+
+/// Most names that nothing reads that are looked at for a remark.
+const MAX_UNREAD: usize = 100;
 
 /// Decodes one line. All of it is UTF-8, also what no field takes.
 pub(in crate::wire) fn decode(line: &[u8]) -> Result<Decoded<'_>, Fault> {
@@ -23,6 +27,11 @@ pub(in crate::wire) fn decode(line: &[u8]) -> Result<Decoded<'_>, Fault> {
         Kind::Usage => {
             if has_numbers {
                 written_numbers(line, &mut usage).map_err(|error| fault(&error))?;
+            }
+            if lacks_fields(&usage) {
+                let Unread(names) = serde_json::from_str(line).map_err(|error| fault(&error))?;
+                let names = names.iter().map(|name| &**name);
+                usage.hint = hint("field", names, |field| *usage.get(field) == RawValue::Absent);
             }
             Ok(Decoded::Usage(usage))
         }
@@ -43,7 +52,7 @@ fn decode_tick(line: &str) -> Result<Decoded<'_>, Fault> {
     let invalid = |what: String| Fault::new(SuspenseReason::InvalidRecord, format!("tick: {what}"));
     let tick = fields.get("tick").ok_or_else(|| invalid("is missing".to_owned()))?;
     let tick = text(tick).map_err(|what| invalid(what.to_owned()))?;
-    read_time(&tick).map(Decoded::Tick).map_err(invalid)
+    read_time(&tick).map(Decoded::Tick).map_err(|misread| invalid(misread.what))
 }
 
 fn decode_command(line: &str) -> Result<Decoded<'_>, Fault> {
@@ -163,6 +172,33 @@ impl<'de> Deserialize<'de> for Written<'de> {
             }
         }
         deserializer.deserialize_map(WrittenVisitor)
+    }
+}
+
+/// The names of an object that nothing reads.
+struct Unread(Vec<String>);
+
+impl<'de> Deserialize<'de> for Unread {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct UnreadVisitor;
+        impl<'de> Visitor<'de> for UnreadVisitor {
+            type Value = Unread;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unread, A::Error> {
+                let mut names = Vec::new();
+                while let Some((name, _)) = map.next_entry::<String, IgnoredAny>()? {
+                    if Field::parse(&name).is_none() && names.len() < MAX_UNREAD {
+                        names.push(name);
+                    }
+                }
+                Ok(Unread(names))
+            }
+        }
+        deserializer.deserialize_map(UnreadVisitor)
     }
 }
 

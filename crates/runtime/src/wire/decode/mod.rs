@@ -8,6 +8,7 @@ mod avro_shape;
 mod before;
 mod container;
 mod csv;
+mod hints;
 mod json;
 mod rows;
 mod signs;
@@ -24,7 +25,7 @@ pub(super) use avro::Plan;
 pub(super) use json::decode as decode_json;
 
 use crate::state::Corrupt;
-use pipeline::{Fault, IntakeRules, Kind, RawCommand, RawUsage, Taken};
+use pipeline::{Fault, Field, IntakeRules, Kind, RawCommand, RawUsage, RawValue, Taken};
 use rating::{SuspenseReason, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -171,7 +172,14 @@ impl Decoder {
     }
 }
 
-/// Whether a name stands twice.
+/// Returns true if a usage record lacks a field that it needs, or every identity.
+fn lacks_fields(usage: &RawUsage<'_>) -> bool {
+    let is_absent = |field: &Field| *usage.get(*field) == RawValue::Absent;
+    [Field::Id, Field::Service, Field::Quantity, Field::EventTime].iter().any(is_absent)
+        || [Field::Imsi, Field::Iccid, Field::Msisdn, Field::EndpointId, Field::AccountId].iter().all(is_absent)
+}
+
+/// Returns true if a name stands twice.
 fn has_twins(attributes: &[(Cow<'_, str>, Cow<'_, str>)]) -> bool {
     let mut names: Vec<&str> = attributes.iter().map(|(name, _)| &**name).collect();
     names.sort_unstable();

@@ -1,9 +1,9 @@
 //! Where a CSV row ends.
 //!
 //! A line is a row, unless a quoted cell holds its line break. A quotation mark that is never closed looks the same up to the next mark, which may
-//! stand many rows further on. So a row of several lines is taken as one row only if it can be nothing else: it has as many cells as the header,
-//! and no cell holds both a line break and a delimiter. Then at most one of its lines has enough cells to be a row. Otherwise each line is a row
-//! by itself, and the one with the open mark is undecodable.
+//! stand many rows further on. So several lines are taken as one row only if they can be nothing else: the row has as many cells as the header, no
+//! cell holds both a line break and a delimiter, and at most one of the lines has enough delimiters to be a row. Otherwise each line is a row by
+//! itself, and the one with the open mark is undecodable.
 
 /// What is known about the row at the front of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +59,23 @@ pub(super) fn scan(bytes: &[u8], delimiter: u8, columns: usize, ahead: Ahead) ->
                 continue;
             }
         };
-        return if has_breaks && cells != columns { RowScan::EndsWithLine } else { RowScan::Ends(end) };
+        let is_doubted = has_breaks && (cells != columns || holds_rows(bytes.get(..at), delimiter, columns));
+        return if is_doubted { RowScan::EndsWithLine } else { RowScan::Ends(end) };
     }
     match ahead {
         Ahead::Part => RowScan::NeedsMore,
-        Ahead::All if has_breaks && cells != columns => RowScan::EndsWithLine,
+        Ahead::All if has_breaks && (cells != columns || holds_rows(Some(bytes), delimiter, columns)) => {
+            RowScan::EndsWithLine
+        }
         Ahead::All => RowScan::IsOpen,
     }
+}
+
+/// Returns true if more than one of the lines has as many delimiters as a row, wherever they stand.
+fn holds_rows(bytes: Option<&[u8]>, delimiter: u8, columns: usize) -> bool {
+    let lines = bytes.unwrap_or_default().split(|byte| matches!(byte, b'\n' | b'\r'));
+    let is_like_a_row = |line: &&[u8]| memchr::memchr_iter(delimiter, line).count() + 1 >= columns;
+    lines.filter(is_like_a_row).nth(1).is_some()
 }
 
 struct QuotedCell {
@@ -138,6 +148,8 @@ mod tests {
             ("a,\"5,c\nd,e,f\ng,\",i\n", &["a,\"5,c/", "d,e,f/", "g,\",i/"]),
             ("\"5,b,c\n\",e,f\n", &["\"5,b,c/", "\",e,f/"]),
             ("a,b,\"5\nd\"\n", &["a,b,\"5/d\"/"]),
+            ("\",,\",b,\"c\nc\"\n\",,\",b,c\n", &["\",,\",b,\"c/c\"/", "\",,\",b,c/"]),
+            (",\",,\",\"c\n\"\"\",\",,\"\n", &[",\",,\",\"c/", "\"\"\",\",,\"/"]),
             // Too few or too many cells: not one row.
             ("a,\"5\nd\"\n", &["a,\"5/", "d\"/"]),
             ("a,b,\"5\nd\",e,f\n", &["a,b,\"5/", "d\",e,f/"]),

@@ -117,11 +117,9 @@ impl Writer {
         }
     }
 
-    /// A record that names an account instead of an endpoint.
+    /// Records that name an account instead of an endpoint, some of them in sessions that others number alike.
     fn of_account(&mut self, world: &World, random: &mut Random) {
         let mut record = base(random);
-        record.id = self.id();
-        record.quantity = quantity(record.service, random);
         let account = random.pick(&world.accounts);
         let endpoint = random.pick(&world.endpoints);
         record.account_id = match random.below(10) {
@@ -129,7 +127,16 @@ impl Writer {
             6..9 => format!("{}/{}", world.accounts[endpoint.customer].name, endpoint.name),
             _ => "nobody".to_owned(),
         };
-        self.send(&record, random);
+        if random.chance(700) {
+            record.session_id = format!("s{}", random.below(5));
+        }
+        let partials = if record.session_id.is_empty() { 1 } else { random.between(1, 3) };
+        for _ in 0..partials {
+            record.id = self.id();
+            record.quantity = quantity(record.service, random);
+            self.send(&record, random);
+            record.event_time_ms += i64::try_from(random.heavy_tailed(10 * 60_000, 8)).unwrap_or(0);
+        }
     }
 
     fn unknown(&mut self, random: &mut Random) {
@@ -146,8 +153,11 @@ impl Writer {
         record.quantity = quantity(record.service, random);
         record.imsi.clone_from(&random.pick(&world.endpoints).imsi);
         let other = random.pick(&world.endpoints);
-        match random.below(8) {
+        match random.below(10) {
             0..4 => record.iccid.clone_from(&other.iccid),
+            // Nobody's beside somebody's.
+            8 => "447999999999".clone_into(&mut record.msisdn),
+            9 => "meter-of-nobody".clone_into(&mut record.endpoint_id),
             4 => record.account_id.clone_from(&world.accounts[other.customer].name),
             5 => record.account_id = format!("{}/{}", world.accounts[other.customer].name, other.name),
             6 => record.account_id.clone_from(&random.pick(&world.accounts).name),
@@ -306,7 +316,8 @@ fn name_endpoint(record: &mut UsageRecord, endpoint: &Endpoint, random: &mut Ran
         identity.clear();
     }
     match random.below(6) {
-        0 | 1 => record.imsi.clone_from(&endpoint.imsi),
+        0 => record.imsi.clone_from(&endpoint.imsi),
+        1 => record.imsi.clone_from(endpoint.second_imsi.as_ref().unwrap_or(&endpoint.imsi)),
         2 => record.iccid.clone_from(&endpoint.iccid),
         3 => record.msisdn.clone_from(&endpoint.msisdn),
         4 => record.endpoint_id.clone_from(&endpoint.name),

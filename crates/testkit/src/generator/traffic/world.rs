@@ -39,6 +39,8 @@ pub(super) struct Endpoint {
     /// The customer at first.
     pub(super) customer: usize,
     pub(super) imsi: String,
+    /// Of another sponsor operator.
+    pub(super) second_imsi: Option<String>,
     pub(super) iccid: String,
     pub(super) msisdn: String,
     /// Has an account of its own at first.
@@ -110,6 +112,7 @@ impl World {
             name: format!("meter-{number}"),
             customer,
             imsi: format!("00101{number:010}"),
+            second_imsi: number.is_multiple_of(3).then(|| format!("00102{number:010}")),
             iccid: format!("8944{number:015}"),
             msisdn: format!("44770{number:07}"),
             has_plan: random.chance(600),
@@ -359,11 +362,15 @@ impl World {
         }
         text.push_str("endpoints:\n");
         for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.since <= edition) {
-            let Endpoint { name, imsi, iccid, msisdn, rest, .. } = endpoint;
+            let Endpoint { name, imsi, second_imsi, iccid, msisdn, rest, .. } = endpoint;
             let customer = &self.accounts[endpoint.customer].name;
+            let imsis = match second_imsi {
+                Some(second) => format!("[\"{imsi}\", \"{second}\"]"),
+                None => format!("\"{imsi}\""),
+            };
             let _ = writeln!(
                 text,
-                "  {name}: {{ customer: {customer}, imsi: \"{imsi}\", iccid: \"{iccid}\", msisdn: \"{msisdn}\"{} }}",
+                "  {name}: {{ customer: {customer}, imsi: {imsis}, iccid: \"{iccid}\", msisdn: \"{msisdn}\"{} }}",
                 rest[which]
             );
         }
