@@ -312,13 +312,18 @@ impl Inputs {
     pub(super) fn finish(&mut self, report: &mut Report) {
         self.finish_retries();
         let mut on_their_way = 0_u64;
-        let (mut usage, mut guided, mut duplicates, mut waiting, mut ticks) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+        let (mut usage, mut guided, mut duplicates, mut waiting) = (0_u64, 0_u64, 0_u64, 0_u64);
+        // Ticks have a topic of their own: among the inputs they are of a wrong kind, and wait.
+        let (mut ticks, mut waiting_ticks) = (0_u64, 0_u64);
         for ((topic, partition), slots) in &self.slots {
             for (offset, slot) in (0_i64..).zip(slots) {
                 let Some(slot) = slot else { continue };
                 let shown = || self.show(Place { topic: *topic, partition: *partition, offset });
                 let outcomes = u32::from(slot.has_legs) + u32::from(slot.waits);
-                ticks += u64::from(slot.kind == Kind::Tick);
+                if slot.kind == Kind::Tick {
+                    ticks += 1;
+                    waiting_ticks += u64::from(slot.waits > 0 && !slot.has_legs);
+                }
                 if slot.kind == Kind::Usage {
                     usage += 1;
                     guided += u64::from(slot.has_legs);
@@ -365,7 +370,7 @@ impl Inputs {
         let sum = |of: fn(&Answers) -> u32| self.answers.values().map(|answers| u64::from(of(answers))).sum::<u64>();
         let commands = format!("{} - {} unreadable", sum(|of| of.commands), sum(|of| of.not_answered));
         report.end("replies to commands", commands, sum(|of| of.replies));
-        report.end("ticks", ticks, ticks);
+        report.end("ticks among the inputs, suspended", ticks, waiting_ticks);
     }
 
     /// What was tried again and waits no more than before does not wait.
