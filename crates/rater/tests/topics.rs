@@ -108,6 +108,10 @@ fn rights_are_shown_by_party() {
     assert!(has("billing", "Read", "topic", &deployment.topic("charges")));
     assert!(!has("rater", "Read", "topic", &deployment.topic("charges")));
     assert!(!has("mediation", "Read", "topic", &deployment.topic("usage")));
+    // Only Rater writes ticks, and reads them.
+    let ticks = deployment.topic("ticks");
+    assert!(has("rater", "Write", "topic", &ticks) && has("rater", "Read", "topic", &ticks));
+    assert!(rights.iter().all(|right| right["party"] == "rater" || right["resource"]["name"] != *ticks));
 }
 
 #[test]
