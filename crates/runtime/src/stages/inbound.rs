@@ -7,7 +7,7 @@ use crate::worker::FactsMissing;
 use crate::worker::log::{Batch, Incoming, Place};
 use hashbrown::HashMap;
 use pipeline::intake::earliest_event;
-use pipeline::{Doubts, Fault, IntakeRules, Taken};
+use pipeline::{Doubts, Fault, IntakeRules, Intent, Taken};
 use rating::{SuspenseReason, Timestamp};
 use std::sync::Arc;
 
@@ -62,9 +62,14 @@ impl Inbound {
 
     /// Takes in a message of the batch that was prepared.
     pub(super) fn take(&self, message: &Incoming<'_>) -> Taken {
-        match self.decode(retry_of(&self.retries, message).map_or(message.value, |retry| &retry.original)) {
-            Ok(decoded) => decoded.take_in(&self.rules),
-            Err(fault) => Taken::Fault(fault),
+        let retry = retry_of(&self.retries, message);
+        let intent = retry.map_or(Intent::Fresh, |retry| Intent::of(retry.retried.reason, retry.retried.level));
+        match (self.decode(retry.map_or(message.value, |retry| &retry.original)), intent) {
+            (Ok(decoded), Intent::Fresh | Intent::Readmit) => decoded.take_in(&self.rules),
+            (Ok(decoded), Intent::Admitted | Intent::Late | Intent::Level { .. }) => {
+                decoded.take_in(&self.rules.for_admitted())
+            }
+            (Err(fault), _) => Taken::Fault(fault),
         }
     }
 
