@@ -144,10 +144,11 @@ pipeline = dashboard(
         graph("Workers by state", "short", [(f"sum by (state) (rater_workers{{{JOB}}})", "{{state}}")],
               "running and standby.", "waiting: see /readyz; restoring for minutes: changelogs are large, or the broker is slow.", names=STATES, stack=True, width=8),
         graph("Clock behind now", "s", [(CLOCK_BEHIND, "{{stage}}")],
-              "seconds to a minute.", "growing: ticks do not reach every partition of every input, or one worker before this stage stands. Bundles then "
+              "seconds to a minute.", "growing: a partition of an input is far behind, or one worker before this stage stands. Bundles then "
               "expire late.", names=STAGES, width=8, warn=600),
         graph("Ticks", "ops", [(rate("rater_ticks_total", "", "result"), "{{result}}")],
-              "written as often as --tick-every says.", "failed or none: nobody moves the clock.", names=["written", "failed"], width=8),
+              "written as often as --tick-every says.", "failed or none: nobody moves the clock; refused: a wrong clock, or a foreign writer.",
+              names=["written", "failed", "refused"], width=8),
         graph("State in memory", "short", [(f"sum by (stage) (rater_state_entries{{{JOB}}})", "{{stage}}")],
               "flat for rate; guide remembers --duplicate-window of records.", "compare with docs/operating, sizing.", names=STAGES[1:], width=8),
         stat("Directory: last good data", "s", f"time() - min(rater_directory_snapshot_timestamp_seconds{{{JOB}}})",

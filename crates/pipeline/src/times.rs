@@ -219,7 +219,7 @@ mod tests {
             ),
             (
                 "260305140000",
-                "past: 260305140000 as milliseconds since 1970 is 1978-04-01T19:19:00Z; it looks like a date and time without an offset (2026-03-05T14:00:00Z if it is UTC)",
+                "past: 260305140000 as milliseconds since 1970 is 1978-04-01T18:59:00Z; it looks like a date and time without an offset (2026-03-05T14:00:00Z if it is UTC)",
             ),
             ("0", "past: 0 as milliseconds since 1970 is 1970-01-01T00:00:00Z"),
             (

@@ -8,7 +8,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::{Message, Offset, TopicPartitionList};
 use runtime::service::topics::PartitionCounts;
 use runtime::service::{ServiceError, ServiceSettings};
-use runtime::worker::WorkerError;
+use runtime::worker::{NewOffsets, NewTopic, WorkerError};
 use std::thread;
 use std::time::{Duration, Instant};
 use testkit::deployment::{self, Running, Shape};
@@ -268,7 +268,8 @@ fn made_anew(name: &str, skip_intake: bool, is_running: bool) {
         is_made_anew(&error, &usage);
     }
     assert_eq!(deployment.count("charges"), 200);
-    let settings = ServiceSettings { topics_made_anew: vec![usage.clone()], ..deployment.settings("a") };
+    let anew = NewTopic { name: usage.clone(), offsets: NewOffsets::Anew };
+    let settings = ServiceSettings { topics_made_anew: vec![anew], ..deployment.settings("a") };
     let running = deployment::start_with(settings.clone(), &deployment.loaded);
     deployment.wait("all", &[&running], |deployment| deployment.count("charges") == 500);
     running.stop().expect("a clean end");
@@ -289,6 +290,34 @@ fn a_topic_made_anew_under_a_running_service_stops_it() {
 #[test]
 fn a_topic_made_anew_while_nobody_runs_is_not_the_old_one() {
     made_anew("anew-stopped", false, false);
+}
+
+/// What a mirror has copied has another id and the offsets that it had: with that said, everything goes on where it was.
+#[test]
+fn a_mirrored_topic_goes_on_where_it_was() {
+    let mut deployment = Deployment::new("mirrored", false);
+    let usage = deployment.topic("usage");
+    let running = deployment.start("a");
+    deployment.usage(200, "2026-03-01T00:00:00Z");
+    deployment.wait("charged", &[&running], |deployment| deployment.count("charges") == 200);
+    running.stop().expect("a clean end");
+    make_anew(&deployment, "usage");
+    deployment.written = 0;
+    deployment.usage(240, "2026-03-01T00:00:00Z");
+    let mirrored = NewTopic { name: usage, offsets: NewOffsets::Mirrored };
+    let settings = ServiceSettings {
+        topics_made_anew: vec![mirrored],
+        forgotten_positions: runtime::worker::ForgottenPositions::FromState,
+        ..deployment.settings("a")
+    };
+    let running = deployment::start_with(settings, &deployment.loaded);
+    deployment.wait("the rest", &[&running], |deployment| deployment.count("charges") == 240);
+    running.stop().expect("a clean end");
+    let running = deployment.start("a");
+    deployment.usage(10, "2026-03-01T00:00:00Z");
+    deployment.wait("more", &[&running], |deployment| deployment.count("charges") == 250);
+    running.stop().expect("a clean end");
+    assert_eq!(deployment.count("suspense"), 0);
 }
 
 #[test]

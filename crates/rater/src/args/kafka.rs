@@ -192,7 +192,8 @@ pub(crate) struct ServiceOptions {
     /// Where Kafka has forgotten a group's position after idle days: go on from the position in the state
     #[arg(long, env = "RATER_POSITIONS_FROM_STATE")]
     pub(crate) positions_from_state: bool,
-    /// A topic that was made anew under its old name: read it from its beginning, once, though the state was made from another; repeatable
+    /// A topic that was made anew under its old name: read it from its beginning, once, though the state was made from another; with `=mirrored` behind the name go on
+    /// in it where the state is, because a mirror has kept all offsets; several are separated by commas
     #[arg(long = "topic-made-anew", env = "RATER_TOPIC_MADE_ANEW", value_name = "TOPIC", value_delimiter = ',')]
     pub(crate) topics_made_anew: Vec<String>,
     /// What becomes of bundles that reference data grant, which are not bought here: `refuse` to start with any, or `ignore` them

@@ -20,7 +20,7 @@ use runtime::telemetry::http::Server;
 use runtime::telemetry::{CacheNumbers, ReferenceNumbers, Telemetry};
 use runtime::wire::CloudEvents;
 use runtime::worker::log::{GatherLimits, LogError};
-use runtime::worker::{ForgottenPositions, StageError, WorkerError};
+use runtime::worker::{ForgottenPositions, NewOffsets, NewTopic, StageError, WorkerError};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -213,10 +213,18 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
             true => ForgottenPositions::FromState,
             false => ForgottenPositions::Stop,
         },
-        topics_made_anew: service.topics_made_anew.clone(),
+        topics_made_anew: service.topics_made_anew.iter().map(|topic| new_topic(topic)).collect(),
         attempts: service.attempts,
         now: settings::machine_now,
     })
+}
+
+/// `TOPIC` or `TOPIC=mirrored`; no name of a topic has an equals sign.
+fn new_topic(text: &str) -> NewTopic {
+    match text.strip_suffix("=mirrored") {
+        Some(name) => NewTopic { name: name.to_owned(), offsets: NewOffsets::Mirrored },
+        None => NewTopic { name: text.to_owned(), offsets: NewOffsets::Anew },
+    }
 }
 
 /// The topics that options name.

@@ -85,12 +85,10 @@ impl Chain {
         self.kafka.write("usage", &[record.into_bytes()]);
     }
 
-    /// It is this late, in every partition.
+    /// It is this late, in every partition, once what was written before is processed.
     pub(crate) fn tick(&self, at: &str) {
         let tick = format!("{{\"tick\":\"{at}\"}}").into_bytes();
-        for topic in ["usage", "account-commands", "waiting"] {
-            self.kafka.write(topic, &[tick.clone(), tick.clone()]);
-        }
+        self.kafka.write("ticks", &[tick]);
     }
 
     /// Who paid whom how much, lowest level first, for each record.

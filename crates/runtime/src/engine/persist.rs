@@ -99,7 +99,7 @@ impl Engine {
         let intent = Intent::of(open.reason, open.level);
         let Ok(decoded) = decoder.decode(&open.original) else { return };
         if intent.was_held() {
-            let identity = decoded.take_in(&self.rules).identity_at(place_in(&open.input, open.place));
+            let identity = decoded.take_in(&self.rules.for_admitted()).identity_at(place_in(&open.input, open.place));
             identity.into_iter().for_each(|identity| self.duplicates.hold(identity, intent.is_owner()));
         }
     }

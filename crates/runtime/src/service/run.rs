@@ -10,7 +10,7 @@ use crate::stages::{
 };
 use crate::wire::{CloudEvents, FramedDecoder, Frames, Limits, Message, Registration};
 use crate::worker::log::{GatherLimits, Log, LogError, Partition};
-use crate::worker::{ForgottenPositions, RETRY_PAUSE, Report, Stage, Worker, WorkerError, WorkerSettings};
+use crate::worker::{ForgottenPositions, NewTopic, RETRY_PAUSE, Report, Stage, Worker, WorkerError, WorkerSettings};
 use directory::Directory;
 use pipeline::{Doubts, Kind, Kinds};
 use rating::Timestamp;
@@ -80,8 +80,8 @@ pub struct ServiceSettings {
     pub tick_every: Option<Duration>,
     /// What happens where a group has forgotten a position.
     pub forgotten_positions: ForgottenPositions,
-    /// Topics that were made anew and are read from their beginning.
-    pub topics_made_anew: Vec<String>,
+    /// Topics that may be others than those that the state was made from.
+    pub topics_made_anew: Vec<NewTopic>,
     /// For how many attempts what is unavailable is asked for again.
     pub attempts: u32,
     /// The time of day.

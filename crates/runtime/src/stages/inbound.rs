@@ -7,7 +7,7 @@ use crate::worker::FactsMissing;
 use crate::worker::log::{Batch, Incoming, Partition, Place, TopicId};
 use hashbrown::{HashMap, HashSet};
 use pipeline::intake::earliest_event;
-use pipeline::{Doubts, Fault, IntakeRules, Kind, Kinds, Taken};
+use pipeline::{Doubts, Fault, IntakeRules, Intent, Kind, Kinds, Taken};
 use rating::{SuspenseReason, Timestamp};
 use std::sync::Arc;
 
@@ -135,10 +135,12 @@ impl Inbound {
             return wrong_kind("is no retry");
         }
         let rules = self.of_doors.get(usize::from(message.partition.topic)).unwrap_or(&self.rules);
+        let intent = retry.map_or(Intent::Fresh, |retry| Intent::of(retry.retried.reason, retry.retried.level));
         match self.decode(retry.map_or(message.value, |retry| &retry.original)) {
             Ok(decoded) if retry.is_none() && self.from_before.contains(&message.partition) => {
                 decoded.take_in(&IntakeRules { accepts: rules.accepts.with(Kind::Tick), ..rules.clone() })
             }
+            Ok(decoded) if intent.was_held() => decoded.take_in(&rules.for_admitted()),
             Ok(decoded) => decoded.take_in(rules),
             Err(fault) => Taken::Fault(fault),
         }

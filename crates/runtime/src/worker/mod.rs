@@ -52,8 +52,33 @@ pub struct WorkerSettings {
     pub attempts: u32,
     /// What happens where the group has forgotten a position that the state knows.
     pub forgotten_positions: ForgottenPositions,
-    /// Topics that were made anew and are read from their beginning, whatever the state says of topics that had their names before.
-    pub topics_made_anew: Vec<String>,
+    /// Topics that may be others than those that the state was made from.
+    pub topics_made_anew: Vec<NewTopic>,
+}
+
+impl WorkerSettings {
+    /// What the offsets of a topic are, where it may be another than the state was made from.
+    fn offsets_of_new(&self, topic: &str) -> Option<NewOffsets> {
+        self.topics_made_anew.iter().find(|known| known.name == topic).map(|known| known.offsets)
+    }
+}
+
+/// A topic that was made anew under its old name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTopic {
+    /// The name.
+    pub name: String,
+    /// How its offsets are counted.
+    pub offsets: NewOffsets,
+}
+
+/// How the offsets of a topic that was made anew are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewOffsets {
+    /// From its own beginning: it is read from there.
+    Anew,
+    /// A mirror has given each message the offset that it had: positions stay what they are.
+    Mirrored,
 }
 
 /// Groups forget positions after days without a commit.

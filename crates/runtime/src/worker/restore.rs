@@ -2,7 +2,9 @@
 
 use super::log::{Committed, Consumer, Log, LogError, Offset, Partition};
 use super::sides::is_other;
-use super::{Beginning, End, ForgottenPositions, RETRY_PAUSE, Report, Stage, StageError, Worker, WorkerError};
+use super::{
+    Beginning, End, ForgottenPositions, NewOffsets, RETRY_PAUSE, Report, Stage, StageError, Worker, WorkerError,
+};
 
 impl<L: Log, S: Stage> Worker<'_, L, S> {
     /// Restores partitions; from where to read each.
@@ -39,14 +41,14 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         let topic = self.input(partition.topic).to_owned();
         let known = self.stage.known(partition);
         let now = self.log.topic_ids(std::slice::from_ref(&topic)).await?.into_iter().next().flatten();
-        let position = match is_other(known.topic, now) {
-            false => self.agreed(partition, group, state).await?,
-            true if self.settings.topics_made_anew.contains(&topic) => {
+        let position = match (is_other(known.topic, now), self.settings.offsets_of_new(&topic)) {
+            (false, _) | (true, Some(NewOffsets::Mirrored)) => self.agreed(partition, group, state).await?,
+            (true, Some(NewOffsets::Anew)) => {
                 let first = self.log.first_offset(&topic, partition.number).await?;
                 (self.report)(Report::BeganAnew { topic: &topic, partition, position: state, first });
                 first
             }
-            true => return Err(self.made_anew(&topic, partition.number, known.topic, now)),
+            (true, None) => return Err(self.made_anew(&topic, partition.number, known.topic, now)),
         };
         let sides = self.places_beside(partition, &known).await?;
         self.sides.add(partition, &sides);

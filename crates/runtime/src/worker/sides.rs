@@ -6,7 +6,7 @@
 //! says all; it gets an end of its own once its turn comes, so that a partition that is never idle has ticks, too.
 
 use super::log::{Aside, Batch, Consumer, Incoming, Log, LogError, Offset, Partition, ReadFrom, Reader, Tick, TopicId};
-use super::{End, Report, Stage, Worker, WorkerError};
+use super::{End, NewOffsets, Report, Stage, Worker, WorkerError};
 use rating::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -333,12 +333,13 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
             let first = self.log.first_offset(&side.topic, number).await?;
             let offset = match known {
                 None => first,
-                Some(known) if is_other(known.id, id) => {
-                    if side.kind == SideKind::Messages && !self.settings.topics_made_anew.contains(&side.topic) {
+                Some(known) if is_other(known.id, id) => match (side.kind, self.settings.offsets_of_new(&side.topic)) {
+                    (SideKind::Messages, Some(NewOffsets::Mirrored)) => known.offset,
+                    (SideKind::Messages, Some(NewOffsets::Anew)) | (SideKind::Ticks, _) => first,
+                    (SideKind::Messages, None) => {
                         return Err(self.made_anew(&side.topic, number, known.id, id));
                     }
-                    first
-                }
+                },
                 // Ticks that are gone are not missed: later ones say all that they said. Messages are.
                 Some(known) => match side.kind {
                     SideKind::Ticks => known.offset.max(first),
