@@ -3,13 +3,7 @@
 use crate::worker::NoTick;
 use pipeline::times::read_time;
 use rating::Timestamp;
-use serde::Deserialize;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Message {
-    tick: String,
-}
+use serde_json::{Map, Value};
 
 /// Reads a message of the topic of ticks. One process whose clock is wrong must not move anybody's: a tick may be ahead of the moment at
 /// which the log appended it by `future_ms` milliseconds at most.
@@ -18,8 +12,12 @@ struct Message {
 /// It is no tick, or does not count.
 pub(super) fn read(value: &[u8], appended: Option<Timestamp>, future_ms: i64) -> Result<Timestamp, NoTick> {
     let foreign = |why: &str| NoTick::Foreign(why.to_owned());
-    let message: Message = serde_json::from_slice(value).map_err(|_| foreign("not {\"tick\":\"TIME\"}"))?;
-    let instant = read_time(&message.tick).ok();
+    let message: Option<Map<String, Value>> = serde_json::from_slice(value).ok();
+    // Nothing else beside the time: what has more is something else.
+    let message = message.filter(|message| message.len() == 1);
+    let time = message.as_ref().and_then(|message| message.get("tick")?.as_str());
+    let time = time.ok_or_else(|| foreign("not {\"tick\":\"TIME\"}"))?;
+    let instant = read_time(time).ok();
     let instant = instant.ok_or_else(|| foreign("its time cannot be read"))?;
     let appended =
         appended.ok_or_else(|| foreign("the topic does not date it: message.timestamp.type is not LogAppendTime"))?;

@@ -448,3 +448,30 @@ pub trait Producer {
     /// Aborts: nothing will be seen.
     fn abort(&mut self) -> impl Future<Output = Result<(), TransactionError>>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_shown_as_kafka_shows_them() {
+        let shown = |bits: u128| TopicId(bits.to_be_bytes()).to_string();
+        assert_eq!(shown(0), "AAAAAAAAAAAAAAAAAAAAAA");
+        // Kafka's own topic of metadata.
+        assert_eq!(shown(1), "AAAAAAAAAAAAAAAAAAAAAQ");
+        assert_eq!(shown(u128::MAX), "_____________________w");
+    }
+
+    #[test]
+    fn a_batch_of_ticks_alone_is_something_to_do() {
+        let partition = |number| Partition { topic: 0, number };
+        let mut batch = Batch::default();
+        assert!(batch.is_empty());
+        batch.push_tick(Tick { partition: partition(1), side: 0, offset: 7, instant: Timestamp::EPOCH });
+        assert!(!batch.is_empty() && batch.messages().count() == 0);
+        batch.remove(&[partition(2)]);
+        assert_eq!(batch.ticks().count(), 1);
+        batch.remove(&[partition(1)]);
+        assert!(batch.is_empty());
+    }
+}
