@@ -46,8 +46,10 @@ pub enum Intent {
     Fresh,
     /// It waited as a whole, after its id had been remembered: it is not its own duplicate.
     Admitted,
-    /// It waited before its id was remembered, or because of another payload under its id: it is admitted like a fresh one.
+    /// It waited before its id was remembered: it is admitted like a fresh one.
     Readmit,
+    /// It waited because another payload came before it under its id, which is kept meanwhile: it is admitted like a fresh one.
+    Conflicting,
     /// It was too late to tell whether it had come before, and somebody says that it was not charged: only of its copies one is.
     Late,
     /// One level of it waited; the others were charged.
@@ -71,8 +73,8 @@ impl Intent {
             | SuspenseReason::FutureEvent
             | SuspenseReason::PastEvent
             | SuspenseReason::ImplausibleQuantity
-            | SuspenseReason::WrongKind
-            | SuspenseReason::DuplicateConflict => Intent::Readmit,
+            | SuspenseReason::WrongKind => Intent::Readmit,
+            SuspenseReason::DuplicateConflict => Intent::Conflicting,
             SuspenseReason::TooLate => Intent::Late,
             SuspenseReason::UnknownEndpoint
             | SuspenseReason::IdentityConflict
@@ -97,7 +99,7 @@ impl Intent {
     /// Whether something that waited so was held: its id is kept until it has left ([`Duplicates::hold`]).
     pub fn was_held(self) -> bool {
         match self {
-            Intent::Admitted | Intent::Level { .. } | Intent::Late => true,
+            Intent::Admitted | Intent::Level { .. } | Intent::Late | Intent::Conflicting => true,
             Intent::Fresh | Intent::Readmit => false,
         }
     }
@@ -106,7 +108,7 @@ impl Intent {
     pub fn is_owner(self) -> bool {
         match self {
             Intent::Admitted | Intent::Level { .. } => true,
-            Intent::Late | Intent::Fresh | Intent::Readmit => false,
+            Intent::Late | Intent::Conflicting | Intent::Fresh | Intent::Readmit => false,
         }
     }
 }
@@ -164,8 +166,10 @@ impl Taken {
             Taken::Command(key, command) => command_identity(*key, command, place),
         };
         let admission = match (intent, &*self) {
-            (Intent::Fresh | Intent::Readmit, Taken::Command(..)) => duplicates.admit_command(id, kept),
-            (Intent::Fresh | Intent::Readmit, _) => duplicates.admit(id, kept),
+            (Intent::Fresh | Intent::Readmit | Intent::Conflicting, Taken::Command(..)) => {
+                duplicates.admit_command(id, kept)
+            }
+            (Intent::Fresh | Intent::Readmit | Intent::Conflicting, _) => duplicates.admit(id, kept),
             (Intent::Late, _) => duplicates.admit_late(id, kept),
             (Intent::Admitted | Intent::Level { .. }, _) => duplicates.admit_again(id, kept),
         };
@@ -175,10 +179,13 @@ impl Taken {
         match admission {
             Admission::New => Verdict::Pass(duplicates.horizons()),
             Admission::Duplicate => Verdict::Duplicate,
-            Admission::Conflict => Verdict::Waits(Fault::new(
-                SuspenseReason::DuplicateConflict,
-                "the same source and id came before with another payload",
-            )),
+            Admission::Conflict => {
+                duplicates.suspend_conflict(id, kept);
+                Verdict::Waits(Fault::new(
+                    SuspenseReason::DuplicateConflict,
+                    "the same source and id came before with another payload",
+                ))
+            }
             Admission::TooLate if matches!(self, Taken::Command(..)) => Verdict::Refused(CommandRefusal::TooLate),
             Admission::TooLate => {
                 let at = id.at;

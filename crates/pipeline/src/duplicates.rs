@@ -228,6 +228,15 @@ impl Duplicates {
         self.held.suspend(short_key(id.key), value, is_owner.then_some(id.place));
     }
 
+    /// Remembers that a copy with another payload is suspended: the one that came first stays the one that stands for all, however long ago it was
+    /// charged, or two charges would have one id.
+    pub fn suspend_conflict(&mut self, id: Identity, kept: Option<u64>) {
+        let short = short_key(id.key);
+        if let Some(value) = self.remembered_value(id, kept) {
+            self.held.suspend(short, value, Some(Place::FORGOTTEN));
+        }
+    }
+
     /// Counts a suspended copy or leg, which stays so until it [leaves](Duplicates::leave).
     pub fn hold(&mut self, id: Identity, is_owner: bool) {
         self.suspend(id, is_owner);
@@ -246,14 +255,17 @@ impl Duplicates {
         }
     }
 
-    /// What the window remembers of an identity.
+    /// What the window remembers of an identity says of another copy.
     fn remembered(&self, id: Identity, kept: Option<u64>) -> Option<Admission> {
+        self.remembered_value(id, kept).map(|value| Admission::of(value, pack(id.payload, 0)))
+    }
+
+    fn remembered_value(&self, id: Identity, kept: Option<u64>) -> Option<u64> {
         // What memory would have forgotten by now is not remembered elsewhere either, and what is behind the window may stand there until it is swept.
         let horizon = self.horizon_hour();
         let is_remembered = |value: &u64| horizon.is_none_or(|horizon| hour_of(*value) >= horizon);
         let kept = kept.filter(is_remembered);
-        let value = kept.or_else(|| self.seen.get(&short_key(id.key)).copied().filter(is_remembered))?;
-        Some(Admission::of(value, pack(id.payload, 0)))
+        kept.or_else(|| self.seen.get(&short_key(id.key)).copied().filter(is_remembered))
     }
 
     fn remember(&mut self, id: Identity, hour: i64) {
@@ -499,6 +511,26 @@ mod tests {
         assert_eq!(ids.admit_late(copy(5, 10, 1), None), Admission::Duplicate, "windows later");
         ids.leave(1);
         assert!(ids.held().is_empty());
+    }
+
+    #[test]
+    fn another_payload_under_an_id_is_never_charged_beside_the_first() {
+        let mut ids = window(1);
+        ids.tick(hour(10));
+        assert_eq!(ids.admit(copy(5, 10, 1), None), Admission::New);
+        assert_eq!(ids.admit(copy(6, 10, 2), None), Admission::Conflict);
+        ids.suspend_conflict(copy(6, 10, 2), None);
+        ids.hold(copy(6, 10, 2), false);
+        ids.settle();
+        ids.tick(hour(90));
+        for _ in 0..2 {
+            assert_eq!(ids.admit(copy(6, 10, 2), None), Admission::Conflict, "recycled windows later");
+            assert_eq!(ids.admit(copy(5, 10, 3), None), Admission::Duplicate);
+            ids.leave(1);
+            ids.suspend_conflict(copy(6, 10, 2), None);
+            ids.hold(copy(6, 10, 2), false);
+        }
+        assert_eq!(ids.held().get(1).map(|held| held.count), Some(1));
     }
 
     #[test]

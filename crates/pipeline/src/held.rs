@@ -9,6 +9,11 @@ use hashbrown::HashMap;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place(pub u64);
 
+impl Place {
+    /// Where nobody knows it any more: somewhere a copy was admitted, that is all that is remembered of it.
+    pub const FORGOTTEN: Place = Place(0);
+}
+
 /// An identity of which something is suspended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {

@@ -57,6 +57,8 @@ pub struct Session {
     engine: Engine,
     open: BTreeMap<u64, OpenSuspense>,
     numbers: SuspenseNumbers,
+    /// How often it was fed.
+    fed: u32,
     granted: BTreeSet<String>,
     latest_event: Timestamp,
 }
@@ -82,6 +84,7 @@ impl Session {
             engine,
             open: BTreeMap::new(),
             numbers: SuspenseNumbers::from(0),
+            fed: 0,
             granted: BTreeSet::new(),
             latest_event: settings.latest_event,
         };
@@ -108,7 +111,10 @@ impl Session {
                 records.push(line, place);
             }
         }
-        self.rate(&records, &Decoder::json_lines(), input, &[])
+        self.fed += 1;
+        // Each time another input, like files of one name with other contents: what is known of a copy is where it stands.
+        let name = if self.fed == 1 { input.to_owned() } else { format!("{input}#{}", self.fed) };
+        self.rate(&records, &Decoder::json_lines(), &name, &[])
     }
 
     /// Rates a batch in any form.
@@ -134,15 +140,23 @@ impl Session {
     /// # Errors
     /// A control total that does not balance.
     pub fn recycle(&mut self) -> Result<BatchOutput, EngineError> {
-        let waiting = std::mem::take(&mut self.open);
-        let mut records = RawBatch::default();
-        let mut retries = Vec::with_capacity(waiting.len());
-        for (number, open) in &waiting {
-            records.push(&open.original, open.place);
-            retries.push(Retry::of(open, *number));
+        let waiting: Vec<(u64, OpenSuspense)> = std::mem::take(&mut self.open).into_iter().collect();
+        let mut whole = BatchOutput::default();
+        let mut first = 0;
+        // Input by input: what is known of a copy is where it stands.
+        for group in waiting.chunk_by(|(_, one), (_, other)| one.input == other.input) {
+            let mut records = RawBatch::default();
+            let mut retries = Vec::with_capacity(group.len());
+            for (number, open) in group {
+                records.push(&open.original, open.place);
+                retries.push(Retry::of(open, *number));
+            }
+            let input = group.first().map_or("", |(_, open)| &*open.input);
+            let output = self.rate(&records, &Decoder::json_lines(), input, &retries)?;
+            whole.append(output, first)?;
+            first += group.len();
         }
-        let input = waiting.values().next().map_or(String::new(), |open| open.input.clone());
-        self.rate(&records, &Decoder::json_lines(), &input, &retries)
+        Ok(whole)
     }
 
     /// Continues with other reference data; returns what its new grants put out.

@@ -96,7 +96,7 @@ impl<'a> GuidedStretch<'a> {
     fn usage(&mut self, located: Located<'a>, intent: Intent) -> Outcome {
         let only = match intent {
             Intent::Level { level, reason } => Some((level, reason)),
-            Intent::Fresh | Intent::Admitted | Intent::Readmit | Intent::Late => None,
+            Intent::Fresh | Intent::Admitted | Intent::Readmit | Intent::Conflicting | Intent::Late => None,
         };
         let legs = match located.guided {
             Ok(guided) => guided.legs().zip(located.owners),

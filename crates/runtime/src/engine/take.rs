@@ -65,7 +65,9 @@ pub(super) fn take(batch: BatchInput<'_>, position: usize, rules: &IntakeRules) 
     };
     match Retry::at(batch.retries, position).intent {
         Intent::Fresh | Intent::Readmit => decoded.take_in(rules),
-        Intent::Admitted | Intent::Late | Intent::Level { .. } => decoded.take_in(&rules.for_admitted()),
+        Intent::Admitted | Intent::Late | Intent::Conflicting | Intent::Level { .. } => {
+            decoded.take_in(&rules.for_admitted())
+        }
     }
 }
 
