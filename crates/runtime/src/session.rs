@@ -134,15 +134,21 @@ impl Session {
     /// # Errors
     /// A control total that does not balance.
     pub fn recycle(&mut self) -> Result<BatchOutput, EngineError> {
-        let waiting = std::mem::take(&mut self.open);
-        let mut records = RawBatch::default();
-        let mut retries = Vec::with_capacity(waiting.len());
-        for (number, open) in &waiting {
-            records.push(&open.original, open.place);
-            retries.push(Retry::of(open, *number));
+        let waiting: Vec<(u64, OpenSuspense)> = std::mem::take(&mut self.open).into_iter().collect();
+        let (mut output, mut first) = (BatchOutput::default(), 0);
+        // A batch has one input: it is part of the place by which a copy of a record is known.
+        for of_input in waiting.chunk_by(|(_, one), (_, other)| one.input == other.input) {
+            let mut records = RawBatch::default();
+            let mut retries = Vec::with_capacity(of_input.len());
+            for (number, open) in of_input {
+                records.push(&open.original, open.place);
+                retries.push(Retry::of(open, *number));
+            }
+            let input = of_input.first().map_or("", |(_, open)| &open.input);
+            output.append(self.rate(&records, &Decoder::json_lines(), input, &retries)?, first)?;
+            first += of_input.len();
         }
-        let input = waiting.values().next().map_or(String::new(), |open| open.input.clone());
-        self.rate(&records, &Decoder::json_lines(), &input, &retries)
+        Ok(output)
     }
 
     /// Continues with other reference data; returns what its new grants put out.

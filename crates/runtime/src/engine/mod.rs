@@ -101,7 +101,7 @@ pub struct BatchOutput {
 
 impl BatchOutput {
     /// Appends the output of the part of a batch that begins at a position.
-    fn append(&mut self, part: BatchOutput, first: usize) -> Result<(), ControlMismatch> {
+    pub(crate) fn append(&mut self, part: BatchOutput, first: usize) -> Result<(), ControlMismatch> {
         let pairs = [
             (&mut self.charges, &part.charges),
             (&mut self.deltas, &part.deltas),
