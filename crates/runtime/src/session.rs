@@ -141,22 +141,20 @@ impl Session {
     /// A control total that does not balance.
     pub fn recycle(&mut self) -> Result<BatchOutput, EngineError> {
         let waiting: Vec<(u64, OpenSuspense)> = std::mem::take(&mut self.open).into_iter().collect();
-        let mut whole = BatchOutput::default();
-        let mut first = 0;
-        // Input by input: what is known of a copy is where it stands.
-        for group in waiting.chunk_by(|(_, one), (_, other)| one.input == other.input) {
+        let (mut output, mut first) = (BatchOutput::default(), 0);
+        // A batch has one input: it is part of the place by which a copy of a record is known.
+        for of_input in waiting.chunk_by(|(_, one), (_, other)| one.input == other.input) {
             let mut records = RawBatch::default();
-            let mut retries = Vec::with_capacity(group.len());
-            for (number, open) in group {
+            let mut retries = Vec::with_capacity(of_input.len());
+            for (number, open) in of_input {
                 records.push(&open.original, open.place);
                 retries.push(Retry::of(open, *number));
             }
-            let input = group.first().map_or("", |(_, open)| &*open.input);
-            let output = self.rate(&records, &Decoder::json_lines(), input, &retries)?;
-            whole.append(output, first)?;
-            first += group.len();
+            let input = of_input.first().map_or("", |(_, open)| &open.input);
+            output.append(self.rate(&records, &Decoder::json_lines(), input, &retries)?, first)?;
+            first += of_input.len();
         }
-        Ok(whole)
+        Ok(output)
     }
 
     /// Continues with other reference data; returns what its new grants put out.
