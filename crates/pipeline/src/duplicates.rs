@@ -210,9 +210,8 @@ impl Duplicates {
     /// Decides about a record that was admitted and is suspended, or a leg of it: it is not its own duplicate, but another copy may have been charged
     /// since.
     pub fn admit_again(&mut self, id: Identity, kept: Option<u64>) -> Admission {
-        match self.held.get(short_key(id.key)) {
-            Some(Held { owner: Some(owner), .. }) if *owner != id.place => return Admission::Duplicate,
-            Some(Held { .. }) | None => {}
+        if self.held.get(short_key(id.key)).is_some_and(|held| held.is_of_another(id.place)) {
+            return Admission::Duplicate;
         }
         self.held.claim(short_key(id.key), pack(id.payload, hour_at(id.at)), id.place);
         // Its id may be forgotten since it was suspended, and a copy that comes now must still meet it.
@@ -523,6 +522,11 @@ mod tests {
         ids.hold(copy(6, 10, 2), false);
         ids.settle();
         ids.tick(hour(90));
+        // The first one, or a leg of it, is suspended as well: it stands for all again, whichever came to be known first.
+        ids.hold(copy(5, 10, 1), true);
+        assert_eq!(ids.admit_again(copy(5, 10, 1), None), Admission::New);
+        assert_eq!(ids.admit_late(copy(5, 10, 7), None), Admission::Duplicate);
+        ids.leave(1);
         for _ in 0..2 {
             assert_eq!(ids.admit(copy(6, 10, 2), None), Admission::Conflict, "recycled windows later");
             assert_eq!(ids.admit(copy(5, 10, 3), None), Admission::Duplicate);

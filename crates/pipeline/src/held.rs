@@ -25,6 +25,18 @@ pub struct Held {
     pub count: u32,
 }
 
+impl Held {
+    /// Whether no copy stands for all that is known by its place: one that was admitted may take it.
+    fn is_claimable(&self) -> bool {
+        self.owner.is_none_or(|owner| owner == Place::FORGOTTEN)
+    }
+
+    /// Whether another copy than the one at a place stands for all.
+    pub(crate) fn is_of_another(&self, place: Place) -> bool {
+        !self.is_claimable() && self.owner != Some(place)
+    }
+}
+
 /// All such identities, by their short keys.
 #[derive(Debug, Default)]
 pub struct HeldIds {
@@ -68,7 +80,9 @@ impl HeldIds {
         let held = self.all.get(&short).copied();
         let next = match held {
             None => Held { value, owner, count: 0 },
-            Some(Held { owner: None, count, .. }) if owner.is_some() => Held { value, owner, count },
+            Some(known) if known.is_claimable() && owner.is_some_and(|owner| owner != Place::FORGOTTEN) => {
+                Held { value, owner, ..known }
+            }
             Some(known) => known,
         };
         self.set(short, Some(next));
@@ -83,8 +97,8 @@ impl HeldIds {
 
     /// Makes a copy the owner, if there is none yet.
     pub(crate) fn claim(&mut self, short: u64, value: u64, owner: Place) {
-        if let Some(Held { owner: None, count, .. }) = self.get(short).copied() {
-            self.set(short, Some(Held { value, owner: Some(owner), count }));
+        if let Some(known) = self.get(short).copied().filter(Held::is_claimable) {
+            self.set(short, Some(Held { value, owner: Some(owner), ..known }));
         }
     }
 
