@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use testkit::generator::{self, Parameters};
-use testkit::load::{self, Connection, Form, Load};
+use testkit::load::{self, Connection, Extra, Form, Load};
 use testkit::services::Kafka;
 use testkit::{deployment, reference};
 
@@ -101,6 +101,7 @@ fn measure(kafka: &Kafka, intake: &str, parameters: &Parameters, rate: NonZeroU3
         rate: Some(rate),
         copies_per_mille: 0,
         first: Vec::new(),
+        extra: Extra::default(),
     };
     let seen = std::thread::scope(|scope| {
         let running = scope.spawn(|| run::run(&settings, &directory, &stop, &told).expect("a run"));

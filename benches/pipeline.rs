@@ -44,7 +44,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use table::grouped;
 use testkit::generator::{self, Parameters};
-use testkit::load::{self, Connection, Form, Load};
+use testkit::load::{self, Connection, Extra, Form, Load};
 use testkit::services::Kafka;
 use testkit::{deployment, reference};
 use tracing_subscriber::filter::LevelFilter;
@@ -272,6 +272,7 @@ fn fill(kafka: &Kafka, prefix: &str, parameters: &Parameters) {
         rate: None,
         copies_per_mille: 0,
         first: Vec::new(),
+        extra: Extra::default(),
     };
     let sent = load::run(&load, &Connection::new(kafka.bootstrap()), &mut |_| {}).expect("sent");
     assert_eq!(sent.failed, 0, "messages that were not sent");

@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 use testkit::generator::{self, Parameters, Times};
-use testkit::load::{self, Connection, Form, Load, Sent};
+use testkit::load::{self, Connection, Extra, Form, Load, Sent};
 use testkit::services::{Kafka, Prometheus, promtool};
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -256,6 +256,7 @@ impl Run {
             ticks: None,
             rate: NonZeroU32::new(RATE),
             copies_per_mille: 20,
+            extra: Extra::default(),
         };
         let connection = Connection::new(self.kafka.bootstrap());
         thread::spawn(move || load::run(&load, &connection, &mut |_| {}).expect("delivered"))

@@ -4,9 +4,11 @@
 //! program, too. Exit codes: 0 nothing missing, nothing double, 1 differences or a worker that stopped by itself, 3 surroundings.
 
 use clap::{Args, Parser, Subcommand};
+use pipeline::duplicates::DEFAULT_COMMAND_HOURS;
 use runtime::kafka::KafkaLog;
 use runtime::service::topics::PartitionCounts;
 use runtime::service::{ServiceSettings, run};
+use runtime::stages::RecycleRequest;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -15,8 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use testkit::chaos::{DirectedLog, Directions, Mood, Plan, Trouble, Workers};
 use testkit::deployment::{self, Shape};
+use testkit::generator::random::Random;
 use testkit::generator::{self, Parameters};
-use testkit::load::{self, Connection, Form, Load};
+use testkit::load::{self, Connection, Extra, Form, Load};
 use testkit::reference;
 use testkit::services::Kafka;
 use testkit::verify::{self, EngineReference, Verification};
@@ -59,6 +62,24 @@ struct RunArguments {
     /// Longest pause between two troubles, in milliseconds
     #[arg(long, default_value_t = 3000)]
     pause: u64,
+    /// Messages at the wrong door, in a thousand usage records
+    #[arg(long, default_value_t = 10)]
+    forged: u16,
+    /// Commands in addition, in a thousand usage records: copies, other payloads under one id, old ones
+    #[arg(long, default_value_t = 5)]
+    orders: u16,
+    /// Hours for which ids are remembered behind the clock; commands five days longer [default: for ever]
+    #[arg(long, value_name = "HOURS")]
+    window: Option<u32>,
+    /// Records from the beginning, sent at the end, each twice: too late with a window, and then asked for
+    #[arg(long, default_value_t = 0)]
+    late: u32,
+    /// Of a thousand endpoints, how many are not known until half of the kills are done; then what waits is asked for again and again
+    #[arg(long, default_value_t = 50)]
+    unknown: u16,
+    /// How long the stages may take, in seconds, for what is left when the trouble is over
+    #[arg(long, default_value_t = 240)]
+    drain: u64,
     /// In a thousand transactions, how many end their process at one of the worst moments
     #[arg(long, default_value_t = 10)]
     directed: u64,
@@ -75,6 +96,8 @@ struct WorkerArguments {
     #[arg(long)]
     directed: u64,
     #[arg(long)]
+    window: Option<u32>,
+    #[arg(long)]
     instance: String,
     #[arg(long)]
     seed: u64,
@@ -87,8 +110,8 @@ const SHAPE: Shape = Shape {
     batch: 5000,
 };
 
-/// How long the stages may take for what is left when the trouble is over.
-const DRAIN: Duration = Duration::from_secs(240);
+/// Hours by which commands are remembered longer than records.
+const COMMANDS_LONGER_H: u32 = 5 * 24;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -109,6 +132,8 @@ fn work(arguments: &WorkerArguments) -> Result<(), String> {
         instance: arguments.instance.clone(),
         // A broker that restarts takes its time.
         attempts: 120,
+        duplicate_window_h: arguments.window,
+        command_memory_h: arguments.window.map_or(DEFAULT_COMMAND_HOURS, |window| window + COMMANDS_LONGER_H),
         ..deployment::settings(&arguments.brokers, &arguments.prefix, SHAPE)
     };
     let log = KafkaLog::new(settings.kafka.clone()).map_err(|error| error.to_string())?;
@@ -129,6 +154,7 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
     let parameters =
         Parameters { records: arguments.records, endpoints: arguments.endpoints, ..Parameters::bench(arguments.seed) };
     generator::write_reference(&parameters, &folder).map_err(in_words)?;
+    hide_endpoints(&folder, arguments.unknown, arguments.seed).map_err(in_words)?;
     eprintln!("seed {}, what workers tell is in {}", arguments.seed, folder.display());
     let plan = Plan {
         seed: arguments.seed,
@@ -143,7 +169,7 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
             Mood::Directed => arguments.directed,
             Mood::Calm => 0,
         };
-        worker_command(&program, kafka.bootstrap(), &prefix, &folder, directed)
+        worker_command(&program, kafka.bootstrap(), &prefix, &folder, directed, arguments.window)
     };
     let mut workers = Workers::start(&command, &folder, plan).map_err(in_words)?;
     let load = Load {
@@ -153,6 +179,12 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
         ticks: Some(format!("{prefix}ticks")),
         rate: Some(arguments.rate),
         copies_per_mille: 5,
+        extra: Extra {
+            forged_per_mille: arguments.forged,
+            retries: Some(format!("{prefix}retries")),
+            orders_per_mille: arguments.orders,
+            late: arguments.late,
+        },
         first: load::grants(&folder, None).map_err(in_words)?,
         parameters,
     };
@@ -164,7 +196,21 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
             is_sent.store(true, Ordering::Relaxed);
             sent
         });
-        let trouble = workers.torment(&kafka, plan, &|| is_sent.load(Ordering::Relaxed));
+        let mut requests = 0_u32;
+        let mut meanwhile = |trouble: Trouble| {
+            if trouble.killed + trouble.killed_directed < plan.kills / 2 {
+                return Ok(());
+            }
+            if requests == 0 {
+                show_endpoints(&folder).map_err(in_words)?;
+            }
+            requests += 1;
+            // A broker that is away is asked the next time.
+            let _ = ask_again(&connection, &prefix, requests, 0);
+            Ok(())
+        };
+        let trouble = workers.torment(&kafka, plan, &|| is_sent.load(Ordering::Relaxed), &mut meanwhile);
+        eprintln!("{requests} times it was asked to try again what waits");
         (trouble, sender.join())
     });
     let trouble = trouble?;
@@ -174,7 +220,7 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
     let is_verified = AtomicBool::new(false);
     let report = std::thread::scope(|scope| {
         let verifier = scope.spawn(|| {
-            let report = check(&kafka, &prefix, &folder);
+            let report = recycle_all(&connection, &prefix, arguments).and_then(|()| check(&kafka, &prefix, &folder, arguments));
             is_verified.store(true, Ordering::Relaxed);
             report
         });
@@ -194,10 +240,13 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
     Ok(ExitCode::FAILURE)
 }
 
-fn worker_command(program: &Path, brokers: &str, prefix: &str, folder: &Path, directed: u64) -> Command {
+fn worker_command(program: &Path, brokers: &str, prefix: &str, folder: &Path, directed: u64, window: Option<u32>) -> Command {
     let mut command = Command::new(program);
     command.arg("worker").args(["--brokers", brokers, "--prefix", prefix, "--directed", &directed.to_string()]);
     command.arg("--reference").arg(folder);
+    if let Some(window) = window {
+        command.args(["--window", &window.to_string()]);
+    }
     command
 }
 
@@ -211,10 +260,63 @@ struct Found {
     is_clean: bool,
 }
 
-fn check(kafka: &Kafka, prefix: &str, folder: &Path) -> Result<Found, String> {
+/// Takes some endpoints out of the reference data, and keeps all of them beside it.
+fn hide_endpoints(folder: &Path, per_mille: u16, seed: u64) -> std::io::Result<()> {
+    let path = folder.join("endpoints.csv");
+    let all = std::fs::read_to_string(&path)?;
+    std::fs::write(folder.join(ALL_ENDPOINTS), &all)?;
+    let mut random = Random::new(seed);
+    let mut lines = all.lines();
+    let head = lines.next().unwrap_or_default();
+    let known = lines.filter(|_| !random.chance(u64::from(per_mille)));
+    let known: String = std::iter::once(head).chain(known).map(|line| format!("{line}\n")).collect();
+    std::fs::write(path, known)
+}
+
+/// Puts them in: whoever starts from now on knows all.
+fn show_endpoints(folder: &Path) -> std::io::Result<()> {
+    std::fs::rename(folder.join(ALL_ENDPOINTS), folder.join("endpoints.csv"))
+}
+
+/// All endpoints, beside those that are known at first.
+const ALL_ENDPOINTS: &str = "endpoints.all";
+
+/// Asks for what waits to be tried again: sometimes everything, sometimes what waits for one reason; and so many of the late records, by their ids.
+fn ask_again(connection: &Connection, prefix: &str, number: u32, late: u32) -> Result<(), String> {
+    let mut requests = vec![match number % 3 {
+        0 => RecycleRequest::default(),
+        1 => RecycleRequest { reasons: vec!["unknown_endpoint".to_owned()], ..RecycleRequest::default() },
+        _ => RecycleRequest { reasons: vec!["wrong_kind".to_owned(), "no_rate".to_owned()], ..RecycleRequest::default() },
+    }];
+    if late > 0 {
+        let ids = (0..late).map(|number| format!("late-{number}")).collect();
+        requests.push(RecycleRequest { ids, late: true, ..RecycleRequest::default() });
+    }
+    for request in requests {
+        load::to_each_partition(connection, &format!("{prefix}waiting"), &request.message())
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// When the trouble is over and all endpoints are known: everything is asked for once more, and what was late twice.
+fn recycle_all(connection: &Connection, prefix: &str, arguments: &RunArguments) -> Result<(), String> {
+    let layout = verify::Layout::new(prefix);
+    let late = if arguments.window.is_some() { arguments.late } else { 0 };
+    for _ in 0..2 {
+        verify::wait_until_drained(connection, &layout, Duration::from_secs(arguments.drain)).map_err(|error| error.to_string())?;
+        ask_again(connection, prefix, 0, late)?;
+    }
+    Ok(())
+}
+
+fn check(kafka: &Kafka, prefix: &str, folder: &Path, arguments: &RunArguments) -> Result<Found, String> {
+    let reference = EngineReference::load(folder).map_err(|error| error.to_string())?;
     let verification = Verification {
-        reference: Some(EngineReference::load(folder).map_err(|error| error.to_string())?),
-        wait: DRAIN,
+        // With a window the clock of each partition of guide decides what is remembered, and the engine has one.
+        reference: arguments.window.is_none().then_some(reference),
+        window_h: arguments.window.map(|window| [window, window + COMMANDS_LONGER_H]),
+        wait: Duration::from_secs(arguments.drain),
         ..Verification::new(kafka.bootstrap(), prefix)
     };
     let report = verify::verify(&verification, &mut |step| eprintln!("{step}")).map_err(|error| error.to_string())?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use testkit::generator::arguments::GeneratorArguments;
 use testkit::generator::{self, Parameters, Profile, Times};
-use testkit::load::{self, Connection, Form, Load, LoadError, Sent};
+use testkit::load::{self, Connection, Extra, Form, Load, LoadError, Sent};
 
 /// Send generated usage and commands to Kafka.
 #[derive(Parser)]
@@ -40,6 +40,15 @@ struct Arguments {
     /// Usage records in a thousand that are sent again on another partition, beyond those of the profile
     #[arg(long, value_name = "PER_MILLE", default_value_t = 0)]
     duplicates: u16,
+    /// Messages at the wrong door, in a thousand usage records: commands among usage, usage among commands, ticks and retries among both
+    #[arg(long, value_name = "PER_MILLE", default_value_t = 0)]
+    forged: u16,
+    /// Topic of retries, which otherwise only Rater writes: some of the forged messages go there [default: none do]
+    #[arg(long, value_name = "TOPIC", requires = "forged")]
+    retries_topic: Option<String>,
+    /// Commands in addition, in a thousand usage records of the profile bench: with copies, other payloads under one id, and old ones
+    #[arg(long, value_name = "PER_MILLE", default_value_t = 0)]
+    orders: u16,
     /// Form of the messages
     #[arg(long, value_enum, default_value_t = FormArgument::Json)]
     form: FormArgument,
@@ -120,6 +129,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode, LoadError> {
         ticks: arguments.ticks_topic.clone(),
         rate: arguments.rate,
         copies_per_mille: arguments.duplicates,
+        extra: Extra {
+            forged_per_mille: arguments.forged,
+            retries: arguments.retries_topic.clone(),
+            orders_per_mille: arguments.orders,
+            late: 0,
+        },
     };
     let mut connection = Connection::new(&arguments.brokers);
     connection.properties.extend(arguments.properties.iter().cloned());

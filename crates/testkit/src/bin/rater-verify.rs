@@ -24,6 +24,15 @@ struct Arguments {
     /// Topics with usage and commands [default: usage and account-commands, behind the prefix]
     #[arg(long, value_delimiter = ',')]
     inputs: Vec<String>,
+    /// Those of the inputs that take commands [default: account-commands, behind the prefix]
+    #[arg(long, value_delimiter = ',')]
+    commands: Vec<String>,
+    /// Hours for which the deployment remembers ids of records: what is too late is checked; needs --command-memory
+    #[arg(long, value_name = "HOURS", requires = "command_memory")]
+    duplicate_window: Option<u32>,
+    /// Hours for which it remembers ids of commands
+    #[arg(long, value_name = "HOURS", requires = "duplicate_window")]
+    command_memory: Option<u32>,
     /// Guide reads the inputs itself
     #[arg(long)]
     skip_intake: bool,
@@ -72,6 +81,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode, VerifyError> {
     if !arguments.inputs.is_empty() {
         what.layout.inputs.clone_from(&arguments.inputs);
     }
+    if !arguments.commands.is_empty() {
+        what.layout.commands.clone_from(&arguments.commands);
+    }
+    what.window_h = arguments.duplicate_window.zip(arguments.command_memory).map(|(window, memory)| [window, memory]);
     what.layout.skip_intake = arguments.skip_intake;
     what.registry.clone_from(&arguments.registry);
     what.default_source.clone_from(&arguments.source);

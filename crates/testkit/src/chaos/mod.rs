@@ -109,11 +109,18 @@ impl<'w> Workers<'w> {
         Ok(workers)
     }
 
-    /// Makes trouble until there was enough of it and `is_done`, and then has as many workers as at the start, alone and well.
+    /// Makes trouble until there was enough of it and `is_done`, and then has as many workers as at the start, alone and well. Between two troubles
+    /// `meanwhile` is called with what has happened so far.
     ///
     /// # Errors
-    /// A worker that stopped by itself, with what it told; or brokers that do not come back.
-    pub fn torment(&mut self, kafka: &Kafka, plan: Plan, is_done: &dyn Fn() -> bool) -> Result<Trouble, String> {
+    /// A worker that stopped by itself, with what it told; brokers that do not come back; or what `meanwhile` answers.
+    pub fn torment(
+        &mut self,
+        kafka: &Kafka,
+        plan: Plan,
+        is_done: &dyn Fn() -> bool,
+        meanwhile: &mut dyn FnMut(Trouble) -> Result<(), String>,
+    ) -> Result<Trouble, String> {
         let in_words = |error: io::Error| error.to_string();
         while self.trouble.killed + self.trouble.killed_directed < plan.kills
             || self.trouble.restarts < plan.restarts
@@ -122,6 +129,7 @@ impl<'w> Workers<'w> {
             let longest = u64::try_from(plan.pause.as_millis()).unwrap_or(u64::MAX);
             thread::sleep(Duration::from_millis(self.random.between(50, longest.max(51))));
             self.look_after()?;
+            meanwhile(self.trouble)?;
             let at = self.random.index(self.running.len());
             match self.random.below(20) {
                 0..=8 => {

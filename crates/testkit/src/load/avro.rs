@@ -277,6 +277,7 @@ mod tests {
             rate: None,
             copies_per_mille: 0,
             first: Vec::new(),
+            extra: crate::load::Extra::default(),
         }
     }
 

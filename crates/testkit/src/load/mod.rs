@@ -12,9 +12,13 @@
 //! | module | owns |
 //! | --- | --- |
 //! | `avro` | lines as Avro datums, framed |
+//! | `forged` | messages at the wrong door |
+//! | `orders` | commands in addition: copies, other payloads under one id, old ones |
 //! | `produce` | the producer, partitions, what was delivered |
 
 mod avro;
+mod forged;
+mod orders;
 mod produce;
 
 pub use avro::Form;
@@ -23,6 +27,8 @@ pub use produce::{Connection, LoadError, partition_of_key};
 use crate::generator::random::Random;
 use crate::generator::stream::{LineKind, each_line};
 use crate::generator::{Parameters, Times};
+use forged::Door;
+use orders::Orders;
 use produce::Producer;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -54,6 +60,21 @@ pub struct Load {
     pub copies_per_mille: u16,
     /// Lines (commands) to be sent before everything else: bundles that reference data grant.
     pub first: Vec<Vec<u8>>,
+    /// What does not belong there.
+    pub extra: Extra,
+}
+
+/// What nobody should send, and somebody does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extra {
+    /// Messages at the wrong door, in a thousand usage records.
+    pub forged_per_mille: u16,
+    /// The topic of retries, for those.
+    pub retries: Option<String>,
+    /// Commands in addition, in a thousand usage records, with copies, other payloads under one id, and old ones.
+    pub orders_per_mille: u16,
+    /// New records that happened when the stream begins, sent behind its end, each twice.
+    pub late: u32,
 }
 
 /// What was sent.
@@ -69,6 +90,8 @@ pub struct Sent {
     pub commands: u64,
     /// Ticks.
     pub ticks: u64,
+    /// Messages at the wrong door.
+    pub forged: u64,
     /// Messages handed over.
     pub messages: u64,
     /// Bytes of keys and values.
@@ -109,7 +132,16 @@ pub fn run(load: &Load, connection: &Connection, progress: &mut dyn FnMut(&Sent)
         topics.push(topic);
         topics.len() - 1
     });
+    let retries = load.extra.retries.as_ref().map(|name| producer.topic(name)).transpose()?;
+    let retries = retries.map(|topic| {
+        topics.push(topic);
+        topics.len() - 1
+    });
     let mut sender = Sender {
+        extra: load.extra.clone(),
+        orders: Orders::new(load.parameters.seed),
+        forger: Random::new(load.parameters.seed ^ 0x666f_7267),
+        retries,
         encoder,
         producer,
         topics,
@@ -128,7 +160,27 @@ pub fn run(load: &Load, connection: &Connection, progress: &mut dyn FnMut(&Sent)
     }
     let all = each_line(&load.parameters, |kind, line| sender.take(kind, line, progress));
     all.map_err(|error| sender.stopped(&error))?;
+    for number in 0..load.extra.late {
+        sender.late(number, &load.parameters).map_err(|error| sender.stopped(&error))?;
+    }
     sender.finish(progress)
+}
+
+/// Sends a message to each partition of a topic, and waits until all are delivered.
+///
+/// # Errors
+/// As [`run`]; and a message that does not arrive.
+pub fn to_each_partition(connection: &Connection, topic: &str, message: &[u8]) -> Result<(), LoadError> {
+    let producer = Producer::new(connection)?;
+    let topic = producer.topic(topic)?;
+    for partition in 0..topic.partitions {
+        producer.send(&topic.name, Some(partition), None, message)?;
+    }
+    producer.flush()?;
+    match producer.failed() {
+        0 => Ok(()),
+        failed => Err(LoadError::Surroundings(format!("topic {:?}: {failed} messages did not arrive", topic.name))),
+    }
 }
 
 /// Purchases of the bundles that the reference data in a directory grant, as lines: where a deployment does not make them itself. In a stream that
@@ -171,6 +223,11 @@ struct Sender {
     commands: usize,
     /// Place of the topic of ticks.
     ticks: Option<usize>,
+    /// Place of the topic of retries.
+    retries: Option<usize>,
+    extra: Extra,
+    orders: Orders,
+    forger: Random,
     random: Random,
     recent: Vec<Vec<u8>>,
     copies_per_mille: u16,
@@ -202,6 +259,9 @@ impl Sender {
                 }
             }
         }
+        if kind != LineKind::Tick {
+            self.disturb(kind, line)?;
+        }
         if self.told.elapsed() >= PROGRESS_EVERY {
             self.told = Instant::now();
             self.sent.elapsed = self.pace.start.elapsed();
@@ -209,6 +269,43 @@ impl Sender {
             progress(&self.sent);
         }
         Ok(())
+    }
+
+    /// Sends what does not belong there, now and then.
+    fn disturb(&mut self, kind: LineKind, line: &[u8]) -> io::Result<()> {
+        if self.forger.chance(u64::from(self.extra.orders_per_mille)) {
+            let order = self.orders.next(line);
+            self.sent.commands += 1;
+            let key = key_of(&order);
+            self.send(self.commands, None, key.as_deref(), &order)?;
+        }
+        if !self.forger.chance(u64::from(self.extra.forged_per_mille)) {
+            return Ok(());
+        }
+        let forged = forged::forge(&mut self.forger, &self.topics[0].name, line, kind, self.sent.forged);
+        let topic = match forged.door {
+            Door::Usage if self.commands != 0 => Some(0),
+            Door::Commands if self.commands != 0 => Some(self.commands),
+            // It may be one topic for both.
+            Door::Usage | Door::Commands => None,
+            Door::Retries => self.retries,
+            Door::Ticks => self.ticks,
+        };
+        let Some(topic) = topic else { return Ok(()) };
+        self.sent.forged += 1;
+        let partition = (Some(topic) == self.ticks).then_some(0);
+        self.send(topic, partition, forged.key.as_deref(), &forged.value)
+    }
+
+    /// Sends a new record from the beginning of the stream, and a copy on another partition.
+    fn late(&mut self, number: u32, parameters: &Parameters) -> io::Result<()> {
+        let at = jiff::Timestamp::from_millisecond(parameters.times.earliest_ms()).unwrap_or_default();
+        let imsi = u64::from(number) % parameters.endpoints.max(1);
+        let line = format!(
+            r#"{{"id":"late-{number}","source":"late","service":"data","quantity":1000000,"unit":"octets","event_time":"{at}","imsi":"00101{imsi:010}"}}"#
+        );
+        self.usage(line.as_bytes(), false)?;
+        self.usage(line.as_bytes(), true)
     }
 
     fn usage(&mut self, line: &[u8], is_copy: bool) -> io::Result<()> {

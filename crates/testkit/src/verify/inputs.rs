@@ -1,14 +1,13 @@
 //! Every message of the inputs, what it is, and what became of it.
 //!
 //! An input message has its place (topic, partition, offset), by which legs and suspense name it, and its identity (source, id), by which
-//! charges name it. Kept per message: 24 bytes; per identity: about 50.
+//! charges name it. Kept per message: 40 bytes; per identity: about 50.
 
-use super::avro::{Found, Layout};
 use super::framed::{Framed, Schemas};
 use super::reader::Message;
 use super::report::Report;
-use super::{VerifyError, hash_of};
-use serde_json::{Map, Value};
+use super::said::{Kind, RetryOf, Said, bit, identity_of};
+use super::{Door, VerifyError, hash_of};
 use std::collections::HashMap;
 
 /// Reasons for which a record waits before its identity is remembered: it may come again.
@@ -24,15 +23,11 @@ const NOT_REMEMBERED: [&str; 8] = [
 ];
 /// Reasons for which a command waits that could not even be read: nobody is answered.
 const NOT_ANSWERED: [&str; 4] = ["undecodable", "invalid_record", "future_event", "wrong_kind"];
+/// Reasons for which something waits that stands at the wrong door.
+const AT_THE_WRONG_DOOR: [&str; 3] = ["wrong_kind", "undecodable", "invalid_record"];
 
-/// What an input message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Usage,
-    Command,
-    /// What only Rater writes, to topics of its own: here it waits.
-    Foreign,
-}
+/// The check of retries that have no outcome yet.
+pub(super) const ON_THEIR_WAY: &str = "retries without an outcome yet";
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
@@ -41,6 +36,8 @@ struct Slot {
     /// Hash of everything else it says.
     payload: u64,
     kind: Kind,
+    /// When it says that it happened, in milliseconds; [`i64::MIN`] where it says nothing.
+    at_ms: i64,
     has_legs: bool,
     /// Whether its identity was new when it came.
     is_admitted: bool,
@@ -76,9 +73,15 @@ struct Identity {
 struct Answers {
     commands: u32,
     not_answered: u32,
+    /// Times that one was tried again.
+    retries: u32,
     replies: u32,
     /// Replies that say that it was applied or refused.
     done: u32,
+    /// Replies that say that it was refused since it takes effect before what is remembered: a copy is refused again.
+    too_late: u32,
+    /// The latest moment at which one of them takes effect.
+    latest_ms: i64,
     /// Whether it went on to rate.
     guided: bool,
 }
@@ -93,6 +96,10 @@ pub(super) struct Inputs {
     /// Legs that waited or were tried again.
     legs: HashMap<(Place, u8), WaitingLeg>,
     retries: Vec<(Place, Option<u8>)>,
+    /// What waits since it came too late.
+    too_late: u64,
+    /// Events before this moment may be too late, in milliseconds; and commands before the other. `None` where that is not checked.
+    remembered_from: Option<[i64; 2]>,
 }
 
 /// A leg that waited.
@@ -106,28 +113,43 @@ struct WaitingLeg {
 }
 
 impl Inputs {
-    pub(super) fn new(topics: &[String], default_source: &str) -> Inputs {
+    /// Those of some topics, with what is found in the topic of retries.
+    pub(super) fn new(topics: &[String], retries: &str, default_source: &str) -> Inputs {
         Inputs {
-            topics: topics.to_vec(),
+            topics: topics.iter().cloned().chain([retries.to_owned()]).collect(),
             default_source: default_source.to_owned(),
             slots: HashMap::new(),
             identities: HashMap::new(),
             answers: HashMap::new(),
             legs: HashMap::new(),
             retries: Vec::new(),
+            too_late: 0,
+            remembered_from: None,
         }
     }
 
+    /// Says from when on ids of records and of commands are remembered, in milliseconds.
+    pub(super) fn remember_from(&mut self, records_ms: i64, commands_ms: i64) {
+        self.remembered_from = Some([records_ms, commands_ms]);
+    }
+
     /// Takes in a message of the topic of this number.
-    pub(super) fn add(&mut self, topic: u16, message: Message<'_>, schemas: &mut Schemas) -> Result<(), VerifyError> {
+    pub(super) fn add(
+        &mut self,
+        topic: u16,
+        door: Door,
+        message: Message<'_>,
+        schemas: &mut Schemas,
+    ) -> Result<(), VerifyError> {
         let place = Place { topic, partition: message.partition, offset: message.offset };
         let said = match schemas.take_apart(message.value)? {
             Framed::Avro(layout, datum) => layout.read(datum).ok().map(|found| Said::of_avro(&layout, &found)),
             Framed::Bare(bytes) => serde_json::from_slice(bytes).ok().map(Said::of_json),
             Framed::Unknown => None,
         };
+        let at_ms = said.as_ref().and_then(|said| said.at_ms).unwrap_or(i64::MIN);
         let (kind, id, payload) = match said {
-            Some(Said { kind: Kind::Foreign, .. }) => (Kind::Foreign, None, 0),
+            Some(Said { kind, .. }) if !door.takes(kind) => (Kind::Foreign, None, 0),
             Some(Said { kind, source, id, payload, .. }) => {
                 let source = source.unwrap_or_else(|| self.default_source.clone());
                 (kind, id.map(|id| identity_of(kind, &source, &id)), payload)
@@ -136,24 +158,39 @@ impl Inputs {
         };
         let id = id.unwrap_or_else(|| hash_of(&[b"place", format!("{place:?}").as_bytes()]));
         if kind == Kind::Command {
-            self.answers.entry(id).or_default().commands += 1;
+            let answers = self.answers.entry(id).or_default();
+            answers.latest_ms = if answers.commands == 0 { at_ms } else { answers.latest_ms.max(at_ms) };
+            answers.commands += 1;
         }
-        let slots = self.slots.entry((topic, message.partition)).or_default();
-        let at = usize::try_from(message.offset).unwrap_or(usize::MAX);
-        // Offsets are skipped where transactions end.
-        slots.resize(at, None);
-        slots.push(Some(Slot { id, payload, kind, has_legs: false, is_admitted: false, waits: 0, retries: 0 }));
+        self.put(place, Slot { id, payload, kind, at_ms, has_legs: false, is_admitted: false, waits: 0, retries: 0 });
         Ok(())
     }
 
-    /// Takes in a message of the topic of retries. What only says that something waits, or does so no longer, is passed over.
+    fn put(&mut self, place: Place, slot: Slot) {
+        let slots = self.slots.entry((place.topic, place.partition)).or_default();
+        let at = usize::try_from(place.offset).unwrap_or(usize::MAX);
+        // Offsets are skipped where transactions end.
+        slots.resize(at, None);
+        slots.push(Some(slot));
+    }
+
+    /// Takes in a message of the topic of retries. What only says that something waits, or does so no longer, is passed over; what is no retry is at the
+    /// wrong door.
     pub(super) fn add_retry(&mut self, message: Message<'_>) -> Result<(), VerifyError> {
-        let value: Value = serde_json::from_slice(message.value)
-            .map_err(|error| VerifyError::Refused(format!("a retry at offset {}: {error}", message.offset)))?;
-        let Some((topic, partition, offset, level)) = retry_in(&value) else { return Ok(()) };
+        let Some(RetryOf { topic, partition, offset, level, is_tried }) = RetryOf::read(message.value) else {
+            let topic = u16::try_from(self.topics.len() - 1).unwrap_or(u16::MAX);
+            let place = Place { topic, partition: message.partition, offset: message.offset };
+            let id = hash_of(&[b"place", format!("{place:?}").as_bytes()]);
+            let (kind, at_ms) = (Kind::Foreign, i64::MIN);
+            let slot = Slot { id, payload: 0, kind, at_ms, has_legs: false, is_admitted: false, waits: 0, retries: 0 };
+            self.put(place, slot);
+            return Ok(());
+        };
         let original = self.place(&topic, partition, offset);
         let original = original.ok_or_else(|| VerifyError::Refused(format!("a retry from {topic}")))?;
-        self.retries.push((original, level));
+        if is_tried {
+            self.retries.push((original, level));
+        }
         Ok(())
     }
 
@@ -167,7 +204,13 @@ impl Inputs {
                 continue;
             };
             match level {
-                None => slot.retries = slot.retries.saturating_add(1),
+                None => {
+                    slot.retries = slot.retries.saturating_add(1);
+                    let (kind, id) = (slot.kind, slot.id);
+                    if kind == Kind::Command {
+                        self.answers.entry(id).or_default().retries += 1;
+                    }
+                }
                 Some(level) => {
                     let identity = slot.id;
                     let leg = self.legs.entry((*place, *level)).or_default();
@@ -204,6 +247,9 @@ impl Inputs {
             return report.differ(|| format!("guided: no input message {topic}:{partition}:{offset}"));
         };
         slot.has_legs = true;
+        if slot.kind != Kind::Usage {
+            report.differ(|| format!("guided, and no usage at a door for it: {topic}:{partition}:{offset}"));
+        }
         let is_admitted = std::mem::replace(&mut slot.is_admitted, true);
         let (id, payload) = (slot.id, slot.payload);
         let tried_again = self.legs.get_mut(&(place, level));
@@ -272,10 +318,21 @@ impl Inputs {
             return;
         }
         slot.waits = slot.waits.saturating_add(1);
+        let (at_ms, is_first) = (slot.at_ms, slot.waits == 1);
+        if kind == Kind::Foreign && !AT_THE_WRONG_DOOR.contains(&reason) {
+            report.differ(|| format!("at the wrong door, and waits for another reason: {}", shown()));
+        }
+        let Some(slot) = self.slot(place) else { return };
         if !NOT_REMEMBERED.contains(&reason) && kind == Kind::Usage && !std::mem::replace(&mut slot.is_admitted, true) {
             let identity = self.identity(id, place);
             identity.admitted = identity.admitted.saturating_add(1);
             identity.payload = payload;
+        }
+        if reason == "too_late" {
+            self.too_late += u64::from(is_first);
+            if self.remembered_from.is_some_and(|[from, _]| at_ms >= from) {
+                report.differ(|| format!("too late, and is not: {}", shown()));
+            }
         }
         if kind == Kind::Command && NOT_ANSWERED.contains(&reason) {
             self.answers.entry(id).or_default().not_answered += 1;
@@ -308,11 +365,19 @@ impl Inputs {
     }
 
     /// A command is answered.
-    pub(super) fn answered(&mut self, command_id: &str, outcome: &str, report: &mut Report) {
+    pub(super) fn answered(&mut self, command_id: &str, outcome: &str, reason: &str, report: &mut Report) {
+        let remembered_from = self.remembered_from;
         let Some(answers) = self.answers.get_mut(&identity_of(Kind::Command, "", command_id)) else {
             return report.differ(|| format!("reply: no command {command_id}"));
         };
         answers.replies += 1;
+        if (outcome, reason) == ("refused", "too_late") {
+            answers.too_late += 1;
+            if remembered_from.is_some_and(|[_, from]| answers.latest_ms >= from) {
+                report.differ(|| format!("command {command_id}: too late, and is not"));
+            }
+            return;
+        }
         answers.done += u32::from(["applied", "refused"].contains(&outcome));
         if answers.done > 1 {
             report.differ(|| format!("command {command_id}: carried out twice"));
@@ -321,8 +386,8 @@ impl Inputs {
 
     /// Everything is seen: what has no outcome, or two?
     pub(super) fn finish(&mut self, report: &mut Report) {
-        self.finish_retries();
-        let mut on_their_way = 0_u64;
+        self.finish_retries(report);
+        let mut duplicate_retries = 0_u64;
         let (mut usage, mut guided, mut duplicates, mut waiting, mut foreign) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
         for ((topic, partition), slots) in &self.slots {
             for (offset, slot) in (0_i64..).zip(slots) {
@@ -331,8 +396,8 @@ impl Inputs {
                 let outcomes = u32::from(slot.has_legs) + u32::from(slot.waits);
                 if slot.kind == Kind::Foreign {
                     foreign += 1;
-                    if outcomes != 1 {
-                        report.differ(|| format!("{outcomes} outcomes of what only Rater writes: {}", shown()));
+                    if outcomes != 1 && outcomes != u32::from(slot.retries) + 1 {
+                        report.differ(|| format!("{outcomes} outcomes of what is at the wrong door: {}", shown()));
                     }
                 }
                 if slot.kind == Kind::Usage {
@@ -344,10 +409,20 @@ impl Inputs {
                 if outcomes > 1 && outcomes > u32::from(slot.retries) + 1 {
                     report.differ(|| format!("more than one outcome: {}", shown()));
                 }
-                if outcomes < u32::from(slot.retries) {
-                    report.differ(|| format!("missing: {} was tried again and has no outcome", shown()));
+                let missing = (u32::from(slot.retries) + 1).saturating_sub(outcomes);
+                if slot.retries > 0 && missing > 0 && slot.kind != Kind::Command {
+                    // Tried again, it turned out to be a copy of one that was charged meanwhile; or it has no outcome yet.
+                    let other = self.identities.get(&slot.id).filter(|identity| slot.kind == Kind::Usage && identity.guided != 0);
+                    match other {
+                        Some(other) if other.payload == slot.payload => duplicate_retries += u64::from(missing),
+                        Some(_) | None if missing == 1 => report.unsettled(1, || {
+                            format!("{} ({:?}): tried again {} times, {outcomes} outcomes", shown(), slot.kind, slot.retries)
+                        }),
+                        Some(_) | None => {
+                            report.differ(|| format!("missing: {} was tried again and has no outcome", shown()));
+                        }
+                    }
                 }
-                on_their_way += u64::from(slot.retries > 0 && outcomes == u32::from(slot.retries));
                 if outcomes == 0 && slot.kind == Kind::Usage {
                     match self.identities.get(&slot.id).filter(|identity| identity.admitted > 0) {
                         None => report.differ(|| format!("missing: {} has no outcome", shown())),
@@ -361,18 +436,24 @@ impl Inputs {
         }
         let sum = format!("{guided} guided + {duplicates} duplicates + {waiting} waiting");
         report.end("usage records", usage, sum);
-        // What is tried again while this looks on may have no outcome yet.
-        report.end("retries without an outcome yet", on_their_way, on_their_way);
+        report.end("retries that were copies", duplicate_retries, duplicate_retries);
+        report.end("too late", self.too_late, self.too_late);
         for identity in self.identities.values().filter(|identity| identity.admitted > 1) {
             report.differ(|| format!("passed more than once: {}", self.show(identity.place)));
         }
         report.end("identities", self.identities.len(), self.identities.len());
         self.finish_legs(report);
         for answers in self.answers.values() {
-            let Answers { commands, not_answered, replies, .. } = *answers;
-            if commands - not_answered.min(commands) != replies {
-                report
-                    .differ(|| format!("{commands} commands of one id, {not_answered} unreadable, {replies} replies"));
+            let Answers { commands, not_answered, retries, replies, .. } = *answers;
+            let expected = (commands + retries).saturating_sub(not_answered);
+            if expected > replies && expected - replies <= retries {
+                report.unsettled(u64::from(expected - replies), || {
+                    format!("{commands} commands of one id, {not_answered} unreadable, {retries} tried again, {replies} replies")
+                });
+            } else if expected != replies {
+                report.differ(|| {
+                    format!("{commands} commands of one id, {not_answered} unreadable, {retries} tried again, {replies} replies")
+                });
             }
             if answers.guided && answers.done == 0 {
                 report.differ(|| "a command that went on to rate was neither applied nor refused".to_owned());
@@ -381,12 +462,20 @@ impl Inputs {
         let sum = |of: fn(&Answers) -> u32| self.answers.values().map(|answers| u64::from(of(answers))).sum::<u64>();
         let commands = format!("{} - {} unreadable", sum(|of| of.commands), sum(|of| of.not_answered));
         report.end("replies to commands", commands, sum(|of| of.replies));
-        report.end("what only Rater writes", foreign, foreign);
+        report.end("at the wrong door", foreign, foreign);
+        // What is tried again while this looks on may have no outcome yet.
+        let on_their_way = report.count_unsettled();
+        report.end(ON_THEIR_WAY, on_their_way, on_their_way);
+        let too_late = sum(|of| of.too_late);
+        report.end("commands too late", too_late, too_late);
     }
 
     /// What was tried again and waits no more than before does not wait.
-    fn finish_retries(&mut self) {
-        for ((_, level), leg) in &self.legs {
+    fn finish_retries(&mut self, report: &mut Report) {
+        for ((place, level), leg) in &self.legs {
+            if leg.waits <= leg.retries && leg.guided_again < leg.retries {
+                report.unsettled(1, || format!("leg {level} of {place:?}: {leg:?}"));
+            }
             if leg.waits <= leg.retries
                 && let Some(identity) = self.identities.get_mut(&leg.identity)
             {
@@ -427,85 +516,4 @@ pub(super) struct Waiting<'w> {
     pub(super) reason: &'w str,
     /// How often it was tried before.
     pub(super) attempt: u32,
-}
-
-fn bit(level: u8) -> u64 {
-    1_u64.checked_shl(u32::from(level)).unwrap_or(0)
-}
-
-fn identity_of(kind: Kind, source: &str, id: &str) -> u64 {
-    match kind {
-        Kind::Usage => hash_of(&[b"usage", source.as_bytes(), id.as_bytes()]),
-        Kind::Command | Kind::Foreign => hash_of(&[b"command", id.as_bytes()]),
-    }
-}
-
-/// What a message says.
-struct Said {
-    kind: Kind,
-    source: Option<String>,
-    id: Option<String>,
-    payload: u64,
-}
-
-/// Topic, partition and offset of what is tried again, and the level.
-fn retry_in(value: &Value) -> Option<(String, u32, i64, Option<u8>)> {
-    let retry = value.get("retry").filter(|retry| retry.get("wanted").is_none())?;
-    let number = |name: &str| retry.get(name).and_then(Value::as_i64);
-    let topic = retry.get("topic")?.as_str()?.to_owned();
-    let partition = u32::try_from(number("partition")?).ok()?;
-    Some((topic, partition, number("offset")?, number("level").and_then(|level| u8::try_from(level).ok())))
-}
-
-/// Fields that are times: they may be given as a text or as milliseconds.
-const TIMES: [&str; 4] = ["event_time", "end_time", "effective_time", "expires_at"];
-/// Fields that are not part of what is compared: the identity, and what is filled in where it is missing.
-const APART: [&str; 4] = ["id", "source", "unit", "command_id"];
-
-impl Said {
-    fn of_json(value: Value) -> Said {
-        let nothing = Map::new();
-        let object = value.as_object().unwrap_or(&nothing);
-        let text = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
-        let kind = if object.contains_key("command_id") {
-            Kind::Command
-        } else if text("tick").is_some_and(|tick| tick.parse::<jiff::Timestamp>().is_ok())
-            || object.contains_key("retry")
-        {
-            Kind::Foreign
-        } else {
-            Kind::Usage
-        };
-        let mut parts: Vec<String> = object
-            .iter()
-            .filter(|(name, value)| !APART.contains(&&***name) && !value.is_null())
-            .map(|(name, value)| {
-                let time = value.as_str().filter(|_| TIMES.contains(&&**name));
-                match time.and_then(|time| time.parse::<jiff::Timestamp>().ok()) {
-                    Some(time) => format!("{name}={}", time.as_millisecond()),
-                    None => format!("{name}={value}"),
-                }
-            })
-            .collect();
-        parts.sort_unstable();
-        let id = if kind == Kind::Command { text("command_id") } else { text("id") };
-        Said { kind, source: text("source"), id, payload: hash_of(&[parts.join("\0").as_bytes()]) }
-    }
-
-    fn of_avro(layout: &Layout, found: &[Found<'_>]) -> Said {
-        let text = |name: &str| layout.place(name).and_then(|at| found.get(at)?.text()).map(str::to_owned);
-        let kind = match &*layout.name {
-            "AccountCommand" => Kind::Command,
-            "Tick" => Kind::Foreign,
-            _ => Kind::Usage,
-        };
-        let parts: Vec<String> = layout
-            .names()
-            .zip(found)
-            .filter(|(name, value)| !APART.contains(name) && **value != Found::Null)
-            .map(|(name, value)| format!("{name}={value:?}"))
-            .collect();
-        let id = if kind == Kind::Command { text("command_id") } else { text("id") };
-        Said { kind, source: text("source"), id, payload: hash_of(&[parts.join("\0").as_bytes()]) }
-    }
 }

@@ -7,6 +7,9 @@
 //! | check | how |
 //! | --- | --- |
 //! | usage records = guided + duplicates + waiting | each input message, by its place and its identity; a copy counts as one only if it says the same |
+//! | what is at the wrong door | waits as `wrong_kind` (or cannot be read), once, and is never charged or answered |
+//! | retries | each has an outcome, or is a copy of a record that was charged; nothing is charged twice over all copies |
+//! | too late | only what happened before the window, where that is given; of its copies one is charged at most |
 //! | legs = charged + waiting | by identity and level, each once |
 //! | packed sequences | without gaps from 1 for each source and target |
 //! | charges and deltas | ids once; sequences without gaps from 1; balances are sums; each charge has its deltas; sums per currency |
@@ -16,7 +19,7 @@
 //! Memory grows with the number of input messages (about 80 bytes each) and of charges (8 bytes each), and with accounts; the engine's
 //! outputs are compared as they come, by a running hash per account.
 //!
-//! Left out: recycling, re-rating, several editions of reference data, and a window of record ids that is not for ever.
+//! Left out: re-rating, and several editions of prices. With a finite window the engine is not compared with: its clock is another one.
 
 mod avro;
 mod differences;
@@ -27,6 +30,7 @@ mod inputs;
 mod money;
 mod reader;
 mod report;
+mod said;
 
 pub use report::{Report, Row, SHOWN};
 
@@ -35,21 +39,40 @@ use directory::Directory;
 use engine::{Contracts, Outputs, Rating, Side};
 use framed::{Framed, Schemas};
 use guided::Sequences;
-use inputs::{Inputs, Waiting};
+use inputs::{Inputs, ON_THEIR_WAY, Waiting};
 use money::{Charge, Delta, Ledger};
 use reader::Reader;
 use runtime::stages::{GuidedEntry, read_guided};
+use said::Kind;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// What an input takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    Usage,
+    Commands,
+}
+
+impl Door {
+    fn takes(self, kind: Kind) -> bool {
+        match (self, kind) {
+            (Door::Usage, Kind::Usage) | (Door::Commands, Kind::Command) => true,
+            (Door::Usage, Kind::Command | Kind::Foreign) | (Door::Commands, Kind::Usage | Kind::Foreign) => false,
+        }
+    }
+}
 
 /// The topics of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// What others write, by full names.
     pub inputs: Vec<String>,
+    /// Which of these take commands; the others take usage.
+    pub commands: Vec<String>,
     /// Stands before the names of all other topics and of groups.
     pub prefix: String,
     /// Guide reads the inputs itself: there is no topic between intake and guide.
@@ -61,7 +84,12 @@ impl Layout {
     #[must_use]
     pub fn new(prefix: &str) -> Layout {
         let inputs = ["usage", "account-commands"].map(|name| format!("{prefix}{name}"));
-        Layout { inputs: inputs.to_vec(), prefix: prefix.to_owned(), skip_intake: false }
+        let commands = vec![inputs[1].clone()];
+        Layout { inputs: inputs.to_vec(), commands, prefix: prefix.to_owned(), skip_intake: false }
+    }
+
+    fn door(&self, input: &String) -> Door {
+        if self.commands.contains(input) { Door::Commands } else { Door::Usage }
     }
 
     fn topic(&self, name: &str) -> String {
@@ -77,7 +105,8 @@ impl Layout {
                 vec![(self.topic("rater-intake"), self.inputs.clone()), (self.topic("rater-guide"), intaken)]
             }
         };
-        first.into_iter().chain([(self.topic("rater-rate"), guided)]).collect()
+        let last = [(self.topic("rater-rate"), guided), (self.topic("rater-recycle"), vec![self.topic("waiting")])];
+        first.into_iter().chain(last).collect()
     }
 }
 
@@ -116,6 +145,8 @@ pub struct Verification {
     pub reference: Option<EngineReference>,
     /// How long to wait until all stages have read everything; zero does not wait.
     pub wait: Duration,
+    /// For how many hours behind the clock of ticks ids of records and of commands are remembered, where that is to be checked.
+    pub window_h: Option<[u32; 2]>,
 }
 
 impl Verification {
@@ -129,6 +160,7 @@ impl Verification {
             default_source: "kafka".to_owned(),
             reference: None,
             wait: Duration::ZERO,
+            window_h: None,
         }
     }
 }
@@ -162,11 +194,41 @@ fn hash_of(parts: &[&[u8]]) -> u64 {
     hasher.finish()
 }
 
-/// Reads everything and compares. `progress` is told what is being read.
+/// Reads everything and compares. `progress` is told what is being read. What is tried again while it looks on has no outcome yet: then it looks again,
+/// until the time to wait is over.
 ///
 /// # Errors
 /// See [`VerifyError`]; differences are no error, they are in the report.
-pub fn verify<'w>(what: &'w Verification, progress: &mut dyn FnMut(&str)) -> Result<Report, VerifyError> {
+pub fn verify(what: &Verification, progress: &mut dyn FnMut(&str)) -> Result<Report, VerifyError> {
+    let deadline = Instant::now() + what.wait;
+    loop {
+        let mut report = look(what, progress)?;
+        let on_their_way = report.row(ON_THEIR_WAY).map_or("0", |row| &row.found).to_owned();
+        if on_their_way == "0" || what.wait.is_zero() {
+            return Ok(report);
+        }
+        if Instant::now() >= deadline {
+            report.give_up();
+            report.end("retries that stay without an outcome", 0, on_their_way);
+            return Ok(report);
+        }
+        progress(&format!("{on_their_way} retries are on their way: looking again"));
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Waits until each stage has read all that there is for it.
+///
+/// # Errors
+/// No answer, or not done within `limit`.
+pub fn wait_until_drained(connection: &Connection, layout: &Layout, limit: Duration) -> Result<(), VerifyError> {
+    Reader::new(connection)?.wait_until_drained(layout, limit)
+}
+
+/// Pause before everything is read again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+fn look<'w>(what: &'w Verification, progress: &mut dyn FnMut(&str)) -> Result<Report, VerifyError> {
     let reader = Reader::new(&what.connection)?;
     if !what.wait.is_zero() {
         progress("waiting for the stages");
@@ -176,15 +238,16 @@ pub fn verify<'w>(what: &'w Verification, progress: &mut dyn FnMut(&str)) -> Res
         what,
         schemas: Schemas::new(what.registry.as_deref())?,
         contracts: Contracts::new()?,
-        inputs: Inputs::new(&what.layout.inputs, &what.default_source),
+        inputs: Inputs::new(&what.layout.inputs, &what.layout.topic("retries"), &what.default_source),
         report: Report::default(),
         found: Outputs::default(),
         expected: Outputs::default(),
         reader,
     };
     // In this order: later steps need what earlier ones have seen.
-    let steps: [(&str, Step<'w>); 9] = [
+    let steps: [(&str, Step<'w>); 10] = [
         ("looking for open transactions", Look::open_transactions),
+        ("reading ticks", Look::ticks),
         ("reading inputs", Look::inputs),
         ("reading what intake hands over", Look::intaken),
         ("reading what guide hands over", Look::guided),
@@ -237,11 +300,33 @@ impl Look<'_> {
         Ok(())
     }
 
+    /// The latest tick says from when on ids are remembered at most.
+    fn ticks(&mut self) -> Result<(), VerifyError> {
+        let Some(hours) = self.what.window_h else { return Ok(()) };
+        let topic = self.what.layout.topic("ticks");
+        let mut latest: Option<i64> = None;
+        self.reader.read(&topic, 0..self.reader.partitions(&topic)?, |message| {
+            let tick: Option<serde_json::Value> = serde_json::from_slice(message.value).ok();
+            let tick = tick.filter(|tick| tick.as_object().is_some_and(|tick| tick.len() == 1));
+            let instant = tick.and_then(|tick| tick["tick"].as_str()?.parse::<jiff::Timestamp>().ok());
+            latest = latest.max(instant.map(jiff::Timestamp::as_millisecond));
+            Ok(())
+        })?;
+        let from = |hours: u32| {
+            let hour = latest.map(|latest| latest.div_euclid(3_600_000) - i64::from(hours));
+            hour.map_or(i64::MIN, |hour| hour * 3_600_000)
+        };
+        let [records, commands] = hours.map(from);
+        self.inputs.remember_from(records, commands);
+        Ok(())
+    }
+
     fn inputs(&mut self) -> Result<(), VerifyError> {
         for (number, topic) in (0..).zip(&self.what.layout.inputs) {
             let partitions = self.reader.partitions(topic)?;
             let (inputs, schemas) = (&mut self.inputs, &mut self.schemas);
-            self.reader.read(topic, 0..partitions, |message| inputs.add(number, message, schemas))?;
+            let door = self.what.layout.door(topic);
+            self.reader.read(topic, 0..partitions, |message| inputs.add(number, door, message, schemas))?;
         }
         let retries = self.what.layout.topic("retries");
         let partitions = self.reader.partitions(&retries)?;
@@ -444,13 +529,13 @@ impl Look<'_> {
         reader.read(&topic, 0..partitions, |message| {
             let fields = match schemas.take_apart(message.value)? {
                 Framed::Avro(layout, datum) => layout.read(datum).map(|found| {
-                    ["command_id", "outcome"]
+                    ["command_id", "outcome", "reason"]
                         .map(|name| layout.place(name).and_then(|at| found.get(at)?.text()).unwrap_or_default())
                 }),
                 Framed::Bare(_) | Framed::Unknown => Err("no known schema".to_owned()),
             };
             match fields {
-                Ok([command_id, outcome]) => inputs.answered(command_id, outcome, report),
+                Ok([command_id, outcome, reason]) => inputs.answered(command_id, outcome, reason, report),
                 Err(error) => report.differ(|| format!("{topic}:{}:{}: {error}", message.partition, message.offset)),
             }
             Ok(())

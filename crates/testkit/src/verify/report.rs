@@ -29,6 +29,8 @@ pub struct Report {
     pub differences: u64,
     /// Differences since the last row.
     pub(super) since_row: u64,
+    /// The first of what may still come right, in words, and how much there is.
+    unsettled: (Vec<String>, u64),
 }
 
 impl Report {
@@ -50,6 +52,27 @@ impl Report {
         if self.shown.len() < SHOWN {
             self.shown.push(words());
         }
+    }
+
+    /// Notes something that is a difference if it stays so.
+    pub(super) fn unsettled(&mut self, count: u64, words: impl FnOnce() -> String) {
+        self.unsettled.1 += count;
+        if self.unsettled.0.len() < SHOWN {
+            self.unsettled.0.push(words());
+        }
+    }
+
+    /// How much may still come right.
+    pub(super) fn count_unsettled(&self) -> u64 {
+        self.unsettled.1
+    }
+
+    /// It stayed so.
+    pub(super) fn give_up(&mut self) {
+        let (words, count) = std::mem::take(&mut self.unsettled);
+        self.differences += count;
+        self.since_row += count;
+        self.shown.extend(words.into_iter().take(SHOWN.saturating_sub(self.shown.len())));
     }
 
     /// Ends a check: its differences are those since the row before.
