@@ -156,11 +156,6 @@ pub(super) fn explain_code(what: &str, code: Code, heard: &Heard, brokers: &str)
     }
 }
 
-/// Whether the broker, as far as the library knows it, does not know the request.
-pub(super) fn is_unsupported(error: &KafkaError) -> bool {
-    error.rdkafka_error_code().is_some_and(|code| matches!(kind(code), Kind::Unsupported))
-}
-
 /// Whether the same message will fail again whatever is done.
 pub(super) fn is_for_good(code: Code) -> bool {
     match kind(code) {

@@ -1,6 +1,6 @@
 //! Questions outside a group: partitions, ends, and a partition read from its beginning.
 
-use super::fault::{Listening, explain, explain_code, is_unsupported};
+use super::fault::{Listening, explain, explain_code};
 use super::number;
 use super::reader::position_in;
 use super::settings::KafkaSettings;
@@ -120,7 +120,6 @@ fn ask<T>(
     let deadline = Instant::now() + settings.timeouts.request;
     let heard = &client.context().heard;
     heard.forget();
-    let mut is_only_unsupported = true;
     loop {
         let limit = deadline.saturating_duration_since(Instant::now()).min(Duration::from_secs(1));
         let error = match call(limit) {
@@ -130,15 +129,8 @@ fn ask<T>(
         // What went wrong behind the call waits in the client's queue, among lines of its log.
         while client.poll(LOOK_AGAIN).is_some() {}
         let explained = explain(what, &error, heard, &settings.broker_list());
-        // Of a broker that has just come back the library does not know at first what it supports, and asks in a form that it has given up.
-        let is_unsupported = is_unsupported(&error);
-        is_only_unsupported &= is_unsupported;
         match explained {
             LogError::Unavailable(_) if Instant::now() < deadline => {}
-            LogError::Refused(_) if is_unsupported && Instant::now() < deadline => {}
-            LogError::Refused(what) if is_unsupported && !is_only_unsupported => {
-                return Err(LogError::Unavailable(what));
-            }
             LogError::Unavailable(_) | LogError::Refused(_) => return Err(explained),
         }
     }
