@@ -236,12 +236,16 @@ impl GuideStage {
 
     fn execute_usage(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
         for message in batch.messages() {
+            let beside = self.units.beside_of(&message);
             let unit = self.units.touch_message(&message)?;
             if !self.inbound.is_ours(&message, &self.inputs) {
                 continue;
             }
-            let topic = topic_of(&self.inputs, message.partition);
-            let arrival = self.inbound.arrival(&message, (topic, unit.topics.id), &mut self.forms);
+            let from = match &beside {
+                Some((topic, id)) => (&**topic, *id),
+                None => (topic_of(&self.inputs, message.partition), unit.topics.id),
+            };
+            let arrival = self.inbound.arrival(&message, from, &mut self.forms);
             let mut read;
             let taken = match self.prepared.decoded(&message).and_then(<[Taken]>::first_mut) {
                 Some(taken) => taken,

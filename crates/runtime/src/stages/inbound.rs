@@ -93,9 +93,13 @@ impl Inbound {
                 self.from_before.insert(message.partition);
             }
             let Some(retry) = Retry::read(message.value) else { continue };
-            match message.side.is_some() || self.from_before.contains(&message.partition) {
-                true => drop(self.retries.insert(message.place(), retry)),
-                false => drop(self.forged.insert(message.place())),
+            let is_ours = message.side.is_some() || self.from_before.contains(&message.partition);
+            // What looked like a retry where others write is tried again as that.
+            if !is_ours || Retry::read(&retry.original).is_some() {
+                self.forged.insert(message.place());
+            }
+            if is_ours {
+                self.retries.insert(message.place(), retry);
             }
         }
         let retries = &self.retries;
