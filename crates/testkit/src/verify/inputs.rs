@@ -49,7 +49,13 @@ struct Slot {
     retries: u8,
 }
 
-/// A place in the inputs.
+impl Slot {
+    fn new(kind: Kind, id: u64, payload: u64) -> Slot {
+        Slot { id, payload, kind, has_legs: false, is_admitted: false, waits: 0, retries: 0 }
+    }
+}
+
+/// A place in the inputs, or in retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     topic: u16,
@@ -92,7 +98,7 @@ pub(super) struct Inputs {
     answers: HashMap<u64, Answers>,
     /// Legs that waited or were tried again.
     legs: HashMap<(Place, u8), WaitingLeg>,
-    retries: Vec<(Place, Option<u8>)>,
+    retries: Vec<Retry>,
 }
 
 /// A leg that waited.
@@ -138,39 +144,46 @@ impl Inputs {
         if kind == Kind::Command {
             self.answers.entry(id).or_default().commands += 1;
         }
-        let slots = self.slots.entry((topic, message.partition)).or_default();
-        let at = usize::try_from(message.offset).unwrap_or(usize::MAX);
-        // Offsets are skipped where transactions end.
-        slots.resize(at, None);
-        slots.push(Some(Slot { id, payload, kind, has_legs: false, is_admitted: false, waits: 0, retries: 0 }));
+        self.put(place, Slot::new(kind, id, payload));
         Ok(())
     }
 
-    /// Takes in a message of the topic of retries. What only says that something waits, or does so no longer, is passed over.
-    pub(super) fn add_retry(&mut self, message: Message<'_>) -> Result<(), VerifyError> {
-        let value: Value = serde_json::from_slice(message.value)
-            .map_err(|error| VerifyError::Refused(format!("a retry at offset {}: {error}", message.offset)))?;
-        let Some((topic, partition, offset, level)) = retry_in(&value) else { return Ok(()) };
-        let original = self.place(&topic, partition, offset);
-        let original = original.ok_or_else(|| VerifyError::Refused(format!("a retry from {topic}")))?;
-        self.retries.push((original, level));
-        Ok(())
+    /// Takes in a message of the topic of retries, which has this number. What only says that something waits, or does so no longer, is passed over;
+    /// what Rater did not write waits.
+    pub(super) fn add_retry(&mut self, topic: u16, message: Message<'_>) {
+        match Note::read(message.value) {
+            Some(Note::Again(retry)) => self.retries.push(retry),
+            Some(Note::HoldOrLeave) => {}
+            None => {
+                let place = Place { topic, partition: message.partition, offset: message.offset };
+                let id = hash_of(&[b"place", format!("{place:?}").as_bytes()]);
+                self.put(place, Slot::new(Kind::Foreign, id, 0));
+            }
+        }
+    }
+
+    fn put(&mut self, place: Place, slot: Slot) {
+        let slots = self.slots.entry((place.topic, place.partition)).or_default();
+        let at = usize::try_from(place.offset).unwrap_or(usize::MAX);
+        // Offsets are skipped where transactions end.
+        slots.resize(at, None);
+        slots.push(Some(slot));
     }
 
     /// All inputs are there: what was tried again?
     pub(super) fn note_retries(&mut self, report: &mut Report) {
         let retries = std::mem::take(&mut self.retries);
-        for (place, level) in &retries {
-            let Some(slot) = self.slot(*place) else {
-                let shown = self.show(*place);
-                report.differ(|| format!("a retry of no input message: {shown}"));
+        for Retry { topic, partition, offset, level } in &retries {
+            let place = self.place(topic, *partition, *offset);
+            let Some((place, slot)) = place.and_then(|place| Some((place, self.slot(place)?))) else {
+                report.differ(|| format!("a retry of no input message: {topic}:{partition}:{offset}"));
                 continue;
             };
             match level {
                 None => slot.retries = slot.retries.saturating_add(1),
                 Some(level) => {
                     let identity = slot.id;
-                    let leg = self.legs.entry((*place, *level)).or_default();
+                    let leg = self.legs.entry((place, *level)).or_default();
                     leg.identity = identity;
                     leg.retries += 1;
                 }
@@ -331,7 +344,8 @@ impl Inputs {
                 let outcomes = u32::from(slot.has_legs) + u32::from(slot.waits);
                 if slot.kind == Kind::Foreign {
                     foreign += 1;
-                    if outcomes != 1 {
+                    // Each time that it is tried again it waits again.
+                    if slot.has_legs || outcomes == 0 {
                         report.differ(|| format!("{outcomes} outcomes of what only Rater writes: {}", shown()));
                     }
                 }
@@ -448,13 +462,58 @@ struct Said {
     payload: u64,
 }
 
-/// Topic, partition and offset of what is tried again, and the level.
-fn retry_in(value: &Value) -> Option<(String, u32, i64, Option<u8>)> {
-    let retry = value.get("retry").filter(|retry| retry.get("wanted").is_none())?;
-    let number = |name: &str| retry.get(name).and_then(Value::as_i64);
-    let topic = retry.get("topic")?.as_str()?.to_owned();
-    let partition = u32::try_from(number("partition")?).ok()?;
-    Some((topic, partition, number("offset")?, number("level").and_then(|level| u8::try_from(level).ok())))
+/// What recycling says in the topic of retries.
+enum Note {
+    Again(Retry),
+    HoldOrLeave,
+}
+
+/// Where something comes from that is tried again.
+struct Retry {
+    topic: String,
+    partition: u32,
+    offset: i64,
+    level: Option<u8>,
+}
+
+impl Note {
+    /// `None` if Rater did not write it.
+    fn read(value: &[u8]) -> Option<Note> {
+        let value: Value = serde_json::from_slice(value.starts_with(b"{\"retry\":").then_some(value)?).ok()?;
+        let retry = value.as_object().filter(|outer| outer.len() == 1)?.get("retry")?.as_object()?;
+        let number = |name: &str| retry.get(name).and_then(Value::as_i64);
+        let text = |name: &str| retry.get(name).and_then(Value::as_str);
+        let encoded = |name: &str| retry.get(name).is_none_or(|value| value.is_null() || is_base64(value));
+        let is_ours = retry.keys().all(|name| RETRY.contains(&&**name))
+            && number("attempt").is_some_and(|attempt| attempt > 0 && u32::try_from(attempt).is_ok())
+            && rating::SuspenseReason::parse(text("reason")?).is_some()
+            && text("original").is_some()
+            && ["original", "key", "topic_id"].into_iter().all(encoded);
+        let level = match retry.get("level").filter(|level| !level.is_null()) {
+            None => None,
+            Some(level) => Some(u8::try_from(level.as_i64()?).ok()?),
+        };
+        let (topic, partition) = (text("topic")?.to_owned(), u32::try_from(number("partition")?).ok()?);
+        let again = Retry { topic, partition, offset: number("offset")?, level };
+        match retry.get("wanted").map(Value::as_str) {
+            None => is_ours.then_some(Note::Again(again)),
+            Some(Some("hold" | "leave")) => is_ours.then_some(Note::HoldOrLeave),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Fields of a retry.
+const RETRY: [&str; 10] =
+    ["topic", "partition", "offset", "attempt", "reason", "level", "key", "original", "wanted", "topic_id"];
+
+fn is_base64(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| {
+        let digits = text.trim_end_matches('=');
+        text.len() % 4 == 0
+            && text.len() - digits.len() < 3
+            && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
+    })
 }
 
 /// Fields that are times: they may be given as a text or as milliseconds.

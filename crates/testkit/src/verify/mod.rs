@@ -68,6 +68,11 @@ impl Layout {
         format!("{}{name}", self.prefix)
     }
 
+    /// The inputs, and the topic of retries behind them: what others write to one of these waits there.
+    fn with_retries(&self) -> Vec<String> {
+        self.inputs.iter().cloned().chain([self.topic("retries")]).collect()
+    }
+
     /// The groups of the stages, with what they read.
     fn stages(&self) -> Vec<(String, Vec<String>)> {
         let (intaken, guided) = (vec![self.topic("intaken")], vec![self.topic("guided")]);
@@ -176,7 +181,7 @@ pub fn verify<'w>(what: &'w Verification, progress: &mut dyn FnMut(&str)) -> Res
         what,
         schemas: Schemas::new(what.registry.as_deref())?,
         contracts: Contracts::new()?,
-        inputs: Inputs::new(&what.layout.inputs, &what.default_source),
+        inputs: Inputs::new(&what.layout.with_retries(), &what.default_source),
         report: Report::default(),
         found: Outputs::default(),
         expected: Outputs::default(),
@@ -245,8 +250,11 @@ impl Look<'_> {
         }
         let retries = self.what.layout.topic("retries");
         let partitions = self.reader.partitions(&retries)?;
-        let inputs = &mut self.inputs;
-        self.reader.read(&retries, 0..partitions, |message| inputs.add_retry(message))?;
+        let (inputs, number) = (&mut self.inputs, u16::try_from(self.what.layout.inputs.len()).unwrap_or(u16::MAX));
+        self.reader.read(&retries, 0..partitions, |message| {
+            inputs.add_retry(number, message);
+            Ok(())
+        })?;
         self.inputs.note_retries(&mut self.report);
         Ok(())
     }
