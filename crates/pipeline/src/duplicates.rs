@@ -221,10 +221,14 @@ impl Duplicates {
         Admission::New
     }
 
-    /// Remembers that a copy is suspended: `owner` if it was admitted before, so that it stands for all copies.
+    /// Remembers that a copy is suspended. One that was admitted before (`is_owner`) stands for all copies; for another one that does which the window
+    /// remembers, if there is one.
     pub fn suspend(&mut self, id: Identity, is_owner: bool) {
-        let value = pack(id.payload, hour_at(id.at));
-        self.held.suspend(short_key(id.key), value, is_owner.then_some(id.place));
+        let (value, owner) = match self.remembered_value(id, None).filter(|_| !is_owner) {
+            Some(remembered) => (remembered, Some(Place::FORGOTTEN)),
+            None => (pack(id.payload, hour_at(id.at)), is_owner.then_some(id.place)),
+        };
+        self.held.suspend(short_key(id.key), value, owner);
     }
 
     /// Remembers that a copy with another payload is suspended: the one that came first stays the one that stands for all, however long ago it was
@@ -568,6 +572,27 @@ mod tests {
             ids.leave(1);
         }
         assert!(ids.held().is_empty());
+    }
+
+    #[test]
+    fn another_payload_waits_for_the_first_also_where_the_first_leaves_before_it_is_counted() {
+        let mut ids = window(1);
+        ids.tick(hour(20));
+        for (payload, place) in [(5, 1), (6, 2), (5, 3)] {
+            assert_eq!(ids.admit(copy(payload, 10, place), None), Admission::TooLate);
+            ids.hold(copy(payload, 10, place), false);
+        }
+        assert_eq!(ids.admit_late(copy(5, 10, 1), None), Admission::New);
+        ids.leave(1);
+        assert_eq!(ids.admit_late(copy(6, 10, 2), None), Admission::Conflict);
+        ids.leave(1);
+        ids.suspend_conflict(copy(6, 10, 2), None);
+        assert_eq!(ids.admit_late(copy(5, 10, 3), None), Admission::Duplicate);
+        ids.leave(1);
+        ids.hold(copy(6, 10, 2), false);
+        ids.tick(hour(90));
+        assert_eq!(ids.admit(copy(6, 10, 2), None), Admission::Conflict, "windows later");
+        assert_eq!(ids.admit(copy(5, 10, 4), None), Admission::Duplicate);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What waits, its copies and the window, in folders and sessions: any history charges each record once, in any cut of it.
 //!
-//! `RATER_RECYCLED_SEEDS=1000` tries more histories, `RATER_RECYCLED_SEED=7` those of one seed.
+//! `RATER_RECYCLED_SEEDS=1000` tries more histories, `RATER_RECYCLED_SEED=7` those of one seed, `RATER_RECYCLED_SHOW=r1` shows
+//! what happens to a record.
 
 mod folder;
 
@@ -145,7 +146,7 @@ fn line_of(number: usize) -> String {
     }
 }
 
-/// A `truthful` history calls nothing uncharged that was charged and is forgotten; another one has conflicting copies as well.
+/// A `truthful` history calls nothing uncharged that was charged and is forgotten; another one does, and has copies of another time.
 fn history(seed: u64, truthful: bool) -> History {
     let mut random = Random(seed);
     let (mut runs, mut sent, mut clock) = (Vec::new(), [Sent::Never; IDS as usize], None);
@@ -188,12 +189,11 @@ fn history(seed: u64, truthful: bool) -> History {
                     Sent::Never => *sent = Sent::Waits,
                     Sent::Charged(_) | Sent::TooLate | Sent::Waits => {}
                 }
-            } else {
-                match random.below(8) {
-                    0 => line = line.replace("\"quantity\":1", "\"quantity\":2"),
-                    1 => line = line.replace("2026-03-01T", "2026-03-02T"),
-                    _ => {}
-                }
+            }
+            match random.below(8) {
+                0 => line = line.replace("\"quantity\":1", "\"quantity\":2"),
+                1 if !truthful => line = line.replace("2026-03-01T", "2026-03-02T"),
+                _ => {}
             }
             lines += &(line + "\n");
         }
@@ -266,6 +266,13 @@ fn any_history_charges_each_record_once() {
     for seed in seeds().start * 4..seeds().end * 4 {
         println!("seed {seed}");
         let history = history(seed, true);
+        if let Ok(id) = std::env::var("RATER_RECYCLED_SHOW") {
+            for (lines, recycle, step) in &history.runs {
+                println!("{recycle:?} at step {step}");
+                let shown = lines.lines().filter(|line| line.contains("tick") || line.contains(&format!("\"{id}\"")));
+                shown.for_each(|line| println!("  {line}"));
+            }
+        }
         let outputs = outcome(&history, &CUTS[seed as usize % CUTS.len()], &steps);
         let mut found: BTreeMap<(String, u64), u32> = BTreeMap::new();
         for charge in outputs["charges.jsonl"].lines() {
