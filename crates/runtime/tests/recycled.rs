@@ -5,7 +5,7 @@
 
 mod folder;
 
-use folder::{messages, outputs, rate, reference, settings, usage, usage_at};
+use folder::{messages, outputs, rate, reference, settings, stop_after, usage, usage_at, usage_lines};
 use pipeline::Intent;
 use runtime::embedded::{Recycle, RunSettings};
 use runtime::session::{Session, Settings};
@@ -93,6 +93,53 @@ fn a_copy_that_comes_when_its_record_has_left_and_waits_longer_than_the_window_i
         rate(&with_meter_3(), &of(&[&later], Recycle::Nothing));
         rate(&with_meter_3(), &of(&[], Recycle::WaitingAndLate));
         assert_eq!(messages(&out, "charges").len(), 2);
+    }
+}
+
+/// Wholes that turn into several legs, legs that are charged one step later, what is charged at once and what never is, over several batches of
+/// recycling: stopped behind each of its commits and repeated, the folder ends as an undisturbed one.
+#[test]
+fn recycling_that_is_stopped_and_repeated_ends_as_an_undisturbed_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let steps = steps();
+    let line = |number: u32| {
+        let line = usage(&format!("r{number}")).replace("001010000000001", "001010000000003");
+        match number % 3 {
+            0 => line.replace("\"data\",\"quantity\":1000000", "\"sms\",\"quantity\":1") + "\n",
+            1 => line + "\n",
+            _ => line.replace("001010000000003", "001010000000009") + "\n",
+        }
+    };
+    let first = write(folder.path(), "first.jsonl", (0..3500).map(line).collect::<String>());
+    let next: Vec<PathBuf> = (0..3)
+        .map(|run| write(folder.path(), &format!("next-{run}.jsonl"), usage_lines(5000 + run * 50..5050 + run * 50)))
+        .collect();
+    let run = |name: &str, stops: &[u64]| {
+        let out = folder.path().join(name);
+        let of = |inputs: &[&Path], recycle, commit_records| RunSettings {
+            recycle,
+            commit_records,
+            batch_records: 1000,
+            ..settings(inputs, &out)
+        };
+        rate(&steps[0], &of(&[&first], Recycle::Nothing, 100_000));
+        let mut again = 0;
+        for (next, step) in next.iter().zip(1..) {
+            for commit_records in stops {
+                stop_after(&steps[step], &of(&[next], Recycle::Waiting, *commit_records), 1);
+            }
+            again += rate(&steps[step], &of(&[next], Recycle::Waiting, 2500)).recycled.0;
+        }
+        (outputs(&out), again)
+    };
+    let (undisturbed, all) = run("undisturbed", &[]);
+    assert!(all > 3500 * 2, "{all} tried again");
+    for (name, stops) in [("once", &[1500][..]), ("at each", &[3000, 1, 1]), ("lost", &[100_000, 1500, 2500])] {
+        let (stopped, rest) = run(name, stops);
+        assert!(rest < all, "{name}: {rest} of {all} were left");
+        for (file, bytes) in &undisturbed {
+            assert!(stopped[file] == *bytes, "{name}: {file} differs");
+        }
     }
 }
 
