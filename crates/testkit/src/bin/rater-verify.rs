@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use testkit::verify::{self, EngineReference, Verification, VerifyError};
+use testkit::verify::{self, EngineReference, Takes, Verification, VerifyError};
 
 /// Check everything that a deployment read and wrote.
 #[derive(Parser)]
@@ -21,7 +21,7 @@ struct Arguments {
     /// Stands before the names of all topics
     #[arg(long, default_value = "")]
     topic_prefix: String,
-    /// Topics with usage and commands [default: usage and account-commands, behind the prefix]
+    /// Topics that take usage and commands [default: usage takes usage and account-commands takes commands, behind the prefix]
     #[arg(long, value_delimiter = ',')]
     inputs: Vec<String>,
     /// Guide reads the inputs itself
@@ -70,7 +70,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, VerifyError> {
     let mut what = Verification::new(&arguments.brokers, &arguments.topic_prefix);
     what.connection.properties.extend(arguments.properties.iter().cloned());
     if !arguments.inputs.is_empty() {
-        what.layout.inputs.clone_from(&arguments.inputs);
+        what.layout.inputs = arguments.inputs.iter().map(|name| (name.clone(), Takes::Both)).collect();
     }
     what.layout.skip_intake = arguments.skip_intake;
     what.registry.clone_from(&arguments.registry);

@@ -7,7 +7,7 @@ use super::avro::{Found, Layout};
 use super::framed::{Framed, Schemas};
 use super::reader::Message;
 use super::report::Report;
-use super::{VerifyError, hash_of};
+use super::{Layout as Topics, Takes, VerifyError, hash_of};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 
@@ -30,8 +30,18 @@ const NOT_ANSWERED: [&str; 4] = ["undecodable", "invalid_record", "future_event"
 enum Kind {
     Usage,
     Command,
-    /// What only Rater writes, to topics of its own: here it waits.
+    /// What belongs to another topic: here it waits.
     Foreign,
+}
+
+impl Kind {
+    fn is_foreign(self, takes: Option<&Takes>) -> bool {
+        match self {
+            Kind::Usage => takes == Some(&Takes::Commands),
+            Kind::Command => takes == Some(&Takes::Usage),
+            Kind::Foreign => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +102,8 @@ struct Answers {
 /// All of them.
 pub(super) struct Inputs {
     topics: Vec<String>,
+    /// By the number of the topic.
+    takes: Vec<Takes>,
     default_source: String,
     slots: HashMap<(u16, u32), Vec<Option<Slot>>>,
     identities: HashMap<u64, Identity>,
@@ -112,9 +124,11 @@ struct WaitingLeg {
 }
 
 impl Inputs {
-    pub(super) fn new(topics: &[String], default_source: &str) -> Inputs {
+    pub(super) fn new(layout: &Topics, default_source: &str) -> Inputs {
         Inputs {
-            topics: topics.to_vec(),
+            // The topic of retries stands behind the inputs: what others write there waits as well.
+            topics: layout.input_names().into_iter().chain([layout.topic("retries")]).collect(),
+            takes: layout.inputs.iter().map(|(_, takes)| *takes).collect(),
             default_source: default_source.to_owned(),
             slots: HashMap::new(),
             identities: HashMap::new(),
@@ -133,7 +147,7 @@ impl Inputs {
             Framed::Unknown => None,
         };
         let (kind, id, payload) = match said {
-            Some(Said { kind: Kind::Foreign, .. }) => (Kind::Foreign, None, 0),
+            Some(Said { kind, .. }) if kind.is_foreign(self.takes.get(usize::from(topic))) => (Kind::Foreign, None, 0),
             Some(Said { kind, source, id, payload, .. }) => {
                 let source = source.unwrap_or_else(|| self.default_source.clone());
                 (kind, id.map(|id| identity_of(kind, &source, &id)), payload)
@@ -346,7 +360,7 @@ impl Inputs {
                     foreign += 1;
                     // Each time that it is tried again it waits again.
                     if slot.has_legs || outcomes == 0 {
-                        report.differ(|| format!("{outcomes} outcomes of what only Rater writes: {}", shown()));
+                        report.differ(|| format!("{outcomes} outcomes of what belongs to another topic: {}", shown()));
                     }
                 }
                 if slot.kind == Kind::Usage {
@@ -395,7 +409,7 @@ impl Inputs {
         let sum = |of: fn(&Answers) -> u32| self.answers.values().map(|answers| u64::from(of(answers))).sum::<u64>();
         let commands = format!("{} - {} unreadable", sum(|of| of.commands), sum(|of| of.not_answered));
         report.end("replies to commands", commands, sum(|of| of.replies));
-        report.end("what only Rater writes", foreign, foreign);
+        report.end("what belongs to another topic", foreign, foreign);
     }
 
     /// What was tried again and waits no more than before does not wait.

@@ -45,11 +45,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What an input topic takes; anything else that is written there waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Usage.
+    Usage,
+    /// Commands.
+    Commands,
+    /// Both.
+    Both,
+}
+
 /// The topics of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// What others write, by full names.
-    pub inputs: Vec<String>,
+    /// What others write, by full names, and of what kind that is.
+    pub inputs: Vec<(String, Takes)>,
     /// Stands before the names of all other topics and of groups.
     pub prefix: String,
     /// Guide reads the inputs itself: there is no topic between intake and guide.
@@ -60,7 +71,8 @@ impl Layout {
     /// The topics of `rater run` by their default names.
     #[must_use]
     pub fn new(prefix: &str) -> Layout {
-        let inputs = ["usage", "account-commands"].map(|name| format!("{prefix}{name}"));
+        let inputs = [("usage", Takes::Usage), ("account-commands", Takes::Commands)];
+        let inputs = inputs.map(|(name, takes)| (format!("{prefix}{name}"), takes));
         Layout { inputs: inputs.to_vec(), prefix: prefix.to_owned(), skip_intake: false }
     }
 
@@ -68,18 +80,17 @@ impl Layout {
         format!("{}{name}", self.prefix)
     }
 
-    /// The inputs, and the topic of retries behind them: what others write to one of these waits there.
-    fn with_retries(&self) -> Vec<String> {
-        self.inputs.iter().cloned().chain([self.topic("retries")]).collect()
+    fn input_names(&self) -> Vec<String> {
+        self.inputs.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// The groups of the stages, with what they read.
     fn stages(&self) -> Vec<(String, Vec<String>)> {
         let (intaken, guided) = (vec![self.topic("intaken")], vec![self.topic("guided")]);
         let first = match self.skip_intake {
-            true => vec![(self.topic("rater-guide"), self.inputs.clone())],
+            true => vec![(self.topic("rater-guide"), self.input_names())],
             false => {
-                vec![(self.topic("rater-intake"), self.inputs.clone()), (self.topic("rater-guide"), intaken)]
+                vec![(self.topic("rater-intake"), self.input_names()), (self.topic("rater-guide"), intaken)]
             }
         };
         first.into_iter().chain([(self.topic("rater-rate"), guided)]).collect()
@@ -181,7 +192,7 @@ pub fn verify<'w>(what: &'w Verification, progress: &mut dyn FnMut(&str)) -> Res
         what,
         schemas: Schemas::new(what.registry.as_deref())?,
         contracts: Contracts::new()?,
-        inputs: Inputs::new(&what.layout.with_retries(), &what.default_source),
+        inputs: Inputs::new(&what.layout, &what.default_source),
         report: Report::default(),
         found: Outputs::default(),
         expected: Outputs::default(),
@@ -228,7 +239,7 @@ struct Look<'w> {
 impl Look<'_> {
     fn open_transactions(&mut self) -> Result<(), VerifyError> {
         let layout = &self.what.layout;
-        let mut topics = layout.inputs.clone();
+        let mut topics = layout.input_names();
         topics.extend(
             ["guided", "charges", "balance-deltas", "suspense", "notifications", "command-replies"]
                 .map(|name| layout.topic(name)),
@@ -243,7 +254,7 @@ impl Look<'_> {
     }
 
     fn inputs(&mut self) -> Result<(), VerifyError> {
-        for (number, topic) in (0..).zip(&self.what.layout.inputs) {
+        for (number, (topic, _)) in (0..).zip(&self.what.layout.inputs) {
             let partitions = self.reader.partitions(topic)?;
             let (inputs, schemas) = (&mut self.inputs, &mut self.schemas);
             self.reader.read(topic, 0..partitions, |message| inputs.add(number, message, schemas))?;

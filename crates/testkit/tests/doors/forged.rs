@@ -3,7 +3,7 @@
 use crate::support::{self, Deployment, LEVELS, USAGE, command, retry, usage};
 use crate::{KNOWN, PARTITIONS, REFERENCE};
 use rating::Timestamp;
-use runtime::service::ServiceSettings;
+use runtime::service::{ServiceSettings, TopicNames};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use testkit::generator::stream::LineKind;
@@ -200,4 +200,50 @@ fn a_process_whose_clock_is_a_month_ahead_moves_no_clock() {
     running.stop().expect("a clean end");
     deployment.charged().check(["r0", "r1", "r2", "r3"]);
     assert_eq!(deployment.messages("suspense").len(), 0, "{:?}", deployment.reasons());
+}
+
+/// Nobody but Rater may write retries. Whoever can all the same has a record charged again, and the independent look says so.
+#[test]
+fn retries_and_commands_that_were_wrongly_carried_out_are_found() {
+    let deployment = Deployment::new("carried-out", PARTITIONS, false, None);
+    let topic = deployment.topic("usage");
+    let records = [usage("r0", KNOWN, TIME), usage("r1", KNOWN, TIME), usage("r2", KNOWN, TIME)];
+    let running = deployment.start(REFERENCE);
+    deployment.write("usage", records.iter().map(|record| (0, record)));
+    deployment.wait("charged", &running, |deployment| deployment.messages("charges").len() == 3 * LEVELS);
+    deployment.check();
+    let of_level = retry((&topic, 0, 1), "no_rate", records[1].as_bytes(), "").replace("\"level\":null", "\"level\":1");
+    deployment
+        .write("retries", [(0, &retry((&topic, 0, 0), "unknown_endpoint", records[0].as_bytes(), "")), (0, &of_level)]);
+    deployment.write("retries", [(0, &retry((&topic, 1, 7), "future_event", usage("r9", KNOWN, TIME).as_bytes(), ""))]);
+    deployment.wait("charged again", &running, |deployment| deployment.messages("charges").len() == 5 * LEVELS + 1);
+    running.stop().expect("a clean end");
+    // A service that takes commands where usage belongs, and usage where commands do.
+    let running = deployment.start_with(REFERENCE, |settings| {
+        let topics = TopicNames {
+            usage: settings.topics.commands.clone(),
+            commands: settings.topics.usage.clone(),
+            ..settings.topics.clone()
+        };
+        ServiceSettings { topics, ..settings }
+    });
+    deployment.write("usage", [(1, &command("c1", "credit", r#","amount":"100000","currency":"GBP""#))]);
+    deployment.write("account-commands", [(1, &usage("r3", KNOWN, TIME))]);
+    deployment.wait("carried out", &running, |deployment| {
+        deployment.messages("command-replies").len() == 1 && deployment.charged_ids().contains("r3")
+    });
+    running.stop().expect("a clean end");
+    let report = deployment.verify();
+    let shown = report.shown.join("\n");
+    for words in [
+        "charged twice: s r0 level 1",
+        "charged twice: s r0 level 2",
+        "charged twice: s r1 level 1",
+        "a retry of no input message",
+        "no usage record s r9 was guided",
+        "guided: no command c1",
+        "no usage record s r3 was guided",
+    ] {
+        assert!(shown.contains(words), "no {words:?} in {report}");
+    }
 }

@@ -14,7 +14,7 @@ use runtime::service::suspense;
 use runtime::service::topics::PartitionCounts;
 use runtime::service::{ServiceSettings, TopicNames};
 use runtime::stages::{Open, RecycleRequest};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::thread;
 use std::time::{Duration, Instant};
 use testkit::deployment::{self, Running, Shape};
@@ -131,7 +131,7 @@ impl Deployment {
         for partition in seen.topics()[0].partitions() {
             list.add_partition_offset(&topic, partition.id(), Offset::Beginning).expect("a partition");
         }
-        let (mut found, mut ended) = (Vec::new(), std::collections::BTreeSet::new());
+        let (mut found, mut ended) = (Vec::new(), BTreeSet::new());
         reader.assign(&list).expect("assigned");
         while ended.len() < list.count() {
             match reader.poll(LIMIT).expect("an answer") {
@@ -166,6 +166,11 @@ impl Deployment {
             }
         };
         self.messages(topic).into_iter().map(read).collect()
+    }
+
+    /// Ids of records that are charged, however often.
+    pub(crate) fn charged_ids(&self) -> BTreeSet<String> {
+        self.rows("charges").iter().map(|row| row.text("usage_id").to_owned()).collect()
     }
 
     pub(crate) fn charged(&self) -> Charged {
@@ -238,7 +243,7 @@ impl Deployment {
 
 #[derive(Default)]
 pub(crate) struct Charged {
-    pub(crate) ids: std::collections::BTreeSet<String>,
+    pub(crate) ids: BTreeSet<String>,
     pub(crate) by_leg: BTreeMap<(String, Option<i64>), usize>,
 }
 
