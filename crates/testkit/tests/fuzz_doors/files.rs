@@ -1,7 +1,7 @@
 //! Files of each form, rated whole, in pieces, as pipes, again, and in other batches.
 
 use crate::count::{Found, Outcomes, count};
-use crate::grammar::{self, REFERENCE};
+use crate::grammar::{self, REFERENCE, Reused};
 use crate::reading::{self, Read, Rows};
 use directory::{Input, InputKind, Loaded};
 use pipeline::{ControlTotals, Doubts, Kind, Kinds, QuantityLimits};
@@ -54,6 +54,8 @@ impl Case {
         let form = *random.pick(&[Form::Json, Form::Csv, Form::Csv, Form::Avro]);
         let size = *random.pick(&[5, 30, 100, 400]);
         let count = random.between(1, size) as usize;
+        let window_h = random.chance(300).then(|| *random.pick(&[1, 24, 960]));
+        let reused = Reused::within(window_h);
         let mixed = ["\n", "\r\n", "\r", "\n\n", "\r\r\n", "\n  \n", "\n\t\r"];
         let ends: &[&str] = *random.pick(&[&["\n"][..], &["\n"], &["\r\n"], &["\r"], &mixed]);
         let mut head = random.pick(&[&b""[..], b"", b"\xef\xbb\xbf"]).to_vec();
@@ -74,9 +76,9 @@ impl Case {
         let mut rows = Vec::new();
         for number in 0..count {
             let mut row = match form {
-                Form::Json => grammar::line(random, number, &known),
-                Form::Csv => csv_row(random, number, &columns, &known),
-                Form::Avro => datum(random, number, &known),
+                Form::Json => grammar::line(random, number, &known, reused),
+                Form::Csv => csv_row(random, number, &columns, &known, reused),
+                Form::Avro => datum(random, number, &known, reused),
             };
             if row.len() < 10_000 {
                 known.push(row.clone());
@@ -91,7 +93,7 @@ impl Case {
         let batches = [batch(), batch()];
         let options = Options {
             only: random.chance(150).then(|| *random.pick(&Kind::ALL)),
-            window_h: random.chance(300).then(|| *random.pick(&[1, 24, 960])),
+            window_h,
             is_final: random.chance(500),
             is_doubting: random.chance(700),
             batches,
@@ -230,12 +232,13 @@ impl Case {
 }
 
 /// A row of columns; marks, breaks and cells are now and then wrong.
-fn csv_row(random: &mut Random, number: usize, columns: &[&str], known: &[Vec<u8>]) -> Vec<u8> {
+fn csv_row(random: &mut Random, number: usize, columns: &[&str], known: &[Vec<u8>], reused: Reused) -> Vec<u8> {
     if random.chance(100) && !known.is_empty() {
         return random.pick(known).clone();
     }
     let rough = *random.pick(&[0, 20, 20, 250]);
-    let id = if random.chance(40) { random.index(number + 1) } else { number };
+    let is_reused = random.chance(40) && reused == Reused::WithOthers;
+    let id = if is_reused { random.index(number + 1) } else { number };
     let mut fields = grammar::usage(random, &format!("r{id}"), rough);
     let texts =
         ["", "", "x", "5\"", "\"5", "a,b", "a\nb", "a\r\nb", "\"", "a,\nb", "say \"x\"", "\0", "é", "a\n\nb", "tick"];
@@ -268,11 +271,12 @@ fn csv_row(random: &mut Random, number: usize, columns: &[&str], known: &[Vec<u8
 }
 
 /// Fields of a datum, in JSON until they are encoded.
-fn datum(random: &mut Random, number: usize, known: &[Vec<u8>]) -> Vec<u8> {
+fn datum(random: &mut Random, number: usize, known: &[Vec<u8>], reused: Reused) -> Vec<u8> {
     if random.chance(100) && !known.is_empty() {
         return random.pick(known).clone();
     }
-    let id = if random.chance(40) { random.index(number + 1) } else { number };
+    let is_reused = random.chance(40) && reused == Reused::WithOthers;
+    let id = if is_reused { random.index(number + 1) } else { number };
     let fields = grammar::usage(random, &format!("r{id}"), 60);
     let fields: BTreeMap<&str, String> = fields.into_iter().map(|(name, value, _)| (name, value)).collect();
     serde_json::to_vec(&fields).expect("texts")
@@ -344,8 +348,10 @@ pub(crate) fn check(case: &Case) -> Result<u64, String> {
                 format!("{:?} is not finished, {unfinished:?} is said to be", rows.unfinished)
             })?;
         }
-        let outcomes = counted(&settings.output, &rows)?;
-        compare(totals, outcomes)?;
+        if case.options.window_h.is_none() || !has_reused_ids(&rows) {
+            let outcomes = counted(&settings.output, &rows)?;
+            compare(totals, outcomes)?;
+        }
     }
     let first = outputs(&settings.output);
 
@@ -380,6 +386,15 @@ pub(crate) fn check(case: &Case) -> Result<u64, String> {
         }
     }
     Ok(rows.rows.len() as u64 + u64::from(rows.unfinished.is_some()))
+}
+
+/// Whether an id stands in rows that are no copies of each other: a byte that was changed may make it so.
+fn has_reused_ids(rows: &Rows) -> bool {
+    let mut known = BTreeMap::new();
+    rows.rows.iter().any(|row| match &row.read {
+        Read::Usage(source, id) => *known.entry((source, id)).or_insert(&row.bytes) != &row.bytes,
+        Read::Command(_) | Read::Tick | Read::Nothing => false,
+    })
 }
 
 fn counted(output: &Path, rows: &Rows) -> Result<Outcomes, String> {

@@ -30,6 +30,20 @@ endpoints:
 /// A field of a record: its name, its value, and whether JSON has quotation marks around it.
 pub(crate) type Field = (&'static str, String, bool);
 
+/// Whether an id comes with other records than the one that had it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reused {
+    WithOthers,
+    /// As the window that remembers ids is finite: with a later time the id of what was forgotten is charged once more.
+    ByCopies,
+}
+
+impl Reused {
+    pub(crate) fn within(window_h: Option<u32>) -> Reused {
+        if window_h.is_none() { Reused::WithOthers } else { Reused::ByCopies }
+    }
+}
+
 const TIMES: [&str; 26] = [
     "1772719200",
     "20260305",
@@ -280,8 +294,9 @@ pub(crate) fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
     }
 }
 
-/// A line of JSON of any kind, without its line break. `number` makes ids new; `known` are lines that came before.
-pub(crate) fn line(random: &mut Random, number: usize, known: &[Vec<u8>]) -> Vec<u8> {
+/// A line of JSON of any kind, without its line break. `number` makes ids new; `known` are lines that came before. Where
+/// ids are `reused`, other records come under them as well.
+pub(crate) fn line(random: &mut Random, number: usize, known: &[Vec<u8>], reused: Reused) -> Vec<u8> {
     let id = format!("r{number}");
     let mut line = match random.below(100) {
         0..12 if !known.is_empty() => random.pick(known).clone(),
@@ -305,7 +320,7 @@ pub(crate) fn line(random: &mut Random, number: usize, known: &[Vec<u8>]) -> Vec
             let fields = ambiguous(random, &id);
             object(random, fields).into_bytes()
         }
-        90..93 => {
+        90..93 if reused == Reused::WithOthers => {
             // The same id with another quantity.
             let of = format!("r{}", random.index(number + 1));
             let fields = usage(random, &of, 0);
