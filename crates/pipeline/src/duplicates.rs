@@ -162,13 +162,16 @@ impl Duplicates {
         if let Some(Held { value, owner: Some(_), .. }) = self.held.get(short_key(id.key)) {
             return Admission::of(*value, pack(id.payload, 0));
         }
+        // What is known is not too late to tell: once suspended, a copy would be charged when its id is forgotten.
+        if let Some(known) = self.remembered(id, kept) {
+            return known;
+        }
         let hour = hour_at(id.at);
         if self.horizon_hour().is_some_and(|horizon| hour < horizon) {
             return Admission::TooLate;
         }
-        if let Some(known) = self.remembered(id, kept) {
-            return known;
-        }
+        // Copies of another time may be suspended, of which nobody knew whether they were charged: this one is, and stands for all.
+        self.held.claim(short_key(id.key), pack(id.payload, hour), id.place);
         self.remember(id, hour);
         Admission::New
     }
@@ -192,12 +195,9 @@ impl Duplicates {
     /// Decides about a copy that came too late to tell whether it had come before, and of which somebody says that it was not charged. It is charged
     /// unless another copy was, or is suspended: then that one stands for all.
     pub fn admit_late(&mut self, id: Identity, kept: Option<u64>) -> Admission {
-        match self.held.get(short_key(id.key)) {
-            Some(Held { owner: Some(owner), value, .. }) if *owner != id.place => {
-                return Admission::of(*value, pack(id.payload, 0));
-            }
-            Some(Held { owner: Some(_), .. }) => return Admission::New,
-            Some(Held { owner: None, .. }) | None => {}
+        // Whatever its place: one of the same place in another file of that name is another copy.
+        if let Some(Held { value, owner: Some(_), .. }) = self.held.get(short_key(id.key)) {
+            return Admission::of(*value, pack(id.payload, 0));
         }
         if let Some(known) = self.remembered(id, kept) {
             return known;
@@ -221,10 +221,14 @@ impl Duplicates {
         Admission::New
     }
 
-    /// Remembers that a copy is suspended: `owner` if it was admitted before, so that it stands for all copies.
+    /// Remembers that a copy is suspended. One that was admitted before (`is_owner`) stands for all copies; for another one that does which the window
+    /// remembers, if there is one.
     pub fn suspend(&mut self, id: Identity, is_owner: bool) {
-        let value = pack(id.payload, hour_at(id.at));
-        self.held.suspend(short_key(id.key), value, is_owner.then_some(id.place));
+        let (value, owner) = match self.remembered_value(id, None).filter(|_| !is_owner) {
+            Some(remembered) => (remembered, Some(Place::FORGOTTEN)),
+            None => (pack(id.payload, hour_at(id.at)), is_owner.then_some(id.place)),
+        };
+        self.held.suspend(short_key(id.key), value, owner);
     }
 
     /// Remembers that a copy with another payload is suspended: the one that came first stays the one that stands for all, however long ago it was
@@ -242,10 +246,11 @@ impl Duplicates {
         self.held.count(short_key(id.key));
     }
 
-    /// Takes note that a counted copy or leg is no longer suspended. With the last of them the id is remembered for one window longer.
+    /// Takes note that a counted copy or leg is no longer suspended. With the last of them the id is remembered for one window longer, unless only
+    /// copies were suspended that came too late: what is remembered of their id is no payload of theirs.
     pub fn leave(&mut self, key: u128) {
         let short = short_key(key);
-        let Some(released) = self.held.leave(short) else { return };
+        let Some(released) = self.held.leave(short).filter(|released| released.owner.is_some()) else { return };
         let hour = hour_of(released.value);
         match self.clock_hour().filter(|_| self.window.hours.is_some()) {
             Some(now) => self.put(short, pack(released.value >> HOUR_BITS, hour.max(now))),
@@ -474,11 +479,13 @@ mod tests {
         assert_eq!(ids.admit(copy(6, 10, 2), None), Admission::Conflict);
         assert_eq!(ids.admit_again(copy(5, 10, 1), None), Admission::New);
         ids.leave(1);
-        // One window longer a copy that somebody vouches for is known.
+        // One window longer it is known.
         ids.tick(hour(21));
-        assert_eq!(ids.admit(copy(5, 10, 2), None), Admission::TooLate);
+        assert_eq!(ids.admit(copy(5, 10, 2), None), Admission::Duplicate);
+        assert_eq!(ids.admit(copy(6, 10, 2), None), Admission::Conflict);
         assert_eq!(ids.admit_late(copy(5, 10, 2), None), Admission::Duplicate);
         ids.tick(hour(22));
+        assert_eq!(ids.admit(copy(5, 10, 2), None), Admission::TooLate);
         assert_eq!(ids.admit_late(copy(5, 10, 2), None), Admission::New);
     }
 
@@ -535,6 +542,77 @@ mod tests {
             ids.hold(copy(6, 10, 2), false);
         }
         assert_eq!(ids.held().get(1).map(|held| held.count), Some(1));
+    }
+
+    #[test]
+    fn a_copy_of_another_time_that_is_charged_stands_for_those_that_came_too_late() {
+        let mut ids = window(1);
+        ids.tick(hour(20));
+        assert_eq!(ids.admit(copy(5, 10, 1), None), Admission::TooLate);
+        ids.hold(copy(5, 10, 1), false);
+        assert_eq!(ids.admit(copy(6, 20, 2), None), Admission::New);
+        ids.settle();
+        ids.tick(hour(90));
+        assert_eq!(ids.admit(copy(6, 20, 3), None), Admission::Duplicate, "windows later");
+        assert_eq!(ids.admit_late(copy(5, 10, 1), None), Admission::Conflict);
+        ids.leave(1);
+        assert!(ids.held().is_empty());
+    }
+
+    #[test]
+    fn of_late_copies_at_one_place_of_files_of_one_name_one_is_charged() {
+        let mut ids = window(1);
+        ids.tick(hour(20));
+        for _ in 0..2 {
+            assert_eq!(ids.admit(copy(5, 10, 1), None), Admission::TooLate);
+            ids.hold(copy(5, 10, 1), false);
+        }
+        for expected in [Admission::New, Admission::Duplicate] {
+            assert_eq!(ids.admit_late(copy(5, 10, 1), None), expected);
+            ids.leave(1);
+        }
+        assert!(ids.held().is_empty());
+    }
+
+    #[test]
+    fn another_payload_waits_for_the_first_also_where_the_first_leaves_before_it_is_counted() {
+        let mut ids = window(1);
+        ids.tick(hour(20));
+        for (payload, place) in [(5, 1), (6, 2), (5, 3)] {
+            assert_eq!(ids.admit(copy(payload, 10, place), None), Admission::TooLate);
+            ids.hold(copy(payload, 10, place), false);
+        }
+        assert_eq!(ids.admit_late(copy(5, 10, 1), None), Admission::New);
+        ids.leave(1);
+        assert_eq!(ids.admit_late(copy(6, 10, 2), None), Admission::Conflict);
+        ids.leave(1);
+        ids.suspend_conflict(copy(6, 10, 2), None);
+        assert_eq!(ids.admit_late(copy(5, 10, 3), None), Admission::Duplicate);
+        ids.leave(1);
+        ids.hold(copy(6, 10, 2), false);
+        ids.tick(hour(90));
+        assert_eq!(ids.admit(copy(6, 10, 2), None), Admission::Conflict, "windows later");
+        assert_eq!(ids.admit(copy(5, 10, 4), None), Admission::Duplicate);
+    }
+
+    #[test]
+    fn what_came_too_late_and_leaves_does_not_take_the_place_of_what_was_charged() {
+        let mut ids = window(2);
+        ids.tick(hour(20));
+        assert_eq!(ids.admit(copy(6, 10, 2), None), Admission::TooLate);
+        ids.hold(copy(6, 10, 2), false);
+        ids.restore([(1, super::pack(5, 20))]);
+        assert_eq!(ids.admit_late(copy(6, 10, 2), None), Admission::Conflict);
+        ids.leave(1);
+        assert_eq!(ids.admit(copy(6, 20, 2), None), Admission::Conflict);
+        assert_eq!(ids.admit(copy(5, 20, 3), None), Admission::Duplicate);
+        // One that is given up was perhaps never charged: a copy is not its duplicate.
+        let mut ids = window(2);
+        ids.tick(hour(20));
+        assert_eq!(ids.admit(copy(6, 10, 2), None), Admission::TooLate);
+        ids.hold(copy(6, 10, 2), false);
+        ids.leave(1);
+        assert_eq!(ids.admit(copy(6, 10, 3), None), Admission::TooLate);
     }
 
     #[test]

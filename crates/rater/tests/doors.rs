@@ -99,12 +99,15 @@ fn rate(folder: &Path, rest: &str, code: i32) -> Value {
     Ran::from(child.wait_with_output().expect("the program ends")).expect(code).json()
 }
 
+/// Something that is suspended: its place, reason, level, id and detail.
+type Suspended = (String, String, Option<u64>, Option<String>, String);
+
 /// What the outputs of all folders say.
 #[derive(Default)]
 struct Found {
     charges: Vec<(String, u64, String)>,
-    /// Place, reason, level, id, detail of everything that was suspended and is not charged now.
-    suspended: Vec<(String, String, Option<u64>, Option<String>, String)>,
+    /// Everything that was suspended and is not charged now.
+    suspended: Vec<Suspended>,
     deltas: Vec<(String, String)>,
     refused: Vec<(String, String)>,
 }

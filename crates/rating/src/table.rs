@@ -137,7 +137,6 @@ impl<V: Copy> FromIterator<(u128, V)> for Table<V> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::calendar::Timestamp;
     use crate::counter::{Counter, Counters};
 

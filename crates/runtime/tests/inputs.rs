@@ -31,8 +31,11 @@ fn append(path: &Path, contents: &str) {
     file.write_all(contents.as_bytes()).expect("written");
 }
 
+/// A suspended line: its input, its number and the reason.
+type SuspendedLine = (String, i64, String);
+
 /// How often each id was charged at level 1, and the lines that are suspended.
-fn outcomes(out: &Path) -> (BTreeMap<String, u32>, Vec<(String, i64, String)>) {
+fn outcomes(out: &Path) -> (BTreeMap<String, u32>, Vec<SuspendedLine>) {
     let mut charged = BTreeMap::new();
     for charge in messages(out, "charges").iter().filter(|charge| charge["level"] == 1) {
         *charged.entry(charge["usage_id"].as_str().unwrap_or_default().to_owned()).or_default() += 1;
@@ -184,7 +187,7 @@ fn an_interrupted_input_goes_on_where_it_stood_or_is_refused() {
     let input = write(folder.path(), "usage.jsonl", usage_lines(0..60));
     stop_after(&loaded, &settings(&[&input], &out), 40);
     let other = write(folder.path(), "other.jsonl", usage_lines(100..105));
-    let error = try_rate(&loaded, &settings(&[&other], &out)).err().expect("refused").to_string();
+    let error = try_rate(&loaded, &settings(&[&other], &out)).expect_err("refused").to_string();
     assert!(error.contains("\"") && error.contains("usage.jsonl") && error.contains("--leave-interrupted"), "{error}");
     let left = RunSettings { interrupted: InterruptedInputs::AreLeft, ..settings(&[&other], &out) };
     assert_eq!(rate(&loaded, &left).run.guided, 5);

@@ -89,7 +89,7 @@ pub(crate) enum Command {
     /// Validate reference data as a whole
     Check(CheckArgs),
     /// Rate files into a folder
-    Rate(RateArgs),
+    Rate(Box<RateArgs>),
     /// Run the pipeline on Kafka until it is told to stop
     #[cfg(feature = "kafka")]
     Run(Box<ServiceArgs>),

@@ -4,7 +4,7 @@ use super::recycle::place_in;
 use super::{BatchInput, EngineError, Retry};
 use crate::state::SealedIds;
 use pipeline::duplicates::short_key;
-use pipeline::{ControlTotals, Duplicates, IntakeRules, Intent, Taken, Verdict};
+use pipeline::{ControlTotals, Duplicates, IntakeRules, Intent, Place, Taken, Verdict};
 use rating::Timestamp;
 
 /// A run of records of a batch, worked on by one thread at a time.
@@ -84,7 +84,13 @@ pub(super) fn admit(
             totals.received += 1;
             let intent = Retry::at(batch.retries, position).intent;
             let kept = stretch.kept.get(position - stretch.first).copied().flatten();
-            let place = place_in(batch.input, batch.records.place(position));
+            // What comes for the first time is told apart by its id alone: where it stands need not be hashed.
+            let place = match intent {
+                Intent::Fresh => Place::FORGOTTEN,
+                Intent::Admitted | Intent::Readmit | Intent::Conflicting | Intent::Late | Intent::Level { .. } => {
+                    place_in(batch.input, batch.records.place(position))
+                }
+            };
             let verdict = taken.admit(intent, place, duplicates, kept);
             match (&verdict, &*taken) {
                 (Verdict::Duplicate, _) => totals.duplicates += 1,

@@ -273,8 +273,11 @@ fn decoders(progress: &Progress) -> Result<BTreeMap<&str, Decoder>, ExplainError
     all.collect()
 }
 
+/// Something that is suspended: input, place, level and attempt.
+type OpenPlace = (String, u64, Option<u8>, u64);
+
 /// What of the messages is suspended at present.
-fn open(store: &Store, messages: &[Value]) -> Result<HashSet<(String, u64, Option<u8>, u64)>, ExplainError> {
+fn open(store: &Store, messages: &[Value]) -> Result<HashSet<OpenPlace>, ExplainError> {
     let places: HashSet<Place> = messages.iter().map(place_of).collect();
     let mut open = HashSet::new();
     let mut next = 0;

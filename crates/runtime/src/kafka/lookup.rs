@@ -8,6 +8,7 @@ use crate::worker::log::{LogError, Offset, TopicId, Visit};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientConfig, Message, TopicPartitionList};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,13 +73,16 @@ impl Lookup {
         self.ask(&what, |limit| self.client.fetch_watermarks(topic, partition, limit))
     }
 
-    /// The ends of several partitions, in one request to each of their brokers.
+    /// The ends of several partitions, in one request to each of their brokers. A partition may be named more than once.
     pub(super) fn ends_of(&self, places: &[(String, u32)]) -> Result<Vec<Offset>, LogError> {
         let what = "ends of partitions";
         let failed =
             |error: KafkaError| explain(what, &error, &self.client.context().heard, &self.settings.broker_list());
         let mut list = TopicPartitionList::new();
-        for (topic, partition) in places {
+        // One partition of retries stands beside a partition of each input: named twice, its second place would have no offset, which the broker
+        // refuses.
+        let distinct: BTreeSet<&(String, u32)> = places.iter().collect();
+        for (topic, partition) in distinct {
             // Among times, the end is the one of what comes next.
             list.add_partition_offset(topic, number(*partition)?, rdkafka::Offset::End).map_err(failed)?;
         }

@@ -322,6 +322,11 @@ fn check(
             "topic {topic} has {count} partitions: a power of two is needed"
         )));
     }
+    if let Some(topic) = topics.usage.iter().find(|topic| topics.commands.contains(topic)) {
+        return Err(ServiceError::Configuration(format!(
+            "topic {topic} is named for usage and for commands: each has a topic of its own"
+        )));
+    }
     let most = inputs.iter().map(|(_, count)| *count).max().unwrap_or(0);
     let needed = [
         (StageName::Intake, if settings.skip_intake { 0 } else { most }),

@@ -18,7 +18,7 @@ use crate::worker::{Beginning, FactsMissing, Known, NoTick, Output, Side, Stage,
 use directory::Directory;
 use directory::snapshot::Snapshot;
 use pipeline::guide::{guide_command, shard_of};
-use pipeline::{ControlTotals, Duplicates, Fault, Intaken, Intent, Taken, Verdict, Window, guide};
+use pipeline::{ControlTotals, Duplicates, Fault, Intaken, Intent, Place, Taken, Verdict, Window, guide};
 use rating::charge::{Notification, NotificationKind};
 use rating::{Command, CommandRefusal, Horizons, Leg, SuspenseReason, Timestamp};
 use smallvec::SmallVec;
@@ -236,12 +236,16 @@ impl GuideStage {
 
     fn execute_usage(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
         for message in batch.messages() {
+            let beside = self.units.beside_of(&message);
             let unit = self.units.touch_message(&message)?;
             if !self.inbound.is_ours(&message, &self.inputs) {
                 continue;
             }
-            let topic = topic_of(&self.inputs, message.partition);
-            let arrival = self.inbound.arrival(&message, (topic, unit.topics.id), &mut self.forms);
+            let from = match &beside {
+                Some((topic, id)) => (&**topic, *id),
+                None => (topic_of(&self.inputs, message.partition), unit.topics.id),
+            };
+            let arrival = self.inbound.arrival(&message, from, &mut self.forms);
             let mut read;
             let taken = match self.prepared.decoded(&message).and_then(<[Taken]>::first_mut) {
                 Some(taken) => taken,
@@ -307,7 +311,9 @@ impl Steps {
             return self.wait(origin, taken, &fault, "intake", work);
         }
         let stage = "guide";
-        match taken.admit(intent, origin.place(), &mut kept.remembered.ids, None) {
+        // What comes for the first time is told apart by its id alone: where it stands need not be hashed.
+        let place = if origin.retried.is_some() { origin.place() } else { Place::FORGOTTEN };
+        match taken.admit(intent, place, &mut kept.remembered.ids, None) {
             Verdict::Waits(fault) => self.wait(origin, taken, &fault, stage, work),
             Verdict::Refused(refusal) => {
                 work.totals.commands += 1;

@@ -85,12 +85,21 @@ impl Inbound {
     ) -> Result<(), FactsMissing> {
         self.retries.clear();
         self.forged.clear();
-        self.from_before = batch.messages().map(|message| message.partition).filter(|at| is_from_before(*at)).collect();
+        self.from_before.clear();
+        let mut asked = None;
         for message in batch.messages() {
+            // The messages of a partition come in runs.
+            if asked.replace(message.partition) != Some(message.partition) && is_from_before(message.partition) {
+                self.from_before.insert(message.partition);
+            }
             let Some(retry) = Retry::read(message.value) else { continue };
-            match message.side.is_some() || self.from_before.contains(&message.partition) {
-                true => drop(self.retries.insert(message.place(), retry)),
-                false => drop(self.forged.insert(message.place())),
+            let is_ours = message.side.is_some() || self.from_before.contains(&message.partition);
+            // What looked like a retry where others write is tried again as that.
+            if !is_ours || Retry::read(&retry.original).is_some() {
+                self.forged.insert(message.place());
+            }
+            if is_ours {
+                self.retries.insert(message.place(), retry);
             }
         }
         let retries = &self.retries;

@@ -130,12 +130,16 @@ impl Stage for IntakeStage {
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
         let mut totals = ControlTotals::default();
         for message in batch.messages() {
+            let beside = self.units.beside_of(&message);
             let unit = self.units.touch_message(&message)?;
             if !self.inbound.is_ours(&message, &self.settings.inputs) {
                 continue;
             }
-            let topic = super::topic_of(&self.settings.inputs, message.partition);
-            let arrival = self.inbound.arrival(&message, (topic, unit.topics.id), &mut self.forms);
+            let from = match &beside {
+                Some((topic, id)) => (&**topic, *id),
+                None => (super::topic_of(&self.settings.inputs, message.partition), unit.topics.id),
+            };
+            let arrival = self.inbound.arrival(&message, from, &mut self.forms);
             let origin = arrival.origin();
             let taken = self.inbound.take(&message);
             if origin.is_note() {

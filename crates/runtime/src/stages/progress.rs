@@ -289,6 +289,14 @@ impl<K> Units<K> {
         Ok(unit)
     }
 
+    /// The topic beside a partition that a message came from, with its id as of now; `None` if it came from the partition itself.
+    pub(super) fn beside_of(&self, message: &Incoming<'_>) -> Option<(String, Option<TopicId>)> {
+        let at = usize::from(message.side?);
+        let side = self.sides.get(at)?;
+        let begun = self.units.get(&message.partition).and_then(|unit| unit.begun.get(at));
+        Some((side.topic.clone(), begun.and_then(|place| place.id)))
+    }
+
     /// All that are owned.
     pub(super) fn all(&self) -> impl Iterator<Item = &Unit<K>> {
         self.units.values()

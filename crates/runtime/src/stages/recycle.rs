@@ -156,6 +156,20 @@ impl Kept {
         leaving
     }
 
+    /// Whose ids guide is asked to keep now, and where: some of those that it was not asked for yet, past which nothing would hear of the others, and all
+    /// that leave now. What is tried again or given up without having been counted would be counted out for another copy.
+    fn to_hold(
+        &self,
+        leaving: &BTreeMap<String, Option<String>>,
+        target: impl Fn(&Waited) -> Option<Target>,
+    ) -> Vec<(String, Target)> {
+        let reached = |key: &String| Some((key.clone(), target(&self.open.get(key)?.waited)?));
+        let is_first = |key: &&String| self.unheld.contains(*key);
+        let of_leaving = leaving.keys().filter(is_first).filter_map(reached);
+        let others = self.unheld.iter().filter(|key| !leaving.contains_key(*key)).filter_map(reached);
+        of_leaving.chain(others.take(MOST_AT_ONCE)).collect()
+    }
+
     /// Whether somebody has asked for it to be given up: then it is not tried again any more, even if it is due.
     fn is_given_up(&self, place: &str) -> bool {
         let mut given_up = self.asked.iter().filter(|(request, _)| request.write_off.is_some()).peekable();
@@ -264,12 +278,12 @@ impl RecycleStage {
         let mut said = Vec::new();
         for (partition, unit) in units.touched() {
             let clock = unit.progress.clock.unwrap_or(Timestamp::EPOCH);
-            for key in unit.kept.unheld.iter().take(MOST_AT_ONCE) {
-                let Some(open) = unit.kept.open.get(key) else { continue };
-                let what = target(&open.waited).map(What::Held);
-                said.extend(what.map(|what| Said { partition, key: key.clone(), open: open.clone(), what }));
+            let leaving = unit.kept.leaving(clock, |waited| target(waited).is_some());
+            for (key, held_by) in unit.kept.to_hold(&leaving, target) {
+                let Some(open) = unit.kept.open.get(&key) else { continue };
+                said.push(Said { partition, key, open: open.clone(), what: What::Held(held_by) });
             }
-            for (key, given_up) in unit.kept.leaving(clock, |waited| target(waited).is_some()) {
+            for (key, given_up) in leaving {
                 let Some(open) = unit.kept.open.get(&key) else { continue };
                 let what = match (given_up, target(&open.waited)) {
                     (Some(because), target) => What::GivenUp(because, target.filter(|_| open.is_to_be_held())),
@@ -470,6 +484,24 @@ mod tests {
             event_time: None,
             topic_id: None,
         }
+    }
+
+    #[test]
+    fn what_guide_cannot_be_asked_for_does_not_stand_in_the_way_and_what_leaves_is_counted_first() {
+        let mut kept = Kept::default();
+        for (topic, count) in [("gone", MOST_AT_ONCE as i64 + 1), ("usage", MOST_AT_ONCE as i64 + 3)] {
+            for offset in 0..count {
+                let open = Open::new(waited(offset, topic), None, None, kept.number());
+                kept.put(open.waited.key(), Some(open));
+            }
+        }
+        let target =
+            |waited: &Waited| (waited.topic == "usage").then_some(Target { topic: RETRIES, partition: Some(0) });
+        let last = format!("usage:0:{}", MOST_AT_ONCE - 1);
+        let leaving = BTreeMap::from([(last.clone(), None), ("gone:0:1".to_owned(), Some("given up".to_owned()))]);
+        let keys: Vec<String> = kept.to_hold(&leaving, target).into_iter().map(|(key, _)| key).collect();
+        assert!(keys.len() == MOST_AT_ONCE + 1 && keys[0] == last, "{}", keys.len());
+        assert!(keys.iter().all(|key| key.starts_with("usage")));
     }
 
     #[test]

@@ -220,7 +220,8 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
     let is_verified = AtomicBool::new(false);
     let report = std::thread::scope(|scope| {
         let verifier = scope.spawn(|| {
-            let report = recycle_all(&connection, &prefix, arguments).and_then(|()| check(&kafka, &prefix, &folder, arguments));
+            let report =
+                recycle_all(&connection, &prefix, arguments).and_then(|()| check(&kafka, &prefix, &folder, arguments));
             is_verified.store(true, Ordering::Relaxed);
             report
         });
@@ -240,7 +241,14 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
     Ok(ExitCode::FAILURE)
 }
 
-fn worker_command(program: &Path, brokers: &str, prefix: &str, folder: &Path, directed: u64, window: Option<u32>) -> Command {
+fn worker_command(
+    program: &Path,
+    brokers: &str,
+    prefix: &str,
+    folder: &Path,
+    directed: u64,
+    window: Option<u32>,
+) -> Command {
     let mut command = Command::new(program);
     command.arg("worker").args(["--brokers", brokers, "--prefix", prefix, "--directed", &directed.to_string()]);
     command.arg("--reference").arg(folder);
@@ -286,7 +294,9 @@ fn ask_again(connection: &Connection, prefix: &str, number: u32, late: u32) -> R
     let mut requests = vec![match number % 3 {
         0 => RecycleRequest::default(),
         1 => RecycleRequest { reasons: vec!["unknown_endpoint".to_owned()], ..RecycleRequest::default() },
-        _ => RecycleRequest { reasons: vec!["wrong_kind".to_owned(), "no_rate".to_owned()], ..RecycleRequest::default() },
+        _ => {
+            RecycleRequest { reasons: vec!["wrong_kind".to_owned(), "no_rate".to_owned()], ..RecycleRequest::default() }
+        }
     }];
     if late > 0 {
         let ids = (0..late).map(|number| format!("late-{number}")).collect();
@@ -304,7 +314,8 @@ fn recycle_all(connection: &Connection, prefix: &str, arguments: &RunArguments) 
     let layout = verify::Layout::new(prefix);
     let late = if arguments.window.is_some() { arguments.late } else { 0 };
     for _ in 0..2 {
-        verify::wait_until_drained(connection, &layout, Duration::from_secs(arguments.drain)).map_err(|error| error.to_string())?;
+        verify::wait_until_drained(connection, &layout, Duration::from_secs(arguments.drain))
+            .map_err(|error| error.to_string())?;
         ask_again(connection, prefix, 0, late)?;
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use testkit::verify::{self, EngineReference, Verification, VerifyError};
+use testkit::verify::{self, EngineReference, Takes, Verification, VerifyError};
 
 /// Check everything that a deployment read and wrote.
 #[derive(Parser)]
@@ -21,12 +21,9 @@ struct Arguments {
     /// Stands before the names of all topics
     #[arg(long, default_value = "")]
     topic_prefix: String,
-    /// Topics with usage and commands [default: usage and account-commands, behind the prefix]
+    /// Topics that take usage and commands [default: usage takes usage and account-commands takes commands, behind the prefix]
     #[arg(long, value_delimiter = ',')]
     inputs: Vec<String>,
-    /// Those of the inputs that take commands [default: account-commands, behind the prefix]
-    #[arg(long, value_delimiter = ',')]
-    commands: Vec<String>,
     /// Hours for which the deployment remembers ids of records: what is too late is checked; needs --command-memory
     #[arg(long, value_name = "HOURS", requires = "command_memory")]
     duplicate_window: Option<u32>,
@@ -79,10 +76,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, VerifyError> {
     let mut what = Verification::new(&arguments.brokers, &arguments.topic_prefix);
     what.connection.properties.extend(arguments.properties.iter().cloned());
     if !arguments.inputs.is_empty() {
-        what.layout.inputs.clone_from(&arguments.inputs);
-    }
-    if !arguments.commands.is_empty() {
-        what.layout.commands.clone_from(&arguments.commands);
+        what.layout.inputs = arguments.inputs.iter().map(|name| (name.clone(), Takes::Both)).collect();
     }
     what.window_h = arguments.duplicate_window.zip(arguments.command_memory).map(|(window, memory)| [window, memory]);
     what.layout.skip_intake = arguments.skip_intake;

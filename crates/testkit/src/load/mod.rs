@@ -111,6 +111,25 @@ impl Sent {
     }
 }
 
+/// Writes single lines as messages.
+pub struct Lines(avro::Encoder);
+
+impl Lines {
+    /// In the form of a load, for its topics.
+    ///
+    /// # Errors
+    /// A registry that does not answer or refuses.
+    pub fn new(load: &Load) -> Result<Lines, LoadError> {
+        avro::Encoder::new(&load.form, load).map(Lines)
+    }
+
+    /// The message; `None` where the line has to be sent as it is.
+    #[must_use]
+    pub fn message(&self, kind: LineKind, line: &[u8]) -> Option<Vec<u8>> {
+        self.0.encode(kind, line)
+    }
+}
+
 /// Sends everything, and waits until each message is delivered or given up. `progress` is told now and then what was sent.
 ///
 /// # Errors

@@ -395,7 +395,7 @@ impl Oracle {
     fn forget_if_old(&mut self, session: &SessionKey) {
         let horizon = self.clock.map(|clock| clock.div_euclid(HOUR_MS) * HOUR_MS - STATE_HORIZON_MS);
         let last = self.sessions.get(session);
-        if !last.zip(horizon).is_some_and(|(last, horizon)| *last < horizon) {
+        if last.zip(horizon).is_none_or(|(last, horizon)| *last >= horizon) {
             return;
         }
         self.sessions.remove(session);

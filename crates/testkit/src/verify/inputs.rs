@@ -6,8 +6,8 @@
 use super::framed::{Framed, Schemas};
 use super::reader::Message;
 use super::report::Report;
-use super::said::{Kind, RetryOf, Said, bit, identity_of};
-use super::{Door, VerifyError, hash_of};
+use super::said::{Kind, Note, Retry, Said, bit, identity_of};
+use super::{Layout, Takes, VerifyError, hash_of};
 use std::collections::HashMap;
 
 /// Reasons for which a record waits before its identity is remembered: it may come again.
@@ -46,7 +46,14 @@ struct Slot {
     retries: u8,
 }
 
-/// A place in the inputs.
+impl Slot {
+    fn new(kind: Kind, id: u64, payload: u64) -> Slot {
+        let at_ms = i64::MIN;
+        Slot { id, payload, kind, at_ms, has_legs: false, is_admitted: false, waits: 0, retries: 0 }
+    }
+}
+
+/// A place in the inputs, or in retries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     topic: u16,
@@ -89,13 +96,15 @@ struct Answers {
 /// All of them.
 pub(super) struct Inputs {
     topics: Vec<String>,
+    /// By the number of the topic.
+    takes: Vec<Takes>,
     default_source: String,
     slots: HashMap<(u16, u32), Vec<Option<Slot>>>,
     identities: HashMap<u64, Identity>,
     answers: HashMap<u64, Answers>,
     /// Legs that waited or were tried again.
     legs: HashMap<(Place, u8), WaitingLeg>,
-    retries: Vec<(Place, Option<u8>)>,
+    retries: Vec<Retry>,
     /// What waits since it came too late.
     too_late: u64,
     /// Events before this moment may be too late, in milliseconds; and commands before the other. `None` where that is not checked.
@@ -113,10 +122,11 @@ struct WaitingLeg {
 }
 
 impl Inputs {
-    /// Those of some topics, with what is found in the topic of retries.
-    pub(super) fn new(topics: &[String], retries: &str, default_source: &str) -> Inputs {
+    pub(super) fn new(layout: &Layout, default_source: &str) -> Inputs {
         Inputs {
-            topics: topics.iter().cloned().chain([retries.to_owned()]).collect(),
+            // The topic of retries stands behind the inputs: what others write there waits as well.
+            topics: layout.input_names().into_iter().chain([layout.topic("retries")]).collect(),
+            takes: layout.inputs.iter().map(|(_, takes)| *takes).collect(),
             default_source: default_source.to_owned(),
             slots: HashMap::new(),
             identities: HashMap::new(),
@@ -134,13 +144,7 @@ impl Inputs {
     }
 
     /// Takes in a message of the topic of this number.
-    pub(super) fn add(
-        &mut self,
-        topic: u16,
-        door: Door,
-        message: Message<'_>,
-        schemas: &mut Schemas,
-    ) -> Result<(), VerifyError> {
+    pub(super) fn add(&mut self, topic: u16, message: Message<'_>, schemas: &mut Schemas) -> Result<(), VerifyError> {
         let place = Place { topic, partition: message.partition, offset: message.offset };
         let said = match schemas.take_apart(message.value)? {
             Framed::Avro(layout, datum) => layout.read(datum).ok().map(|found| Said::of_avro(&layout, &found)),
@@ -149,7 +153,7 @@ impl Inputs {
         };
         let at_ms = said.as_ref().and_then(|said| said.at_ms).unwrap_or(i64::MIN);
         let (kind, id, payload) = match said {
-            Some(Said { kind, .. }) if !door.takes(kind) => (Kind::Foreign, None, 0),
+            Some(Said { kind, .. }) if kind.is_foreign(self.takes.get(usize::from(topic))) => (Kind::Foreign, None, 0),
             Some(Said { kind, source, id, payload, .. }) => {
                 let source = source.unwrap_or_else(|| self.default_source.clone());
                 (kind, id.map(|id| identity_of(kind, &source, &id)), payload)
@@ -162,7 +166,7 @@ impl Inputs {
             answers.latest_ms = if answers.commands == 0 { at_ms } else { answers.latest_ms.max(at_ms) };
             answers.commands += 1;
         }
-        self.put(place, Slot { id, payload, kind, at_ms, has_legs: false, is_admitted: false, waits: 0, retries: 0 });
+        self.put(place, Slot { at_ms, ..Slot::new(kind, id, payload) });
         Ok(())
     }
 
@@ -174,33 +178,27 @@ impl Inputs {
         slots.push(Some(slot));
     }
 
-    /// Takes in a message of the topic of retries. What only says that something waits, or does so no longer, is passed over; what is no retry is at the
-    /// wrong door.
-    pub(super) fn add_retry(&mut self, message: Message<'_>) -> Result<(), VerifyError> {
-        let Some(RetryOf { topic, partition, offset, level, is_tried }) = RetryOf::read(message.value) else {
-            let topic = u16::try_from(self.topics.len() - 1).unwrap_or(u16::MAX);
-            let place = Place { topic, partition: message.partition, offset: message.offset };
-            let id = hash_of(&[b"place", format!("{place:?}").as_bytes()]);
-            let (kind, at_ms) = (Kind::Foreign, i64::MIN);
-            let slot = Slot { id, payload: 0, kind, at_ms, has_legs: false, is_admitted: false, waits: 0, retries: 0 };
-            self.put(place, slot);
-            return Ok(());
-        };
-        let original = self.place(&topic, partition, offset);
-        let original = original.ok_or_else(|| VerifyError::Refused(format!("a retry from {topic}")))?;
-        if is_tried {
-            self.retries.push((original, level));
+    /// Takes in a message of the topic of retries, which has this number. What only says that something waits, or does so no longer, is passed over;
+    /// what Rater did not write waits.
+    pub(super) fn add_retry(&mut self, topic: u16, message: Message<'_>) {
+        match Note::read(message.value) {
+            Some(Note::Again(retry)) => self.retries.push(retry),
+            Some(Note::HoldOrLeave) => {}
+            None => {
+                let place = Place { topic, partition: message.partition, offset: message.offset };
+                let id = hash_of(&[b"place", format!("{place:?}").as_bytes()]);
+                self.put(place, Slot::new(Kind::Foreign, id, 0));
+            }
         }
-        Ok(())
     }
 
     /// All inputs are there: what was tried again?
     pub(super) fn note_retries(&mut self, report: &mut Report) {
         let retries = std::mem::take(&mut self.retries);
-        for (place, level) in &retries {
-            let Some(slot) = self.slot(*place) else {
-                let shown = self.show(*place);
-                report.differ(|| format!("a retry of no input message: {shown}"));
+        for Retry { topic, partition, offset, level } in &retries {
+            let place = self.place(topic, *partition, *offset);
+            let Some((place, slot)) = place.and_then(|place| Some((place, self.slot(place)?))) else {
+                report.differ(|| format!("a retry of no input message: {topic}:{partition}:{offset}"));
                 continue;
             };
             match level {
@@ -213,7 +211,7 @@ impl Inputs {
                 }
                 Some(level) => {
                     let identity = slot.id;
-                    let leg = self.legs.entry((*place, *level)).or_default();
+                    let leg = self.legs.entry((place, *level)).or_default();
                     leg.identity = identity;
                     leg.retries += 1;
                 }
@@ -397,7 +395,7 @@ impl Inputs {
                 if slot.kind == Kind::Foreign {
                     foreign += 1;
                     if outcomes != 1 && outcomes != u32::from(slot.retries) + 1 {
-                        report.differ(|| format!("{outcomes} outcomes of what is at the wrong door: {}", shown()));
+                        report.differ(|| format!("{outcomes} outcomes of what belongs to another topic: {}", shown()));
                     }
                 }
                 if slot.kind == Kind::Usage {
@@ -412,11 +410,19 @@ impl Inputs {
                 let missing = (u32::from(slot.retries) + 1).saturating_sub(outcomes);
                 if slot.retries > 0 && missing > 0 && slot.kind != Kind::Command {
                     // Tried again, it turned out to be a copy of one that was charged meanwhile; or it has no outcome yet.
-                    let other = self.identities.get(&slot.id).filter(|identity| slot.kind == Kind::Usage && identity.guided != 0);
+                    let other = self
+                        .identities
+                        .get(&slot.id)
+                        .filter(|identity| slot.kind == Kind::Usage && identity.guided != 0);
                     match other {
                         Some(other) if other.payload == slot.payload => duplicate_retries += u64::from(missing),
                         Some(_) | None if missing == 1 => report.unsettled(1, || {
-                            format!("{} ({:?}): tried again {} times, {outcomes} outcomes", shown(), slot.kind, slot.retries)
+                            format!(
+                                "{} ({:?}): tried again {} times, {outcomes} outcomes",
+                                shown(),
+                                slot.kind,
+                                slot.retries
+                            )
                         }),
                         Some(_) | None => {
                             report.differ(|| format!("missing: {} was tried again and has no outcome", shown()));
@@ -462,7 +468,7 @@ impl Inputs {
         let sum = |of: fn(&Answers) -> u32| self.answers.values().map(|answers| u64::from(of(answers))).sum::<u64>();
         let commands = format!("{} - {} unreadable", sum(|of| of.commands), sum(|of| of.not_answered));
         report.end("replies to commands", commands, sum(|of| of.replies));
-        report.end("at the wrong door", foreign, foreign);
+        report.end("what belongs to another topic", foreign, foreign);
         // What is tried again while this looks on may have no outcome yet.
         let on_their_way = report.count_unsettled();
         report.end(ON_THEIR_WAY, on_their_way, on_their_way);

@@ -43,36 +43,28 @@ use inputs::{Inputs, ON_THEIR_WAY, Waiting};
 use money::{Charge, Delta, Ledger};
 use reader::Reader;
 use runtime::stages::{GuidedEntry, read_guided};
-use said::Kind;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What an input takes.
+/// What an input topic takes; anything else that is written there waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Door {
+pub enum Takes {
+    /// Usage.
     Usage,
+    /// Commands.
     Commands,
-}
-
-impl Door {
-    fn takes(self, kind: Kind) -> bool {
-        match (self, kind) {
-            (Door::Usage, Kind::Usage) | (Door::Commands, Kind::Command) => true,
-            (Door::Usage, Kind::Command | Kind::Foreign) | (Door::Commands, Kind::Usage | Kind::Foreign) => false,
-        }
-    }
+    /// Both.
+    Both,
 }
 
 /// The topics of a deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// What others write, by full names.
-    pub inputs: Vec<String>,
-    /// Which of these take commands; the others take usage.
-    pub commands: Vec<String>,
+    /// What others write, by full names, and of what kind that is.
+    pub inputs: Vec<(String, Takes)>,
     /// Stands before the names of all other topics and of groups.
     pub prefix: String,
     /// Guide reads the inputs itself: there is no topic between intake and guide.
@@ -83,13 +75,13 @@ impl Layout {
     /// The topics of `rater run` by their default names.
     #[must_use]
     pub fn new(prefix: &str) -> Layout {
-        let inputs = ["usage", "account-commands"].map(|name| format!("{prefix}{name}"));
-        let commands = vec![inputs[1].clone()];
-        Layout { inputs: inputs.to_vec(), commands, prefix: prefix.to_owned(), skip_intake: false }
+        let inputs = [("usage", Takes::Usage), ("account-commands", Takes::Commands)];
+        let inputs = inputs.map(|(name, takes)| (format!("{prefix}{name}"), takes));
+        Layout { inputs: inputs.to_vec(), prefix: prefix.to_owned(), skip_intake: false }
     }
 
-    fn door(&self, input: &String) -> Door {
-        if self.commands.contains(input) { Door::Commands } else { Door::Usage }
+    fn input_names(&self) -> Vec<String> {
+        self.inputs.iter().map(|(name, _)| name.clone()).collect()
     }
 
     fn topic(&self, name: &str) -> String {
@@ -100,9 +92,9 @@ impl Layout {
     fn stages(&self) -> Vec<(String, Vec<String>)> {
         let (intaken, guided) = (vec![self.topic("intaken")], vec![self.topic("guided")]);
         let first = match self.skip_intake {
-            true => vec![(self.topic("rater-guide"), self.inputs.clone())],
+            true => vec![(self.topic("rater-guide"), self.input_names())],
             false => {
-                vec![(self.topic("rater-intake"), self.inputs.clone()), (self.topic("rater-guide"), intaken)]
+                vec![(self.topic("rater-intake"), self.input_names()), (self.topic("rater-guide"), intaken)]
             }
         };
         let last = [(self.topic("rater-rate"), guided), (self.topic("rater-recycle"), vec![self.topic("waiting")])];
@@ -238,7 +230,7 @@ fn look<'w>(what: &'w Verification, progress: &mut dyn FnMut(&str)) -> Result<Re
         what,
         schemas: Schemas::new(what.registry.as_deref())?,
         contracts: Contracts::new()?,
-        inputs: Inputs::new(&what.layout.inputs, &what.layout.topic("retries"), &what.default_source),
+        inputs: Inputs::new(&what.layout, &what.default_source),
         report: Report::default(),
         found: Outputs::default(),
         expected: Outputs::default(),
@@ -286,7 +278,7 @@ struct Look<'w> {
 impl Look<'_> {
     fn open_transactions(&mut self) -> Result<(), VerifyError> {
         let layout = &self.what.layout;
-        let mut topics = layout.inputs.clone();
+        let mut topics = layout.input_names();
         topics.extend(
             ["guided", "charges", "balance-deltas", "suspense", "notifications", "command-replies"]
                 .map(|name| layout.topic(name)),
@@ -322,16 +314,18 @@ impl Look<'_> {
     }
 
     fn inputs(&mut self) -> Result<(), VerifyError> {
-        for (number, topic) in (0..).zip(&self.what.layout.inputs) {
+        for (number, (topic, _)) in (0..).zip(&self.what.layout.inputs) {
             let partitions = self.reader.partitions(topic)?;
             let (inputs, schemas) = (&mut self.inputs, &mut self.schemas);
-            let door = self.what.layout.door(topic);
-            self.reader.read(topic, 0..partitions, |message| inputs.add(number, door, message, schemas))?;
+            self.reader.read(topic, 0..partitions, |message| inputs.add(number, message, schemas))?;
         }
         let retries = self.what.layout.topic("retries");
         let partitions = self.reader.partitions(&retries)?;
-        let inputs = &mut self.inputs;
-        self.reader.read(&retries, 0..partitions, |message| inputs.add_retry(message))?;
+        let (inputs, number) = (&mut self.inputs, u16::try_from(self.what.layout.inputs.len()).unwrap_or(u16::MAX));
+        self.reader.read(&retries, 0..partitions, |message| {
+            inputs.add_retry(number, message);
+            Ok(())
+        })?;
         self.inputs.note_retries(&mut self.report);
         Ok(())
     }

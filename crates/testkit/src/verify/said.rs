@@ -1,7 +1,7 @@
 //! What a message says, read without anything of the product's own readers.
 
 use super::avro::{Found, Layout};
-use super::hash_of;
+use super::{Takes, hash_of};
 use serde_json::{Map, Value};
 
 /// What an input message is.
@@ -11,6 +11,17 @@ pub(super) enum Kind {
     Command,
     /// A tick or a retry, which only Rater writes, to topics of their own; or whatever else stands at the wrong door: it is suspended.
     Foreign,
+}
+
+impl Kind {
+    /// Whether it stands at the wrong door.
+    pub(super) fn is_foreign(self, takes: Option<&Takes>) -> bool {
+        match self {
+            Kind::Usage => takes == Some(&Takes::Commands),
+            Kind::Command => takes == Some(&Takes::Usage),
+            Kind::Foreign => true,
+        }
+    }
 }
 
 /// The bit of a level.
@@ -36,31 +47,58 @@ pub(super) struct Said {
     pub(super) at_ms: Option<i64>,
 }
 
-/// What is tried again, or of which something is noted.
-pub(super) struct RetryOf {
+/// What recycling says in the topic of retries.
+pub(super) enum Note {
+    Again(Retry),
+    HoldOrLeave,
+}
+
+/// Where something comes from that is tried again.
+pub(super) struct Retry {
     pub(super) topic: String,
     pub(super) partition: u32,
     pub(super) offset: i64,
     pub(super) level: Option<u8>,
-    /// It is tried again: it is not only said that its id is to be kept, or need not be.
-    pub(super) is_tried: bool,
 }
 
-impl RetryOf {
-    /// Reads a message of the topic of retries; `None` if it is no retry.
-    pub(super) fn read(message: &[u8]) -> Option<RetryOf> {
-        let value: Value = serde_json::from_slice(message).ok().filter(|_| message.starts_with(b"{\"retry\":"))?;
-        let retry = value.get("retry")?;
+impl Note {
+    /// `None` if Rater did not write it.
+    pub(super) fn read(value: &[u8]) -> Option<Note> {
+        let value: Value = serde_json::from_slice(value.starts_with(b"{\"retry\":").then_some(value)?).ok()?;
+        let retry = value.as_object().filter(|outer| outer.len() == 1)?.get("retry")?.as_object()?;
         let number = |name: &str| retry.get(name).and_then(Value::as_i64);
-        number("attempt").filter(|attempt| *attempt > 0)?;
-        Some(RetryOf {
-            topic: retry.get("topic")?.as_str()?.to_owned(),
-            partition: u32::try_from(number("partition")?).ok()?,
-            offset: number("offset")?,
-            level: number("level").and_then(|level| u8::try_from(level).ok()),
-            is_tried: retry.get("wanted").is_none(),
-        })
+        let text = |name: &str| retry.get(name).and_then(Value::as_str);
+        let encoded = |name: &str| retry.get(name).is_none_or(|value| value.is_null() || is_base64(value));
+        let is_ours = retry.keys().all(|name| RETRY.contains(&&**name))
+            && number("attempt").is_some_and(|attempt| attempt > 0 && u32::try_from(attempt).is_ok())
+            && rating::SuspenseReason::parse(text("reason")?).is_some()
+            && text("original").is_some()
+            && ["original", "key", "topic_id"].into_iter().all(encoded);
+        let level = match retry.get("level").filter(|level| !level.is_null()) {
+            None => None,
+            Some(level) => Some(u8::try_from(level.as_i64()?).ok()?),
+        };
+        let (topic, partition) = (text("topic")?.to_owned(), u32::try_from(number("partition")?).ok()?);
+        let again = Retry { topic, partition, offset: number("offset")?, level };
+        match retry.get("wanted").map(Value::as_str) {
+            None => is_ours.then_some(Note::Again(again)),
+            Some(Some("hold" | "leave")) => is_ours.then_some(Note::HoldOrLeave),
+            Some(_) => None,
+        }
     }
+}
+
+/// Fields of a retry.
+const RETRY: [&str; 10] =
+    ["topic", "partition", "offset", "attempt", "reason", "level", "key", "original", "wanted", "topic_id"];
+
+fn is_base64(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| {
+        let digits = text.trim_end_matches('=');
+        text.len() % 4 == 0
+            && text.len() - digits.len() < 3
+            && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(&byte))
+    })
 }
 
 /// Fields that are times: they may be given as a text or as milliseconds.

@@ -196,8 +196,9 @@ fn write_sample(topics: &Topics) {
         for partition in 0..*partitions {
             for (offset, (key, value)) in topics.messages(topic, partition).iter().enumerate() {
                 let hex = |part: &Option<Vec<u8>>| part.as_deref().map_or("-".to_owned(), hex);
-                let headers = topics.headers(topic, partition, offset);
-                let trace: Vec<String> = headers.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+                let offset = i64::try_from(offset).expect("an offset");
+                let headers = topics.trace(topic, partition, offset).into_iter().flat_map(|trace| trace.headers());
+                let trace: Vec<String> = headers.map(|(name, value)| format!(" {name}={value}")).collect();
                 writeln!(out, "{partition} {} {}{}", hex(key), hex(value), trace.concat()).expect("written");
             }
         }

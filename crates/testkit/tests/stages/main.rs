@@ -6,6 +6,7 @@
 mod memory;
 mod recycled;
 mod sessions;
+mod windows;
 
 use directory::snapshot::Snapshot;
 use directory::{Directory, Input, InputKind, Loaded, Needs, Unavailable};

@@ -50,7 +50,7 @@ impl Topics {
         self.append(topic, partition, message);
     }
 
-    fn trace(&self, topic: &str, partition: u32, offset: Offset) -> Option<TraceContext<'_>> {
+    pub(crate) fn trace(&self, topic: &str, partition: u32, offset: Offset) -> Option<TraceContext<'_>> {
         let place = (topic.to_owned(), partition, usize::try_from(offset).expect("an offset"));
         self.traces.get(&place).and_then(|bytes| TraceContext::from_bytes(bytes))
     }
@@ -59,12 +59,6 @@ impl Topics {
     pub(crate) fn traces<'t>(&'t self, topic: &'t str) -> impl Iterator<Item = TraceContext<'t>> {
         let of = self.traces.iter().filter(move |((name, ..), _)| name == topic);
         of.filter_map(|(_, bytes)| TraceContext::from_bytes(bytes))
-    }
-
-    /// Headers of a message that is traced.
-    pub(crate) fn headers(&self, topic: &str, partition: u32, offset: usize) -> Vec<(&'static str, String)> {
-        let offset = Offset::try_from(offset).expect("an offset");
-        self.trace(topic, partition, offset).into_iter().flat_map(|trace| trace.headers()).collect()
     }
 
     /// Values of all partitions of a topic by key, in order.

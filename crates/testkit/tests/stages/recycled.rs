@@ -3,14 +3,16 @@
 use super::memory::{self, Positions, Roughness, Topics};
 use super::{SOURCE, load};
 use directory::Loaded;
-use runtime::stages::{GuideStage, IntakeStage, RateStage, RecycleRequest, RecycleSettings, RecycleStage};
+use runtime::stages::{
+    GuideSettings, GuideStage, IntakeStage, RateStage, RecycleRequest, RecycleSettings, RecycleStage,
+};
 use runtime::wire::Message;
 use runtime::worker::Stage;
 use std::collections::BTreeMap;
 use testkit::generator::random::Random;
 use testkit::stages::{self, frames, inbound};
 
-const REFERENCE: &str = "
+pub(super) const REFERENCE: &str = "
 format: rater/v1
 tariffs:
   retail:
@@ -28,7 +30,7 @@ endpoints:
 ";
 
 /// The endpoint that turns up later.
-const TURNED_UP: &str = "  meter-2: { customer: acme, imsi: 001010000000002 }\n";
+pub(super) const TURNED_UP: &str = "  meter-2: { customer: acme, imsi: 001010000000002 }\n";
 
 fn usage(id: u32, imsi: &str, service: &str) -> Vec<u8> {
     let unit = if service == "data" { "octets" } else { "messages" };
@@ -44,7 +46,7 @@ fn tick(seconds: u32) -> Vec<u8> {
 }
 
 /// A stage and where it is.
-struct Running<S>(S, Positions);
+pub(super) struct Running<S>(pub(super) S, Positions);
 
 impl<S: Stage> Running<S> {
     fn new(mut stage: S, topics: &Topics) -> Running<S> {
@@ -59,18 +61,29 @@ impl<S: Stage> Running<S> {
 }
 
 /// A whole pipeline over topics in memory.
-struct Pipeline {
-    topics: Topics,
-    random: Random,
+pub(super) struct Pipeline {
+    pub(super) topics: Topics,
+    pub(super) random: Random,
     partitions: u32,
+    window_h: Option<u32>,
     intake: Option<Running<IntakeStage>>,
     guide: Running<GuideStage>,
     rate: Running<RateStage>,
-    recycle: Running<RecycleStage>,
+    pub(super) recycle: Running<RecycleStage>,
 }
 
 impl Pipeline {
     fn new(seed: u64, partitions: u32, has_intake: bool, loaded: &Loaded) -> Pipeline {
+        Pipeline::with_window(seed, (partitions, has_intake), None, loaded)
+    }
+
+    /// The same, where ids are remembered for so many hours.
+    pub(super) fn with_window(
+        seed: u64,
+        (partitions, has_intake): (u32, bool),
+        window_h: Option<u32>,
+        loaded: &Loaded,
+    ) -> Pipeline {
         let mut topics = Topics::default();
         let all = ["usage", "intake-changelog", "intaken", "guide-changelog", "guided", "rate-changelog", "charges"];
         let rest = [
@@ -87,7 +100,7 @@ impl Pipeline {
         }
         topics.create("ticks", 1);
         let intake = has_intake.then(|| Running::new(stages::intake(partitions, inbound(SOURCE)), &topics));
-        let guide = Self::guide(partitions, has_intake, loaded);
+        let guide = Self::guide(partitions, has_intake, window_h, loaded);
         let rate = stages::rate(partitions, partitions as usize);
         let recycle = RecycleStage::new(RecycleSettings {
             waiting: "waiting".to_owned(),
@@ -102,20 +115,22 @@ impl Pipeline {
         });
         let guide = Running::new(guide, &topics);
         let (rate, recycle) = (Running::new(rate, &topics), Running::new(recycle, &topics));
-        let mut pipeline = Pipeline { topics, random: Random::new(seed), partitions, intake, guide, rate, recycle };
+        let mut pipeline =
+            Pipeline { topics, random: Random::new(seed), partitions, window_h, intake, guide, rate, recycle };
         // What comes to wait before the first tick waits from the beginning of time on.
         pipeline.tick(0);
         pipeline
     }
 
-    fn guide(partitions: u32, has_intake: bool, loaded: &Loaded) -> GuideStage {
+    fn guide(partitions: u32, has_intake: bool, duplicate_window_h: Option<u32>, loaded: &Loaded) -> GuideStage {
         let senders = has_intake.then_some(partitions as usize);
-        stages::guide(senders, partitions, inbound(SOURCE), loaded.directory())
+        let settings = GuideSettings { duplicate_window_h, ..stages::guide_settings(senders, partitions) };
+        GuideStage::new(settings, inbound(SOURCE), loaded.directory())
     }
 
     /// The directory changes: guide starts again, from its changelog.
-    fn restart_guide(&mut self, loaded: &Loaded) {
-        let mut guide = Self::guide(self.partitions, self.intake.is_some(), loaded);
+    pub(super) fn restart_guide(&mut self, loaded: &Loaded) {
+        let mut guide = Self::guide(self.partitions, self.intake.is_some(), self.window_h, loaded);
         for (partition, position) in &self.guide.1 {
             let expected = (*position > 0).then_some(*position);
             memory::restore(&mut guide, &self.topics, *partition, &mut self.random, expected);
@@ -123,12 +138,12 @@ impl Pipeline {
         self.guide.0 = guide;
     }
 
-    fn write(&mut self, id: u32, message: Vec<u8>) {
+    pub(super) fn write(&mut self, id: u32, message: Vec<u8>) {
         // All copies of a record to the same partition, as without intake they have to be.
         self.topics.append("usage", id % self.partitions, (Some(vec![0, 255]), Some(message)));
     }
 
-    fn everywhere(&mut self, topic: &str, message: &[u8]) {
+    pub(super) fn everywhere(&mut self, topic: &str, message: &[u8]) {
         for partition in 0..self.partitions {
             self.topics.append(topic, partition, (None, Some(message.to_vec())));
         }
@@ -140,7 +155,7 @@ impl Pipeline {
         self.settle();
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         // Once around the circle, and once more for what came back.
         for _ in 0..2 {
             let Pipeline { topics, random, intake, guide, rate, recycle, .. } = self;
@@ -158,7 +173,7 @@ impl Pipeline {
     }
 
     /// How often each record was charged on each level.
-    fn charged(&self) -> BTreeMap<(Vec<u8>, i64), usize> {
+    pub(super) fn charged(&self) -> BTreeMap<(Vec<u8>, i64), usize> {
         let mut charged = BTreeMap::new();
         for charge in self.topics.values_by_key("charges").into_values().flatten() {
             let rest = &mut charge.strip_prefix(frames().prefix(Message::Charge)).expect("a frame");

@@ -31,18 +31,25 @@ pub(super) fn skip_record<R: Read>(
         let is_blank = line.trim_ascii().is_empty();
         *place += memchr::memchr_iter(b'\n', trim_line(line)).count() as u64 + 1;
         source.consume(end);
-        while is_cut {
-            if let Some(at) = memchr::memchr(b'\n', source.ahead()) {
-                source.consume(at + 1);
-                break;
-            }
-            source.consume(source.ahead().len());
-            if !source.more()? {
-                break;
-            }
+        if is_cut {
+            skip_line(source)?;
         }
         if !is_blank {
             return Ok(true);
+        }
+    }
+}
+
+/// Passes over the rest of a line that was cut.
+fn skip_line<R: Read>(source: &mut Source<R>) -> Result<(), InputError> {
+    loop {
+        if let Some(at) = memchr::memchr(b'\n', source.ahead()) {
+            source.consume(at + 1);
+            return Ok(());
+        }
+        source.consume(source.ahead().len());
+        if !source.more()? {
+            return Ok(());
         }
     }
 }
