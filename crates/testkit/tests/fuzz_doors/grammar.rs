@@ -274,7 +274,7 @@ pub(crate) fn rubbish(random: &mut Random, id: &str) -> Vec<u8> {
         5 => format!("{}{}", "[".repeat(300), "]".repeat(300)).into_bytes(),
         6 => whole.replacen('{', "{\"id\":\"other\",", 1).into_bytes(),
         7 => whole
-            .replacen('{', "{\"attributes\":{\"a\":{\"tick\":[1,{\"id\":2}]},\"b\":true,\"c\":1e400},", 1)
+            .replacen('{', "{\"attributes\":{\"a\":{\"tick\":[1,{\"id\":2}]},\"b\":true,\"c\":1e40},", 1)
             .into_bytes(),
         8 => format!("{whole}{whole}").into_bytes(),
         9 => whole.replace(':', "=").into_bytes(),
