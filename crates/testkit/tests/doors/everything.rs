@@ -207,9 +207,11 @@ fn each_message_of_whatever_kind_on_whatever_topic_has_one_outcome() {
     let seed = number("RATER_DOORS_SEED").unwrap_or(14);
     let count = number("RATER_DOORS_MESSAGES").unwrap_or(600);
     println!("RATER_DOORS_SEED={seed} RATER_DOORS_MESSAGES={count}");
-    for skip_intake in [false, true] {
-        everything(seed, count / 2, skip_intake);
-    }
+    std::thread::scope(|scope| {
+        for skip_intake in [false, true] {
+            scope.spawn(move || everything(seed, count / 2, skip_intake));
+        }
+    });
 }
 
 fn everything(seed: u64, count: u64, skip_intake: bool) {

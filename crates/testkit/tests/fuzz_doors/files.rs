@@ -57,7 +57,8 @@ impl Case {
         let window_h = random.chance(300).then(|| *random.pick(&[1, 24, 960]));
         let reused = Reused::within(window_h);
         let mixed = ["\n", "\r\n", "\r", "\n\n", "\r\r\n", "\n  \n", "\n\t\r"];
-        let ends: &[&str] = *random.pick(&[&["\n"][..], &["\n"], &["\r\n"], &["\r"], &mixed]);
+        let all_ends: [&[&str]; 5] = [&["\n"], &["\n"], &["\r\n"], &["\r"], &mixed];
+        let ends = *random.pick(&all_ends);
         let mut head = random.pick(&[&b""[..], b"", b"\xef\xbb\xbf"]).to_vec();
         let (mut columns, mut known) = (Vec::new(), Vec::new());
         if form == Form::Csv {

@@ -55,7 +55,12 @@ fn campaign<C>(
     while counted < inputs {
         let mut case = make(seed);
         match checked(&case) {
-            Ok(count) => counted += count,
+            Ok(count) => {
+                if (counted + count) / 100_000 > counted / 100_000 {
+                    println!("{name}: {} inputs, up to seed {seed}", counted + count);
+                }
+                counted += count;
+            }
             Err(mut why) => {
                 let mut tries = 2_000;
                 'shrunk: loop {
@@ -80,7 +85,7 @@ fn campaign<C>(
     let met = count::tallied();
     println!("{name}: {met:?}");
     for what in MUST_HAPPEN {
-        assert!(met.contains_key(what) || counted < 4_000, "{name}: {what} never happened");
+        assert!(met.contains_key(what) || counted < 2_500, "{name}: {what} never happened");
     }
 }
 
@@ -105,10 +110,10 @@ fn fewer<T: Clone>(all: &[T]) -> Vec<Vec<T>> {
 
 #[test]
 fn each_row_of_a_file_has_one_outcome() {
-    campaign("files", 5_000, files::Case::new, files::check, files::Case::smaller, files::Case::show);
+    campaign("files", 3_000, files::Case::new, files::check, files::Case::smaller, files::Case::show);
 }
 
 #[test]
 fn each_message_of_a_topic_has_one_outcome() {
-    campaign("topics", 5_000, topics::Case::new, topics::check, topics::Case::smaller, topics::Case::show);
+    campaign("topics", 3_000, topics::Case::new, topics::check, topics::Case::smaller, topics::Case::show);
 }

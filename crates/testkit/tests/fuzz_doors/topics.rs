@@ -1,4 +1,7 @@
 //! Topics in memory: messages of every kind at every door, with all stages behind them, undone, restored and compacted at random.
+//!
+//! Leaves alone on purpose what only Rater has the right to write: whole retries on their topic that no stage wrote, which are believed; copies of retries
+//! that a finite window has forgotten; and bytes in the form of a stage on `waiting`, which have to stop it if they are damaged.
 
 use crate::count::tally;
 use crate::grammar::{self, REFERENCE, Reused};
