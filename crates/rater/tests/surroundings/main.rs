@@ -60,9 +60,11 @@ fn topics_that_do_not_fit_together_are_code_2() {
     let deployment = Deployment::bare(Kafka::shared().expect("a broker"), "misfit");
     deployment.kafka.create_topic(&deployment.topic("guided"), 3, &[]).expect("a topic");
     deployment.kafka.create_topic(&deployment.topic("rate-changelog"), 1, &[]).expect("a topic");
-    for name in ["usage", "account-commands", "intaken", "waiting"] {
+    for name in ["usage", "account-commands", "intaken", "waiting", "retries"] {
         deployment.kafka.create_topic(&deployment.topic(name), 2, &[]).expect("a topic");
     }
+    let appended = [("message.timestamp.type", "LogAppendTime")];
+    deployment.kafka.create_topic(&deployment.topic("ticks"), 1, &appended).expect("a topic");
     let said = deployment.start(&[]).expect(2);
     assert!(said.contains("guided has 3 partitions: a power of two is needed"), "{said}");
 
@@ -125,9 +127,11 @@ fn a_broker_that_takes_nothing_more_is_asked_again_and_nothing_is_lost_when_it_i
     // No transaction of guide can be committed.
     let tiny = [("cleanup.policy", "compact"), ("max.message.bytes", "100")];
     deployment.kafka.create_topic(&deployment.topic("guide-changelog"), 2, &tiny).expect("a topic");
-    for name in ["usage", "account-commands", "intaken", "guided", "waiting"] {
+    for name in ["usage", "account-commands", "intaken", "guided", "waiting", "retries"] {
         deployment.kafka.create_topic(&deployment.topic(name), 2, &[]).expect("a topic");
     }
+    let appended = [("message.timestamp.type", "LogAppendTime")];
+    deployment.kafka.create_topic(&deployment.topic("ticks"), 1, &appended).expect("a topic");
     for name in ["intake-changelog", "rate-changelog", "recycle-changelog"] {
         deployment.kafka.create_topic(&deployment.topic(name), 2, &[("cleanup.policy", "compact")]).expect("a topic");
     }
