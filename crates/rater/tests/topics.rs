@@ -60,12 +60,12 @@ impl Deployment {
 fn what_is_missing_is_made_and_then_there_is_nothing_to_do() {
     let deployment = Deployment::new("made");
     let plan = deployment.run("plan", &[]).expect(1);
-    assert!(plan.stdout.contains("15 of 15 topics are not as they should be"), "{}", plan.stdout);
+    assert!(plan.stdout.contains("16 of 16 topics are not as they should be"), "{}", plan.stdout);
     let row = plan.stdout.lines().find(|line| line.starts_with(&deployment.topic("guide-changelog"))).expect("a row");
     assert_eq!(row.split_whitespace().skip(1).take(4).collect::<Vec<_>>(), ["8", "compact", "cluster's", "make"]);
 
     let made = deployment.run("apply", &["--guided-partitions", "4"]).expect(0);
-    assert_eq!(made.stdout.lines().count(), 15, "{}", made.stdout);
+    assert_eq!(made.stdout.lines().count(), 16, "{}", made.stdout);
     let again = deployment.run("plan", &[]).expect(0);
     assert!(again.stdout.ends_with("nothing to do ✓\n"), "{}", again.stdout);
     assert_eq!(deployment.run("apply", &[]).expect(0).stdout, "nothing to do ✓\n");
@@ -108,10 +108,11 @@ fn rights_are_shown_by_party() {
     assert!(has("billing", "Read", "topic", &deployment.topic("charges")));
     assert!(!has("rater", "Read", "topic", &deployment.topic("charges")));
     assert!(!has("mediation", "Read", "topic", &deployment.topic("usage")));
-    // Only Rater writes ticks, and reads them.
-    let ticks = deployment.topic("ticks");
-    assert!(has("rater", "Write", "topic", &ticks) && has("rater", "Read", "topic", &ticks));
-    assert!(rights.iter().all(|right| right["party"] == "rater" || right["resource"]["name"] != *ticks));
+    // Only Rater writes ticks and what it tries again, and reads them.
+    for topic in [deployment.topic("ticks"), deployment.topic("retries")] {
+        assert!(has("rater", "Write", "topic", &topic) && has("rater", "Read", "topic", &topic));
+        assert!(rights.iter().all(|right| right["party"] == "rater" || right["resource"]["name"] != *topic));
+    }
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn what_can_be_mended_without_loss_is_mended_and_other_settings_stay() {
     // Inputs may grow, and the places for what intake knows of them with them.
     let grow = ["--input-partitions", "6"];
     let grown = deployment.run("apply", &grow).expect(0);
-    assert_eq!(grown.stdout.lines().count(), 3, "{}", grown.stdout);
+    assert_eq!(grown.stdout.lines().count(), 4, "{}", grown.stdout);
     deployment.run("plan", &grow).expect(0);
     assert_eq!(deployment.planned("intake-changelog", &[])["partitions"]["have"], 6);
     assert_eq!(deployment.planned("guide-changelog", &[])["partitions"]["have"], 8);

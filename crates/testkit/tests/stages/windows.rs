@@ -41,7 +41,7 @@ fn step_of(number: usize) -> usize {
 }
 
 fn usage(number: usize, times: u32) -> Vec<u8> {
-    let imsi = if number % 4 == 0 || number % 4 == 2 { "001010000000002" } else { "001010000000001" };
+    let imsi = if number.is_multiple_of(2) { "001010000000002" } else { "001010000000001" };
     let (service, unit, quantity) =
         if matches!(number % 4, 1 | 2) { ("sms", "messages", 1) } else { ("data", "octets", 1_000_000) };
     format!(
