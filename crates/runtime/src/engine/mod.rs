@@ -138,7 +138,7 @@ pub enum EngineError {
     Control(ControlMismatch),
     /// Record ids that were moved to the disk cannot be read.
     Ids(std::io::Error),
-    /// The directory cannot answer now. Nothing of the batch was admitted: it may be processed again.
+    /// The directory cannot answer now. Where a tick of the batch moved the window, what came before it was admitted already.
     Directory(Unavailable),
 }
 
@@ -237,7 +237,7 @@ impl Engine {
     /// Takes a batch through all phases.
     ///
     /// # Errors
-    /// See [`EngineError`]: but for an unavailable directory the state is no longer to be trusted, nothing may be committed.
+    /// See [`EngineError`]: whichever it is, the state is no longer to be trusted, and nothing may be committed.
     pub fn process(&mut self, batch: BatchInput<'_>) -> Result<BatchOutput, EngineError> {
         let stretches = take::take_in(batch, &self.rules, self.sealed.as_ref(), self.threads)?;
         let ends = self.duplicates.ends_of_windows(stretches.iter().flat_map(|stretch| stretch.ticks()));
