@@ -1,6 +1,6 @@
 //! The ids of topics, asked for by the client library's admin call `DescribeTopics`, which its safe interface does not offer.
 //!
-//! The only crate with unsafe code. It owns what the library gives it ([`Owned`]) and hands out plain values; nothing of the library's leaves it.
+//! The only crate with unsafe code. It owns what the library gives it (`Owned`) and hands out plain values; nothing of the library's leaves it.
 //! What the library owns is read while its owner is alive: a result belongs to its event, names and ids to their result.
 
 #![allow(unsafe_code)]

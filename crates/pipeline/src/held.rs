@@ -67,7 +67,7 @@ impl HeldIds {
         self.all.iter().map(|(short, held)| (*short, held))
     }
 
-    /// What changed since the last [`HeldIds::settle`], each once, by key: the entry, or `None` where it is gone.
+    /// What changed since the last batch was settled, each once, by key: the entry, or `None` where it is gone.
     pub fn changed(&self) -> Vec<(u64, Option<Held>)> {
         let mut keys: Vec<u64> = self.journal.iter().map(|(short, _)| *short).collect();
         keys.sort_unstable();

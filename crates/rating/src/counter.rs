@@ -21,7 +21,7 @@ pub struct Counter {
     /// Rounded amount charged so far, before caps.
     pub charged: Amount,
     /// The connect fee of this session was charged: only in marks of state stores up to format 2 and rate's changelog up to format 3.
-    /// Today the [`Session`](crate::Session) knows it.
+    /// Today the [`SessionState`](crate::SessionState) knows it.
     pub connected: bool,
     /// `billed` counts whole blocks where a package priced. False in counters of those older formats, which counted the units used of a block.
     pub whole_blocks: bool,
