@@ -1,7 +1,7 @@
 //! The ids of topics, asked for by the client library's admin call `DescribeTopics`, which its safe interface does not offer.
 //!
 //! The only crate with unsafe code. It owns what the library gives it (`Owned`) and hands out plain values; nothing of the library's leaves it.
-//! What the library owns is read while its owner is alive: a result belongs to its event, names and ids to their result.
+//! Reads what the library owns while its owner is alive: a result belongs to its event, names and ids to their result.
 
 #![allow(unsafe_code)]
 
@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaRespErr;
 use std::ffi::{CStr, CString, c_char};
 use std::time::Duration;
 
-/// What the answer may take beyond the limit that the library is told.
+/// Time that the answer may take beyond the limit that the library is told.
 const GRACE_MS: i32 = 500;
 
 /// Something of the library's that has to be given back.
@@ -111,6 +111,7 @@ pub fn topic_ids<C: ClientContext>(
         }
         // SAFETY: a text that ends with 0, alive as long as the event.
         let name = unsafe { CStr::from_ptr(name) };
+        // Nobody asked for another one. A topic that the answer leaves out is as one that is not there.
         let Some(place) = names.iter().position(|known| known.as_c_str() == name) else { continue };
         // SAFETY: a description that is alive.
         let error = unsafe { library::rd_kafka_TopicDescription_error(topic) };

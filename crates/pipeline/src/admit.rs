@@ -96,7 +96,7 @@ impl Intent {
 }
 
 impl Intent {
-    /// Whether something that waited so was held: its id is kept until it has left ([`Duplicates::hold`]).
+    /// Says whether something that waited so was held: its id is kept until it has left ([`Duplicates::hold`]).
     pub fn was_held(self) -> bool {
         match self {
             Intent::Admitted | Intent::Level { .. } | Intent::Late | Intent::Conflicting => true,
@@ -104,7 +104,7 @@ impl Intent {
         }
     }
 
-    /// Whether something that waited so stands for all copies of it.
+    /// Says whether something that waited so stands for all copies of it.
     pub fn is_owner(self) -> bool {
         match self {
             Intent::Admitted | Intent::Level { .. } => true,
@@ -226,7 +226,7 @@ impl Taken {
         }
     }
 
-    /// As [`Taken::explain`], for the reasons that guide finds in a snapshot.
+    /// Says it as [`Taken::explain`] does, for the reasons that guide finds in a snapshot.
     pub fn explain_in(&self, snapshot: &Snapshot, reason: SuspenseReason) -> String {
         let found = match (self, reason) {
             (Taken::Usage(intaken), SuspenseReason::EndpointUnreadable) => {
@@ -238,12 +238,12 @@ impl Taken {
         found.unwrap_or_else(|| self.explain(reason))
     }
 
-    /// What exactly is not known, for the reasons that guide finds.
+    /// Says what exactly is not known, for the reasons that guide finds.
     pub fn explain(&self, reason: SuspenseReason) -> String {
         self.explain_leg(reason, None)
     }
 
-    /// As [`Taken::explain`], for the reasons that rate finds; with the unit of the leg's rate, where it has one.
+    /// Says it as [`Taken::explain`] does, for the reasons that rate finds; with the unit of the leg's rate, where it has one.
     pub fn explain_leg(&self, reason: SuspenseReason, rate_unit: Option<Unit>) -> String {
         match self {
             Taken::Usage(intaken) => explain(&intaken.record, reason, rate_unit),
@@ -259,7 +259,7 @@ fn command_hash(command: &Command) -> u64 {
     hasher.finish()
 }
 
-/// What exactly is not known, for the reasons that guide and rate find; with the unit of the leg's rate, where it has one.
+/// Says what exactly is not known, for the reasons that guide and rate find; with the unit of the leg's rate, where it has one.
 pub fn explain(record: &UsageRecord, reason: SuspenseReason, rate_unit: Option<Unit>) -> String {
     let identities = || {
         let account: Option<AccountId> = record.account_id.as_deref().map(AccountId::new);

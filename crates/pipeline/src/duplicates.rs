@@ -259,7 +259,7 @@ impl Duplicates {
         }
     }
 
-    /// What the window remembers of an identity says of another copy.
+    /// Says of another copy what the window remembers of its identity.
     fn remembered(&self, id: Identity, kept: Option<u64>) -> Option<Admission> {
         self.remembered_value(id, kept).map(|value| Admission::of(value, pack(id.payload, 0)))
     }
@@ -405,7 +405,7 @@ impl Duplicates {
 }
 
 impl Admission {
-    /// What a known value says of another copy.
+    /// Judges another copy by a known value.
     fn of(known: u64, packed: u64) -> Admission {
         if same_payload(known, packed) { Admission::Duplicate } else { Admission::Conflict }
     }

@@ -21,7 +21,7 @@ pub struct Held {
     pub value: u64,
     /// The copy that stands for all; `None` while only copies are suspended of which nobody knows whether they were charged.
     pub owner: Option<Place>,
-    /// How many copies and legs are suspended; 0 until they are counted.
+    /// Number of copies and legs that are suspended; 0 until they are counted.
     pub count: u32,
 }
 

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 /// Parts that are read at once.
 const AT_ONCE: usize = 8;
-/// How often a part is tried that the store did not answer.
+/// Limits how often a part is tried that the store did not answer.
 const ATTEMPTS: u32 = 5;
 
 /// Returns the names of up to `limit` endpoints that have a plan with bundles at some time. Without any, every definition was read.

@@ -1,4 +1,4 @@
-//! What is remembered, forgotten, held and undone, and which copy is charged.
+//! Shows what is remembered, forgotten, held and undone, and which copy is charged.
 
 use super::{Admission, Duplicates, Identity, Window};
 use crate::held::Place;

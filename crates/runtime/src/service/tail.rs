@@ -5,12 +5,11 @@
 
 use crate::registry::{Registry, SchemaId};
 use crate::stages::{GuidedEntry, GuidedMessage, read_guided};
-use crate::wire::{Fingerprint, Message, base64};
+use crate::wire::{Fingerprint, Message, of_avro, text_or_base64};
 use crate::worker::log::{Batch, Consumer, Event, GatherLimits, Incoming, Log, LogError, Offset, Partition};
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
-use rating::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -213,33 +212,12 @@ impl MessageReader {
 
 fn decode(schema: &Schema, datum: &[u8]) -> Option<Value> {
     let mut rest = datum;
-    GenericDatumReader::builder(schema).build().ok()?.read_value(&mut rest).ok().map(of_avro)
+    GenericDatumReader::builder(schema).build().ok()?.read_value(&mut rest).ok().map(|datum| of_avro(datum, field))
 }
 
-fn of_avro(value: Avro) -> Value {
-    match value {
-        Avro::Null => Value::Null,
-        Avro::Boolean(flag) => flag.into(),
-        Avro::Int(number) => number.into(),
-        Avro::Long(number) => number.into(),
-        Avro::String(text) | Avro::Enum(_, text) => text.into(),
-        Avro::TimestampMillis(millis) => Timestamp::from_millis(millis).to_string().into(),
-        Avro::Decimal(decimal) => amount(&Vec::<u8>::try_from(decimal).unwrap_or_default()).into(),
-        Avro::Bytes(bytes) | Avro::Fixed(_, bytes) => text_or_base64(&bytes),
-        Avro::Union(_, value) => of_avro(*value),
-        Avro::Array(values) => values.into_iter().map(of_avro).collect(),
-        Avro::Map(values) => Value::Object(values.into_iter().map(|(name, value)| (name, of_avro(value))).collect()),
-        Avro::Record(fields) => Value::Object(fields.into_iter().map(|(name, value)| (name, of_avro(value))).collect()),
-        other => format!("{other:?}").into(),
-    }
-}
-
-/// A decimal of ten places, as the contracts have it.
-fn amount(bytes: &[u8]) -> String {
-    let is_negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
-    let start = if is_negative { -1_i128 } else { 0 };
-    let unscaled = bytes.iter().fold(start, |value, byte| value << 8 | i128::from(*byte));
-    rating::Sum::from_unscaled(unscaled).to_string()
+/// Shows each field under its name.
+fn field(name: String, value: Avro) -> Option<(String, Value)> {
+    Some((name, of_avro(value, field)))
 }
 
 fn guided(message: &GuidedMessage) -> Value {
@@ -262,29 +240,9 @@ fn guided(message: &GuidedMessage) -> Value {
     })
 }
 
-/// Bytes for people: text where it is text that can be shown, else `{"base64": ...}`.
-pub fn text_or_base64(bytes: &[u8]) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(char::is_control) => text.into(),
-        Ok(_) | Err(_) => {
-            let mut encoded = Vec::new();
-            base64(bytes, &mut encoded);
-            json!({ "base64": String::from_utf8_lossy(&encoded) })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn amounts_have_their_sign_and_places() {
-        for (bytes, text) in [(&[][..], "0"), (&[0x01][..], "0.0000000001"), (&[0xff][..], "-0.0000000001")] {
-            assert_eq!(amount(bytes), text);
-        }
-        assert_eq!(amount(&(-25_i128 * 10_i128.pow(9)).to_be_bytes()), "-2.5");
-    }
 
     #[test]
     fn the_last_of_each_partition_are_held_until_all_are_read() {

@@ -3,13 +3,13 @@
 use super::decode::InputError;
 use super::encode::OutputFormat;
 use super::schema::Message;
+use super::value::of_avro;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use memchr::memmem::Finder;
-use rating::Timestamp;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -129,37 +129,18 @@ fn container(
     }
     let reader = apache_avro::Reader::builder(file).build().map_err(corrupt)?;
     for datum in reader {
-        visit(of_avro(datum.map_err(corrupt)?));
+        visit(of_avro(datum.map_err(corrupt)?, field));
     }
     let schema = Schema::parse_str(message.schema()).map_err(corrupt)?;
     let reader = GenericDatumReader::builder(&schema).build().map_err(corrupt)?;
     let mut rest = pending;
     while !rest.is_empty() {
-        visit(of_avro(reader.read_value(&mut rest).map_err(corrupt)?));
+        visit(of_avro(reader.read_value(&mut rest).map_err(corrupt)?, field));
     }
     Ok(())
 }
 
-/// A datum as JSON: amounts as text, absent values left out, bytes that are no text under the name that JSON lines give them.
-fn of_avro(value: Avro) -> Value {
-    match value {
-        Avro::Null => Value::Null,
-        Avro::Boolean(flag) => flag.into(),
-        Avro::Int(number) => number.into(),
-        Avro::Long(number) => number.into(),
-        Avro::String(text) | Avro::Enum(_, text) => text.into(),
-        Avro::TimestampMillis(millis) => Timestamp::from_millis(millis).to_string().into(),
-        Avro::Decimal(decimal) => amount(&Vec::<u8>::try_from(decimal).unwrap_or_default()).into(),
-        Avro::Union(_, value) => of_avro(*value),
-        Avro::Array(values) => values.into_iter().map(of_avro).collect(),
-        Avro::Map(values) => Value::Object(values.into_iter().map(|(name, value)| (name, of_avro(value))).collect()),
-        Avro::Record(fields) => {
-            Value::Object(fields.into_iter().filter_map(|(name, value)| field(name, value)).collect())
-        }
-        other => format!("{other:?}").into(),
-    }
-}
-
+/// Makes a field of a message: an absent value is left out, and bytes that are no text have the name that JSON lines give them.
 fn field(name: String, value: Avro) -> Option<(String, Value)> {
     match value {
         Avro::Null => None,
@@ -168,16 +149,8 @@ fn field(name: String, value: Avro) -> Option<(String, Value)> {
             Ok(text) => (name, text.into()),
             Err(error) => (format!("{name}_base64"), STANDARD.encode(error.as_bytes()).into()),
         }),
-        other => Some((name, of_avro(other))),
+        other => Some((name, of_avro(other, field))),
     }
-}
-
-/// A decimal of ten places, as the contracts have it.
-fn amount(bytes: &[u8]) -> String {
-    let is_negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
-    let start = if is_negative { -1_i128 } else { 0 };
-    let unscaled = bytes.iter().fold(start, |value, byte| value << 8 | i128::from(*byte));
-    rating::Sum::from_unscaled(unscaled).to_string()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `decode`, `encode` | records of files, and the messages |
 //! | `kept` | messages of output files, read back |
+//! | `value` | values in Avro, and bytes, as JSON |
 //! | `schema` | the contracts of the messages |
 //! | `framing`, `fingerprint`, `incoming` | messages that say what their schema is (feature `registry`) |
 
@@ -17,6 +18,7 @@ mod framing;
 mod incoming;
 mod kept;
 mod schema;
+mod value;
 
 pub use decode::{
     CsvMapping, Decoded, Decoder, Ending, InputError, InputFormat, RawBatch, Restart, Splitter, TakenBytes, Unfinished,
@@ -35,3 +37,6 @@ pub use framing::{Frame, Frames, Registration, SubjectError, subject};
 pub use incoming::{FramedDecoder, Limits, Prepared, RegistryUnreachable};
 pub(crate) use kept::visit_kept;
 pub use schema::Message;
+#[cfg(feature = "registry")]
+pub(crate) use value::of_avro;
+pub use value::text_or_base64;

@@ -5,7 +5,7 @@
 
 use crate::count::tally;
 use crate::grammar::{self, REFERENCE, Reused};
-use crate::memory::{self, Positions, Roughness, Topics};
+use crate::memory::{self, Roughness, Running, Topics};
 use crate::reading::{Read, Row, json_row};
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Datum;
@@ -17,7 +17,6 @@ use runtime::stages::{
     RecycleRequest, RecycleSettings, RecycleStage,
 };
 use runtime::wire::{FramedDecoder, Limits};
-use runtime::worker::Stage;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use testkit::generator::random::Random;
@@ -198,19 +197,8 @@ fn loaded(knows_all: bool) -> &'static Loaded {
     })
 }
 
-struct Running<S>(S, Positions);
-
-impl<S: Stage> Running<S> {
-    fn new(mut stage: S, topics: &Topics) -> Running<S> {
-        let positions = memory::start(&mut stage, topics);
-        Running(stage, positions)
-    }
-
-    fn go_on(&mut self, topics: &mut Topics, random: &mut Random) {
-        let roughness = Roughness { undone: 200, restored: 100, largest_batch: 40 };
-        memory::go_on(&mut self.0, &mut self.1, topics, roughness, random);
-    }
-}
+/// How rough it gets.
+const ROUGHNESS: Roughness = Roughness { undone: 200, restored: 100, largest_batch: 40 };
 
 struct Pipeline<'c> {
     case: &'c Case,
@@ -287,11 +275,11 @@ impl<'c> Pipeline<'c> {
         for _ in 0..4 {
             let Pipeline { topics, random, intake, guide, rate, recycle, .. } = self;
             if let Some(intake) = intake {
-                intake.go_on(topics, random);
+                intake.go_on(topics, ROUGHNESS, random);
             }
-            guide.go_on(topics, random);
-            rate.go_on(topics, random);
-            recycle.go_on(topics, random);
+            guide.go_on(topics, ROUGHNESS, random);
+            rate.go_on(topics, ROUGHNESS, random);
+            recycle.go_on(topics, ROUGHNESS, random);
         }
     }
 

@@ -109,6 +109,22 @@ pub(crate) fn start(stage: &mut impl Stage, topics: &Topics) -> Positions {
     positions
 }
 
+/// A stage and where it is.
+pub(crate) struct Running<S>(pub(crate) S, pub(crate) Positions);
+
+impl<S: Stage> Running<S> {
+    /// Gives a stage all partitions of its input.
+    pub(crate) fn new(mut stage: S, topics: &Topics) -> Running<S> {
+        let positions = start(&mut stage, topics);
+        Running(stage, positions)
+    }
+
+    /// Runs it until its input is used up.
+    pub(crate) fn go_on(&mut self, topics: &mut Topics, roughness: Roughness, random: &mut Random) {
+        go_on(&mut self.0, &mut self.1, topics, roughness, random);
+    }
+}
+
 /// Runs a stage from the beginning until its input is used up.
 pub(crate) fn run(stage: &mut impl Stage, topics: &mut Topics, roughness: Roughness, random: &mut Random) {
     let mut positions = start(stage, topics);

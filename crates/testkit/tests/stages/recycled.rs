@@ -1,13 +1,12 @@
 //! What waits is tried again, by itself or on request, and charged exactly once, however rough it gets.
 
-use super::memory::{self, Positions, Roughness, Topics};
+use super::memory::{self, Roughness, Running, Topics};
 use super::{SOURCE, load};
 use directory::Loaded;
 use runtime::stages::{
     GuideSettings, GuideStage, IntakeStage, RateStage, RecycleRequest, RecycleSettings, RecycleStage,
 };
 use runtime::wire::Message;
-use runtime::worker::Stage;
 use std::collections::BTreeMap;
 use testkit::generator::random::Random;
 use testkit::stages::{self, frames, inbound};
@@ -45,20 +44,8 @@ fn tick(seconds: u32) -> Vec<u8> {
     format!("{{\"tick\":\"2026-05-01T00:{:02}:{:02}Z\"}}", seconds / 60, seconds % 60).into_bytes()
 }
 
-/// A stage and where it is.
-pub(super) struct Running<S>(pub(super) S, Positions);
-
-impl<S: Stage> Running<S> {
-    fn new(mut stage: S, topics: &Topics) -> Running<S> {
-        let positions = memory::start(&mut stage, topics);
-        Running(stage, positions)
-    }
-
-    fn go_on(&mut self, topics: &mut Topics, random: &mut Random) {
-        let roughness = Roughness { undone: 300, restored: 200, largest_batch: 6 };
-        memory::go_on(&mut self.0, &mut self.1, topics, roughness, random);
-    }
-}
+/// How rough it gets.
+const ROUGHNESS: Roughness = Roughness { undone: 300, restored: 200, largest_batch: 6 };
 
 /// A whole pipeline over topics in memory.
 pub(super) struct Pipeline {
@@ -160,11 +147,11 @@ impl Pipeline {
         for _ in 0..2 {
             let Pipeline { topics, random, intake, guide, rate, recycle, .. } = self;
             if let Some(intake) = intake {
-                intake.go_on(topics, random);
+                intake.go_on(topics, ROUGHNESS, random);
             }
-            guide.go_on(topics, random);
-            rate.go_on(topics, random);
-            recycle.go_on(topics, random);
+            guide.go_on(topics, ROUGHNESS, random);
+            rate.go_on(topics, ROUGHNESS, random);
+            recycle.go_on(topics, ROUGHNESS, random);
         }
     }
 

@@ -1,7 +1,7 @@
 //! An endpoint with thousands of sessions, a customer with thousands of endpoints: what a commit writes does not grow with them, and what is
 //! restored, undone and compacted charges as the engine does.
 
-use super::memory::{self, Positions, Roughness, Topics};
+use super::memory::{Roughness, Running, Topics};
 use super::{Horizon, SOURCE, load, rate_lines};
 use directory::Loaded;
 use runtime::stages::{GuideSettings, GuideStage, RateSettings, RateStage};
@@ -56,8 +56,8 @@ struct Chain {
     horizon: Horizon,
     topics: Topics,
     random: Random,
-    guide: (GuideStage, Positions),
-    rate: (RateStage, Positions),
+    guide: Running<GuideStage>,
+    rate: Running<RateStage>,
     lines: Vec<Vec<u8>>,
 }
 
@@ -75,19 +75,10 @@ impl Chain {
         }
         topics.create("ticks", 1);
         let settings = GuideSettings { duplicate_window_h, state_horizon_h, ..stages::guide_settings(None, 1) };
-        let mut guide = GuideStage::new(settings, inbound(SOURCE), loaded.directory());
-        let mut rate =
-            RateStage::new(RateSettings { duplicate_window_h, state_horizon_h, ..stages::rate_settings(1, 1) });
-        let (guided, rated) = (memory::start(&mut guide, &topics), memory::start(&mut rate, &topics));
-        Chain {
-            loaded,
-            horizon,
-            topics,
-            random: Random::new(7),
-            guide: (guide, guided),
-            rate: (rate, rated),
-            lines: Vec::new(),
-        }
+        let guide = GuideStage::new(settings, inbound(SOURCE), loaded.directory());
+        let rate = RateStage::new(RateSettings { duplicate_window_h, state_horizon_h, ..stages::rate_settings(1, 1) });
+        let (guide, rate) = (Running::new(guide, &topics), Running::new(rate, &topics));
+        Chain { loaded, horizon, topics, random: Random::new(7), guide, rate, lines: Vec::new() }
     }
 
     fn write(&mut self, line: Vec<u8>) {
@@ -98,8 +89,8 @@ impl Chain {
 
     fn go_on(&mut self, roughness: Roughness) {
         let smooth = Roughness { undone: 0, restored: 0, largest_batch: roughness.largest_batch };
-        memory::go_on(&mut self.guide.0, &mut self.guide.1, &mut self.topics, smooth, &mut self.random);
-        memory::go_on(&mut self.rate.0, &mut self.rate.1, &mut self.topics, roughness, &mut self.random);
+        self.guide.go_on(&mut self.topics, smooth, &mut self.random);
+        self.rate.go_on(&mut self.topics, roughness, &mut self.random);
     }
 
     /// Messages and bytes of rate's changelog.
