@@ -4,7 +4,7 @@
 
 mod folder;
 
-use folder::{messages, outputs, rate, reference, settings, stop_after, try_rate, usage, usage_lines};
+use folder::{messages, outputs, rate, reference, settings, stop_after, try_rate, usage, usage_lines, write};
 use runtime::embedded::{InputSource, InterruptedInputs, Progress, Report, RunError, RunSettings, read_progress, run};
 use runtime::state::{Commit, Store, StoreError, Stored};
 use runtime::wire::{CsvMapping, Ending, InputFormat, RawBatch, Splitter};
@@ -12,18 +12,12 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const HEADER: &str = "id,service,imsi,event_time,quantity,attributes.text";
 
 fn row(id: &str, text: &str) -> String {
     format!("{id},data,001010000000001,2026-03-05T14:00:00Z,1000000,{text}")
-}
-
-fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::write(&path, contents).expect("written");
-    path
 }
 
 fn append(path: &Path, contents: &str) {

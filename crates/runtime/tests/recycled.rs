@@ -5,7 +5,7 @@
 
 mod folder;
 
-use folder::{messages, outputs, rate, reference, settings, stop_after, usage, usage_at, usage_lines};
+use folder::{messages, outputs, rate, reference, settings, stop_after, tick, usage, usage_at, usage_lines, write};
 use pipeline::Intent;
 use runtime::embedded::{Recycle, RunSettings};
 use runtime::session::{Session, Settings};
@@ -14,16 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const METER_3: &str = "  meter-3: { customer: acme, imsi: 001010000000003 }\n";
-
-fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::write(&path, contents).expect("written");
-    path
-}
-
-fn tick(at: &str) -> String {
-    format!("{{\"tick\":\"{at}\"}}\n")
-}
 
 fn unknown(id: &str) -> String {
     usage(id).replace("001010000000001", "001010000000003") + "\n"

@@ -2,20 +2,12 @@
 
 mod folder;
 
-use folder::{messages, outputs, rate, reference, settings, stop_after, try_rate, usage, usage_at, usage_lines};
+use folder::{
+    messages, outputs, rate, reference, settings, stop_after, tick, try_rate, usage, usage_at, usage_lines, write,
+};
 use runtime::embedded::{Limits, Recycle, RunError, RunSettings, read_progress, run_within};
 use runtime::wire::{Ending, OutputFormat};
-use std::path::{Path, PathBuf};
-
-fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
-    let path = folder.join(name);
-    std::fs::write(&path, contents).expect("written");
-    path
-}
-
-fn tick(at: &str) -> String {
-    format!("{{\"tick\":\"{at}\"}}\n")
-}
+use std::path::Path;
 
 /// Records of one session, ticks that move the window over them, duplicates near and far, and bad ones.
 fn traffic() -> String {

@@ -140,7 +140,7 @@ fn ask<T>(
     }
 }
 
-fn client(config: &ClientConfig, settings: &KafkaSettings) -> Result<BaseConsumer<Listening>, LogError> {
+pub(super) fn client(config: &ClientConfig, settings: &KafkaSettings) -> Result<BaseConsumer<Listening>, LogError> {
     config
         .create_with_context(Listening::default())
         .map_err(|error| LogError::Refused(format!("kafka at {}: {error}", settings.broker_list())))

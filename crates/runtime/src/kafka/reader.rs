@@ -2,6 +2,7 @@
 
 use super::fault::{Listening, explain};
 use super::headers::trace_of;
+use super::lookup::client;
 use super::number;
 use super::settings::KafkaSettings;
 use crate::worker::log::{Aside, LogError, Offset, ReadFrom, Reader};
@@ -30,9 +31,7 @@ impl KafkaReader {
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "error")
             .set("enable.partition.eof", "false");
-        let client = config
-            .create_with_context(Listening::default())
-            .map_err(|error| LogError::Refused(format!("kafka at {}: {error}", settings.broker_list())))?;
+        let client = client(&config, settings)?;
         Ok(KafkaReader { client, settings: Arc::clone(settings), places: Vec::new() })
     }
 

@@ -45,23 +45,6 @@ pub struct Waited {
     pub topic_id: Option<TopicId>,
 }
 
-/// What it was before topics had ids, as it stands in changelogs and in the topic.
-struct WaitedBefore {
-    topic: String,
-    partition: u32,
-    offset: Offset,
-    key: Option<Bytes>,
-    original: Bytes,
-    content_type: String,
-    attempt: u32,
-    reason: SuspenseReason,
-    level: Option<u8>,
-    detail: String,
-    stage: String,
-    usage_id: Option<String>,
-    event_time: Option<Timestamp>,
-}
-
 /// Bytes that are stored as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
@@ -103,22 +86,8 @@ record!(Waited {
     stage,
     usage_id,
     event_time,
+} later {
     topic_id,
-});
-record!(WaitedBefore {
-    topic,
-    partition,
-    offset,
-    key,
-    original,
-    content_type,
-    attempt,
-    reason,
-    level,
-    detail,
-    stage,
-    usage_id,
-    event_time,
 });
 
 /// Format of what waits, here and in the changelog of recycle; entries of before have [`FORMAT`](super::progress::FORMAT).
@@ -126,40 +95,7 @@ pub(super) const WAITING_FORMAT: [u8; 2] = [5, 5];
 
 /// Takes something that waits, in the form of a format.
 pub(super) fn read_waited(version: u8, input: &mut &[u8]) -> Result<Waited, Corrupt> {
-    if version >= WAITING_FORMAT[0] {
-        return Stored::read(input);
-    }
-    let WaitedBefore {
-        topic,
-        partition,
-        offset,
-        key,
-        original,
-        content_type,
-        attempt,
-        reason,
-        level,
-        detail,
-        stage,
-        usage_id,
-        event_time,
-    } = Stored::read(input)?;
-    Ok(Waited {
-        topic,
-        partition,
-        offset,
-        key,
-        original,
-        content_type,
-        attempt,
-        reason,
-        level,
-        detail,
-        stage,
-        usage_id,
-        event_time,
-        topic_id: None,
-    })
+    if version >= WAITING_FORMAT[0] { Stored::read(input) } else { Waited::read_before(input) }
 }
 
 impl Waited {

@@ -3,6 +3,7 @@
 //! One function per type and direction, next to each other, so that a field cannot be written and not read. Integers are LEB128,
 //! signed ones zigzag. What is read is not trusted: a truncated or foreign value is an error with its place, never a panic.
 
+use super::derive::{as_number, as_other, record};
 use hashbrown::HashMap;
 use pipeline::{Held, Place};
 use rating::account::CapCounter;
@@ -267,25 +268,6 @@ impl<V: Stored> Stored for HashMap<u128, V> {
     }
 }
 
-/// A type that is another one in disguise.
-macro_rules! as_other {
-    ($type:ty as $other:ty, |$value:ident| $to:expr, |$stored:ident| $from:expr, $what:literal) => {
-        impl $crate::state::Stored for $type {
-            fn write(&self, out: &mut Vec<u8>) {
-                let $value = self;
-                let other: $other = $to;
-                other.write(out);
-            }
-
-            fn read(input: &mut &[u8]) -> Result<$type, $crate::state::Corrupt> {
-                let $stored = <$other as $crate::state::Stored>::read(input)?;
-                let value: Option<$type> = $from;
-                value.ok_or($crate::state::Corrupt { what: $what, left: input.len() })
-            }
-        }
-    };
-}
-
 as_other!(Timestamp as i64, |at| at.millis(), |millis| Some(Timestamp::from_millis(millis)), "an instant");
 as_other!(Amount as i128, |amount| amount.unscaled(), |unscaled| Amount::from_unscaled(unscaled), "an amount");
 as_other!(Sum as i128, |sum| sum.unscaled(), |unscaled| Some(Sum::from_unscaled(unscaled)), "a sum");
@@ -301,24 +283,6 @@ as_other!(
     "a network"
 );
 as_other!(Exact as (i128, i128), |exact| exact.parts(), |parts| Exact::new(parts.0, parts.1), "an exact amount");
-
-/// An enumeration without fields, as a small number.
-macro_rules! as_number {
-    ($type:ident, $what:literal, $($variant:ident = $number:literal),+) => {
-        impl $crate::state::Stored for $type {
-            fn write(&self, out: &mut Vec<u8>) {
-                out.push(match self { $($type::$variant => $number,)+ });
-            }
-
-            fn read(input: &mut &[u8]) -> Result<$type, $crate::state::Corrupt> {
-                match <u8 as $crate::state::Stored>::read(input)? {
-                    $($number => Ok($type::$variant),)+
-                    _ => Err($crate::state::Corrupt { what: $what, left: input.len() }),
-                }
-            }
-        }
-    };
-}
 
 as_number!(Status, "a status", Active = 0, Suspended = 1, Closed = 2);
 as_number!(Starts, "how a bundle starts", Date = 0, FirstUse = 1, Activation = 2);
@@ -381,27 +345,6 @@ impl Stored for Arc<Zone> {
         Ok(Arc::new(Zone::new(name, Vec::read(input)?, Vec::read(input)?)))
     }
 }
-
-/// A record: its fields in the order written here.
-macro_rules! record {
-    ($type:ident { $($field:ident),+ $(,)? }) => {
-        impl Stored for $type {
-            fn write(&self, out: &mut Vec<u8>) {
-                // Destructured without `..`, so that a new field does not compile until it is stored.
-                let $type { $($field),+ } = self;
-                $($field.write(out);)+
-            }
-
-            fn read(input: &mut &[u8]) -> Result<$type, Corrupt> {
-                Ok($type { $($field: Stored::read(input)?),+ })
-            }
-        }
-    };
-}
-
-pub(crate) use record;
-#[cfg(feature = "registry")]
-pub(crate) use {as_number, as_other};
 
 impl Stored for Account {
     fn write(&self, out: &mut Vec<u8>) {

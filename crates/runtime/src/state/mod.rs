@@ -5,13 +5,14 @@
 
 mod change;
 mod codec;
+mod derive;
 mod sealed;
 mod store;
 
 pub(crate) use change::{Changed, write_change};
-pub(crate) use codec::record;
 pub use codec::{Corrupt, Stored, read_text, write_text};
+pub(crate) use derive::record;
 #[cfg(feature = "registry")]
-pub(crate) use codec::{as_number, as_other};
+pub(crate) use derive::{as_number, as_other};
 pub use sealed::{RunInfo, SealedIds};
 pub use store::{Commit, Store, StoreError};

@@ -4,7 +4,8 @@
 //! stands: per run an index of bucket starts is kept in memory, and a look-up reads one bucket. Runs of similar size are merged, so that
 //! there are few; a run whose every event lies behind the window is dropped.
 
-use super::codec::{Corrupt, Stored, record};
+use super::codec::{Corrupt, Stored};
+use super::derive::record;
 use pipeline::duplicates::hour_of;
 use siphasher::sip::SipHasher13;
 use std::fs::File;

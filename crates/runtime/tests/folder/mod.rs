@@ -9,7 +9,7 @@ use runtime::wire::{Ending, OutputFormat};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Two customers of a reseller; `gold` is so dear that sums leave the range of an amount.
 pub(crate) const REFERENCE: &str = r#"
@@ -34,6 +34,16 @@ endpoints:
   meter-1: { customer: acme, imsi: 001010000000001 }
   meter-2: { customer: rich, imsi: 001010000000002 }
 "#;
+
+pub(crate) fn write(folder: &Path, name: &str, contents: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, contents).expect("written");
+    path
+}
+
+pub(crate) fn tick(at: &str) -> String {
+    format!("{{\"tick\":\"{at}\"}}\n")
+}
 
 pub(crate) fn reference(yaml: &str) -> Loaded {
     let input = Input { name: "rating.yaml".to_owned(), bytes: yaml.as_bytes().to_vec(), kind: InputKind::Yaml };

@@ -102,13 +102,16 @@ impl Reader for SimulatedReader {
         {
             let mut state = self.state.borrow_mut();
             for (place, stream) in state.streams.iter_mut().enumerate() {
-                for Read { offset, message } in stream.ahead.drain(..).take(most) {
+                let count = stream.ahead.len().min(most);
+                for Read { offset, message } in stream.ahead.drain(..count) {
                     stream.position = offset + 1;
                     let value = message.value.as_deref().unwrap_or_default();
                     let (key, appended) = (message.key.as_deref(), Some(Timestamp::EPOCH));
                     visit(Aside { place, offset, key, value, appended, trace: None });
                 }
-                stream.position = stream.position.max(stream.next_fetch);
+                if stream.ahead.is_empty() {
+                    stream.position = stream.position.max(stream.next_fetch);
+                }
             }
         }
         self.fetch_ahead();

@@ -8,6 +8,8 @@ mod oracle_side;
 mod product_side;
 mod shrink;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use facts::Facts;
 use num_bigint::BigInt;
 use num_rational::BigRational;
@@ -128,21 +130,8 @@ fn subject_of_charge(line: &[u8], level: u32) -> String {
 fn subject_of_line(line: &[u8]) -> String {
     match std::str::from_utf8(line) {
         Ok(text) => format!("line {text}"),
-        Err(_) => format!("line {}", base64(line)),
+        Err(_) => format!("line {}", STANDARD.encode(line)),
     }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - group.len()));
-        for digit in 0..4 {
-            let letter = DIGITS[bits >> (18 - 6 * digit) & 63];
-            text.push(if digit <= group.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
 }
 
 /// Without trailing zeros, at ten decimal places.

@@ -3,6 +3,8 @@
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use directory::{Input, InputKind};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -299,21 +301,8 @@ pub(crate) fn command(id: &str, kind: &str, more: &str) -> String {
 
 /// What recycling would write of a message that waits; `more` are further fields.
 pub(crate) fn retry((topic, partition, offset): (&str, u32, i64), reason: &str, original: &[u8], more: &str) -> String {
-    let original = base64(original);
+    let original = STANDARD.encode(original);
     format!(
         r#"{{"retry":{{"topic":"{topic}","partition":{partition},"offset":{offset},"attempt":1,"reason":"{reason}","level":null,"key":null,"original":"{original}"{more}}}}}"#
     )
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let number = chunk.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for at in 0..4 {
-            let digit = DIGITS[(number >> (18 - 6 * at)) as usize & 63];
-            text.push(if at > chunk.len() { '=' } else { char::from(digit) });
-        }
-    }
-    text
 }

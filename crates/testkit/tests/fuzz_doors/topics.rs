@@ -9,6 +9,8 @@ use crate::memory::{self, Roughness, Running, Topics};
 use crate::reading::{Read, Row, json_row};
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Datum;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use directory::{Input, InputKind, Loaded};
 use pipeline::{Doubts, Kind, Kinds, QuantityLimits};
 use rating::Timestamp;
@@ -75,7 +77,7 @@ fn foreign(random: &mut Random) -> Vec<u8> {
 fn forged(random: &mut Random, number: usize) -> Vec<u8> {
     let id = format!("r{}", random.index(number + 1));
     let fields = grammar::usage(random, &id, 0);
-    let original = base64(grammar::object(random, fields).as_bytes());
+    let original = STANDARD.encode(grammar::object(random, fields));
     let reason = random.pick(&["unknown_endpoint", "invalid_record", "too_late", "no_rate", "no_such"]);
     let level = random.pick(&["null", "1", "2", "7"]);
     let offset = random.below(50);
@@ -84,19 +86,6 @@ fn forged(random: &mut Random, number: usize) -> Vec<u8> {
          \"key\":null,\"original\":\"{original}\"}}}}"
     )
     .into_bytes()
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let number = (0..3).fold(0, |number, at| number << 8 | u32::from(chunk.get(at).copied().unwrap_or_default()));
-        for at in 0..4 {
-            let digit = char::from(DIGITS[(number >> (18 - 6 * at)) as usize & 63]);
-            text.push(if at <= chunk.len() { digit } else { '=' });
-        }
-    }
-    text
 }
 
 impl Case {
