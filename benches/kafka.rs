@@ -231,6 +231,7 @@ fn work(bootstrap: &str, input: &str, output: &str, shape: Shape) {
         group: output.to_owned(),
         transactional_id: output.to_owned(),
         limits,
+        given_up: runtime::worker::GivenUp::default(),
         attempts: 3,
         forgotten_positions: ForgottenPositions::Stop,
         topics_made_anew: Vec::new(),

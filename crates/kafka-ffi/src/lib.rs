@@ -39,10 +39,10 @@ impl<T> Drop for Owned<T> {
     }
 }
 
-/// The ids that topics have now, in the order of their names; `None` for one that is not there, or of a cluster that gives topics none.
+/// The ids that topics have now, in the order of their names; `None` of a cluster that gives topics none.
 ///
 /// # Errors
-/// The cluster does not answer within the limit, or refuses; a name that none can have, or one that stands there twice.
+/// A topic is not there; the cluster does not answer within the limit, or refuses; a name that none can have, or one that stands there twice.
 pub fn topic_ids<C: ClientContext>(
     client: &Client<C>,
     topics: &[&str],
@@ -102,7 +102,8 @@ pub fn topic_ids<C: ClientContext>(
         // SAFETY: as many pointers as the library has counted, alive as long as the event.
         false => unsafe { std::slice::from_raw_parts(described, count) },
     };
-    let mut ids = vec![None; topics.len()];
+    // A topic that the answer leaves out is as one that is not there.
+    let mut ids = vec![Err(failed(Code::UnknownTopicOrPartition)); topics.len()];
     for topic in described.iter().copied().filter(|topic| !topic.is_null()) {
         // SAFETY: a description that is alive.
         let name = unsafe { library::rd_kafka_TopicDescription_name(topic) };
@@ -111,19 +112,18 @@ pub fn topic_ids<C: ClientContext>(
         }
         // SAFETY: a text that ends with 0, alive as long as the event.
         let name = unsafe { CStr::from_ptr(name) };
-        // Nobody asked for another one. A topic that the answer leaves out is as one that is not there.
+        // Nobody asked for another one.
         let Some(place) = names.iter().position(|known| known.as_c_str() == name) else { continue };
         // SAFETY: a description that is alive.
         let error = unsafe { library::rd_kafka_TopicDescription_error(topic) };
         // SAFETY: null, which stands for no error, or an error that is alive.
         let code = unsafe { library::rd_kafka_error_code(error) };
         ids[place] = match Code::from(code) {
-            Code::NoError => id_of(topic),
-            Code::UnknownTopicOrPartition | Code::UnknownTopic => None,
-            code => return Err(failed(code)),
+            Code::NoError => Ok(id_of(topic)),
+            code => Err(failed(code)),
         };
     }
-    Ok(ids)
+    ids.into_iter().collect()
 }
 
 fn check(code: RDKafkaRespErr) -> Result<(), KafkaError> {

@@ -11,6 +11,7 @@ use runtime::embedded::{InputFile, InterruptedInputs, Recycle, RunSettings};
 use runtime::session;
 use runtime::wire::{CsvMapping, Ending, InputFormat, OutputFormat};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Settings of a run into a folder.
 ///
@@ -240,7 +241,9 @@ pub(crate) fn length_ms(text: &str) -> Result<i64, String> {
 #[cfg(any(feature = "kafka", feature = "store"))]
 pub(crate) fn instance() -> String {
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "machine".to_owned());
-    format!("{}-{}", machine.trim(), std::process::id())
+    // Containers may share the name of the machine, and each has a process number 1: the moment in nanoseconds tells them apart.
+    let moment = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+    format!("{}-{}-{moment:x}", machine.trim(), std::process::id())
 }
 
 /// A password from a file, or else from the environment; it is never an argument, which everybody on the machine could see.

@@ -280,7 +280,7 @@ fn what_is_wrong_outside_is_said() {
     let log = topics.log();
     let bootstrap = topics.kafka.bootstrap();
     let refused = |result: Result<u32, LogError>, text: &str| {
-        assert_eq!(result, Err(LogError::Refused(text.to_owned())));
+        assert_eq!(result, Err(LogError::Missing(text.to_owned())));
     };
     let hint = "`rater topics plan` shows what is missing, `rater topics apply` makes it";
     block_on(async {
@@ -291,7 +291,7 @@ fn what_is_wrong_outside_is_said() {
         let end = log.uncommitted_end(&topics.topic("in"), 7).await;
         let topic = topics.topic("in");
         let text = format!("topic {topic:?} partition 7: kafka at {bootstrap} has no such topic or partition; {hint}");
-        assert_eq!(end, Err(LogError::Refused(text)));
+        assert_eq!(end, Err(LogError::Missing(text)));
 
         let mut producer = log.producer(&topics.topic("a")).await.expect("a producer");
         producer.begin().await.expect("begun");

@@ -56,6 +56,8 @@ impl Deployment {
     fn settings(&self, instance: &str) -> ServiceSettings {
         ServiceSettings {
             instance: instance.to_owned(),
+            holds_instance: false,
+            call_limit: Duration::from_secs(60),
             duplicate_window_h: Some(1),
             ..deployment::settings(self.kafka.bootstrap(), &self.prefix, self.shape)
         }

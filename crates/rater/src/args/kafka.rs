@@ -180,7 +180,7 @@ pub(crate) struct ServiceOptions {
     /// How long a transaction waits for more
     #[arg(long, env = "RATER_BATCH_WAIT", default_value = "100 ms", value_name = "LENGTH", value_parser = length_text)]
     pub(crate) batch_wait: String,
-    /// Names this process among all that run [default: name of the machine and number of the process]
+    /// Names this process among all that run: no two have one at the same time [default: name of the machine, number of the process and moment of its start]
     #[arg(long, env = "RATER_INSTANCE", value_name = "NAME")]
     pub(crate) instance: Option<String>,
     /// How often ticks are written; `never` where another process does
@@ -189,6 +189,9 @@ pub(crate) struct ServiceOptions {
     /// How often what is unavailable is asked for again, a second apart at most, before a worker stops
     #[arg(long, env = "RATER_ATTEMPTS", default_value_t = 180, value_name = "N")]
     pub(crate) attempts: u32,
+    /// How long one call into the client library, the store or the disk may take before the process ends, with code 3
+    #[arg(long, env = "RATER_CALL_LIMIT", default_value = "60 s", value_name = "LENGTH", value_parser = length_text)]
+    pub(crate) call_limit: String,
     /// Where Kafka has forgotten a group's position after idle days: go on from the position in the state
     #[arg(long, env = "RATER_POSITIONS_FROM_STATE")]
     pub(crate) positions_from_state: bool,
@@ -196,6 +199,17 @@ pub(crate) struct ServiceOptions {
     /// in it where the state is, because a mirror has kept all offsets; several are separated by commas
     #[arg(long = "topic-made-anew", env = "RATER_TOPIC_MADE_ANEW", value_name = "TOPIC", value_delimiter = ',')]
     pub(crate) topics_made_anew: Vec<String>,
+    /// A topic whose messages may be gone before they were processed: go on behind the gap, and count it; several are separated by commas
+    #[arg(long = "skip-gap", env = "RATER_SKIP_GAP", value_name = "TOPIC", value_delimiter = ',')]
+    pub(crate) skip_gaps: Vec<String>,
+    /// A message of an internal topic that Rater did not write: pass it over, and count it; several are separated by commas
+    #[arg(
+        long = "skip-message",
+        env = "RATER_SKIP_MESSAGE",
+        value_name = "TOPIC:PARTITION:OFFSET",
+        value_delimiter = ','
+    )]
+    pub(crate) skip_messages: Vec<String>,
     /// What becomes of bundles that reference data grant, which are not bought here: `refuse` to start with any, or `ignore` them
     #[arg(long, env = "RATER_GRANTS", value_enum, default_value_t = GrantsOption::Refuse, value_name = "WHAT")]
     pub(crate) grants: GrantsOption,

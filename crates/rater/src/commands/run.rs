@@ -20,11 +20,11 @@ use runtime::telemetry::http::Server;
 use runtime::telemetry::{CacheNumbers, ReferenceNumbers, Telemetry};
 use runtime::wire::CloudEvents;
 use runtime::worker::log::{GatherLimits, LogError};
-use runtime::worker::{ForgottenPositions, NewOffsets, NewTopic, StageError, WorkerError};
+use runtime::worker::{ForgottenPositions, GivenUp, NewOffsets, NewTopic, StageError, WorkerError};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Grants that are named at most where they are refused.
@@ -66,11 +66,35 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
         second.and(first).map_err(|error| Failure::Surroundings(format!("signals: {error}")))?;
     }
     let telemetry = Arc::new(telemetry(&settings, &loaded, look)?);
+    end_in_time(stop.clone(), telemetry.clone())?;
     let _server = listen(&args.telemetry.listen, matches, &telemetry)?;
     tracing::info!(instance = settings.instance, reference = loaded.version(), "started");
     run_service::run(&settings, &loaded.directory(), &stop, &|told| telemetry.tell(&told)).map_err(failure)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How long the service may take to end once it was told to, or has to: less than what supervisors mostly grant (30 s).
+const END_LIMIT: Duration = Duration::from_secs(25);
+
+/// Ends the process with code 3 if it does not end by itself within [`END_LIMIT`] of when it should: a thread inside of a call that does not return
+/// ends in no other way. What was not committed is read again by whoever comes next.
+///
+/// # Errors
+/// No thread for it.
+fn end_in_time(stop: Arc<AtomicBool>, telemetry: Arc<Telemetry>) -> Result<(), Failure> {
+    let watch = move || {
+        while !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(END_LIMIT);
+        let held = telemetry.readiness().reasons.join("; ");
+        tracing::error!(reason = held, "did not end within {} s: ended at once", END_LIMIT.as_secs());
+        eprintln!("error: did not end within {} s: {held}", END_LIMIT.as_secs());
+        std::process::exit(3);
+    };
+    let thread = std::thread::Builder::new().name("end".to_owned()).spawn(watch);
+    thread.map(drop).map_err(|error| Failure::Surroundings(format!("threads: {error}")))
 }
 
 /// Refuses reference data that grant bundles, unless they are to be ignored: a service cannot carry grants out, and records would be charged as
@@ -150,7 +174,10 @@ fn failure(error: ServiceError) -> Failure {
         ServiceError::Surroundings(error) => of_log(&error, text),
         ServiceError::Worker { error, .. } => match error {
             WorkerError::Stage(StageError::Control(_)) => Failure::Control(text),
-            WorkerError::Stage(StageError::Corrupt(_)) | WorkerError::MadeAnew { .. } => Failure::Data(text),
+            WorkerError::Stage(StageError::Corrupt(_))
+            | WorkerError::MadeAnew { .. }
+            | WorkerError::Gap(_)
+            | WorkerError::Foreign { .. } => Failure::Data(text),
             WorkerError::Position { .. } => {
                 Failure::Data(format!("{text}; docs/operating.md says what that means (--positions-from-state)"))
             }
@@ -162,7 +189,7 @@ fn failure(error: ServiceError) -> Failure {
 pub(crate) fn of_log(error: &LogError, text: String) -> Failure {
     match error {
         LogError::Unavailable(_) => Failure::Surroundings(text),
-        LogError::Refused(_) => Failure::Data(text),
+        LogError::Missing(_) | LogError::Refused(_) => Failure::Data(text),
     }
 }
 
@@ -200,7 +227,9 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
             bytes: service.batch_bytes as usize,
             wait: length("--batch-wait", &service.batch_wait)?,
         },
+        holds_instance: service.instance.is_some(),
         instance: service.instance.clone().unwrap_or_else(settings::instance),
+        call_limit: length("--call-limit", &service.call_limit)?,
         default_source: service.source.clone(),
         future_ms: settings::milliseconds("--future-tolerance", &service.future_tolerance)?,
         past_ms: settings::past_tolerance_ms(&service.doubts)?,
@@ -214,6 +243,10 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
             false => ForgottenPositions::Stop,
         },
         topics_made_anew: service.topics_made_anew.iter().map(|topic| new_topic(topic)).collect(),
+        given_up: GivenUp {
+            gaps: service.skip_gaps.clone(),
+            messages: service.skip_messages.iter().map(|text| place_of(text)).collect::<Result<_, _>>()?,
+        },
         attempts: service.attempts,
         now: settings::machine_now,
     })
@@ -225,6 +258,23 @@ fn new_topic(text: &str) -> NewTopic {
         Some(name) => NewTopic { name: name.to_owned(), offsets: NewOffsets::Mirrored },
         None => NewTopic { name: text.to_owned(), offsets: NewOffsets::Anew },
     }
+}
+
+/// `TOPIC:PARTITION:OFFSET`; no name of a topic has a colon.
+///
+/// # Errors
+/// It is not of this form.
+fn place_of(text: &str) -> Result<(String, u32, i64), Failure> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let place = match parts[..] {
+        [topic, partition, offset] if !topic.is_empty() => {
+            partition.parse().ok().zip(offset.parse().ok()).map(|at| (topic, at))
+        }
+        _ => None,
+    };
+    let (topic, (partition, offset)) = place
+        .ok_or_else(|| Failure::Data(format!("--skip-message: {text:?} is not of the form TOPIC:PARTITION:OFFSET")))?;
+    Ok((topic.to_owned(), partition, offset))
 }
 
 /// The topics that options name.

@@ -18,7 +18,7 @@ use std::sync::atomic::AtomicBool;
 pub(crate) fn run(args: &TailArgs, console: &mut Console) -> Result<(), Failure> {
     let in_words = |error: LogError| match error {
         LogError::Unavailable(what) => Failure::Surroundings(what),
-        LogError::Refused(what) => Failure::Data(what),
+        LogError::Missing(what) | LogError::Refused(what) => Failure::Data(what),
     };
     let log = KafkaLog::new(kafka_settings(&args.kafka)?).map_err(in_words)?;
     let registry = registry_config(&args.registry)?.map(|config| Registry::new(&config)).transpose();

@@ -3,7 +3,7 @@
 use crate::support::{Ran, command, example, rater};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{Header, Headers, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Message, TopicPartitionList};
@@ -120,6 +120,17 @@ impl Deployment {
         producer.flush(LIMIT).expect("written");
     }
 
+    /// Writes a value under a key to the first partition of a topic of ours.
+    pub(crate) fn write_keyed(&self, topic: &str, key: &[u8], value: &[u8]) {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.kafka.bootstrap());
+        let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
+        let name = self.topic(topic);
+        let record = BaseRecord::to(&name).partition(0).key(key).payload(value);
+        producer.send(record).map_err(|(error, _)| error).expect("room");
+        producer.flush(LIMIT).expect("written");
+    }
+
     /// Records of the example's first endpoint, with ids from a number on.
     pub(crate) fn usage(&self, from: u32, count: u32) -> Vec<Vec<u8>> {
         let record = |number: u32| {
@@ -166,6 +177,8 @@ impl Deployment {
                 Err(KafkaError::PartitionEOF(partition)) => {
                     ended.insert(partition);
                 }
+                // A broker that stood still has closed its connections; the client makes new ones.
+                Err(KafkaError::MessageConsumption(Code::AllBrokersDown | Code::BrokerTransportFailure)) => {}
                 Err(error) => panic!("{error}"),
             }
         }
@@ -233,6 +246,14 @@ impl Running {
     /// Waits for the end; what was said.
     #[track_caller]
     pub(crate) fn expect(mut self, code: i32) -> String {
+        let ended = self.wait_for_end();
+        assert_eq!(ended, Some(code), "{}", self.said());
+        self.said()
+    }
+
+    /// Waits for the end, whatever its code.
+    #[track_caller]
+    pub(crate) fn wait_for_end(&mut self) -> Option<i32> {
         let deadline = Instant::now() + LIMIT;
         let status = loop {
             match self.child.try_wait().expect("a process") {
@@ -244,8 +265,7 @@ impl Running {
         if let Some(reader) = self.reader.take() {
             reader.join().expect("no panic");
         }
-        assert_eq!(status.code(), Some(code), "{}", self.said());
-        self.said()
+        status.code()
     }
 
     /// Asks it to end, and insists on an orderly end.

@@ -4,8 +4,10 @@
 mod deployment;
 #[cfg(feature = "store")]
 mod faults;
+mod frozen;
 mod settings;
 mod shown;
+mod skipped;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

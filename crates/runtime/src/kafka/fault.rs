@@ -140,7 +140,7 @@ pub(super) fn explain_code(what: &str, code: Code, heard: &Heard, brokers: &str)
             reason(code)
         )),
         Kind::Rights => LogError::Refused(format!("{what}: the access rules of kafka at {brokers} forbid it: {code}")),
-        Kind::Missing => LogError::Refused(format!(
+        Kind::Missing => LogError::Missing(format!(
             "{what}: kafka at {brokers} has no such topic or partition; `rater topics plan` shows what is missing, `rater topics apply` \
              makes it"
         )),

@@ -101,7 +101,7 @@ impl Lookup {
         each.collect()
     }
 
-    /// The ids that topics have now; `None` for one that is not there.
+    /// The ids that topics have now; `None` where the cluster gives topics none. Each topic is there.
     pub(super) fn topic_ids(&self, topics: &[String]) -> Result<Vec<Option<TopicId>>, LogError> {
         let what = format!("ids of {}", topics.join(", "));
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
@@ -135,7 +135,7 @@ fn ask<T>(
         let explained = explain(what, &error, heard, &settings.broker_list());
         match explained {
             LogError::Unavailable(_) if Instant::now() < deadline => {}
-            LogError::Unavailable(_) | LogError::Refused(_) => return Err(explained),
+            LogError::Unavailable(_) | LogError::Missing(_) | LogError::Refused(_) => return Err(explained),
         }
     }
 }
@@ -180,7 +180,7 @@ pub(super) fn read_committed(
         match client.poll(settings.timeouts.request) {
             Some(Ok(message)) => {
                 if message.offset() < end {
-                    visit(message.key().unwrap_or_default(), message.payload());
+                    visit(message.offset(), message.key().unwrap_or_default(), message.payload());
                 }
                 if message.offset() + 1 >= end {
                     return Ok(());
@@ -190,7 +190,7 @@ pub(super) fn read_committed(
             Some(Err(error)) => match failed(error) {
                 // The library goes on trying; it is silence that ends it.
                 LogError::Unavailable(_) => {}
-                refused @ LogError::Refused(_) => return Err(refused),
+                failed @ (LogError::Missing(_) | LogError::Refused(_)) => return Err(failed),
             },
             None => {
                 return Err(failed(KafkaError::MessageConsumption(

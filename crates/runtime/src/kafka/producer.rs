@@ -145,7 +145,7 @@ impl KafkaProducer {
             None => {
                 let partitions = self.lookup.partitions(topic).map_err(|error| match error {
                     LogError::Unavailable(what) => TransactionError::Retriable(what),
-                    LogError::Refused(what) => TransactionError::Uncertain(what),
+                    LogError::Missing(what) | LogError::Refused(what) => TransactionError::Uncertain(what),
                 })?;
                 self.known.push((topic.to_owned(), partitions));
                 partitions

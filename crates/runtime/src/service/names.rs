@@ -91,6 +91,11 @@ impl TopicNames {
         format!("{}{}", self.prefix, message.file_stem())
     }
 
+    /// The group in which a process holds its name.
+    pub fn group_of_instance(&self, instance: &str) -> String {
+        format!("{}rater-instance-{instance}", self.prefix)
+    }
+
     /// The group of a stage.
     pub fn group(&self, stage: StageName) -> String {
         format!("{}rater-{}", self.prefix, stage.name())

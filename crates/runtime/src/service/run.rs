@@ -1,16 +1,22 @@
 //! Workers on threads.
 
+use super::deployment::{Deployment, Partitions, check_ticks, patiently, registry};
 use super::names::{StageName, TopicNames};
+use super::presence::{Name, Presence};
 use super::ticker::Ticker;
-use crate::kafka::{FoundTopic, KafkaAdmin, KafkaLog, KafkaSettings, block_on};
-use crate::registry::{Registry, RegistryConfig};
+use super::watch::{self, Call, CallLimits, Held, Post};
+use super::watched::Watched;
+use crate::kafka::{KafkaLog, KafkaSettings, block_on};
+use crate::registry::RegistryConfig;
 use crate::stages::{
     Door, GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
     RecycleSettings, RecycleStage,
 };
-use crate::wire::{CloudEvents, FramedDecoder, Frames, Limits, Message, Registration};
+use crate::wire::{CloudEvents, FramedDecoder, Frames, Limits, Message};
 use crate::worker::log::{GatherLimits, Log, LogError, Partition};
-use crate::worker::{ForgottenPositions, NewTopic, RETRY_PAUSE, Report, Stage, Worker, WorkerError, WorkerSettings};
+use crate::worker::{
+    ForgottenPositions, GivenUp, NewTopic, RETRY_PAUSE, Report, Stage, Worker, WorkerError, WorkerSettings,
+};
 use directory::Directory;
 use pipeline::{Doubts, Kind, Kinds};
 use rating::Timestamp;
@@ -33,7 +39,7 @@ pub struct Workers {
 }
 
 impl Workers {
-    fn of(self, stage: StageName) -> u16 {
+    pub(super) fn of(self, stage: StageName) -> u16 {
         match stage {
             StageName::Intake => self.intake,
             StageName::Guide => self.guide,
@@ -62,6 +68,10 @@ pub struct ServiceSettings {
     pub limits: GatherLimits,
     /// Names this process among all that run: part of transactional ids.
     pub instance: String,
+    /// Whether somebody chose the name, so that another process may have been given the same: then it is held in the cluster.
+    pub holds_instance: bool,
+    /// How long a call into the client library, or whatever a stage calls, may take before the service stops.
+    pub call_limit: Duration,
     /// Source of records that name none.
     pub default_source: String,
     /// How far ahead of now an event may be, in milliseconds.
@@ -82,6 +92,8 @@ pub struct ServiceSettings {
     pub forgotten_positions: ForgottenPositions,
     /// Topics that may be others than those that the state was made from.
     pub topics_made_anew: Vec<NewTopic>,
+    /// What is given up because somebody said so.
+    pub given_up: GivenUp,
     /// For how many attempts what is unavailable is asked for again.
     pub attempts: u32,
     /// The time of day.
@@ -115,6 +127,10 @@ pub enum ServiceReport<'r> {
     Worker(WorkerReport<'r>),
     /// Ticks were written, or could not be.
     Ticked(Result<(), &'r str>),
+    /// Why the process cannot be at work in the cluster, whenever that changes; `None` if it can.
+    Absent(Option<&'r str>),
+    /// A thread has been inside of one call for long, or has come out of it.
+    Held(&'r Held),
 }
 
 /// What a worker tells.
@@ -171,16 +187,6 @@ impl From<LogError> for ServiceError {
     }
 }
 
-/// How many partitions the topics have that workers care for.
-#[derive(Clone, Copy, Debug)]
-struct Partitions {
-    /// Of all inputs together.
-    inputs: usize,
-    intaken: u32,
-    guided: u32,
-    waiting: u32,
-}
-
 /// Runs until `stop` is set, or a worker stops by itself.
 ///
 /// # Errors
@@ -194,19 +200,6 @@ pub fn run(
     let log = KafkaLog::new(settings.kafka.clone())?;
     check_ticks(settings)?;
     run_on(&log, settings, directory, stop, report)
-}
-
-/// Ticks are measured by when the log appended them. Where nobody may ask for a topic's settings, ticks that are not dated are refused one by one.
-fn check_ticks(settings: &ServiceSettings) -> Result<(), ServiceError> {
-    let topic = settings.topics.ticks();
-    let found = KafkaAdmin::new(settings.kafka.clone())?.find(std::slice::from_ref(&topic)).unwrap_or_default();
-    match found.get(&topic).is_some_and(FoundTopic::is_dated_by_writers) {
-        false => Ok(()),
-        true => Err(ServiceError::Configuration(format!(
-            "topic {topic}: message.timestamp.type is CreateTime, but ticks are measured by when they are appended: LogAppendTime is needed; \
-             `rater topics apply` sets it"
-        ))),
-    }
 }
 
 /// The same on any log whose calls block, such as one that fails on purpose.
@@ -223,154 +216,60 @@ pub fn run_on<L: Log + Sync>(
     let Some(Deployment { inputs, partitions, frames }) = patiently(log, settings, stop, report)? else {
         return Ok(());
     };
+    let is_named = AtomicBool::new(false);
     let failure = Mutex::new(None);
-    let service = Service { settings, directory, log, inputs: &inputs, partitions, frames, stop, report, failure };
+    let service =
+        Service { settings, directory, log, inputs: &inputs, partitions, frames, stop, report, is_named, failure };
+    let duties: Vec<Duty> = Duty::all(settings).collect();
+    let posts: Vec<Post> = duties.iter().map(|duty| Post::new(duty.to_string())).collect();
     std::thread::scope(|scope| {
         let service = &service;
-        for stage in StageName::ALL {
-            for number in 0..settings.workers_of(stage) {
-                // Named, so that tools that look at threads can tell the stages apart.
-                let thread = std::thread::Builder::new().name(format!("{}-{number}", stage.name()));
-                if let Err(error) = thread.spawn_scoped(scope, move || service.work(stage, number)) {
-                    service
-                        .fail(ServiceError::Configuration(format!("no thread for {} {number}: {error}", stage.name())));
-                }
+        let mut threads = Vec::with_capacity(duties.len());
+        for (duty, post) in duties.into_iter().zip(&posts) {
+            // Named, so that tools that look at threads can tell the stages apart.
+            let thread = std::thread::Builder::new().name(duty.to_string().replace(' ', "-"));
+            match thread.spawn_scoped(scope, move || service.do_duty(duty, post)) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => service.fail(ServiceError::Configuration(format!("no thread for {duty}: {error}"))),
             }
         }
-        if let Some(every) = settings.tick_every {
-            let transactional_id = format!("{}rater-ticker-{}", settings.topics.prefix, settings.instance);
-            let ticker = Ticker { log, topic: settings.topics.ticks(), transactional_id, every, now: settings.now };
-            scope.spawn(move || ticker.run(stop, |ticked| report(ServiceReport::Ticked(ticked))));
-        }
+        let limits = CallLimits { most: settings.call_limit, gather: settings.limits.wait };
+        let is_over = || threads.iter().all(std::thread::ScopedJoinHandle::is_finished);
+        watch::watch(&posts, limits, is_over, |held| {
+            report(ServiceReport::Held(held));
+            if held.is_beyond {
+                service.fail(LogError::Unavailable(held.to_string()).into());
+            }
+        });
     });
     let failure = service.failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     failure.map_or(Ok(()), Err)
 }
 
-/// What has to be known before any worker begins.
-struct Deployment {
-    inputs: Vec<(String, u32)>,
-    partitions: Partitions,
-    frames: Frames,
+/// What a thread of the service does.
+#[derive(Clone, Copy, Debug)]
+enum Duty {
+    Work(StageName, u16),
+    /// Writes ticks, so often.
+    Tick(Duration),
+    /// Holds the name, and asks whether the cluster answers.
+    BePresent,
 }
 
-/// Looks at the deployment, again and again while something does not answer; `None` if it is told to stop meanwhile.
-fn patiently(
-    log: &impl Log,
-    settings: &ServiceSettings,
-    stop: &AtomicBool,
-    report: &(dyn Fn(ServiceReport<'_>) + Sync),
-) -> Result<Option<Deployment>, ServiceError> {
-    let stage = StageName::ALL.into_iter().find(|stage| settings.workers.of(*stage) > 0).unwrap_or(StageName::Intake);
-    let mut attempt = 0;
-    loop {
-        let why = match look(log, settings) {
-            Err(ServiceError::Surroundings(LogError::Unavailable(why))) if attempt < settings.attempts => why,
-            looked => return looked.map(Some),
-        };
-        attempt += 1;
-        report(ServiceReport::Worker(WorkerReport { stage, number: 0, report: Report::Waiting(&why) }));
-        block_on(log.pause(RETRY_PAUSE * attempt.min(20)));
-        if stop.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
+impl Duty {
+    fn all(settings: &ServiceSettings) -> impl Iterator<Item = Duty> {
+        let of = |stage| (0..settings.workers_of(stage)).map(move |number| Duty::Work(stage, number));
+        let ticks = settings.tick_every.map(Duty::Tick);
+        std::iter::once(Duty::BePresent).chain(StageName::ALL.into_iter().flat_map(of)).chain(ticks)
     }
 }
 
-fn look(log: &impl Log, settings: &ServiceSettings) -> Result<Deployment, ServiceError> {
-    let inputs = input_partitions(log, &settings.topics)?;
-    let partitions = Partitions {
-        inputs: inputs.iter().map(|(_, count)| *count as usize).sum(),
-        intaken: if settings.skip_intake { 0 } else { block_on(log.partitions(&settings.topics.intaken()))? },
-        guided: block_on(log.partitions(&settings.topics.guided()))?,
-        waiting: block_on(log.partitions(&settings.topics.waiting()))?,
-    };
-    block_on(log.partitions(&settings.topics.ticks()))?;
-    check_retries(log, settings, &inputs)?;
-    check(log, settings, &inputs, partitions)?;
-    Ok(Deployment { inputs, partitions, frames: frames(settings)? })
-}
-
-/// The inputs with their partitions.
-fn input_partitions(log: &impl Log, topics: &TopicNames) -> Result<Vec<(String, u32)>, LogError> {
-    topics.inputs().into_iter().map(|topic| block_on(log.partitions(&topic)).map(|count| (topic, count))).collect()
-}
-
-/// Each partition of an input needs a partition of its number for what is tried again.
-fn check_retries(log: &impl Log, settings: &ServiceSettings, inputs: &[(String, u32)]) -> Result<(), ServiceError> {
-    let (topic, needed) = (settings.topics.retries(), inputs.iter().map(|(_, count)| *count).max().unwrap_or(0));
-    let count = block_on(log.partitions(&topic))?;
-    match count < needed {
-        true => Err(ServiceError::Configuration(format!(
-            "topic {topic} has {count} partitions: {needed} are needed, one for each of an input"
-        ))),
-        false => Ok(()),
-    }
-}
-
-/// Checks that state has its place, and that what belongs together comes together.
-fn check(
-    log: &impl Log,
-    settings: &ServiceSettings,
-    inputs: &[(String, u32)],
-    partitions: Partitions,
-) -> Result<(), ServiceError> {
-    let topics = &settings.topics;
-    if !partitions.guided.is_power_of_two() {
-        let (topic, count) = (topics.guided(), partitions.guided);
-        return Err(ServiceError::Configuration(format!(
-            "topic {topic} has {count} partitions: a power of two is needed"
-        )));
-    }
-    if let Some(topic) = topics.usage.iter().find(|topic| topics.commands.contains(topic)) {
-        return Err(ServiceError::Configuration(format!(
-            "topic {topic} is named for usage and for commands: each has a topic of its own"
-        )));
-    }
-    let most = inputs.iter().map(|(_, count)| *count).max().unwrap_or(0);
-    let needed = [
-        (StageName::Intake, if settings.skip_intake { 0 } else { most }),
-        (StageName::Guide, if settings.skip_intake { most } else { partitions.intaken }),
-        (StageName::Rate, partitions.guided),
-        (StageName::Recycle, partitions.waiting),
-    ];
-    for (stage, needed) in needed {
-        if needed == 0 || settings.workers.of(stage) == 0 {
-            continue;
-        }
-        let topic = topics.changelog(stage);
-        let count = block_on(log.partitions(&topic))?;
-        if count < needed {
-            return Err(ServiceError::Configuration(format!(
-                "topic {topic} has {count} partitions: {needed} are needed, one for each that {} reads",
-                stage.name()
-            )));
-        }
-    }
-    // What a worker finds missing only in its first transaction would be a worse message.
-    for message in Message::ALL {
-        block_on(log.partitions(&topics.output(*message)))?;
-    }
-    Ok(())
-}
-
-fn registry(settings: &ServiceSettings) -> Result<Option<Registry>, ServiceError> {
-    let connect = |config: &RegistryConfig| {
-        Registry::new(config).map_err(|error| ServiceError::Configuration(format!("schema registry: {error}")))
-    };
-    settings.registry.as_ref().map(connect).transpose()
-}
-
-fn frames(settings: &ServiceSettings) -> Result<Frames, ServiceError> {
-    match registry(settings)? {
-        None => Frames::single_object().map_err(ServiceError::Configuration),
-        Some(registry) => {
-            let topic = |message| settings.topics.output(message);
-            let frames = Frames::confluent(&registry, Registration::Register, topic);
-            frames.map_err(|error| match error.error.is_transient() {
-                true => LogError::Unavailable(format!("schema registry: {error}")).into(),
-                false => ServiceError::Configuration(format!("schema registry: {error}")),
-            })
+impl fmt::Display for Duty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Duty::Work(stage, number) => write!(f, "{} {number}", stage.name()),
+            Duty::Tick(_) => f.write_str("ticker"),
+            Duty::BePresent => f.write_str("presence"),
         }
     }
 }
@@ -386,19 +285,72 @@ struct Service<'s, L> {
     frames: Frames,
     stop: &'s AtomicBool,
     report: &'s (dyn Fn(ServiceReport<'_>) + Sync),
+    /// Whether workers may begin: no other process has the name.
+    is_named: AtomicBool,
     /// Of the first worker that stopped by itself.
     failure: Mutex<Option<ServiceError>>,
 }
 
 impl<L: Log> Service<'_, L> {
+    /// What one thread does, to its end.
+    fn do_duty(&self, duty: Duty, post: &Post) {
+        post.move_to(Call::Own);
+        let log = Watched { log: self.log, post };
+        if !matches!(duty, Duty::BePresent) {
+            self.wait_for_the_name(post);
+        }
+        match duty {
+            Duty::Work(stage, number) => self.work(&log, stage, number),
+            Duty::Tick(every) => self.tick(&log, every),
+            Duty::BePresent => self.be_present(&log),
+        }
+        post.move_to(Call::Nothing);
+    }
+
+    fn wait_for_the_name(&self, post: &Post) {
+        while !self.is_named.load(Ordering::Relaxed) && !self.stop.load(Ordering::Relaxed) {
+            post.move_to(Call::Own);
+            std::thread::sleep(RETRY_PAUSE);
+        }
+    }
+
+    fn tick(&self, log: &impl Log, every: Duration) {
+        let TopicNames { prefix, .. } = &self.settings.topics;
+        let transactional_id = format!("{prefix}rater-ticker-{}", self.settings.instance);
+        let topic = self.settings.topics.ticks();
+        let ticker = Ticker { log, topic, transactional_id, every, now: self.settings.now };
+        ticker.run(self.stop, |ticked| (self.report)(ServiceReport::Ticked(ticked)));
+    }
+
+    fn be_present(&self, log: &impl Log) {
+        let ServiceSettings { topics, instance, kafka, .. } = self.settings;
+        let of = |(topic, count): (String, u32)| (0..count).map(move |number| (topic.clone(), number));
+        let guided = (topics.guided(), self.partitions.guided);
+        let name = Name {
+            instance: instance.clone(),
+            group: topics.group_of_instance(instance),
+            patience: kafka.timeouts.session * 3,
+        };
+        let presence = Presence {
+            log,
+            name: self.settings.holds_instance.then_some(name),
+            ticks: topics.ticks(),
+            places: self.inputs.iter().cloned().chain([guided]).flat_map(of).collect(),
+        };
+        let tell = |why: Option<&str>| (self.report)(ServiceReport::Absent(why));
+        if let Err(why) = presence.run(self.stop, &self.is_named, tell) {
+            self.fail(ServiceError::Configuration(why));
+        }
+    }
+
     /// One worker, on its own thread, to its end.
-    fn work(&self, stage: StageName, number: u16) {
+    fn work(&self, log: &impl Log, stage: StageName, number: u16) {
         let _span = tracing::info_span!("worker", stage = stage.name(), worker = number).entered();
         let outcome = match stage {
-            StageName::Intake => self.inbound().and_then(|inbound| self.run(stage, number, self.intake(inbound))),
-            StageName::Guide => self.inbound().and_then(|inbound| self.run(stage, number, self.guide(inbound))),
-            StageName::Rate => self.run(stage, number, self.rate()),
-            StageName::Recycle => self.run(stage, number, self.recycle()),
+            StageName::Intake => self.inbound().and_then(|inbound| self.run(log, stage, number, self.intake(inbound))),
+            StageName::Guide => self.inbound().and_then(|inbound| self.run(log, stage, number, self.guide(inbound))),
+            StageName::Rate => self.run(log, stage, number, self.rate()),
+            StageName::Recycle => self.run(log, stage, number, self.recycle()),
         };
         let why = outcome.as_ref().err().map(ToString::to_string);
         self.tell(stage, number, Report::Ended(why.as_deref()));
@@ -417,7 +369,7 @@ impl<L: Log> Service<'_, L> {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    fn run(&self, stage: StageName, number: u16, machine: impl Stage) -> Result<(), ServiceError> {
+    fn run(&self, log: &impl Log, stage: StageName, number: u16, machine: impl Stage) -> Result<(), ServiceError> {
         let ServiceSettings { topics, limits, instance, .. } = self.settings;
         let settings = WorkerSettings {
             group: topics.group(stage),
@@ -426,9 +378,10 @@ impl<L: Log> Service<'_, L> {
             attempts: self.settings.attempts,
             forgotten_positions: self.settings.forgotten_positions,
             topics_made_anew: self.settings.topics_made_anew.clone(),
+            given_up: self.settings.given_up.clone(),
         };
         let report = |report: Report<'_>| self.tell(stage, number, report);
-        let mut worker = Worker::new(self.log, machine, settings, self.stop, &report).with_clock(self.settings.now);
+        let mut worker = Worker::new(log, machine, settings, self.stop, &report).with_clock(self.settings.now);
         block_on(worker.run()).map_err(|error| ServiceError::Worker { stage, number, error })
     }
 

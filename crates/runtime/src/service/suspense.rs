@@ -3,7 +3,7 @@
 use super::names::{StageName, TopicNames};
 use crate::kafka::block_on;
 use crate::stages::{Open, RecycleRequest, read_open};
-use crate::worker::log::{Log, LogError, Outgoing, Producer, TransactionError};
+use crate::worker::log::{Log, LogError, Offset, Outgoing, Producer, TransactionError};
 use std::collections::BTreeMap;
 
 /// Everything that waits, by where it came from.
@@ -13,19 +13,19 @@ use std::collections::BTreeMap;
 pub fn list<L: Log>(log: &L, topics: &TopicNames) -> Result<Vec<Open>, LogError> {
     let (changelog, input) = (topics.changelog(StageName::Recycle), topics.waiting());
     let mut found: BTreeMap<Vec<u8>, Open> = BTreeMap::new();
-    let mut broken = None;
+    let mut broken = Vec::new();
     for partition in 0..block_on(log.partitions(&changelog))? {
         let end = block_on(log.uncommitted_end(&changelog, partition))?;
-        let mut visit = |key: &[u8], value: Option<&[u8]>| match read_open(&input, key, value) {
+        let mut visit = |offset: Offset, key: &[u8], value: Option<&[u8]>| match read_open(&input, key, value) {
             Ok(Some(open)) => drop(found.insert(key.to_vec(), open)),
             Ok(None) => drop(found.remove(key)),
-            Err(error) => broken = Some(error.to_string()),
+            Err(error) => broken.push(format!("topic {changelog} partition {partition} offset {offset}: {error}")),
         };
         block_on(log.read_committed(&changelog, partition, end, &mut visit))?;
     }
-    match broken {
-        Some(error) => Err(LogError::Refused(format!("topic {changelog}: {error}"))),
-        None => Ok(found.into_values().collect()),
+    match broken.is_empty() {
+        false => Err(LogError::Refused(broken.join("\n"))),
+        true => Ok(found.into_values().collect()),
     }
 }
 

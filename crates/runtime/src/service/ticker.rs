@@ -34,7 +34,7 @@ impl<L: Log> Ticker<'_, L> {
             }
             let since = Instant::now();
             while since.elapsed() < self.every && !stop.load(Ordering::Relaxed) {
-                std::thread::sleep(GLANCE.min(self.every));
+                block_on(self.log.pause(GLANCE.min(self.every)));
             }
         }
     }

@@ -202,6 +202,7 @@ impl GuideStage {
 
     fn execute_intaken(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
         for message in batch.messages() {
+            work.output.executing = Some((message.partition, message.offset));
             let unit = self.units.touch(message.partition, message.offset)?;
             let packed = Unpacked::read(message.value)?;
             unit.progress.receive(&packed.source, packed.sequence)?;

@@ -317,6 +317,7 @@ impl Stage for RateStage {
         };
         let mut messages = Messages { outbound: &mut self.outbound, output, totals: ControlTotals::default() };
         for message in batch.messages() {
+            messages.output.executing = Some((message.partition, message.offset));
             let unit = self.units.touch(message.partition, message.offset)?;
             let packed = Unpacked::read(message.value)?;
             unit.progress.receive(&packed.source, packed.sequence)?;

@@ -392,6 +392,7 @@ impl Stage for RecycleStage {
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
         for message in batch.messages() {
+            output.executing = Some((message.partition, message.offset));
             let unit = self.units.touch_message(&message)?;
             // What waits begins with a format version, which no JSON does; one from a later version is refused, not passed over.
             if message.value.first().is_some_and(|first| *first < b' ' && !first.is_ascii_whitespace()) {

@@ -3,7 +3,7 @@
 //!
 //! Labels are closed sets. There is never one for an account, an endpoint, a tariff, a zone or a record.
 
-use super::labels::{Check, LookupResult, Phase, TickResult, TransactionResult, WorkerState};
+use super::labels::{Check, LookupResult, Phase, SkipReason, TickResult, TransactionResult, WorkerState};
 use crate::service::StageName;
 use crate::worker::counts::{ChargeSource, CommandResult, LegOutcome, LevelLabel, RecordOutcome, Service};
 use rating::SuspenseReason;
@@ -271,6 +271,16 @@ pub const TICKS: Family = Family {
     todo: "failed: no clock moves while nobody writes ticks; refused: a process with a wrong clock, or a foreign writer; see the log",
 };
 
+/// Skipped.
+pub const SKIPPED: Family = Family {
+    name: "rater_skipped_offsets_total",
+    kind: Kind::Counter,
+    labels: &[Label { name: "reason", values: set!(SkipReason) }],
+    help: "Offsets of inputs, internal topics and changelogs that were skipped because an option said so.",
+    moves: "when a partition with a gap is taken over (gap), and each time the message is met (message)",
+    todo: "not 0 longer than meant: take --skip-gap and --skip-message out of the configuration; the log names topic, partition and offsets",
+};
+
 /// Clocks.
 pub const CLOCK: Family = Family {
     name: "rater_clock_timestamp_seconds",
@@ -289,6 +299,16 @@ pub const WORKERS: Family = Family {
     help: "Workers of this process by what they do.",
     moves: "as workers start, wait, are given partitions and stop",
     todo: "stopped: the process ends, and the log has the reason; waiting for long: what it waits for is in /readyz",
+};
+
+/// Calls that take long.
+pub const LONGEST_CALL: Family = Family {
+    name: "rater_longest_call_seconds",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "For how long a thread of the process has been inside of one call, the longest of all; 0 below 3 s.",
+    moves: "every second, while a call takes longer than 3 s",
+    todo: "/readyz names thread and call; at --call-limit the process ends by itself, with code 3",
 };
 
 /// State.
@@ -413,8 +433,10 @@ pub const FAMILIES: &[Family] = &[
     CONSUMER_LAG,
     TRANSACTIONS,
     TICKS,
+    SKIPPED,
     CLOCK,
     WORKERS,
+    LONGEST_CALL,
     STATE_ENTRIES,
     SUSPENSE_OPEN,
     SUSPENSE_OLDEST,

@@ -30,13 +30,17 @@ pub(super) fn write(told: &ServiceReport<'_>) {
             debug!(reason = %why, "tick refused");
         }
         ServiceReport::Worker(told) => report(&told.report),
+        ServiceReport::Absent(None) => info!("present: kafka answers"),
+        ServiceReport::Absent(Some(why)) => warn!(reason = why, "absent"),
+        ServiceReport::Held(held) if held.is_beyond => error!(reason = %held, "a call does not return"),
+        ServiceReport::Held(held) => warn!(reason = %held, "a call takes long"),
     }
 }
 
 fn told_first(told: &ServiceReport<'_>, partition: Partition) -> bool {
     match told {
         ServiceReport::Worker(told) => told.is_first_to_read(partition),
-        ServiceReport::Ticked(_) => false,
+        ServiceReport::Ticked(_) | ServiceReport::Absent(_) | ServiceReport::Held(_) => false,
     }
 }
 
@@ -67,6 +71,10 @@ fn report(report: &Report<'_>) {
             first,
             "topic was made anew: read from its beginning, as --topic-made-anew says"
         ),
+        Report::GaveUp(gap) => warn!(reason = %gap, "gap skipped, as --skip-gap says"),
+        Report::PassedOver { topic, partition, offset } => {
+            warn!(topic, partition, offset, "message skipped, as --skip-message says");
+        }
         Report::Mismatch(check) => error!(check, "control total does not add up"),
         Report::Ended(None) => info!("ended"),
         Report::Ended(Some(why)) => error!(reason = why, "stopped"),

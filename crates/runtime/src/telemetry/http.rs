@@ -233,8 +233,10 @@ fn respond(method: &str, path: &str, telemetry: &Telemetry) -> Answer {
             Ok(page) => Answer::new("200 OK", METRICS, page),
             Err(error) => Answer::text("500 Internal Server Error", &format!("{error}\n")),
         },
-        "/healthz" if telemetry.is_alive() => Answer::text("200 OK", "alive\n"),
-        "/healthz" => Answer::text("503 Service Unavailable", "a worker stopped\n"),
+        "/healthz" => match telemetry.ailments() {
+            ailments if ailments.is_empty() => Answer::text("200 OK", "alive\n"),
+            ailments => Answer::text("503 Service Unavailable", &(ailments.join("\n") + "\n")),
+        },
         "/readyz" => {
             let reasons = telemetry.readiness().reasons;
             let status = if reasons.is_empty() { "200 OK" } else { "503 Service Unavailable" };

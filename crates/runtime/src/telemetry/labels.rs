@@ -74,6 +74,16 @@ labels! {
 }
 
 labels! {
+    /// Why offsets are skipped.
+    SkipReason {
+        /// Their messages were gone: `--skip-gap`.
+        Gap = "gap",
+        /// Nobody can read the message: `--skip-message`.
+        Message = "message",
+    }
+}
+
+labels! {
     /// What a look-up in a cached directory came to.
     LookupResult {
         /// It was at hand.

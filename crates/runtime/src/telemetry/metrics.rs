@@ -5,7 +5,7 @@
 
 use super::ages::AgeHistogram;
 use super::catalog::{self, Family, MAX_CURRENCIES};
-use super::labels::{Check, LookupResult, Phase, TickResult, TransactionResult, WorkerState};
+use super::labels::{Check, LookupResult, Phase, SkipReason, TickResult, TransactionResult, WorkerState};
 use super::{CacheNumbers, ReferenceNumbers};
 use crate::service::StageName;
 use crate::worker::counts::{
@@ -54,6 +54,7 @@ pub(super) struct Metrics {
     durations: By<By<Histogram>>,
     transactions: By<By<IntCounter>>,
     ticks: By<IntCounter>,
+    skipped: By<IntCounter>,
     lags: IntGaugeVec,
     workers: By<By<IntGauge>>,
     clocks: By<Gauge>,
@@ -62,6 +63,7 @@ pub(super) struct Metrics {
     reference_reload: IntGauge,
     suspense_open: IntGauge,
     suspense_oldest: Gauge,
+    longest_call: IntGauge,
     /// Where reference data comes from a store.
     cache: Option<CacheMetrics>,
 }
@@ -146,6 +148,7 @@ impl Metrics {
         let mismatches = int_counters(registry, &catalog::CONTROL_MISMATCHES)?;
         let transactions = int_counters(registry, &catalog::TRANSACTIONS)?;
         let ticks = int_counters(registry, &catalog::TICKS)?;
+        let skipped = int_counters(registry, &catalog::SKIPPED)?;
         let workers = int_gauges(registry, &catalog::WORKERS)?;
         let clocks = gauges(registry, &catalog::CLOCK)?;
         let entries = int_gauges(registry, &catalog::STATE_ENTRIES)?;
@@ -190,6 +193,7 @@ impl Metrics {
                 })
             })?,
             ticks: by(TickResult::ALL, |result| ticks.get_metric_with_label_values(&[result.name()]))?,
+            skipped: by(SkipReason::ALL, |reason| skipped.get_metric_with_label_values(&[reason.name()]))?,
             lags: int_gauges(registry, &catalog::CONSUMER_LAG)?,
             workers: by(&StageName::ALL, |stage| {
                 by(WorkerState::ALL, |state| workers.get_metric_with_label_values(&[stage.name(), state.name()]))
@@ -205,6 +209,7 @@ impl Metrics {
             reference_reload,
             suspense_open: registered(registry, IntGauge::with_opts(options(&catalog::SUSPENSE_OPEN))?)?,
             suspense_oldest: registered(registry, Gauge::with_opts(options(&catalog::SUSPENSE_OLDEST))?)?,
+            longest_call: registered(registry, IntGauge::with_opts(options(&catalog::LONGEST_CALL))?)?,
             cache,
         })
     }
@@ -293,6 +298,18 @@ impl Metrics {
     pub(super) fn waiting(&self, count: u64, oldest_ms: i64) {
         self.suspense_open.set(i64::try_from(count).unwrap_or(i64::MAX));
         self.suspense_oldest.set(seconds(oldest_ms));
+    }
+
+    /// Counts offsets that were skipped.
+    pub(super) fn skipped(&self, reason: SkipReason, offsets: u64) {
+        if let Some(counter) = self.skipped.at(reason as usize) {
+            counter.inc_by(offsets);
+        }
+    }
+
+    /// Shows for how long a thread has been inside of one call.
+    pub(super) fn longest_call(&self, seconds: u64) {
+        self.longest_call.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// Shows when reference data was confirmed, whether the last load was good, and the cache.

@@ -23,12 +23,14 @@ pub mod labels;
 mod metrics;
 mod workers;
 
+use crate::service::watch::Held;
 use crate::service::{ServiceReport, ServiceSettings, StageName};
 use crate::worker::Report;
-use labels::{Check, TickResult, TransactionResult, WorkerState};
+use labels::{Check, SkipReason, TickResult, TransactionResult, WorkerState};
 use metrics::Metrics;
 use prometheus::{Registry, TextEncoder};
 use rating::{Currency, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use workers::Workers;
@@ -73,9 +75,19 @@ pub struct Telemetry {
     registry: Registry,
     metrics: Metrics,
     workers: Mutex<Workers>,
+    presence: Mutex<Presence>,
     reference: ReferenceSource,
     /// One look at a time: gauges are set and then read.
     look: Mutex<()>,
+}
+
+/// What the process has told of itself as a whole.
+#[derive(Debug, Default)]
+struct Presence {
+    /// Why it cannot be at work in the cluster.
+    absent: Option<String>,
+    /// Threads that are inside of a call for long.
+    held: BTreeMap<String, Held>,
 }
 
 /// Why telemetry cannot start.
@@ -118,7 +130,8 @@ impl Telemetry {
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let workers = Mutex::new(Workers::expected(settings));
-        Ok(Telemetry { registry, metrics, workers, reference, look: Mutex::new(()) })
+        let presence = Mutex::default();
+        Ok(Telemetry { registry, metrics, workers, presence, reference, look: Mutex::new(()) })
     }
 
     /// Takes note of what the service tells: counts it, and writes it to the log.
@@ -127,6 +140,14 @@ impl Telemetry {
         match told {
             ServiceReport::Ticked(Ok(())) => self.metrics.tick(TickResult::Written),
             ServiceReport::Ticked(Err(_)) => self.metrics.tick(TickResult::Failed),
+            ServiceReport::Absent(why) => self.presence().absent = why.map(str::to_owned),
+            ServiceReport::Held(held) => {
+                let mut presence = self.presence();
+                presence.held.remove(&held.who);
+                if held.seconds.is_some() {
+                    presence.held.insert(held.who.clone(), (*held).clone());
+                }
+            }
             ServiceReport::Worker(told) => {
                 self.workers().hear(told, Instant::now());
                 match &told.report {
@@ -137,6 +158,10 @@ impl Telemetry {
                     Report::Refused(partition, _) if told.is_first_to_read(*partition) => {
                         self.metrics.tick(TickResult::Refused);
                     }
+                    Report::GaveUp(gap) => {
+                        self.metrics.skipped(SkipReason::Gap, u64::try_from(gap.to - gap.from).unwrap_or(0));
+                    }
+                    Report::PassedOver { .. } => self.metrics.skipped(SkipReason::Message, 1),
                     Report::Assigned(_)
                     | Report::Restored(..)
                     | Report::Started { .. }
@@ -175,23 +200,34 @@ impl Telemetry {
         self.metrics.waiting(count, oldest_ms);
         self.metrics.lags(&workers.lags());
         drop(workers);
+        self.metrics.longest_call(self.presence().held.values().filter_map(|held| held.seconds).max().unwrap_or(0));
         self.metrics.reference(&(self.reference)());
     }
 
-    /// Whether every stage of the process is assigned and restored, and the reference data fresh. A worker without a partition, because
+    /// Whether every stage of the process is assigned and restored, Kafka answers, no call takes long, and the reference data are fresh. A worker without a partition, because
     /// there are more workers than partitions, is ready, too: it stands by. For its first 15 s in a group it is not: then the group may still be
     /// sharing out, and what it will be given is not restored.
     pub fn readiness(&self) -> Readiness {
         let mut reasons = self.workers().unready(Instant::now());
+        let presence = self.presence();
+        reasons.extend(presence.absent.clone());
+        reasons.extend(presence.held.values().map(ToString::to_string));
+        drop(presence);
         if !(self.reference)().is_fresh {
             reasons.push("reference data: not confirmed for too long".to_owned());
         }
         Readiness { reasons }
     }
 
-    /// Whether no worker stopped by itself.
-    pub fn is_alive(&self) -> bool {
-        self.workers().are_alive()
+    /// Why the process has to be started anew: a worker stopped by itself, or is inside of a call that does not return. None where it lives.
+    pub fn ailments(&self) -> Vec<String> {
+        let mut ailments = self.workers().failures();
+        ailments.extend(self.presence().held.values().filter(|held| held.is_beyond).map(ToString::to_string));
+        ailments
+    }
+
+    fn presence(&self) -> MutexGuard<'_, Presence> {
+        self.presence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn workers(&self) -> MutexGuard<'_, Workers> {

@@ -108,7 +108,9 @@ impl View {
             | Report::Uncertain(_)
             | Report::Mismatch(_)
             | Report::Refused(..)
-            | Report::BeganAnew { .. } => {}
+            | Report::BeganAnew { .. }
+            | Report::GaveUp(_)
+            | Report::PassedOver { .. } => {}
             Report::Ended(why) => {
                 *self = View {
                     state: WorkerState::Stopped,
@@ -186,9 +188,10 @@ impl Workers {
         series
     }
 
-    /// Whether no worker stopped by itself.
-    pub(super) fn are_alive(&self) -> bool {
-        self.views.values().all(|view| !view.has_failed)
+    /// Workers that stopped by themselves, and why.
+    pub(super) fn failures(&self) -> Vec<String> {
+        let failed = self.views.iter().filter(|(_, view)| view.has_failed);
+        failed.map(|((stage, number), view)| format!("{} {number}: stopped: {}", stage.name(), view.why)).collect()
     }
 
     /// Why the process is not ready, worker by worker.

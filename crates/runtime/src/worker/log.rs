@@ -138,6 +138,11 @@ impl Batch {
         self.ticks.clear();
     }
 
+    /// Forgets the messages for which `is_wanted` is not true.
+    pub fn retain(&mut self, mut is_wanted: impl FnMut(Partition, Option<u16>, Offset) -> bool) {
+        self.messages.retain(|message| is_wanted(message.partition, message.side, message.offset));
+    }
+
     /// Forgets the messages and ticks of some partitions.
     pub fn remove(&mut self, partitions: &[Partition]) {
         self.messages.retain(|message| !partitions.contains(&message.partition));
@@ -233,14 +238,17 @@ pub struct Outgoing<'m> {
 pub enum LogError {
     /// It may succeed later: broker away, time-out.
     Unavailable(String),
-    /// It will not succeed by itself: a topic is missing, credentials are refused, offsets are out of range.
+    /// There is no such topic or partition. It mostly stays so; but a broker that has just started, or has just gone on, does not know its own for a
+    /// moment.
+    Missing(String),
+    /// It will not succeed by itself: credentials are refused, offsets are out of range.
     Refused(String),
 }
 
 impl fmt::Display for LogError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LogError::Unavailable(what) | LogError::Refused(what) => f.write_str(what),
+            LogError::Unavailable(what) | LogError::Missing(what) | LogError::Refused(what) => f.write_str(what),
         }
     }
 }
@@ -271,8 +279,8 @@ impl fmt::Display for TransactionError {
 
 impl std::error::Error for TransactionError {}
 
-/// Takes a key and a value; no value means that the key is deleted.
-pub type Visit<'v> = dyn FnMut(&[u8], Option<&[u8]>) + 'v;
+/// Takes an offset, a key and a value; no value means that the key is deleted.
+pub type Visit<'v> = dyn FnMut(Offset, &[u8], Option<&[u8]>) + 'v;
 
 /// A partitioned log with groups and transactions.
 pub trait Log {
@@ -295,7 +303,7 @@ pub trait Log {
     /// Aborts what a producer of this id left open, which somebody else waits for.
     fn fence(&self, transactional_id: &str) -> impl Future<Output = Result<(), LogError>>;
 
-    /// The ids that topics have now; `None` where the log gives them none.
+    /// The ids that topics have now; `None` where the log gives them none. Each topic is there.
     fn topic_ids(&self, topics: &[String]) -> impl Future<Output = Result<Vec<Option<TopicId>>, LogError>>;
 
     /// How many partitions a topic has.
@@ -318,7 +326,7 @@ pub trait Log {
         }
     }
 
-    /// Visits the committed messages (key, value) of a partition from its beginning up to an offset. Waits for transactions that are open
+    /// Visits the committed messages of a partition from its beginning up to an offset. Waits for transactions that are open
     /// below it.
     fn read_committed(
         &self,

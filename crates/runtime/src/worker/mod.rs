@@ -54,12 +54,29 @@ pub struct WorkerSettings {
     pub forgotten_positions: ForgottenPositions,
     /// Topics that may be others than those that the state was made from.
     pub topics_made_anew: Vec<NewTopic>,
+    /// What is given up because somebody said so.
+    pub given_up: GivenUp,
 }
 
 impl WorkerSettings {
     /// What the offsets of a topic are, where it may be another than the state was made from.
     fn offsets_of_new(&self, topic: &str) -> Option<NewOffsets> {
         self.topics_made_anew.iter().find(|known| known.name == topic).map(|known| known.offsets)
+    }
+}
+
+/// What is given up because somebody said so, each time it is met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// Topics whose messages may be gone, unread.
+    pub gaps: Vec<String>,
+    /// Messages that nobody can read, by topic, partition and offset.
+    pub messages: Vec<(String, u32, Offset)>,
+}
+
+impl GivenUp {
+    fn has_message(&self, topic: &str, partition: u32, offset: Offset) -> bool {
+        self.messages.iter().any(|(name, number, at)| name == topic && (*number, *at) == (partition, offset))
     }
 }
 
@@ -117,8 +134,41 @@ pub enum WorkerError {
         /// The id of the topic that is there now.
         now: Option<TopicId>,
     },
+    /// Messages are gone that were not processed.
+    Gap(Gap),
+    /// A message that is not what this program writes.
+    Foreign {
+        /// The topic.
+        topic: String,
+        /// Its partition.
+        partition: u32,
+        /// The message's offset.
+        offset: Offset,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Something outside, after all attempts.
     Surroundings(LogError),
+}
+
+/// Messages that are gone, mostly by retention, before they were processed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: u32,
+    /// The first that is gone.
+    pub from: Offset,
+    /// The first that is there.
+    pub to: Offset,
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Gap { topic, partition, from, to } = self;
+        write!(f, "topic {topic} partition {partition}: offsets {from} to {} are gone, unread", to - 1)
+    }
 }
 
 impl fmt::Display for WorkerError {
@@ -143,6 +193,17 @@ impl fmt::Display for WorkerError {
                     shown(now)
                 )
             }
+            WorkerError::Gap(gap) => write!(
+                f,
+                "{gap}: they were deleted before they were processed (a transaction's marker takes an offset, too). Nothing was passed over. If they are \
+                 written again elsewhere or given up, start once with --skip-gap {}",
+                gap.topic
+            ),
+            WorkerError::Foreign { topic, partition, offset, why } => write!(
+                f,
+                "topic {topic} partition {partition} offset {offset}: {why}. Nothing was passed over. If somebody else wrote the message and nobody needs \
+                 it, start with --skip-message {topic}:{partition}:{offset}"
+            ),
             WorkerError::Surroundings(error) => error.fmt(f),
         }
     }
@@ -150,10 +211,14 @@ impl fmt::Display for WorkerError {
 
 impl std::error::Error for WorkerError {}
 
+/// Attempts, a second apart at most, for which a topic or partition may be missing before a worker stops: about half a minute. A broker that
+/// goes on after it stood still may not know its own topics for a moment.
+pub(crate) const MISSING_ATTEMPTS: u32 = 40;
+
 /// Why a session with the log ended.
 enum End {
     /// Everything is dropped and begun again.
-    Again(String),
+    Again(LogError),
     /// The worker stops.
     Stop(WorkerError),
 }
@@ -161,7 +226,7 @@ enum End {
 impl From<LogError> for End {
     fn from(error: LogError) -> End {
         match error {
-            LogError::Unavailable(what) => End::Again(what),
+            LogError::Unavailable(_) | LogError::Missing(_) => End::Again(error),
             LogError::Refused(_) => End::Stop(WorkerError::Surroundings(error)),
         }
     }
@@ -242,10 +307,14 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
                 Err(End::Again(_)) if self.stop.load(Ordering::Relaxed) => return Ok(()),
                 Err(End::Again(why)) => {
                     failures = if progress == Progress::Committed { 1 } else { failures + 1 };
-                    if failures > self.settings.attempts {
-                        return Err(WorkerError::Surroundings(LogError::Unavailable(why)));
+                    let attempts = match why {
+                        LogError::Missing(_) => self.settings.attempts.min(MISSING_ATTEMPTS),
+                        LogError::Unavailable(_) | LogError::Refused(_) => self.settings.attempts,
+                    };
+                    if failures > attempts {
+                        return Err(WorkerError::Surroundings(why));
                     }
-                    (self.report)(Report::Restarted(&why));
+                    (self.report)(Report::Restarted(&why.to_string()));
                     self.log.pause(RETRY_PAUSE * failures.min(20)).await;
                 }
             }
@@ -263,6 +332,7 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
                 // A position that is not in a partition mostly means that it is another topic.
                 Err(error) => {
                     self.check_topics().await?;
+                    self.check_gaps().await?;
                     return Err(error.into());
                 }
             };
@@ -272,6 +342,7 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             self.look_behind(&mut consumer);
             if is_full {
                 self.look_beside(&mut consumer).await?;
+                self.pass_over();
             }
             if is_full && !self.batch.is_empty() {
                 self.get_facts(&mut consumer).await?;
@@ -353,7 +424,9 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
         self.output.clear();
         self.output.counts.now = self.now.map(|now| now());
         self.check_topics().await?;
-        self.stage.execute(&self.batch, &mut self.output)?;
+        if let Err(error) = self.stage.execute(&self.batch, &mut self.output) {
+            return Err(self.placed(error));
+        }
         let positions = self.stage.positions();
         times.execute = lap.next();
         match self.transact(producer, consumer, &positions, &mut times).await {
@@ -381,7 +454,7 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             }
             Fate::Uncertain(why) => {
                 (self.report)(Report::Uncertain(&why));
-                Err(End::Again(why))
+                Err(End::Again(LogError::Unavailable(why)))
             }
         }
     }
@@ -401,6 +474,67 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             }
         }
         Ok(())
+    }
+
+    /// Checks that nothing is gone of the inputs that was not processed.
+    async fn check_gaps(&self) -> Result<(), End> {
+        for (partition, position) in &self.positions {
+            self.over_gap(*partition, *position).await?;
+        }
+        Ok(())
+    }
+
+    /// The first offset to process of an input: its position, or what is there behind a gap that was given up.
+    async fn over_gap(&self, partition: Partition, position: Offset) -> Result<Offset, End> {
+        let topic = self.input(partition.topic);
+        let first = self.log.first_offset(topic, partition.number).await?;
+        if position >= first {
+            return Ok(position);
+        }
+        self.give_up(Gap { topic: topic.to_owned(), partition: partition.number, from: position, to: first })?;
+        Ok(first)
+    }
+
+    /// Goes on behind a gap, if somebody said so.
+    fn give_up(&self, gap: Gap) -> Result<(), End> {
+        match self.settings.given_up.gaps.contains(&gap.topic) {
+            true => (self.report)(Report::GaveUp(&gap)),
+            false => return Err(End::Stop(WorkerError::Gap(gap))),
+        }
+        Ok(())
+    }
+
+    /// Leaves messages out of the batch that are given up.
+    fn pass_over(&mut self) {
+        let Worker { batch, stage, settings: WorkerSettings { given_up, .. }, report, .. } = self;
+        if given_up.messages.is_empty() {
+            return;
+        }
+        batch.retain(|partition, side, offset| {
+            let topic = match side {
+                None => stage.inputs().get(usize::from(partition.topic)).map(String::as_str),
+                Some(at) => stage.sides().get(usize::from(at)).map(|side| side.topic.as_str()),
+            };
+            let topic = topic.unwrap_or_default();
+            let is_given_up = given_up.has_message(topic, partition.number, offset);
+            if is_given_up {
+                report(Report::PassedOver { topic, partition: partition.number, offset });
+            }
+            !is_given_up
+        });
+    }
+
+    /// Says which message a stage could not read.
+    fn placed(&self, error: StageError) -> End {
+        match (error, self.output.executing) {
+            (StageError::Corrupt(why), Some((partition, offset))) => End::Stop(WorkerError::Foreign {
+                topic: self.input(partition.topic).to_owned(),
+                partition: partition.number,
+                offset,
+                why,
+            }),
+            (error, _) => error.into(),
+        }
     }
 
     /// The name of an input.

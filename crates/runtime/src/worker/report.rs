@@ -1,5 +1,6 @@
 //! What a worker tells while it runs. Whoever listens decides what becomes of it: a log, metrics, a test.
 
+use super::Gap;
 use super::counts::{BatchCounts, BatchTimes, StageStatus};
 use super::log::{Offset, Partition};
 use super::sides::NoTick;
@@ -55,6 +56,17 @@ pub enum Report<'r> {
         position: Option<Offset>,
         /// Where it begins.
         first: Offset,
+    },
+    /// Messages that are gone, unread, are given up, as somebody said.
+    GaveUp(&'r Gap),
+    /// A message is passed over, as somebody said.
+    PassedOver {
+        /// The topic.
+        topic: &'r str,
+        /// Its partition.
+        partition: u32,
+        /// The message's offset.
+        offset: Offset,
     },
     /// A control total does not add up; the worker stops.
     Mismatch(&'static str),

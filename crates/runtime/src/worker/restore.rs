@@ -21,7 +21,8 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         // Whoever restores slowly may have lost a partition meanwhile. What its new owner has committed since may have been read in
         // part; then nothing that was read counts.
         if self.committed(consumer, partitions).await? != committed {
-            return Err(End::Again("somebody else has gone on with a partition while it was restored".to_owned()));
+            let what = "somebody else has gone on with a partition while it was restored".to_owned();
+            return Err(LogError::Unavailable(what).into());
         }
         let mut positions = Vec::with_capacity(partitions.len());
         for ((partition, committed), state) in partitions.iter().copied().zip(committed).zip(states) {
@@ -42,7 +43,10 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         let known = self.stage.known(partition);
         let now = self.log.topic_ids(std::slice::from_ref(&topic)).await?.into_iter().next().flatten();
         let position = match (is_other(known.topic, now), self.settings.offsets_of_new(&topic)) {
-            (false, _) | (true, Some(NewOffsets::Mirrored)) => self.agreed(partition, group, state).await?,
+            (false, _) | (true, Some(NewOffsets::Mirrored)) => {
+                let position = self.agreed(partition, group, state).await?;
+                self.over_gap(partition, position).await?
+            }
             (true, Some(NewOffsets::Anew)) => {
                 let first = self.log.first_offset(&topic, partition.number).await?;
                 (self.report)(Report::BeganAnew { topic: &topic, partition, position: state, first });
@@ -128,20 +132,28 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         partition: Partition,
         end: Offset,
     ) -> Result<Result<u64, LogError>, End> {
-        let stage = &mut self.stage;
+        let (stage, given_up, report) = (&mut self.stage, &self.settings.given_up, self.report);
         stage.create(partition);
-        let (mut entries, mut failure): (u64, Option<StageError>) = (0, None);
-        let mut visit = |key: &[u8], value: Option<&[u8]>| {
+        let (mut entries, mut failure): (u64, Option<WorkerError>) = (0, None);
+        let mut visit = |offset: Offset, key: &[u8], value: Option<&[u8]>| {
+            let number = partition.number;
+            if given_up.has_message(changelog, number, offset) {
+                report(Report::PassedOver { topic: changelog, partition: number, offset });
+                return;
+            }
             entries += 1;
-            if failure.is_none() {
-                failure = stage.restore(partition, key, value).err();
+            if failure.is_none()
+                && let Err(error) = stage.restore(partition, key, value)
+            {
+                let topic = changelog.to_owned();
+                failure = Some(WorkerError::Foreign { topic, partition: number, offset, why: error.to_string() });
             }
         };
         let read = self.log.read_committed(changelog, partition.number, end, &mut visit).await;
         match (failure, read) {
             (Some(error), _) => {
                 stage.drop_state(partition);
-                Err(error.into())
+                Err(End::Stop(error))
             }
             (None, Ok(())) => Ok(Ok(entries)),
             (None, Err(error)) => {

@@ -6,7 +6,7 @@
 //! says all; it gets an end of its own once its turn comes, so that a partition that is never idle has ticks, too.
 
 use super::log::{Aside, Batch, Consumer, Incoming, Log, LogError, Offset, Partition, ReadFrom, Reader, Tick, TopicId};
-use super::{End, NewOffsets, Report, Stage, Worker, WorkerError};
+use super::{End, Gap, NewOffsets, Report, Stage, Worker, WorkerError};
 use rating::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -287,7 +287,7 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
                 (self.report)(Report::Waiting(&why));
                 return Ok(());
             }
-            Err(refused @ LogError::Refused(_)) => return Err(refused.into()),
+            Err(failed @ (LogError::Missing(_) | LogError::Refused(_))) => return Err(failed.into()),
         };
         for (partition, ends) in waiting.iter().zip(ends.chunks(1 + sides.len())) {
             let Some(owned) = self.sides.owned.get_mut(partition) else { continue };
@@ -344,10 +344,9 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
                 Some(known) => match side.kind {
                     SideKind::Ticks => known.offset.max(first),
                     SideKind::Messages if known.offset < first => {
-                        let (topic, offset) = (&side.topic, known.offset);
-                        let what =
-                            format!("topic {topic} partition {number}: messages {offset} to {first} are gone, unread");
-                        return Err(LogError::Refused(what).into());
+                        let topic = side.topic.clone();
+                        self.give_up(Gap { topic, partition: number, from: known.offset, to: first })?;
+                        first
                     }
                     SideKind::Messages => known.offset,
                 },

@@ -16,6 +16,8 @@ pub struct Output {
     messages: Vec<Prepared>,
     /// What the batch did, in numbers.
     pub(crate) counts: BatchCounts,
+    /// The message that is being executed, by topic and offset.
+    pub(crate) executing: Option<(Partition, Offset)>,
 }
 
 #[derive(Debug)]
@@ -85,6 +87,7 @@ impl Output {
         self.bytes.clear();
         self.messages.clear();
         self.counts = BatchCounts::default();
+        self.executing = None;
     }
 
     /// How many messages there are.

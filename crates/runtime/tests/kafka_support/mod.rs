@@ -90,6 +90,7 @@ impl Topics {
             group: format!("{}-{group}", self.name),
             transactional_id: format!("{}-{id}", self.name),
             limits: GatherLimits { messages: 500, bytes: 1 << 20, wait: Duration::from_millis(50) },
+            given_up: runtime::worker::GivenUp::default(),
             attempts: 20,
             forgotten_positions: forgotten,
             topics_made_anew: Vec::new(),

@@ -130,7 +130,10 @@ fn work(arguments: &WorkerArguments) -> Result<(), String> {
     let loaded = reference::load(&arguments.reference).map_err(|error| error.to_string())?;
     let settings = ServiceSettings {
         instance: arguments.instance.clone(),
+        holds_instance: false,
+        call_limit: Duration::from_secs(60),
         // A broker that restarts takes its time.
+        given_up: runtime::worker::GivenUp::default(),
         attempts: 120,
         duplicate_window_h: arguments.window,
         command_memory_h: arguments.window.map_or(DEFAULT_COMMAND_HOURS, |window| window + COMMANDS_LONGER_H),

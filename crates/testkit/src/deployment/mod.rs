@@ -100,6 +100,8 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         events: None,
         limits: GatherLimits { messages: shape.batch, bytes: 1 << 20, wait: Duration::from_millis(50) },
         instance: "test".to_owned(),
+        holds_instance: false,
+        call_limit: Duration::from_secs(60),
         default_source: "kafka".to_owned(),
         future_ms: 0,
         past_ms: None,
@@ -110,6 +112,7 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         tick_every: None,
         forgotten_positions: ForgottenPositions::Stop,
         topics_made_anew: Vec::new(),
+        given_up: runtime::worker::GivenUp::default(),
         attempts: 20,
         now: || Timestamp::LATEST,
     }

@@ -19,6 +19,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::metadata::Metadata;
+use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs;
@@ -233,6 +234,21 @@ impl Kafka {
             })
         };
         wait_for(&self.bootstrap, &format!("topic {name:?}"), &[], led)
+    }
+
+    /// Deletes the messages of a partition below an offset, as retention does.
+    ///
+    /// # Errors
+    /// The offset is beyond the end, or the brokers do not answer.
+    pub fn delete_records(&self, topic: &str, partition: u16, below: i64) -> Result<(), ServiceError> {
+        let refused = |why: String| ServiceError::Refused(format!("topic {topic:?} partition {partition}: {why}"));
+        let admin: AdminClient<_> = client(&self.bootstrap).create().map_err(|error| refused(error.to_string()))?;
+        let options = AdminOptions::new().operation_timeout(Some(START_LIMIT)).request_timeout(Some(START_LIMIT));
+        let mut list = TopicPartitionList::new();
+        let added = list.add_partition_offset(topic, i32::from(partition), Offset::Offset(below));
+        added.map_err(|error| refused(error.to_string()))?;
+        let deleted = block_on(admin.delete_records(&list, &options)).map_err(|error| refused(error.to_string()))?;
+        deleted.elements().iter().try_for_each(|at| at.error().map_err(|error| refused(error.to_string())))
     }
 
     /// Deletes a group with its positions, as the brokers do after idle days.

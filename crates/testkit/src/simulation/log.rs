@@ -28,7 +28,7 @@ impl SimulatedLog {
         found
             .map(|topic| Place { topic, number })
             .filter(|place| (number as usize) < world.topics[place.topic].partitions.len())
-            .ok_or_else(|| LogError::Refused(format!("topic {topic:?} has no partition {number}")))
+            .ok_or_else(|| LogError::Missing(format!("topic {topic:?} has no partition {number}")))
     }
 
     pub(super) async fn end(&self, topic: &str, number: u32, isolation: Isolation) -> Result<Offset, LogError> {
@@ -61,8 +61,8 @@ impl SimulatedLog {
             let now = self.shared.borrow().now;
             match told {
                 Some((found, next)) if next > at => {
-                    found.iter().for_each(|Read { message: Message { key, value }, .. }| {
-                        visit(key.as_deref().unwrap_or_default(), value.as_deref());
+                    found.iter().for_each(|Read { offset, message: Message { key, value }, .. }| {
+                        visit(*offset, key.as_deref().unwrap_or_default(), value.as_deref());
                     });
                     (at, deadline) = (next, now + READ_LIMIT);
                 }
@@ -117,7 +117,7 @@ impl Log for SimulatedLog {
     async fn partitions(&self, topic: &str) -> Result<u32, LogError> {
         let world = self.shared.borrow();
         let found = world.topics.iter().find(|known| known.name == topic);
-        found.map(|topic| topic.partitions.len() as u32).ok_or_else(|| LogError::Refused(format!("no topic {topic:?}")))
+        found.map(|topic| topic.partitions.len() as u32).ok_or_else(|| LogError::Missing(format!("no topic {topic:?}")))
     }
 
     async fn first_offset(&self, topic: &str, partition: u32) -> Result<Offset, LogError> {

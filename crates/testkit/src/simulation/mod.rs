@@ -172,6 +172,7 @@ impl Simulation {
                 group: name.clone(),
                 transactional_id,
                 limits: GatherLimits { messages: 5, bytes: 1 << 20, wait: Duration::from_millis(60) },
+                given_up: runtime::worker::GivenUp::default(),
                 attempts: 1_000,
                 forgotten_positions: ForgottenPositions::FromState,
                 topics_made_anew: Vec::new(),
@@ -202,6 +203,8 @@ impl Simulation {
                         Report::Waiting(_) => "worker waited",
                         Report::Refused(..) => "tick refused",
                         Report::BeganAnew { .. } => "worker began anew",
+                        Report::GaveUp(_) => "gap skipped",
+                        Report::PassedOver { .. } => "message skipped",
                         Report::Mismatch(_) => "worker mismatched",
                         Report::Ended(_) => "worker ended",
                     };
