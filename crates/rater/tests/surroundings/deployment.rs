@@ -231,6 +231,11 @@ impl Running {
         }
     }
 
+    /// Its exit code, if it has ended.
+    pub(crate) fn has_ended(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("a process").map(|status| status.code().unwrap_or(-1))
+    }
+
     /// SIGTERM.
     pub(crate) fn ask_to_end(&self) {
         let id = rustix::process::Pid::from_child(&self.child);

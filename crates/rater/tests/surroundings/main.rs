@@ -12,6 +12,7 @@ mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod suspense;
+mod three;
 #[cfg(feature = "kafka-tls")]
 mod tls;
 
