@@ -15,14 +15,14 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use testkit::chaos::{DirectedLog, Directions, Mood, Plan, Trouble, Workers};
+use testkit::chaos::{DirectedLog, Directions, Mood, Plan, Transactions, Trouble, Workers};
 use testkit::deployment::{self, Shape};
 use testkit::generator::random::Random;
 use testkit::generator::{self, Parameters};
-use testkit::load::{self, Connection, Extra, Form, Load};
+use testkit::load::{self, Connection, Extra, Form, Load, Sent};
 use testkit::reference;
 use testkit::services::Kafka;
-use testkit::verify::{self, EngineReference, Verification};
+use testkit::verify::{self, EngineReference, Layout, Verification};
 
 /// Make trouble for a deployment, and verify.
 #[derive(Parser)]
@@ -71,7 +71,7 @@ struct RunArguments {
     /// Hours for which ids are remembered behind the clock; commands five days longer [default: for ever]
     #[arg(long, value_name = "HOURS")]
     window: Option<u32>,
-    /// Records from the beginning, sent at the end, each twice: too late with a window, and then asked for
+    /// With --window: records from the beginning, sent when the stages know how late it is, each twice; then what was too late is asked for
     #[arg(long, default_value_t = 0)]
     late: u32,
     /// Of a thousand endpoints, how many are not known until half of the kills are done; then what waits is asked for again and again
@@ -83,6 +83,20 @@ struct RunArguments {
     /// In a thousand transactions, how many end their process at one of the worst moments
     #[arg(long, default_value_t = 10)]
     directed: u64,
+    /// Of the killed, how many at least end themselves at such a moment [default: a third of them, none without --directed]
+    #[arg(long, value_name = "KILLS")]
+    directed_kills: Option<u32>,
+}
+
+impl RunArguments {
+    /// Late records are sent only where they are too late.
+    fn late(&self) -> u32 {
+        if self.window.is_some() { self.late } else { 0 }
+    }
+
+    fn directed_kills(&self) -> u32 {
+        self.directed_kills.unwrap_or(if self.directed == 0 { 0 } else { self.kills / 3 })
+    }
 }
 
 #[derive(Args)]
@@ -138,7 +152,8 @@ fn work(arguments: &WorkerArguments) -> Result<(), String> {
     };
     let log = KafkaLog::new(settings.kafka.clone()).map_err(|error| error.to_string())?;
     let directions = Directions { killed: arguments.directed, stopped: arguments.directed };
-    let log = DirectedLog::new(log, directions, arguments.seed);
+    let transactions = Transactions::open(&arguments.reference).map_err(|error| error.to_string())?;
+    let log = DirectedLog::new(log, directions, arguments.seed, transactions);
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&stop)).map_err(|error| error.to_string())?;
     let report = |report: runtime::service::ServiceReport<'_>| eprintln!("{report:?}");
@@ -155,11 +170,13 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
         Parameters { records: arguments.records, endpoints: arguments.endpoints, ..Parameters::bench(arguments.seed) };
     generator::write_reference(&parameters, &folder).map_err(in_words)?;
     hide_endpoints(&folder, arguments.unknown, arguments.seed).map_err(in_words)?;
+    let first_version = reference::load(&folder).map_err(in_words)?.version();
     eprintln!("seed {}, what workers tell is in {}", arguments.seed, folder.display());
     let plan = Plan {
         seed: arguments.seed,
         workers: 3,
         kills: arguments.kills,
+        directed: arguments.directed_kills(),
         restarts: arguments.restarts,
         pause: Duration::from_millis(arguments.pause),
     };
@@ -183,7 +200,6 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
             forged_per_mille: arguments.forged,
             retries: Some(format!("{prefix}retries")),
             orders_per_mille: arguments.orders,
-            late: arguments.late,
         },
         first: load::grants(&folder, None).map_err(in_words)?,
         parameters,
@@ -192,13 +208,13 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
     let is_sent = AtomicBool::new(false);
     let (trouble, sent) = std::thread::scope(|scope| {
         let sender = scope.spawn(|| {
-            let sent = load::run(&load, &connection, &mut |_| {});
+            let sent = send(&load, &connection, &prefix, arguments);
             is_sent.store(true, Ordering::Relaxed);
             sent
         });
         let mut requests = 0_u32;
         let mut meanwhile = |trouble: Trouble| {
-            if trouble.killed + trouble.killed_directed < plan.kills / 2 {
+            if trouble.kills() < plan.kills / 2 {
                 return Ok(());
             }
             if requests == 0 {
@@ -214,14 +230,13 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
         (trouble, sender.join())
     });
     let trouble = trouble?;
-    let sent = sent.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map_err(|error| error.to_string())?;
-    eprintln!("{sent:?}");
+    let sent = sent.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     show(trouble);
     let is_verified = AtomicBool::new(false);
     let report = std::thread::scope(|scope| {
         let verifier = scope.spawn(|| {
-            let report =
-                recycle_all(&connection, &prefix, arguments).and_then(|()| check(&kafka, &prefix, &folder, arguments));
+            let report = recycle_all(&connection, &prefix, arguments)
+                .and_then(|()| check(&kafka, &prefix, &folder, &first_version, arguments));
             is_verified.store(true, Ordering::Relaxed);
             report
         });
@@ -231,14 +246,31 @@ fn torment(arguments: &RunArguments) -> Result<ExitCode, String> {
     })?;
     workers.stop().map_err(in_words)?;
     print!("{}", report.text);
-    if sent.failed > 0 {
-        return Err(format!("{} messages could not be sent", sent.failed));
+    let failed: u64 = sent.iter().map(|sent| sent.failed).sum();
+    if failed > 0 {
+        return Err(format!("{failed} messages could not be sent"));
     }
     if report.is_clean {
         std::fs::remove_dir_all(&folder).map_err(in_words)?;
         return Ok(ExitCode::SUCCESS);
     }
     Ok(ExitCode::FAILURE)
+}
+
+/// Sends the stream; and what is late, when the clocks of all partitions have gone so far that it is too late.
+fn send(load: &Load, connection: &Connection, prefix: &str, arguments: &RunArguments) -> Result<Vec<Sent>, String> {
+    let mut sent = vec![load::run(load, connection, &mut |_| {}).map_err(|error| error.to_string())?];
+    eprintln!("{sent:?}");
+    if let Some(window) = arguments.window.filter(|_| arguments.late > 0) {
+        let hours = i64::from(window) + 1;
+        let at_ms = load.parameters.times.earliest_ms() + hours * 3_600_000;
+        verify::wait_for_clock(connection, &Layout::new(prefix), at_ms, Duration::from_secs(arguments.drain))
+            .map_err(|error| error.to_string())?;
+        let late = load::run_late(load, arguments.late, connection).map_err(|error| error.to_string())?;
+        eprintln!("late: {late:?}");
+        sent.push(late);
+    }
+    Ok(sent)
 }
 
 fn worker_command(
@@ -299,7 +331,7 @@ fn ask_again(connection: &Connection, prefix: &str, number: u32, late: u32) -> R
         }
     }];
     if late > 0 {
-        let ids = (0..late).map(|number| format!("late-{number}")).collect();
+        let ids = (0..late).map(load::late_id).collect();
         requests.push(RecycleRequest { ids, late: true, ..RecycleRequest::default() });
     }
     for request in requests {
@@ -311,18 +343,24 @@ fn ask_again(connection: &Connection, prefix: &str, number: u32, late: u32) -> R
 
 /// When the trouble is over and all endpoints are known: everything is asked for once more, and what was late twice.
 fn recycle_all(connection: &Connection, prefix: &str, arguments: &RunArguments) -> Result<(), String> {
-    let layout = verify::Layout::new(prefix);
-    let late = if arguments.window.is_some() { arguments.late } else { 0 };
+    let layout = Layout::new(prefix);
     for _ in 0..2 {
         verify::wait_until_drained(connection, &layout, Duration::from_secs(arguments.drain))
             .map_err(|error| error.to_string())?;
-        ask_again(connection, prefix, 0, late)?;
+        ask_again(connection, prefix, 0, arguments.late())?;
     }
     Ok(())
 }
 
-fn check(kafka: &Kafka, prefix: &str, folder: &Path, arguments: &RunArguments) -> Result<Found, String> {
-    let reference = EngineReference::load(folder).map_err(|error| error.to_string())?;
+fn check(
+    kafka: &Kafka,
+    prefix: &str,
+    folder: &Path,
+    first_version: &str,
+    arguments: &RunArguments,
+) -> Result<Found, String> {
+    let mut reference = EngineReference::load(folder).map_err(|error| error.to_string())?;
+    reference.versions.push(first_version.to_owned());
     let verification = Verification {
         // With a window the clock of each partition of guide decides what is remembered, and the engine has one.
         reference: arguments.window.is_none().then_some(reference),
@@ -331,5 +369,12 @@ fn check(kafka: &Kafka, prefix: &str, folder: &Path, arguments: &RunArguments) -
         ..Verification::new(kafka.bootstrap(), prefix)
     };
     let report = verify::verify(&verification, &mut |step| eprintln!("{step}")).map_err(|error| error.to_string())?;
-    Ok(Found { text: report.to_string(), is_clean: report.is_clean() })
+    // Each of them was sent twice.
+    let expected = 2 * u64::from(arguments.late());
+    let too_late: u64 = report.row("too late").and_then(|row| row.found.parse().ok()).unwrap_or(0);
+    let mut text = report.to_string();
+    if too_late < expected {
+        text.push_str(&format!("too late: {expected} at least were, and {too_late} were found\n"));
+    }
+    Ok(Found { text, is_clean: report.is_clean() && too_late >= expected })
 }

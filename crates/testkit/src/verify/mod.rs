@@ -14,7 +14,7 @@
 //! | packed sequences | without gaps from 1 for each source and target |
 //! | charges and deltas | ids once; sequences without gaps from 1; balances are sums; each charge has its deltas; sums per currency |
 //! | replies | one to each command, and none carried out twice |
-//! | the engine | given the guided log, puts out the same bytes for each account in the same order |
+//! | the engine | given the guided log, puts out the same bytes for each account in the same order; versions of reference data are known ones |
 //!
 //! Memory grows with the number of input messages (about 80 bytes each) and of charges (8 bytes each), and with accounts; the engine's
 //! outputs are compared as they come, by a running hash per account.
@@ -22,6 +22,7 @@
 //! Left out: re-rating, and several editions of prices. With a finite window the engine is not compared with: its clock is another one.
 
 mod avro;
+mod clock;
 mod differences;
 mod engine;
 mod framed;
@@ -32,11 +33,12 @@ mod reader;
 mod report;
 mod said;
 
+pub use clock::wait_for_clock;
 pub use report::{Report, Row, SHOWN};
 
 use crate::load::Connection;
 use directory::Directory;
-use engine::{Contracts, Outputs, Rating, Side};
+use engine::{Contracts, Outputs, Rating};
 use framed::{Framed, Schemas};
 use guided::Sequences;
 use inputs::{Inputs, ON_THEIR_WAY, Waiting};
@@ -105,8 +107,10 @@ impl Layout {
 /// What the embedded engine rates by.
 #[derive(Clone, Debug)]
 pub struct EngineReference {
-    /// The reference data.
+    /// The reference data, which rate everything.
     pub directory: Arc<dyn Directory>,
+    /// Its version, and those of others by which something may have been guided: they rate what they know in the same way.
+    pub versions: Vec<String>,
     /// Threads of the engine.
     pub threads: usize,
 }
@@ -118,7 +122,7 @@ impl EngineReference {
     /// Files that cannot be read, or reference data with errors.
     pub fn load(directory: &Path) -> Result<EngineReference, VerifyError> {
         let loaded = crate::reference::load(directory).map_err(|error| VerifyError::Refused(error.to_string()))?;
-        Ok(EngineReference { directory: loaded.directory(), threads: 1 })
+        Ok(EngineReference { directory: loaded.directory(), versions: vec![loaded.version()], threads: 1 })
     }
 }
 
@@ -456,7 +460,7 @@ impl Look<'_> {
         partitions: std::ops::Range<u32>,
         ledger: &mut Ledger,
     ) -> Result<(), VerifyError> {
-        let Look { reader, report, inputs, schemas, found, .. } = &mut *self;
+        let Look { what, reader, report, inputs, schemas, found, .. } = &mut *self;
         reader.read(topic, partitions, |message| {
             let read = match schemas.take_apart(message.value)? {
                 Framed::Avro(layout, datum) => Charge::read(&layout, datum).map(|charge| (charge, datum)),
@@ -465,7 +469,13 @@ impl Look<'_> {
             match read {
                 Ok((charge, datum)) => {
                     ledger.charge(&charge, report);
-                    found.add(Side::Charges, charge.payer, datum);
+                    found.charge(&charge, datum);
+                    if let (Some(reference), Some(version)) = (&what.reference, charge.version)
+                        && !reference.versions.iter().any(|known| known == version)
+                    {
+                        report
+                            .differ(|| format!("charge {}: by reference data {version}, which nobody had", charge.id));
+                    }
                     let level = charge.level.and_then(|level| u8::try_from(level).ok());
                     if let ("usage", Some((source, id)), Some(level)) = (charge.kind, charge.usage, level) {
                         inputs.charged(source, id, level, charge.id, report);
@@ -492,7 +502,7 @@ impl Look<'_> {
             match read {
                 Ok((delta, datum)) => {
                     ledger.delta(&delta, report);
-                    found.add(Side::Deltas, delta.account, datum);
+                    found.delta(&delta, datum);
                 }
                 Err(error) => report.differ(|| format!("{topic}:{}:{}: {error}", message.partition, message.offset)),
             }
