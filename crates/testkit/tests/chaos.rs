@@ -4,10 +4,15 @@
 //! The long form, and one seed again: `cargo run --release -p rater-testkit --bin rater-chaos -- --records 500000 --kills 30 --seed 2`.
 
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// One broker at a time is enough for a machine.
+static ONE: Mutex<()> = Mutex::new(());
 
 /// Runs it with these arguments in addition; what it printed.
 #[track_caller]
 fn run(more: &[&str]) -> String {
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let restarts = if std::env::var_os("RATER_TEST_KAFKA").is_some() { "0" } else { "1" };
     let output = Command::new(env!("CARGO_BIN_EXE_rater-chaos"))
         .args(["--endpoints", "2000", "--rate", "2000", "--pause", "1500", "--restarts", restarts])
@@ -44,4 +49,11 @@ fn what_comes_too_late_is_charged_once_when_it_is_asked_for() {
     assert!(number(&said, "too late") >= 200, "{said}");
     assert!(number(&said, "commands too late") > 0, "{said}");
     assert!(said.contains(" - 0 unreadable"), "commands could not be read: {said}");
+}
+
+#[test]
+fn a_topic_made_anew_under_workers_stops_them_and_nothing_of_it_is_skipped() {
+    let said = run(&["--seed", "5", "--records", "10000", "--kills", "3", "--made-anew", "--unread", "60"]);
+    assert!(number(&said, "unread when their topic was made anew") > 0, "{said}");
+    assert!(number(&said, "charges, each once") > 35_000, "{said}");
 }

@@ -97,6 +97,8 @@ pub struct Workers<'w> {
     random: Random,
     running: Vec<Worker>,
     started: u32,
+    /// Processes at the start.
+    at_start: usize,
     trouble: Trouble,
 }
 
@@ -124,11 +126,10 @@ impl<'w> Workers<'w> {
             random,
             running: Vec::new(),
             started: 0,
+            at_start: plan.workers,
             trouble: Trouble::default(),
         };
-        for _ in 0..plan.workers {
-            workers.add()?;
-        }
+        workers.start_all(Mood::Directed)?;
         Ok(workers)
     }
 
@@ -190,7 +191,7 @@ impl<'w> Workers<'w> {
                 _ => {}
             }
         }
-        self.calm(plan).map_err(in_words)?;
+        self.calm().map_err(in_words)?;
         Ok(self.trouble)
     }
 
@@ -284,18 +285,73 @@ impl<'w> Workers<'w> {
             return Ok(());
         }
         let told = std::fs::read_to_string(&worker.log).unwrap_or_default();
-        let last: Vec<&str> = told.lines().rev().take(20).collect();
-        let last: Vec<&str> = last.into_iter().rev().collect();
-        Err(format!("worker {} stopped by itself with {status}:\n{}", worker.name, last.join("\n")))
+        Err(format!("worker {} stopped by itself with {status}:\n{}", worker.name, last_lines(&told)))
     }
 
     /// No more trouble: all are replaced by as many as at the start, who do nothing to themselves.
-    fn calm(&mut self, plan: Plan) -> io::Result<()> {
-        self.mood = Mood::Calm;
+    fn calm(&mut self) -> io::Result<()> {
         while !self.running.is_empty() {
             self.remove(0)?;
         }
-        (0..plan.workers).try_for_each(|_| self.add())
+        self.start_all(Mood::Calm)
+    }
+
+    /// Stops all processes where they are.
+    pub fn freeze_all(&self) {
+        (0..self.running.len()).for_each(|at| self.signal(at, Signal::STOP));
+    }
+
+    /// Lets all processes go on.
+    pub fn thaw_all(&self) {
+        (0..self.running.len()).for_each(|at| self.signal(at, Signal::CONT));
+    }
+
+    /// Waits until all have ended by themselves with a code, after saying some words.
+    ///
+    /// # Errors
+    /// One that goes on, or ends in another way.
+    pub fn wait_until_all_end(&mut self, code: i32, words: &str, limit: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + limit;
+        while let Some(mut worker) = self.running.pop() {
+            let status = loop {
+                if let Some(status) = worker.child.try_wait().map_err(|error| error.to_string())? {
+                    break status;
+                }
+                if Instant::now() >= deadline {
+                    let name = worker.name.clone();
+                    self.running.push(worker);
+                    return Err(format!("worker {name} goes on, and does not say {words:?}"));
+                }
+                thread::sleep(Duration::from_millis(100));
+            };
+            let told = std::fs::read_to_string(&worker.log).unwrap_or_default();
+            if status.code() != Some(code) || !told.contains(words) {
+                let last = last_lines(&told);
+                return Err(format!(
+                    "worker {} ended with {status}, not with {code} and {words:?}:\n{last}",
+                    worker.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts as many as at the start.
+    ///
+    /// # Errors
+    /// A process cannot be started.
+    pub fn start_all(&mut self, mood: Mood) -> io::Result<()> {
+        self.mood = mood;
+        (0..self.at_start).try_for_each(|_| self.add())
+    }
+
+    /// Starts as many as at the start with another command, as everybody from now on.
+    ///
+    /// # Errors
+    /// A process cannot be started.
+    pub fn start_as(&mut self, command: &'w dyn Fn(Mood) -> Command) -> io::Result<()> {
+        self.command = command;
+        self.start_all(Mood::Directed)
     }
 
     /// Watches over them until `is_done`.
@@ -330,6 +386,11 @@ impl Drop for Workers<'_> {
             let _ = worker.child.wait();
         }
     }
+}
+
+fn last_lines(text: &str) -> String {
+    let last: Vec<&str> = text.lines().rev().take(20).collect();
+    last.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
 /// Whether a process is stopped by a signal.

@@ -171,11 +171,24 @@ pub fn to_each_partition(connection: &Connection, topic: &str, message: &[u8]) -
     for partition in 0..topic.partitions {
         producer.send(&topic.name, Some(partition), None, message)?;
     }
-    producer.flush()?;
-    match producer.failed() {
-        0 => Ok(()),
-        failed => Err(LoadError::Surroundings(format!("topic {:?}: {failed} messages did not arrive", topic.name))),
+    producer.finish(&topic)
+}
+
+/// Sends messages without keys to a topic, and waits until all are delivered.
+///
+/// # Errors
+/// As [`to_each_partition`].
+pub fn to_any_partition(
+    connection: &Connection,
+    topic: &str,
+    messages: impl Iterator<Item = Vec<u8>>,
+) -> Result<(), LoadError> {
+    let producer = Producer::new(connection)?;
+    let topic = producer.topic(topic)?;
+    for (partition, message) in (0..topic.partitions).cycle().zip(messages) {
+        producer.send(&topic.name, Some(partition), None, &message)?;
     }
+    producer.finish(&topic)
 }
 
 /// Purchases of the bundles that the reference data in a directory grant, as lines: where a deployment does not make them itself. In a stream that

@@ -6,7 +6,7 @@
 //!
 //! | check | how |
 //! | --- | --- |
-//! | usage records = guided + duplicates + waiting | each input message, by its place and its identity; a copy counts as one only if it says the same |
+//! | usage records = guided + duplicates + waiting | each input message, by its place, its bytes and its identity; a copy counts as one only if it says the same |
 //! | what is at the wrong door | waits as `wrong_kind` (or cannot be read), once, and is never charged or answered |
 //! | retries | each has an outcome, or is a copy of a record that was charged; nothing is charged twice over all copies |
 //! | too late | only what happened before the window, where that is given; of its copies one is charged at most |
@@ -24,6 +24,7 @@
 mod avro;
 mod clock;
 mod differences;
+mod earlier;
 mod engine;
 mod framed;
 mod guided;
@@ -34,9 +35,11 @@ mod report;
 mod said;
 
 pub use clock::wait_for_clock;
+pub use earlier::{EarlierTopic, ends_of};
 pub use report::{Report, Row, SHOWN};
 
 use crate::load::Connection;
+use avro::Found;
 use directory::Directory;
 use engine::{Contracts, Outputs, Rating};
 use framed::{Framed, Schemas};
@@ -141,6 +144,8 @@ pub struct Verification {
     pub reference: Option<EngineReference>,
     /// How long to wait until all stages have read everything; zero does not wait.
     pub wait: Duration,
+    /// Input topics that were there before others were made under their names.
+    pub earlier: Vec<EarlierTopic>,
     /// For how many hours behind the clock of ticks ids of records and of commands are remembered, where that is to be checked.
     pub window_h: Option<[u32; 2]>,
 }
@@ -156,6 +161,7 @@ impl Verification {
             default_source: "kafka".to_owned(),
             reference: None,
             wait: Duration::ZERO,
+            earlier: Vec::new(),
             window_h: None,
         }
     }
@@ -234,7 +240,7 @@ fn look<'w>(what: &'w Verification, progress: &mut dyn FnMut(&str)) -> Result<Re
         what,
         schemas: Schemas::new(what.registry.as_deref())?,
         contracts: Contracts::new()?,
-        inputs: Inputs::new(&what.layout, &what.default_source),
+        inputs: Inputs::new(&what.layout, &what.earlier, &what.default_source),
         report: Report::default(),
         found: Outputs::default(),
         expected: Outputs::default(),
@@ -330,6 +336,11 @@ impl Look<'_> {
             inputs.add_retry(number, message);
             Ok(())
         })?;
+        for (number, topic) in (number + 1..).zip(&self.what.earlier) {
+            for message in topic.messages() {
+                self.inputs.add(number, message, &mut self.schemas)?;
+            }
+        }
         self.inputs.note_retries(&mut self.report);
         Ok(())
     }
@@ -374,8 +385,8 @@ impl Look<'_> {
                 };
                 for entry in &guided.entries {
                     match entry {
-                        GuidedEntry::Legs { origin, levels, .. } => {
-                            levels.iter().for_each(|(level, _)| inputs.guided(origin, *level, report));
+                        GuidedEntry::Legs { origin, original, levels, .. } => {
+                            levels.iter().for_each(|(level, _)| inputs.guided(origin, original, *level, report));
                         }
                         GuidedEntry::Command { command_id, .. } => inputs.command_guided(command_id, report),
                         GuidedEntry::Tick(_) => {}
@@ -422,6 +433,7 @@ impl Look<'_> {
             let waiting = Waiting {
                 level: level.and_then(|level| u8::try_from(level).ok()),
                 reason: text("reason"),
+                original: of("original").and_then(Found::bytes).unwrap_or_default(),
                 attempt: number("attempt").and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(0),
             };
             let partition = number("partition").and_then(|partition| u32::try_from(partition).ok());

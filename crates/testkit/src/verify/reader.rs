@@ -54,6 +54,15 @@ impl Reader {
         }
     }
 
+    /// The offset behind the last message of a partition.
+    ///
+    /// # Errors
+    /// No answer.
+    pub(super) fn end(&self, topic: &str, partition: u32) -> Result<i64, VerifyError> {
+        let marks = self.asking.fetch_watermarks(topic, signed(partition)?, LIMIT);
+        marks.map(|(_, end)| end).map_err(self.trouble(topic))
+    }
+
     /// Hands out all committed messages of some partitions, each in order, up to the end as of now.
     ///
     /// # Errors
