@@ -143,12 +143,15 @@ pub fn run(load: &Load, connection: &Connection, progress: &mut dyn FnMut(&Sent)
     sender.finish(progress)
 }
 
-/// Sends so many new records that happened when the stream begins, each twice, with the ids of [`late_id`].
+/// Sends so many new records that happened when the stream begins, each twice, with the ids of [`late_id`]; and lines once more, as copies.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_late(load: &Load, count: u32, connection: &Connection) -> Result<Sent, LoadError> {
+pub fn run_late(load: &Load, count: u32, copies: &[Vec<u8>], connection: &Connection) -> Result<Sent, LoadError> {
     let mut sender = Sender::new(load, connection)?;
+    for line in copies {
+        sender.usage(line, true).map_err(|error| sender.stopped(&error))?;
+    }
     for number in 0..count {
         sender.late(number, &load.parameters).map_err(|error| sender.stopped(&error))?;
     }

@@ -36,7 +36,12 @@ impl EarlierTopic {
     }
 
     pub(super) fn messages(&self) -> impl Iterator<Item = Message<'_>> {
-        self.messages.iter().map(|(partition, offset, value)| Message { partition: *partition, offset: *offset, value })
+        self.messages.iter().map(|(partition, offset, value)| Message {
+            partition: *partition,
+            offset: *offset,
+            dated_ms: None,
+            value,
+        })
     }
 }
 

@@ -311,7 +311,9 @@ impl Look<'_> {
             let tick: Option<serde_json::Value> = serde_json::from_slice(message.value).ok();
             let tick = tick.filter(|tick| tick.as_object().is_some_and(|tick| tick.len() == 1));
             let instant = tick.and_then(|tick| tick["tick"].as_str()?.parse::<jiff::Timestamp>().ok());
-            latest = latest.max(instant.map(jiff::Timestamp::as_millisecond));
+            let instant = instant.map(jiff::Timestamp::as_millisecond);
+            // One whose clock is wrong moves nobody's.
+            latest = latest.max(instant.filter(|instant| message.dated_ms.is_some_and(|dated| *instant <= dated)));
             Ok(())
         })?;
         let from = |hours: u32| {

@@ -16,6 +16,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 pub(super) struct Message<'m> {
     pub(super) partition: u32,
     pub(super) offset: i64,
+    /// When the log appended it or its sender wrote it, as the topic says, in milliseconds since 1970.
+    pub(super) dated_ms: Option<i64>,
     pub(super) value: &'m [u8],
 }
 
@@ -92,6 +94,7 @@ impl Reader {
                 Some(Ok(message)) => visit(Message {
                     partition: u32::try_from(message.partition()).unwrap_or(u32::MAX),
                     offset: message.offset(),
+                    dated_ms: message.timestamp().to_millis(),
                     value: message.payload().unwrap_or_default(),
                 })?,
                 Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 use testkit::chaos::{Mood, Workers};
 use testkit::load;
-use testkit::verify::{self, EarlierTopic, Layout};
+use testkit::verify::{self, EarlierTopic};
 
 /// How long workers may take to notice.
 const NOTICE: Duration = Duration::from_secs(120);
@@ -22,7 +22,7 @@ pub(super) fn make_anew<'w>(
 ) -> Result<EarlierTopic, String> {
     let (connection, usage) = (&torment.connection, torment.usage());
     let in_words = |error: verify::VerifyError| error.to_string();
-    verify::wait_until_drained(connection, &Layout::new(&torment.prefix), torment.drain()).map_err(in_words)?;
+    torment.wait_until_drained()?;
     let read_until = verify::ends_of(connection, &usage).map_err(in_words)?;
     if torment.arguments.unread > 0 {
         workers.freeze_all();

@@ -73,10 +73,11 @@ struct RunArguments {
     /// Hours for which ids are remembered behind the clock; commands five days longer [default: for ever]
     #[arg(long, value_name = "HOURS")]
     window: Option<u32>,
-    /// With --window: records from the beginning, sent when the stages know how late it is, each twice; then what was too late is asked for
+    /// With --window: records from the beginning, sent when the stages know how late it is, each twice, and copies of what waits since then; then what
+    /// was too late is asked for
     #[arg(long, default_value_t = 0)]
     late: u32,
-    /// Of a thousand endpoints, how many are not known until half of the kills are done; then what waits is asked for again and again
+    /// Of a thousand endpoints, how many are not known until half of the kills are done (with --late: until all is sent); then what waits is asked for again and again
     #[arg(long, default_value_t = 50)]
     unknown: u16,
     /// How long the stages may take, in seconds, for what is left when the trouble is over

@@ -2,6 +2,8 @@
 
 use super::{COMMANDS_LONGER_H, RunArguments, SHAPE, anew};
 use runtime::stages::RecycleRequest;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +11,7 @@ use std::time::Duration;
 use testkit::chaos::{Mood, Plan, Trouble, Workers};
 use testkit::deployment;
 use testkit::generator::random::Random;
+use testkit::generator::stream::{self, LineKind};
 use testkit::generator::{self, Parameters, Times};
 use testkit::load::{self, Connection, Extra, Form, Load, Sent};
 use testkit::reference;
@@ -25,6 +28,8 @@ pub(super) struct Torment<'a> {
     program: PathBuf,
     /// The version of the reference data in which some endpoints are not known.
     first_version: String,
+    /// Lines from the beginning of the stream that wait, as a whole or on a level, until all reference data are there; with their ids.
+    waiting: Vec<(String, Vec<u8>)>,
 }
 
 /// What happened and what was sent.
@@ -49,11 +54,15 @@ pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
     let folder = std::env::temp_dir().join(format!("rater-{prefix}{}", arguments.seed));
     generator::write_reference(&parameters(arguments), &folder).map_err(in_words)?;
     hide_endpoints(&folder, arguments.unknown, arguments.seed).map_err(in_words)?;
+    if arguments.window.is_some() {
+        hide_rate(&folder).map_err(in_words)?;
+    }
     eprintln!("seed {}, what workers tell is in {}", arguments.seed, folder.display());
     let torment = Torment {
         arguments,
         connection: Connection::new(kafka.bootstrap()),
         first_version: reference::load(&folder).map_err(in_words)?.version(),
+        waiting: first_waiting(arguments, &folder).map_err(in_words)?,
         program: std::env::current_exe().map_err(in_words)?,
         kafka,
         prefix,
@@ -167,15 +176,17 @@ impl Torment<'_> {
                 sent
             });
             let mut meanwhile = |trouble: Trouble| {
-                if trouble.kills() < self.arguments.kills / 2 {
+                // Copies that come too late have to meet what still waits.
+                let is_early = self.arguments.late() > 0 && !is_sent.load(Ordering::Relaxed);
+                if trouble.kills() < self.arguments.kills / 2 || is_early {
                     return Ok(());
                 }
                 if happened.requests == 0 {
-                    show_endpoints(&self.folder).map_err(in_words)?;
+                    show_all(&self.folder).map_err(in_words)?;
                 }
                 happened.requests += 1;
                 // A broker that is away is asked the next time.
-                let _ = self.ask_again(happened.requests, 0);
+                let _ = self.ask_again(happened.requests);
                 Ok(())
             };
             let trouble = workers.torment(&self.kafka, plan, &|| is_sent.load(Ordering::Relaxed), &mut meanwhile);
@@ -191,40 +202,65 @@ impl Torment<'_> {
         let mut sent = vec![load::run(load, &self.connection, &mut |_| {}).map_err(|error| error.to_string())?];
         eprintln!("{sent:?}");
         let is_last = load.parameters.seed != self.arguments.seed || !self.arguments.made_anew;
-        if let Some(window) = self.arguments.window.filter(|_| is_last && self.arguments.late > 0) {
-            let hours = i64::from(window) + 1;
-            let at_ms = load.parameters.times.earliest_ms() + hours * 3_600_000;
-            verify::wait_for_clock(&self.connection, &Layout::new(&self.prefix), at_ms, self.drain())
-                .map_err(|error| error.to_string())?;
-            let late =
-                load::run_late(load, self.arguments.late, &self.connection).map_err(|error| error.to_string())?;
-            eprintln!("late: {late:?}");
+        if is_last && self.arguments.late() > 0 {
+            // Guide has to know what waits before it is so late that it forgets what came.
+            self.wait_until_drained()?;
+            self.tick(self.end_ms() + 3_600_000)?;
+            let copies: Vec<Vec<u8>> = self.waiting.iter().map(|(_, line)| line.clone()).collect();
+            let late = load::run_late(load, self.arguments.late, &copies, &self.connection);
+            let late = late.map_err(|error| error.to_string())?;
+            eprintln!("late, with {} copies of what waits: {late:?}", copies.len());
             sent.push(late);
+            self.wait_until_drained()?;
         }
         Ok(sent)
     }
 
-    /// Asks for what waits to be tried again: sometimes everything, sometimes what waits for one reason; and so many of the late records, by their
-    /// ids.
-    fn ask_again(&self, number: u32, late: u32) -> Result<(), String> {
+    /// When the last stream ends.
+    fn end_ms(&self) -> i64 {
+        let streams = if self.arguments.made_anew { 2 } else { 1 };
+        let times = parameters(self.arguments).times;
+        times.start_ms + streams * i64::try_from(times.span_ms).unwrap_or(0)
+    }
+
+    /// Makes it so late, and waits until it is for guide: then everything before has been taken, retries included.
+    fn tick(&self, at_ms: i64) -> Result<(), String> {
+        let ticks = format!("{}ticks", self.prefix);
+        load::to_each_partition(&self.connection, &ticks, &generator::tick(at_ms))
+            .map_err(|error| error.to_string())?;
+        verify::wait_for_clock(&self.connection, &self.layout(), at_ms, self.drain()).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn wait_until_drained(&self) -> Result<(), String> {
+        verify::wait_until_drained(&self.connection, &self.layout(), self.drain()).map_err(|error| error.to_string())
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::new(&self.prefix)
+    }
+
+    /// Asks for what waits to be tried again: sometimes everything, sometimes what waits for one reason.
+    fn ask_again(&self, number: u32) -> Result<(), String> {
         let of = |reasons: &[&str]| RecycleRequest {
             reasons: reasons.iter().map(|reason| (*reason).to_owned()).collect(),
             ..RecycleRequest::default()
         };
-        let mut requests = vec![match number % 3 {
+        self.ask(&match number % 3 {
             0 => RecycleRequest::default(),
             1 => of(&["unknown_endpoint"]),
             _ => of(&["wrong_kind", "no_rate"]),
-        }];
-        if late > 0 {
-            let ids = (0..late).map(load::late_id).collect();
-            requests.push(RecycleRequest { ids, late: true, ..RecycleRequest::default() });
-        }
-        for request in requests {
-            load::to_each_partition(&self.connection, &format!("{}waiting", self.prefix), &request.message())
-                .map_err(|error| error.to_string())?;
-        }
-        Ok(())
+        })
+    }
+
+    /// Asks for what was too late, by its ids, also where it is a copy of something that waited.
+    fn ask_for_late(&self) -> Result<(), String> {
+        let ids = (0..self.arguments.late()).map(load::late_id).chain(self.waiting.iter().map(|(id, _)| id.clone()));
+        self.ask(&RecycleRequest { ids: ids.collect(), late: true, ..RecycleRequest::default() })
+    }
+
+    fn ask(&self, request: &RecycleRequest) -> Result<(), String> {
+        load::to_each_partition(&self.connection, &format!("{}waiting", self.prefix), &request.message())
+            .map_err(|error| error.to_string())
     }
 
     /// The trouble is over and all endpoints are known: asks for everything once more, for what was late twice, and verifies, while workers work.
@@ -243,12 +279,17 @@ impl Torment<'_> {
     }
 
     fn recycle_all(&self) -> Result<(), String> {
-        let layout = Layout::new(&self.prefix);
-        for _ in 0..2 {
-            verify::wait_until_drained(&self.connection, &layout, self.drain()).map_err(|error| error.to_string())?;
-            self.ask_again(0, self.arguments.late())?;
+        self.wait_until_drained()?;
+        self.ask_again(0)?;
+        if let Some(window) = self.arguments.window.filter(|_| self.arguments.late() > 0) {
+            // What was charged now is forgotten again, unless copies of it wait.
+            self.wait_until_drained()?;
+            self.tick(self.end_ms() + 2 * i64::from(window) * 3_600_000)?;
+            self.ask_for_late()?;
         }
-        Ok(())
+        self.wait_until_drained()?;
+        self.ask_again(0)?;
+        if self.arguments.late() > 0 { self.ask_for_late() } else { Ok(()) }
     }
 
     fn check(&self, happened: &Happened) -> Result<Found, String> {
@@ -265,7 +306,7 @@ impl Torment<'_> {
         };
         let report =
             verify::verify(&verification, &mut |step| eprintln!("{step}")).map_err(|error| error.to_string())?;
-        // Each of them was sent twice.
+        // Each of them was sent twice. Copies of what waits are known, however late they are.
         let expected = 2 * u64::from(self.arguments.late());
         let too_late: u64 = report.row("too late").and_then(|row| row.found.parse().ok()).unwrap_or(0);
         let mut text = report.to_string();
@@ -307,10 +348,50 @@ fn hide_endpoints(folder: &Path, per_mille: u16, seed: u64) -> std::io::Result<(
     std::fs::write(path, known)
 }
 
-/// Puts them in: whoever starts from now on knows all.
-fn show_endpoints(folder: &Path) -> std::io::Result<()> {
+/// Records of the first tenth that wait until all reference data are there, some of each kind.
+fn first_waiting(arguments: &RunArguments, folder: &Path) -> std::io::Result<Vec<(String, Vec<u8>)>> {
+    let known = std::fs::read_to_string(folder.join("endpoints.csv"))?;
+    let known: HashSet<&str> = known.lines().filter_map(|line| line.split(',').nth(2)).collect();
+    let (parameters, mut seen) = (parameters(arguments), 0_u64);
+    let mut kinds = [BTreeMap::new(), BTreeMap::new()];
+    stream::each_line(&parameters, |kind, line| {
+        seen += u64::from(kind != LineKind::Tick);
+        let said: Value = serde_json::from_slice(line)?;
+        let (Some(id), Some(imsi)) = (said["id"].as_str(), said["imsi"].as_str()) else { return Ok(()) };
+        let [unknown, without_rate] = &mut kinds;
+        let waiting = if !known.contains(imsi) { unknown } else { without_rate };
+        let is_waiting = !known.contains(imsi) || said["service"] == "sms";
+        if is_waiting && seen < parameters.records / 10 && waiting.len() < MOST_WAITING {
+            waiting.insert(id.to_owned(), line.to_vec());
+        }
+        Ok(())
+    })?;
+    Ok(kinds.into_iter().flatten().collect())
+}
+
+/// Of what waits, so much is sent again at the end.
+const MOST_WAITING: usize = 50;
+
+/// Takes the rate for messages out of the uppermost tariff, and keeps all of them beside it: then a level of these records waits.
+fn hide_rate(folder: &Path) -> std::io::Result<()> {
+    const RATE: &str = "          - { service: sms, price: 0.05/message }\n";
+    let path = folder.join("rating.yaml");
+    let all = std::fs::read_to_string(&path)?;
+    std::fs::write(folder.join(ALL_RATES), &all)?;
+    // The uppermost tariff is the last one.
+    let at = all.rfind(RATE).ok_or_else(|| std::io::Error::other("no rate for messages"))?;
+    std::fs::write(path, format!("{}{}", &all[..at], &all[at + RATE.len()..]))
+}
+
+/// Puts everything in: whoever starts from now on knows all.
+fn show_all(folder: &Path) -> std::io::Result<()> {
+    if folder.join(ALL_RATES).exists() {
+        std::fs::rename(folder.join(ALL_RATES), folder.join("rating.yaml"))?;
+    }
     std::fs::rename(folder.join(ALL_ENDPOINTS), folder.join("endpoints.csv"))
 }
 
 /// All endpoints, beside those that are known at first.
 const ALL_ENDPOINTS: &str = "endpoints.all";
+/// All rates, in the same way.
+const ALL_RATES: &str = "rating.all";
