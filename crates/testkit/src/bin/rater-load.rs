@@ -133,7 +133,6 @@ fn run(arguments: &Arguments) -> Result<ExitCode, LoadError> {
             forged_per_mille: arguments.forged,
             retries: arguments.retries_topic.clone(),
             orders_per_mille: arguments.orders,
-            late: 0,
         },
     };
     let mut connection = Connection::new(&arguments.brokers);

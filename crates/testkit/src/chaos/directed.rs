@@ -4,8 +4,11 @@ use crate::generator::random::Random;
 use runtime::kafka::{KafkaConsumer, KafkaGroup, KafkaLog, KafkaProducer, KafkaReader};
 use runtime::worker::log::{Log, LogError, Offset, Outgoing, Partition, Producer, TopicId, TransactionError, Visit};
 use rustix::process::{Signal, getpid, kill_process};
-use std::sync::Mutex;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How often, in a thousand transactions, each of the moments is taken.
@@ -17,19 +20,48 @@ pub struct Directions {
     pub stopped: u64,
 }
 
+/// Counts transactions over processes: each is one byte of a file.
+#[derive(Clone, Debug)]
+pub struct Transactions(Arc<File>);
+
+impl Transactions {
+    /// Opens the file that whoever makes trouble reads with [`Transactions::count`].
+    ///
+    /// # Errors
+    /// A file that cannot be opened.
+    pub fn open(folder: &Path) -> io::Result<Transactions> {
+        let file = OpenOptions::new().create(true).append(true).open(folder.join(TRANSACTIONS))?;
+        Ok(Transactions(Arc::new(file)))
+    }
+
+    /// Counts the transactions that all processes have committed.
+    #[must_use]
+    pub fn count(folder: &Path) -> u64 {
+        std::fs::metadata(folder.join(TRANSACTIONS)).map_or(0, |file| file.len())
+    }
+
+    fn add(&self) {
+        // A full disk shows elsewhere.
+        let _ = (&*self.0).write_all(b".");
+    }
+}
+
+const TRANSACTIONS: &str = "transactions";
+
 /// Kafka, with a process that may end.
 pub struct DirectedLog {
     inner: KafkaLog,
     directions: Directions,
     seed: u64,
     producers: AtomicU64,
+    transactions: Transactions,
 }
 
 impl DirectedLog {
     /// The same seed takes the same moments.
     #[must_use]
-    pub fn new(inner: KafkaLog, directions: Directions, seed: u64) -> DirectedLog {
-        DirectedLog { inner, directions, seed, producers: AtomicU64::new(0) }
+    pub fn new(inner: KafkaLog, directions: Directions, seed: u64, transactions: Transactions) -> DirectedLog {
+        DirectedLog { inner, directions, seed, producers: AtomicU64::new(0), transactions }
     }
 }
 
@@ -58,7 +90,7 @@ impl Log for DirectedLog {
         let inner = self.inner.producer(transactional_id).await?;
         let number = self.producers.fetch_add(1, Ordering::Relaxed);
         let random = Mutex::new(Random::new(self.seed ^ number << 32));
-        Ok(DirectedProducer { inner, directions: self.directions, random })
+        Ok(DirectedProducer { inner, directions: self.directions, random, transactions: self.transactions.clone() })
     }
 
     async fn fence(&self, transactional_id: &str) -> Result<(), LogError> {
@@ -97,6 +129,7 @@ pub struct DirectedProducer {
     inner: KafkaProducer,
     directions: Directions,
     random: Mutex<Random>,
+    transactions: Transactions,
 }
 
 impl DirectedProducer {
@@ -141,6 +174,7 @@ impl Producer for DirectedProducer {
 
     async fn commit(&mut self) -> Result<(), TransactionError> {
         self.inner.commit().await?;
+        self.transactions.add();
         self.moment();
         Ok(())
     }

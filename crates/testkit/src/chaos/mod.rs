@@ -4,7 +4,7 @@
 
 mod directed;
 
-pub use directed::{DirectedLog, Directions};
+pub use directed::{DirectedLog, Directions, Transactions};
 
 use crate::generator::random::Random;
 use crate::services::Kafka;
@@ -21,6 +21,13 @@ use std::time::{Duration, Instant};
 const MOST_WORKERS: usize = 5;
 /// Fewest that are left alone.
 const FEWEST_WORKERS: usize = 2;
+/// Transactions that are committed between two troubles. A group waits six seconds for a member that was killed: without this, troubles follow so
+/// fast that hardly anything is done before they are over.
+const TRANSACTIONS_BETWEEN: u64 = 12;
+/// How long these are waited for.
+const WORK_LIMIT: Duration = Duration::from_secs(12);
+/// How long trouble may last that does not come to enough when everything is sent.
+const TROUBLE_LIMIT: Duration = Duration::from_secs(600);
 
 /// How much trouble.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +38,8 @@ pub struct Plan {
     pub workers: usize,
     /// Processes killed, directed ones included, before it ends.
     pub kills: u32,
+    /// How many of these kill themselves at least.
+    pub directed: u32,
     /// Times that the brokers are restarted.
     pub restarts: u32,
     /// Longest pause between two troubles.
@@ -54,6 +63,20 @@ pub struct Trouble {
     pub removed: u32,
     /// Restarts of the brokers.
     pub restarts: u32,
+    /// Transactions that were committed meanwhile.
+    pub transactions: u64,
+}
+
+impl Trouble {
+    /// All that were killed.
+    #[must_use]
+    pub fn kills(self) -> u32 {
+        self.killed + self.killed_directed
+    }
+
+    fn is_enough(self, plan: Plan) -> bool {
+        self.kills() >= plan.kills && self.killed_directed >= plan.directed && self.restarts >= plan.restarts
+    }
 }
 
 /// What a worker process does to itself.
@@ -74,6 +97,8 @@ pub struct Workers<'w> {
     random: Random,
     running: Vec<Worker>,
     started: u32,
+    /// Processes at the start.
+    at_start: usize,
     trouble: Trouble,
 }
 
@@ -101,11 +126,10 @@ impl<'w> Workers<'w> {
             random,
             running: Vec::new(),
             started: 0,
+            at_start: plan.workers,
             trouble: Trouble::default(),
         };
-        for _ in 0..plan.workers {
-            workers.add()?;
-        }
+        workers.start_all(Mood::Directed)?;
         Ok(workers)
     }
 
@@ -113,7 +137,8 @@ impl<'w> Workers<'w> {
     /// `meanwhile` is called with what has happened so far.
     ///
     /// # Errors
-    /// A worker that stopped by itself, with what it told; brokers that do not come back; or what `meanwhile` answers.
+    /// A worker that stopped by itself, with what it told; brokers that do not come back; trouble that does not come to what is planned; or what
+    /// `meanwhile` answers.
     pub fn torment(
         &mut self,
         kafka: &Kafka,
@@ -122,17 +147,25 @@ impl<'w> Workers<'w> {
         meanwhile: &mut dyn FnMut(Trouble) -> Result<(), String>,
     ) -> Result<Trouble, String> {
         let in_words = |error: io::Error| error.to_string();
-        while self.trouble.killed + self.trouble.killed_directed < plan.kills
-            || self.trouble.restarts < plan.restarts
-            || !is_done()
-        {
+        let mut done_since = None;
+        while !self.trouble.is_enough(plan) || !is_done() {
+            let done_since = done_since.get_or_insert_with(Instant::now);
+            if !is_done() {
+                *done_since = Instant::now();
+            } else if done_since.elapsed() > TROUBLE_LIMIT {
+                let seconds = TROUBLE_LIMIT.as_secs();
+                return Err(format!("{plan:?}, but only {:?} {seconds} s after everything was sent", self.trouble));
+            }
             let longest = u64::try_from(plan.pause.as_millis()).unwrap_or(u64::MAX);
             thread::sleep(Duration::from_millis(self.random.between(50, longest.max(51))));
-            self.look_after()?;
+            self.let_work()?;
             meanwhile(self.trouble)?;
             let at = self.random.index(self.running.len());
-            match self.random.below(20) {
-                0..=8 => {
+            // Room is left for those who kill themselves.
+            let is_killing = self.trouble.killed < plan.kills.saturating_sub(plan.directed);
+            let is_only_restarting = self.trouble.kills() >= plan.kills && self.trouble.restarts < plan.restarts;
+            match if is_only_restarting { 19 } else { self.random.below(20) } {
+                0..=8 if is_killing => {
                     self.trouble.killed += 1;
                     self.signal(at, Signal::KILL);
                     if let Some(worker) = self.running.get_mut(at) {
@@ -158,8 +191,22 @@ impl<'w> Workers<'w> {
                 _ => {}
             }
         }
-        self.calm(plan).map_err(in_words)?;
+        self.calm().map_err(in_words)?;
         Ok(self.trouble)
+    }
+
+    /// Waits until something is done again: trouble in what stands still is none.
+    fn let_work(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + WORK_LIMIT;
+        let before = self.trouble.transactions;
+        loop {
+            self.look_after()?;
+            self.trouble.transactions = Transactions::count(self.folder);
+            if self.trouble.transactions >= before + TRANSACTIONS_BETWEEN || Instant::now() >= deadline {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn add(&mut self) -> io::Result<()> {
@@ -238,18 +285,73 @@ impl<'w> Workers<'w> {
             return Ok(());
         }
         let told = std::fs::read_to_string(&worker.log).unwrap_or_default();
-        let last: Vec<&str> = told.lines().rev().take(20).collect();
-        let last: Vec<&str> = last.into_iter().rev().collect();
-        Err(format!("worker {} stopped by itself with {status}:\n{}", worker.name, last.join("\n")))
+        Err(format!("worker {} stopped by itself with {status}:\n{}", worker.name, last_lines(&told)))
     }
 
     /// No more trouble: all are replaced by as many as at the start, who do nothing to themselves.
-    fn calm(&mut self, plan: Plan) -> io::Result<()> {
-        self.mood = Mood::Calm;
+    fn calm(&mut self) -> io::Result<()> {
         while !self.running.is_empty() {
             self.remove(0)?;
         }
-        (0..plan.workers).try_for_each(|_| self.add())
+        self.start_all(Mood::Calm)
+    }
+
+    /// Stops all processes where they are.
+    pub fn freeze_all(&self) {
+        (0..self.running.len()).for_each(|at| self.signal(at, Signal::STOP));
+    }
+
+    /// Lets all processes go on.
+    pub fn thaw_all(&self) {
+        (0..self.running.len()).for_each(|at| self.signal(at, Signal::CONT));
+    }
+
+    /// Waits until all have ended by themselves with a code, after saying some words.
+    ///
+    /// # Errors
+    /// One that goes on, or ends in another way.
+    pub fn wait_until_all_end(&mut self, code: i32, words: &str, limit: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + limit;
+        while let Some(mut worker) = self.running.pop() {
+            let status = loop {
+                if let Some(status) = worker.child.try_wait().map_err(|error| error.to_string())? {
+                    break status;
+                }
+                if Instant::now() >= deadline {
+                    let name = worker.name.clone();
+                    self.running.push(worker);
+                    return Err(format!("worker {name} goes on, and does not say {words:?}"));
+                }
+                thread::sleep(Duration::from_millis(100));
+            };
+            let told = std::fs::read_to_string(&worker.log).unwrap_or_default();
+            if status.code() != Some(code) || !told.contains(words) {
+                let last = last_lines(&told);
+                return Err(format!(
+                    "worker {} ended with {status}, not with {code} and {words:?}:\n{last}",
+                    worker.name
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts as many as at the start.
+    ///
+    /// # Errors
+    /// A process cannot be started.
+    pub fn start_all(&mut self, mood: Mood) -> io::Result<()> {
+        self.mood = mood;
+        (0..self.at_start).try_for_each(|_| self.add())
+    }
+
+    /// Starts as many as at the start with another command, as everybody from now on.
+    ///
+    /// # Errors
+    /// A process cannot be started.
+    pub fn start_as(&mut self, command: &'w dyn Fn(Mood) -> Command) -> io::Result<()> {
+        self.command = command;
+        self.start_all(Mood::Directed)
     }
 
     /// Watches over them until `is_done`.
@@ -284,6 +386,11 @@ impl Drop for Workers<'_> {
             let _ = worker.child.wait();
         }
     }
+}
+
+fn last_lines(text: &str) -> String {
+    let last: Vec<&str> = text.lines().rev().take(20).collect();
+    last.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
 /// Whether a process is stopped by a signal.

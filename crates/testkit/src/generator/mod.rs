@@ -123,6 +123,12 @@ impl Parameters {
     }
 }
 
+/// Returns the message that says that it is so late, in milliseconds since 1970.
+#[must_use]
+pub fn tick(at_ms: i64) -> Vec<u8> {
+    bench::tick_line(at_ms).into_bytes()
+}
+
 /// Writes the files of `parameters` into `directory`, which is created if need be.
 ///
 /// # Errors

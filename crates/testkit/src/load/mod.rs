@@ -73,8 +73,6 @@ pub struct Extra {
     pub retries: Option<String>,
     /// Commands in addition, in a thousand usage records, with copies, other payloads under one id, and old ones.
     pub orders_per_mille: u16,
-    /// New records that happened when the stream begins, sent behind its end, each twice.
-    pub late: u32,
 }
 
 /// What was sent.
@@ -136,53 +134,34 @@ impl Lines {
 /// Brokers that do not answer, topics that are not there, settings or a registry that refuse. Messages that do not arrive are no error
 /// here: they are in [`Sent::failed`].
 pub fn run(load: &Load, connection: &Connection, progress: &mut dyn FnMut(&Sent)) -> Result<Sent, LoadError> {
-    let encoder = avro::Encoder::new(&load.form, load)?;
-    let producer = Producer::new(connection)?;
-    let mut topics = vec![producer.topic(&load.usage)?];
-    let commands = match &load.commands {
-        Some(name) if *name != load.usage => {
-            topics.push(producer.topic(name)?);
-            1
-        }
-        Some(_) | None => 0,
-    };
-    let ticks = load.ticks.as_ref().map(|name| producer.topic(name)).transpose()?;
-    let ticks = ticks.map(|topic| {
-        topics.push(topic);
-        topics.len() - 1
-    });
-    let retries = load.extra.retries.as_ref().map(|name| producer.topic(name)).transpose()?;
-    let retries = retries.map(|topic| {
-        topics.push(topic);
-        topics.len() - 1
-    });
-    let mut sender = Sender {
-        extra: load.extra.clone(),
-        orders: Orders::new(load.parameters.seed),
-        forger: Random::new(load.parameters.seed ^ 0x666f_7267),
-        retries,
-        encoder,
-        producer,
-        topics,
-        commands,
-        ticks,
-        random: Random::new(load.parameters.seed ^ 0x6c6f_6164),
-        recent: Vec::new(),
-        copies_per_mille: load.copies_per_mille,
-        pace: Pace { start: Instant::now(), rate: load.rate },
-        sent: Sent::default(),
-        told: Instant::now(),
-        trouble: None,
-    };
+    let mut sender = Sender::new(load, connection)?;
     for line in &load.first {
         sender.take(LineKind::Command, line, progress).map_err(|error| sender.stopped(&error))?;
     }
     let all = each_line(&load.parameters, |kind, line| sender.take(kind, line, progress));
     all.map_err(|error| sender.stopped(&error))?;
-    for number in 0..load.extra.late {
+    sender.finish(progress)
+}
+
+/// Sends so many new records that happened when the stream begins, each twice, with the ids of [`late_id`]; and lines once more, as copies.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_late(load: &Load, count: u32, copies: &[Vec<u8>], connection: &Connection) -> Result<Sent, LoadError> {
+    let mut sender = Sender::new(load, connection)?;
+    for line in copies {
+        sender.usage(line, true).map_err(|error| sender.stopped(&error))?;
+    }
+    for number in 0..count {
         sender.late(number, &load.parameters).map_err(|error| sender.stopped(&error))?;
     }
-    sender.finish(progress)
+    sender.finish(&mut |_| {})
+}
+
+/// Returns the id of a record that comes late.
+#[must_use]
+pub fn late_id(number: u32) -> String {
+    format!("late-{number}")
 }
 
 /// Sends a message to each partition of a topic, and waits until all are delivered.
@@ -195,11 +174,24 @@ pub fn to_each_partition(connection: &Connection, topic: &str, message: &[u8]) -
     for partition in 0..topic.partitions {
         producer.send(&topic.name, Some(partition), None, message)?;
     }
-    producer.flush()?;
-    match producer.failed() {
-        0 => Ok(()),
-        failed => Err(LoadError::Surroundings(format!("topic {:?}: {failed} messages did not arrive", topic.name))),
+    producer.finish(&topic)
+}
+
+/// Sends messages without keys to a topic, and waits until all are delivered.
+///
+/// # Errors
+/// As [`to_each_partition`].
+pub fn to_any_partition(
+    connection: &Connection,
+    topic: &str,
+    messages: impl Iterator<Item = Vec<u8>>,
+) -> Result<(), LoadError> {
+    let producer = Producer::new(connection)?;
+    let topic = producer.topic(topic)?;
+    for (partition, message) in (0..topic.partitions).cycle().zip(messages) {
+        producer.send(&topic.name, Some(partition), None, &message)?;
     }
+    producer.finish(&topic)
 }
 
 /// Purchases of the bundles that the reference data in a directory grant, as lines: where a deployment does not make them itself. In a stream that
@@ -257,6 +249,47 @@ struct Sender {
 }
 
 impl Sender {
+    fn new(load: &Load, connection: &Connection) -> Result<Sender, LoadError> {
+        let encoder = avro::Encoder::new(&load.form, load)?;
+        let producer = Producer::new(connection)?;
+        let mut topics = vec![producer.topic(&load.usage)?];
+        let commands = match &load.commands {
+            Some(name) if *name != load.usage => {
+                topics.push(producer.topic(name)?);
+                1
+            }
+            Some(_) | None => 0,
+        };
+        let ticks = load.ticks.as_ref().map(|name| producer.topic(name)).transpose()?;
+        let ticks = ticks.map(|topic| {
+            topics.push(topic);
+            topics.len() - 1
+        });
+        let retries = load.extra.retries.as_ref().map(|name| producer.topic(name)).transpose()?;
+        let retries = retries.map(|topic| {
+            topics.push(topic);
+            topics.len() - 1
+        });
+        Ok(Sender {
+            extra: load.extra.clone(),
+            orders: Orders::new(load.parameters.seed, &load.parameters.times.source),
+            forger: Random::new(load.parameters.seed ^ 0x666f_7267),
+            retries,
+            encoder,
+            producer,
+            topics,
+            commands,
+            ticks,
+            random: Random::new(load.parameters.seed ^ 0x6c6f_6164),
+            recent: Vec::new(),
+            copies_per_mille: load.copies_per_mille,
+            pace: Pace { start: Instant::now(), rate: load.rate },
+            sent: Sent::default(),
+            told: Instant::now(),
+            trouble: None,
+        })
+    }
+
     fn take(&mut self, kind: LineKind, line: &[u8], progress: &mut dyn FnMut(&Sent)) -> io::Result<()> {
         match kind {
             LineKind::Tick => {
@@ -321,7 +354,8 @@ impl Sender {
         let at = jiff::Timestamp::from_millisecond(parameters.times.earliest_ms()).unwrap_or_default();
         let imsi = u64::from(number) % parameters.endpoints.max(1);
         let line = format!(
-            r#"{{"id":"late-{number}","source":"late","service":"data","quantity":1000000,"unit":"octets","event_time":"{at}","imsi":"00101{imsi:010}"}}"#
+            r#"{{"id":"{}","source":"late","service":"data","quantity":1000000,"unit":"octets","event_time":"{at}","imsi":"00101{imsi:010}"}}"#,
+            late_id(number)
         );
         self.usage(line.as_bytes(), false)?;
         self.usage(line.as_bytes(), true)

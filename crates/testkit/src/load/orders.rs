@@ -11,13 +11,16 @@ const OLD_DAYS: i64 = 60;
 /// Makes them.
 pub(super) struct Orders {
     random: Random,
+    /// Stands in their ids: those of another stream are others.
+    source: String,
     recent: Vec<(u64, i64)>,
     made: u64,
 }
 
 impl Orders {
-    pub(super) fn new(seed: u64) -> Orders {
-        Orders { random: Random::new(seed ^ 0x6f72_6465), recent: Vec::new(), made: 0 }
+    pub(super) fn new(seed: u64, source: &str) -> Orders {
+        let random = Random::new(seed ^ 0x6f72_6465);
+        Orders { random, source: source.to_owned(), recent: Vec::new(), made: 0 }
     }
 
     /// The next one, at the time of a line.
@@ -29,10 +32,11 @@ impl Orders {
             let (number, at_ms) = *self.random.pick(&self.recent);
             // A copy, or something else under the same id.
             let amount = if self.random.chance(500) { "1.00" } else { "2.00" };
-            return order(number, at_ms, amount);
+            return self.order(number, at_ms, amount);
         }
         self.made += 1;
-        let at_ms = if self.random.chance(200) { at_ms - OLD_DAYS * 86_400_000 } else { at_ms };
+        // Bundles may be granted as of 1970, and nothing takes effect before.
+        let at_ms = if self.random.chance(200) { (at_ms - OLD_DAYS * 86_400_000).max(0) } else { at_ms };
         let one = (self.made, at_ms);
         if self.recent.len() < RECENT {
             self.recent.push(one);
@@ -40,15 +44,34 @@ impl Orders {
             let slot = self.random.index(RECENT);
             self.recent[slot] = one;
         }
-        order(self.made, at_ms, "1.00")
+        self.order(self.made, at_ms, "1.00")
+    }
+
+    fn order(&self, number: u64, at_ms: i64, amount: &str) -> Vec<u8> {
+        let at = jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default();
+        format!(
+            r#"{{"command_id":"{}-order-{number}","kind":"top_up","account_id":"customer-{}","issued_by":"beta-0","amount":"{amount}","currency":"GBP","effective_time":"{at}"}}"#,
+            self.source,
+            number % 20
+        )
+        .into_bytes()
     }
 }
 
-fn order(number: u64, at_ms: i64, amount: &str) -> Vec<u8> {
-    let at = jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default();
-    format!(
-        r#"{{"command_id":"order-{number}","kind":"top_up","account_id":"customer-{}","issued_by":"beta-0","amount":"{amount}","currency":"GBP","effective_time":"{at}"}}"#,
-        number % 20
-    )
-    .into_bytes()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bundles that are granted from the very beginning take effect in 1970, and nothing can take effect 60 days before.
+    #[test]
+    fn orders_take_effect_when_commands_can() {
+        let granted = br#"{"command_id":"grant-1","kind":"buy_bundle","effective_time":"1970-01-01T00:00:00Z"}"#;
+        let usage = br#"{"id":"r1","event_time":"2026-01-05T00:00:00Z"}"#;
+        let mut orders = Orders::new(3, "load");
+        for line in (0..200).map(|number| if number % 2 == 0 { &granted[..] } else { usage }) {
+            let order: Value = serde_json::from_slice(&orders.next(line)).expect("JSON");
+            let at = order["effective_time"].as_str().expect("a text");
+            pipeline::times::read_time(at).unwrap_or_else(|misread| panic!("{at}: {misread:?}"));
+        }
+    }
 }

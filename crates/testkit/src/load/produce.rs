@@ -152,6 +152,15 @@ impl Producer {
         flushed.map_err(|error| LoadError::Surroundings(format!("kafka at {}: {error}", self.brokers)))
     }
 
+    /// Waits until each message has arrived.
+    pub(super) fn finish(&self, topic: &Topic) -> Result<(), LoadError> {
+        self.flush()?;
+        match self.failed() {
+            0 => Ok(()),
+            failed => Err(LoadError::Surroundings(format!("topic {:?}: {failed} messages did not arrive", topic.name))),
+        }
+    }
+
     /// Messages that were given up so far.
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)

@@ -55,6 +55,10 @@ impl<'d> Found<'d> {
         if let Found::Long(value) = self { Some(value) } else { None }
     }
 
+    pub(super) fn bytes(self) -> Option<&'d [u8]> {
+        if let Found::Bytes(bytes) = self { Some(bytes) } else { None }
+    }
+
     pub(super) fn decimal(self) -> Option<i128> {
         if let Found::Decimal(value) = self { Some(value) } else { None }
     }

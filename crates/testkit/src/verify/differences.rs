@@ -66,16 +66,16 @@ impl Look<'_> {
     fn first_differences(&self, side: Side, accounts: &[String]) -> Result<Vec<String>, VerifyError> {
         let mut listed: HashMap<&str, Listed> =
             accounts.iter().take(SHOWN).map(|account| (&**account, Listed::default())).collect();
-        self.each_of_topic(side, |account, datum, _| {
+        self.each_of_topic(side, |account, content, _| {
             if let Some(listed) = listed.get_mut(account) {
-                listed.found.push(hash_of(&[datum]));
+                listed.found.push(content);
             }
         })?;
-        self.each_of_engine(side, |account, datum, words| {
+        self.each_of_engine(side, |account, content, words| {
             let Some(listed) = listed.get_mut(account) else { return };
             let at = listed.seen;
             listed.seen += 1;
-            if listed.first.is_none() && listed.found.get(at) != Some(&hash_of(&[datum])) {
+            if listed.first.is_none() && listed.found.get(at) != Some(&content) {
                 listed.first = Some((at, words));
             }
         })?;
@@ -104,7 +104,7 @@ impl Look<'_> {
         Ok(words.collect())
     }
 
-    fn each_of_topic(&self, side: Side, mut visit: impl FnMut(&str, &[u8], String)) -> Result<(), VerifyError> {
+    fn each_of_topic(&self, side: Side, mut visit: impl FnMut(&str, u64, String)) -> Result<(), VerifyError> {
         let topic = self.what.layout.topic(match side {
             Side::Charges => "charges",
             Side::Deltas => "balance-deltas",
@@ -118,7 +118,7 @@ impl Look<'_> {
         })
     }
 
-    fn each_of_engine(&self, side: Side, mut visit: impl FnMut(&str, &[u8], String)) -> Result<(), VerifyError> {
+    fn each_of_engine(&self, side: Side, mut visit: impl FnMut(&str, u64, String)) -> Result<(), VerifyError> {
         let Some(reference) = &self.what.reference else { return Ok(()) };
         let topic = self.what.layout.topic("guided");
         let mut schemas = super::Schemas::new(self.what.registry.as_deref())?;
@@ -143,17 +143,18 @@ impl Look<'_> {
     }
 }
 
-/// Hands out a message with its account and in words. What cannot be read was told of before.
-fn show(side: Side, layout: &super::avro::Layout, datum: &[u8], visit: &mut impl FnMut(&str, &[u8], String)) {
+/// Hands out a message by its account, a hash of what it says, and in words. What cannot be read was told of before.
+fn show(side: Side, layout: &super::avro::Layout, datum: &[u8], visit: &mut impl FnMut(&str, u64, String)) {
     match side {
         Side::Charges => {
             if let Ok(charge) = Charge::read(layout, datum) {
-                visit(charge.payer, datum, charge.show());
+                let [start, end] = charge.content(datum);
+                visit(charge.payer, hash_of(&[start, end]), charge.show());
             }
         }
         Side::Deltas => {
             if let Ok(delta) = Delta::read(layout, datum) {
-                visit(delta.account, datum, delta.show());
+                visit(delta.account, hash_of(&[datum]), delta.show());
             }
         }
     }

@@ -26,9 +26,9 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    pub(super) fn add(&mut self, datum: &[u8]) {
+    pub(super) fn add(&mut self, [start, end]: [&[u8]; 2]) {
         self.count += 1;
-        self.hash = hash_of(&[&self.hash.to_le_bytes(), datum]);
+        self.hash = hash_of(&[&self.hash.to_le_bytes(), start, end]);
     }
 }
 
@@ -62,11 +62,19 @@ pub(super) struct Outputs {
 }
 
 impl Outputs {
-    pub(super) fn add(&mut self, side: Side, account: &str, datum: &[u8]) {
+    pub(super) fn charge(&mut self, charge: &Charge<'_>, datum: &[u8]) {
+        self.add(Side::Charges, charge.payer, charge.content(datum));
+    }
+
+    pub(super) fn delta(&mut self, delta: &Delta<'_>, datum: &[u8]) {
+        self.add(Side::Deltas, delta.account, [datum, &[]]);
+    }
+
+    fn add(&mut self, side: Side, account: &str, content: [&[u8]; 2]) {
         let chains = &mut self.chains[side as usize];
         match chains.get_mut(account) {
-            Some(chain) => chain.add(datum),
-            None => chains.entry(account.to_owned()).or_default().add(datum),
+            Some(chain) => chain.add(content),
+            None => chains.entry(account.to_owned()).or_default().add(content),
         }
     }
 }
@@ -239,11 +247,11 @@ pub(super) fn collect(output: &BatchOutput, contracts: &Contracts, outputs: &mut
     let refused = |what: String| VerifyError::Refused(format!("a message of the engine: {what}"));
     for datum in output.charges.messages() {
         let charge = Charge::read(&contracts.charge, datum).map_err(refused)?;
-        outputs.add(Side::Charges, charge.payer, datum);
+        outputs.charge(&charge, datum);
     }
     for datum in output.deltas.messages() {
         let delta = Delta::read(&contracts.delta, datum).map_err(refused)?;
-        outputs.add(Side::Deltas, delta.account, datum);
+        outputs.delta(&delta, datum);
     }
     for datum in output.notifications.messages() {
         add_notification(&contracts.notification, datum, outputs).map_err(refused)?;

@@ -7,7 +7,7 @@ use super::framed::{Framed, Schemas};
 use super::reader::Message;
 use super::report::Report;
 use super::said::{Kind, Note, Retry, Said, bit, identity_of};
-use super::{Layout, Takes, VerifyError, hash_of};
+use super::{EarlierTopic, Layout, Takes, VerifyError, hash_of};
 use std::collections::HashMap;
 
 /// Reasons for which a record waits before its identity is remembered: it may come again.
@@ -35,21 +35,35 @@ struct Slot {
     id: u64,
     /// Hash of everything else it says.
     payload: u64,
+    /// Hash of its bytes.
+    content: u64,
     kind: Kind,
     /// When it says that it happened, in milliseconds; [`i64::MIN`] where it says nothing.
     at_ms: i64,
     has_legs: bool,
     /// Whether its identity was new when it came.
     is_admitted: bool,
+    /// Whether its topic was taken away before anybody had to read it.
+    is_lost: bool,
     /// Times that it waits as a whole, and that it was tried again as a whole.
     waits: u8,
     retries: u8,
 }
 
 impl Slot {
-    fn new(kind: Kind, id: u64, payload: u64) -> Slot {
-        let at_ms = i64::MIN;
-        Slot { id, payload, kind, at_ms, has_legs: false, is_admitted: false, waits: 0, retries: 0 }
+    fn new(kind: Kind, id: u64, payload: u64, content: u64) -> Slot {
+        Slot {
+            id,
+            payload,
+            content,
+            kind,
+            at_ms: i64::MIN,
+            has_legs: false,
+            is_admitted: false,
+            is_lost: false,
+            waits: 0,
+            retries: 0,
+        }
     }
 }
 
@@ -95,9 +109,12 @@ struct Answers {
 
 /// All of them.
 pub(super) struct Inputs {
+    /// Inputs, retries, and inputs that are no longer there, under the names that they had.
     topics: Vec<String>,
     /// By the number of the topic.
-    takes: Vec<Takes>,
+    takes: Vec<Option<Takes>>,
+    /// By the number of the topic: from which offsets on, by partition, nobody had to read it.
+    lost_from: HashMap<(u16, u32), i64>,
     default_source: String,
     slots: HashMap<(u16, u32), Vec<Option<Slot>>>,
     identities: HashMap<u64, Identity>,
@@ -122,11 +139,23 @@ struct WaitingLeg {
 }
 
 impl Inputs {
-    pub(super) fn new(layout: &Layout, default_source: &str) -> Inputs {
+    pub(super) fn new(layout: &Layout, earlier: &[EarlierTopic], default_source: &str) -> Inputs {
+        // The topic of retries stands behind the inputs: what others write there waits as well.
+        let mut topics: Vec<String> = layout.input_names().into_iter().chain([layout.topic("retries")]).collect();
+        let mut takes: Vec<Option<Takes>> = layout.inputs.iter().map(|(_, takes)| Some(*takes)).chain([None]).collect();
+        let mut lost_from = HashMap::new();
+        for topic in earlier {
+            let now = topics.iter().position(|name| *name == topic.name);
+            for (partition, offset) in (0..).zip(&topic.unread_from) {
+                lost_from.insert((number_of(topics.len()), partition), *offset);
+            }
+            takes.push(now.and_then(|at| takes.get(at).copied().flatten()));
+            topics.push(topic.name.clone());
+        }
         Inputs {
-            // The topic of retries stands behind the inputs: what others write there waits as well.
-            topics: layout.input_names().into_iter().chain([layout.topic("retries")]).collect(),
-            takes: layout.inputs.iter().map(|(_, takes)| *takes).collect(),
+            topics,
+            takes,
+            lost_from,
             default_source: default_source.to_owned(),
             slots: HashMap::new(),
             identities: HashMap::new(),
@@ -153,7 +182,7 @@ impl Inputs {
         };
         let at_ms = said.as_ref().and_then(|said| said.at_ms).unwrap_or(i64::MIN);
         let (kind, id, payload) = match said {
-            Some(Said { kind, .. }) if kind.is_foreign(self.takes.get(usize::from(topic))) => (Kind::Foreign, None, 0),
+            Some(Said { kind, .. }) if kind.is_foreign(self.takes_of(topic)) => (Kind::Foreign, None, 0),
             Some(Said { kind, source, id, payload, .. }) => {
                 let source = source.unwrap_or_else(|| self.default_source.clone());
                 (kind, id.map(|id| identity_of(kind, &source, &id)), payload)
@@ -166,8 +195,13 @@ impl Inputs {
             answers.latest_ms = if answers.commands == 0 { at_ms } else { answers.latest_ms.max(at_ms) };
             answers.commands += 1;
         }
-        self.put(place, Slot { at_ms, ..Slot::new(kind, id, payload) });
+        let is_lost = self.lost_from.get(&(topic, message.partition)).is_some_and(|from| message.offset >= *from);
+        self.put(place, Slot { at_ms, is_lost, ..Slot::new(kind, id, payload, hash_of(&[message.value])) });
         Ok(())
+    }
+
+    fn takes_of(&self, topic: u16) -> Option<&Takes> {
+        self.takes.get(usize::from(topic))?.as_ref()
     }
 
     fn put(&mut self, place: Place, slot: Slot) {
@@ -187,7 +221,7 @@ impl Inputs {
             None => {
                 let place = Place { topic, partition: message.partition, offset: message.offset };
                 let id = hash_of(&[b"place", format!("{place:?}").as_bytes()]);
-                self.put(place, Slot::new(Kind::Foreign, id, 0));
+                self.put(place, Slot::new(Kind::Foreign, id, 0, hash_of(&[message.value])));
             }
         }
     }
@@ -195,8 +229,8 @@ impl Inputs {
     /// All inputs are there: what was tried again?
     pub(super) fn note_retries(&mut self, report: &mut Report) {
         let retries = std::mem::take(&mut self.retries);
-        for Retry { topic, partition, offset, level } in &retries {
-            let place = self.place(topic, *partition, *offset);
+        for Retry { topic, partition, offset, level, content } in &retries {
+            let place = self.place(topic, *partition, *offset, *content);
             let Some((place, slot)) = place.and_then(|place| Some((place, self.slot(place)?))) else {
                 report.differ(|| format!("a retry of no input message: {topic}:{partition}:{offset}"));
                 continue;
@@ -220,9 +254,15 @@ impl Inputs {
         report.end("retries of what is there", retries.len(), retries.len());
     }
 
-    fn place(&self, topic: &str, partition: u32, offset: i64) -> Option<Place> {
-        let topic = self.topics.iter().position(|known| known == topic)?;
-        Some(Place { topic: u16::try_from(topic).ok()?, partition, offset })
+    /// The place of a message that says this. Where a topic has been made anew, each of the two has a message there.
+    fn place(&self, topic: &str, partition: u32, offset: i64, content: u64) -> Option<Place> {
+        let at = usize::try_from(offset).ok()?;
+        let numbers = (0_u16..).zip(&self.topics).filter(|(_, known)| *known == topic).map(|(number, _)| number);
+        let slot = |number: u16| self.slots.get(&(number, partition))?.get(at)?.as_ref();
+        numbers
+            .filter(|number| slot(*number).is_some_and(|slot| slot.content == content))
+            .map(|topic| Place { topic, partition, offset })
+            .next()
     }
 
     fn slot(&mut self, place: Place) -> Option<&mut Slot> {
@@ -235,13 +275,11 @@ impl Inputs {
         format!("{topic}:{}:{}", place.partition, place.offset)
     }
 
-    /// The message at a place has a leg of this level.
-    pub(super) fn guided(&mut self, origin: &(String, u32, i64), level: u8, report: &mut Report) {
+    /// The message at a place, which said this, has a leg of this level.
+    pub(super) fn guided(&mut self, origin: &(String, u32, i64), original: &[u8], level: u8, report: &mut Report) {
         let (topic, partition, offset) = origin;
-        let Some(place) = self.place(topic, *partition, *offset) else {
-            return report.differ(|| format!("guided: no input {topic}:{partition}:{offset}"));
-        };
-        let Some(slot) = self.slot(place) else {
+        let place = self.place(topic, *partition, *offset, hash_of(&[original]));
+        let Some((place, slot)) = place.and_then(|place| Some((place, self.slot(place)?))) else {
             return report.differ(|| format!("guided: no input message {topic}:{partition}:{offset}"));
         };
         slot.has_legs = true;
@@ -288,12 +326,10 @@ impl Inputs {
         waiting: Waiting<'_>,
         report: &mut Report,
     ) {
-        let Waiting { level, reason, attempt } = waiting;
+        let Waiting { level, reason, attempt, original } = waiting;
         let shown = || format!("{topic}:{partition}:{offset} ({reason})");
-        let Some(place) = self.place(topic, partition, offset) else {
-            return report.differ(|| format!("suspense: no input {}", shown()));
-        };
-        let Some(slot) = self.slot(place) else {
+        let place = self.place(topic, partition, offset, hash_of(&[original]));
+        let Some((place, slot)) = place.and_then(|place| Some((place, self.slot(place)?))) else {
             return report.differ(|| format!("suspense: no input message {}", shown()));
         };
         let (id, payload, kind) = (slot.id, slot.payload, slot.kind);
@@ -385,13 +421,17 @@ impl Inputs {
     /// Everything is seen: what has no outcome, or two?
     pub(super) fn finish(&mut self, report: &mut Report) {
         self.finish_retries(report);
-        let mut duplicate_retries = 0_u64;
+        let (mut duplicate_retries, mut lost) = (0_u64, 0_u64);
         let (mut usage, mut guided, mut duplicates, mut waiting, mut foreign) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
         for ((topic, partition), slots) in &self.slots {
             for (offset, slot) in (0_i64..).zip(slots) {
                 let Some(slot) = slot else { continue };
                 let shown = || self.show(Place { topic: *topic, partition: *partition, offset });
                 let outcomes = u32::from(slot.has_legs) + u32::from(slot.waits);
+                if slot.is_lost && outcomes == 0 {
+                    lost += 1;
+                    continue;
+                }
                 if slot.kind == Kind::Foreign {
                     foreign += 1;
                     if outcomes != 1 && outcomes != u32::from(slot.retries) + 1 {
@@ -443,6 +483,7 @@ impl Inputs {
         let sum = format!("{guided} guided + {duplicates} duplicates + {waiting} waiting");
         report.end("usage records", usage, sum);
         report.end("retries that were copies", duplicate_retries, duplicate_retries);
+        report.end("unread when their topic was made anew", lost, lost);
         report.end("too late", self.too_late, self.too_late);
         for identity in self.identities.values().filter(|identity| identity.admitted > 1) {
             report.differ(|| format!("passed more than once: {}", self.show(identity.place)));
@@ -515,11 +556,18 @@ impl Inputs {
     }
 }
 
+/// A place in the list of topics.
+fn number_of(at: usize) -> u16 {
+    u16::try_from(at).unwrap_or(u16::MAX)
+}
+
 /// Something that waits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting<'w> {
     pub(super) level: Option<u8>,
     pub(super) reason: &'w str,
+    /// The message that waits.
+    pub(super) original: &'w [u8],
     /// How often it was tried before.
     pub(super) attempt: u32,
 }

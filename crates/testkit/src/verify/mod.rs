@@ -6,7 +6,7 @@
 //!
 //! | check | how |
 //! | --- | --- |
-//! | usage records = guided + duplicates + waiting | each input message, by its place and its identity; a copy counts as one only if it says the same |
+//! | usage records = guided + duplicates + waiting | each input message, by its place, its bytes and its identity; a copy counts as one only if it says the same |
 //! | what is at the wrong door | waits as `wrong_kind` (or cannot be read), once, and is never charged or answered |
 //! | retries | each has an outcome, or is a copy of a record that was charged; nothing is charged twice over all copies |
 //! | too late | only what happened before the window, where that is given; of its copies one is charged at most |
@@ -14,7 +14,7 @@
 //! | packed sequences | without gaps from 1 for each source and target |
 //! | charges and deltas | ids once; sequences without gaps from 1; balances are sums; each charge has its deltas; sums per currency |
 //! | replies | one to each command, and none carried out twice |
-//! | the engine | given the guided log, puts out the same bytes for each account in the same order |
+//! | the engine | given the guided log, puts out the same bytes for each account in the same order; versions of reference data are known ones |
 //!
 //! Memory grows with the number of input messages (about 80 bytes each) and of charges (8 bytes each), and with accounts; the engine's
 //! outputs are compared as they come, by a running hash per account.
@@ -22,7 +22,9 @@
 //! Left out: re-rating, and several editions of prices. With a finite window the engine is not compared with: its clock is another one.
 
 mod avro;
+mod clock;
 mod differences;
+mod earlier;
 mod engine;
 mod framed;
 mod guided;
@@ -32,11 +34,14 @@ mod reader;
 mod report;
 mod said;
 
+pub use clock::wait_for_clock;
+pub use earlier::{EarlierTopic, ends_of};
 pub use report::{Report, Row, SHOWN};
 
 use crate::load::Connection;
+use avro::Found;
 use directory::Directory;
-use engine::{Contracts, Outputs, Rating, Side};
+use engine::{Contracts, Outputs, Rating};
 use framed::{Framed, Schemas};
 use guided::Sequences;
 use inputs::{Inputs, ON_THEIR_WAY, Waiting};
@@ -105,8 +110,10 @@ impl Layout {
 /// What the embedded engine rates by.
 #[derive(Clone, Debug)]
 pub struct EngineReference {
-    /// The reference data.
+    /// The reference data, which rate everything.
     pub directory: Arc<dyn Directory>,
+    /// Its version, and those of others by which something may have been guided: they rate what they know in the same way.
+    pub versions: Vec<String>,
     /// Threads of the engine.
     pub threads: usize,
 }
@@ -118,7 +125,7 @@ impl EngineReference {
     /// Files that cannot be read, or reference data with errors.
     pub fn load(directory: &Path) -> Result<EngineReference, VerifyError> {
         let loaded = crate::reference::load(directory).map_err(|error| VerifyError::Refused(error.to_string()))?;
-        Ok(EngineReference { directory: loaded.directory(), threads: 1 })
+        Ok(EngineReference { directory: loaded.directory(), versions: vec![loaded.version()], threads: 1 })
     }
 }
 
@@ -137,6 +144,8 @@ pub struct Verification {
     pub reference: Option<EngineReference>,
     /// How long to wait until all stages have read everything; zero does not wait.
     pub wait: Duration,
+    /// Input topics that were there before others were made under their names.
+    pub earlier: Vec<EarlierTopic>,
     /// For how many hours behind the clock of ticks ids of records and of commands are remembered, where that is to be checked.
     pub window_h: Option<[u32; 2]>,
 }
@@ -152,6 +161,7 @@ impl Verification {
             default_source: "kafka".to_owned(),
             reference: None,
             wait: Duration::ZERO,
+            earlier: Vec::new(),
             window_h: None,
         }
     }
@@ -230,7 +240,7 @@ fn look<'w>(what: &'w Verification, progress: &mut dyn FnMut(&str)) -> Result<Re
         what,
         schemas: Schemas::new(what.registry.as_deref())?,
         contracts: Contracts::new()?,
-        inputs: Inputs::new(&what.layout, &what.default_source),
+        inputs: Inputs::new(&what.layout, &what.earlier, &what.default_source),
         report: Report::default(),
         found: Outputs::default(),
         expected: Outputs::default(),
@@ -301,7 +311,9 @@ impl Look<'_> {
             let tick: Option<serde_json::Value> = serde_json::from_slice(message.value).ok();
             let tick = tick.filter(|tick| tick.as_object().is_some_and(|tick| tick.len() == 1));
             let instant = tick.and_then(|tick| tick["tick"].as_str()?.parse::<jiff::Timestamp>().ok());
-            latest = latest.max(instant.map(jiff::Timestamp::as_millisecond));
+            let instant = instant.map(jiff::Timestamp::as_millisecond);
+            // One whose clock is wrong moves nobody's.
+            latest = latest.max(instant.filter(|instant| message.dated_ms.is_some_and(|dated| *instant <= dated)));
             Ok(())
         })?;
         let from = |hours: u32| {
@@ -326,6 +338,11 @@ impl Look<'_> {
             inputs.add_retry(number, message);
             Ok(())
         })?;
+        for (number, topic) in (number + 1..).zip(&self.what.earlier) {
+            for message in topic.messages() {
+                self.inputs.add(number, message, &mut self.schemas)?;
+            }
+        }
         self.inputs.note_retries(&mut self.report);
         Ok(())
     }
@@ -370,8 +387,8 @@ impl Look<'_> {
                 };
                 for entry in &guided.entries {
                     match entry {
-                        GuidedEntry::Legs { origin, levels, .. } => {
-                            levels.iter().for_each(|(level, _)| inputs.guided(origin, *level, report));
+                        GuidedEntry::Legs { origin, original, levels, .. } => {
+                            levels.iter().for_each(|(level, _)| inputs.guided(origin, original, *level, report));
                         }
                         GuidedEntry::Command { command_id, .. } => inputs.command_guided(command_id, report),
                         GuidedEntry::Tick(_) => {}
@@ -418,6 +435,7 @@ impl Look<'_> {
             let waiting = Waiting {
                 level: level.and_then(|level| u8::try_from(level).ok()),
                 reason: text("reason"),
+                original: of("original").and_then(Found::bytes).unwrap_or_default(),
                 attempt: number("attempt").and_then(|attempt| u32::try_from(attempt).ok()).unwrap_or(0),
             };
             let partition = number("partition").and_then(|partition| u32::try_from(partition).ok());
@@ -456,7 +474,7 @@ impl Look<'_> {
         partitions: std::ops::Range<u32>,
         ledger: &mut Ledger,
     ) -> Result<(), VerifyError> {
-        let Look { reader, report, inputs, schemas, found, .. } = &mut *self;
+        let Look { what, reader, report, inputs, schemas, found, .. } = &mut *self;
         reader.read(topic, partitions, |message| {
             let read = match schemas.take_apart(message.value)? {
                 Framed::Avro(layout, datum) => Charge::read(&layout, datum).map(|charge| (charge, datum)),
@@ -465,7 +483,13 @@ impl Look<'_> {
             match read {
                 Ok((charge, datum)) => {
                     ledger.charge(&charge, report);
-                    found.add(Side::Charges, charge.payer, datum);
+                    found.charge(&charge, datum);
+                    if let (Some(reference), Some(version)) = (&what.reference, charge.version)
+                        && !reference.versions.iter().any(|known| known == version)
+                    {
+                        report
+                            .differ(|| format!("charge {}: by reference data {version}, which nobody had", charge.id));
+                    }
                     let level = charge.level.and_then(|level| u8::try_from(level).ok());
                     if let ("usage", Some((source, id)), Some(level)) = (charge.kind, charge.usage, level) {
                         inputs.charged(source, id, level, charge.id, report);
@@ -492,7 +516,7 @@ impl Look<'_> {
             match read {
                 Ok((delta, datum)) => {
                     ledger.delta(&delta, report);
-                    found.add(Side::Deltas, delta.account, datum);
+                    found.delta(&delta, datum);
                 }
                 Err(error) => report.differ(|| format!("{topic}:{}:{}: {error}", message.partition, message.offset)),
             }

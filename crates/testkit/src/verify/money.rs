@@ -16,6 +16,8 @@ pub(super) struct Charge<'d> {
     amount: i128,
     currency: &'d str,
     delta: Option<(&'d str, i64, i128)>,
+    /// The version of the reference data by which its leg was guided.
+    pub(super) version: Option<&'d str>,
 }
 
 impl<'d> Charge<'d> {
@@ -36,7 +38,18 @@ impl<'d> Charge<'d> {
             amount: of("amount").decimal().ok_or("no amount")?,
             currency: text("currency")?,
             delta,
+            version: of("directory_version").text(),
         })
+    }
+
+    /// The bytes before and behind the version of the reference data: what the charge says, whichever version that was.
+    pub(super) fn content(&self, datum: &'d [u8]) -> [&'d [u8]; 2] {
+        let version = self.version.unwrap_or_default();
+        let start = version.as_ptr().addr().checked_sub(datum.as_ptr().addr());
+        match start.filter(|start| !version.is_empty() && start + version.len() <= datum.len()) {
+            Some(start) => [&datum[..start], &datum[start + version.len()..]],
+            None => [datum, &[]],
+        }
     }
 
     pub(super) fn show(&self) -> String {

@@ -16,6 +16,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 pub(super) struct Message<'m> {
     pub(super) partition: u32,
     pub(super) offset: i64,
+    /// When the log appended it or its sender wrote it, as the topic says, in milliseconds since 1970.
+    pub(super) dated_ms: Option<i64>,
     pub(super) value: &'m [u8],
 }
 
@@ -54,6 +56,15 @@ impl Reader {
         }
     }
 
+    /// The offset behind the last message of a partition.
+    ///
+    /// # Errors
+    /// No answer.
+    pub(super) fn end(&self, topic: &str, partition: u32) -> Result<i64, VerifyError> {
+        let marks = self.asking.fetch_watermarks(topic, signed(partition)?, LIMIT);
+        marks.map(|(_, end)| end).map_err(self.trouble(topic))
+    }
+
     /// Hands out all committed messages of some partitions, each in order, up to the end as of now.
     ///
     /// # Errors
@@ -83,6 +94,7 @@ impl Reader {
                 Some(Ok(message)) => visit(Message {
                     partition: u32::try_from(message.partition()).unwrap_or(u32::MAX),
                     offset: message.offset(),
+                    dated_ms: message.timestamp().to_millis(),
                     value: message.payload().unwrap_or_default(),
                 })?,
                 Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,

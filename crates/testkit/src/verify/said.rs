@@ -2,6 +2,8 @@
 
 use super::avro::{Found, Layout};
 use super::{Takes, hash_of};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 /// What an input message is.
@@ -59,6 +61,8 @@ pub(super) struct Retry {
     pub(super) partition: u32,
     pub(super) offset: i64,
     pub(super) level: Option<u8>,
+    /// Hash of the message that is tried again.
+    pub(super) content: u64,
 }
 
 impl Note {
@@ -72,14 +76,14 @@ impl Note {
         let is_ours = retry.keys().all(|name| RETRY.contains(&&**name))
             && number("attempt").is_some_and(|attempt| attempt > 0 && u32::try_from(attempt).is_ok())
             && rating::SuspenseReason::parse(text("reason")?).is_some()
-            && text("original").is_some()
-            && ["original", "key", "topic_id"].into_iter().all(encoded);
+            && ["key", "topic_id"].into_iter().all(encoded);
         let level = match retry.get("level").filter(|level| !level.is_null()) {
             None => None,
             Some(level) => Some(u8::try_from(level.as_i64()?).ok()?),
         };
         let (topic, partition) = (text("topic")?.to_owned(), u32::try_from(number("partition")?).ok()?);
-        let again = Retry { topic, partition, offset: number("offset")?, level };
+        let content = hash_of(&[&STANDARD.decode(text("original")?).ok()?]);
+        let again = Retry { topic, partition, offset: number("offset")?, level, content };
         match retry.get("wanted").map(Value::as_str) {
             None => is_ours.then_some(Note::Again(again)),
             Some(Some("hold" | "leave")) => is_ours.then_some(Note::HoldOrLeave),
