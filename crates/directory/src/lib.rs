@@ -25,5 +25,5 @@ pub use diagnostic::{
 pub use load::{CurrencyChanged, Grant, Input, InputKind, Loaded, load};
 pub use needs::{Directory, Needs, RecordNeeds, Unavailable, Whole};
 pub use schema::json_schema;
-pub use secret::Secret;
+pub use secret::{Secret, without_credentials};
 pub use source::{FileId, Location, SourceFile, Sources, Span, TooLarge};

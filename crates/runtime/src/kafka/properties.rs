@@ -4,7 +4,7 @@
 //! has read what it does. [`REFUSED`] says why for those that people know.
 
 /// What a user may set: none of it weakens who is trusted, changes what is read or written, or has the library load or run something.
-const ALLOWED: [&str; 63] = [
+const ALLOWED: [&str; 59] = [
     // Connections.
     "broker.address.family",
     "broker.address.ttl",
@@ -12,7 +12,6 @@ const ALLOWED: [&str; 63] = [
     "client.rack",
     "connections.max.idle.ms",
     "enable.metrics.push",
-    "log.connection.close",
     "max.in.flight",
     "max.in.flight.requests.per.connection",
     "metadata.max.age.ms",
@@ -69,14 +68,10 @@ const ALLOWED: [&str; 63] = [
     "queue.buffering.max.kbytes",
     "queue.buffering.max.messages",
     "queue.buffering.max.ms",
-    // What the library does, for whoever looks for a fault in it. It shows lengths and addresses, no message and no password.
-    "debug",
-    "log.thread.name",
-    "log_level",
 ];
 
 /// What people know and may not set, and why. A name that ends with a dot stands for all that begin with it.
-const REFUSED: [(&str, &str); 61] = [
+const REFUSED: [(&str, &str); 65] = [
     ("acks", EXACTLY_ONCE),
     ("api.version.fallback.ms", EXACTLY_ONCE),
     ("api.version.request", EXACTLY_ONCE),
@@ -112,6 +107,10 @@ const REFUSED: [(&str, &str); 61] = [
     ("allow.auto.create.topics", "topics are made by `rater topics apply`, with what each of them needs"),
     ("topic.blacklist", "a topic that is not read would be missed by nobody"),
     ("test.", "what is charged must come from a broker"),
+    ("debug", NOT_SHOWN),
+    ("log.", NOT_SHOWN),
+    ("log_cb", NOT_SHOWN),
+    ("log_level", NOT_SHOWN),
     ("bootstrap.servers", OWN_SETTING),
     ("metadata.broker.list", OWN_SETTING),
     ("client.id", OWN_SETTING),
@@ -154,6 +153,7 @@ const EXACTLY_ONCE: &str = "exactly-once processing depends on it";
 const OWN_SETTING: &str = "it has a setting of its own";
 const VERIFIED: &str = "a cluster that is not verified may be anybody";
 const LOADS_CODE: &str = "this program loads no code";
+const NOT_SHOWN: &str = "the library's own log is not shown";
 const NO_TOKENS: &str = "the mechanisms are PLAIN and SCRAM";
 
 /// Whether a property may be set.

@@ -6,6 +6,7 @@
 pub use crate::secret::Secret;
 
 use super::properties::Verdict;
+use crate::secret::without_credentials;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
@@ -174,10 +175,13 @@ impl KafkaSettings {
             mistakes.push("kafka: no brokers".to_owned());
         }
         for broker in &self.brokers {
-            let port =
-                broker.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(',')).map(|at| at.1);
+            let port = broker
+                .rsplit_once(':')
+                .filter(|(host, _)| !host.is_empty() && !host.contains([',', '@']))
+                .map(|at| at.1);
             if !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
-                mistakes.push(format!("kafka: broker {broker:?} is not of the form host:port"));
+                let shown = without_credentials(broker);
+                mistakes.push(format!("kafka: broker {shown:?} is not of the form host:port"));
             }
         }
     }

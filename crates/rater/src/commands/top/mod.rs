@@ -7,6 +7,7 @@ use crate::args::TopArgs;
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::settings;
+use directory::without_credentials;
 use page::Page;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -71,6 +72,9 @@ fn read(addresses: &[String]) -> Result<Page, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().into();
     let mut page = Page::default();
     for address in addresses {
+        if address.contains('@') {
+            return Err(format!("{}: write HOST:PORT, without a user", without_credentials(address)));
+        }
         let in_words = |error: ureq::Error| format!("no metrics from http://{address}/metrics: {error}");
         let mut answer = agent.get(format!("http://{address}/metrics")).call().map_err(in_words)?;
         let text = answer.body_mut().with_config().limit(MAX_PAGE_BYTES).read_to_string().map_err(in_words)?;
