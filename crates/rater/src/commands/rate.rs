@@ -44,6 +44,10 @@ pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure>
         console.print(&text(&report, console))?;
         hints(&report, args, console);
     }
+    if scratch.is_none() && embedded::others_may_read(output) {
+        let folder = output.display();
+        console.say(&format!("others may read {folder}, as it was made before; chmod -R go= {folder} closes it"));
+    }
     if options.output.fail_on_suspense && (report.progress.open_suspense > 0 || !report.unfinished.is_empty()) {
         return Err(Failure::Findings);
     }
