@@ -25,7 +25,7 @@ struct Setting {
 /// Stdout cannot be written.
 pub(crate) fn run(command: &ConfigCommand, matches: &ArgMatches, console: &mut Console) -> Result<(), Failure> {
     match command {
-        ConfigCommand::Page => console.print(&page()),
+        ConfigCommand::Page => console.print_document(&page()),
         ConfigCommand::Show(args) => show(args, matches, console),
     }
 }

@@ -5,3 +5,4 @@ mod grants;
 mod private;
 #[path = "../support/mod.rs"]
 mod support;
+mod terminal;

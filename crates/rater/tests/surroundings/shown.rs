@@ -155,6 +155,36 @@ fn persons_are_in_the_log_where_they_are_asked_for_and_secrets_are_not() {
 }
 
 #[test]
+fn what_messages_hold_is_shown_as_text_and_never_obeyed() {
+    let deployment = Deployment::new("obeyed");
+    let mut running = deployment.start_with(&["--log-level", "trace", "--log-personal-data"], &[]);
+    let id = "i\u{202e}d";
+    let lacking = format!(r#"{{"id":"{id}","source":"test","service":"data\u001b[2J\nforged","imsi":"\u009b2J"}}"#);
+    let garbage = "rub\u{1b}[2Jbish\u{9b}2J\nforged\u{202e}".to_owned();
+    deployment.write("usage", &[lacking.into_bytes(), garbage.into_bytes()]);
+    deployment.wait_for("suspense", 2, &mut running);
+    let place = ["--kafka-brokers", deployment.kafka.bootstrap()];
+    let (usage, suspended) = (deployment.topic("usage"), deployment.topic("suspense"));
+    let mut texts = vec![running.stop()];
+    for arguments in [&["tail", &*usage, "--last", "all"], &["tail", &*suspended, "--last", "all"]] {
+        let ran = rater(deployment.folder.path(), &[&arguments[..], &place].concat()).expect(0);
+        assert_eq!(ran.stdout.lines().count(), 2, "{}", ran.stdout);
+        let all =
+            ran.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON").to_string());
+        assert!(all.collect::<String>().contains('\u{202e}'), "the same text for programs");
+        texts.push(ran.stdout);
+    }
+    for (action, more) in [("ls", &[][..]), ("show", &[]), ("show", &["--json"])] {
+        texts.push(suspense(&deployment, action, more).expect(0).stdout);
+    }
+    for text in texts {
+        let is_obeyed = |found: char| found != '\n' && found.is_control() || ('\u{202a}'..='\u{202e}').contains(&found);
+        assert!(!text.contains(is_obeyed), "{}", text.escape_debug());
+        assert!(!text.lines().any(|line| line.starts_with("forged")), "{text}");
+    }
+}
+
+#[test]
 fn an_address_that_was_asked_for_and_is_taken_is_code_2() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();

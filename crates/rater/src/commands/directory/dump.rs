@@ -26,7 +26,7 @@ pub(super) fn dump(args: &DumpArgs, console: &mut Console) -> Result<(), Failure
     match &args.output {
         Some(path) => write(path, &contents.yaml)?,
         None if console.json => {}
-        None => console.print(&contents.yaml)?,
+        None => console.print_document(&contents.yaml)?,
     }
     if console.json {
         let yaml = if args.output.is_none() { json!(contents.yaml) } else { json!(null) };
