@@ -16,6 +16,7 @@ mod source;
 pub mod store;
 mod validate;
 pub mod value;
+mod visible;
 mod yaml;
 
 pub use diagnostic::{
@@ -25,5 +26,6 @@ pub use diagnostic::{
 pub use load::{CurrencyChanged, Grant, Input, InputKind, Loaded, load};
 pub use needs::{Directory, Needs, RecordNeeds, Unavailable, Whole};
 pub use schema::json_schema;
-pub use secret::Secret;
+pub use secret::{Secret, without_credentials};
 pub use source::{FileId, Location, SourceFile, Sources, Span, TooLarge};
+pub use visible::{visible, visible_json, visible_lines};

@@ -10,7 +10,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::Path;
-use toml_edit::{Document, Item, Table, TableLike, Value};
+use toml_edit::{Document, Item, Table, TableLike, TomlError, Value};
 
 /// Commands whose options may stand in a file.
 const COMMANDS: [&[&str]; 4] = [&["run"], &["topics", "plan"], &["suspense", "ls"], &["directory", "migrate"]];
@@ -36,8 +36,13 @@ fn command(names: &[&str]) -> Command {
 
 fn arguments_of(path: &Path, command: &Command, matches: &ArgMatches) -> Result<Vec<OsString>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::Data(format!("{}: {error}", path.display())))?;
-    let document = Document::parse(text.as_str())
-        .map_err(|error| Failure::Data(format!("{}: {}", path.display(), error.to_string().trim_end())))?;
+    // The library's own words have the line in them, which may hold a password.
+    let broken = |error: TomlError| {
+        let (line, column) = place(&text, error.span().map_or(0, |span| span.start));
+        let what = error.message().trim_end().replace('\n', ", ");
+        Failure::Data(format!("{}:{line}:{column}: {what}", path.display()))
+    };
+    let document = Document::parse(text.as_str()).map_err(broken)?;
     let mut found = Found {
         command,
         others: COMMANDS.map(self::command),
@@ -137,7 +142,7 @@ impl Found<'_> {
         let Some(option) = self.known(name) else {
             return self.mistake(at, &format!("there is no setting \"{name}\""));
         };
-        let line = self.place(at).0;
+        let line = place(self.text, at).0;
         if let Some(first) = self.lines.get(name) {
             let what = format!("\"{name}\" stands in line {first} already");
             return self.mistake(at, &what);
@@ -164,17 +169,17 @@ impl Found<'_> {
         }
     }
 
-    /// Line and column, from 1.
-    fn place(&self, at: usize) -> (usize, usize) {
-        let before = self.text.get(..at).unwrap_or_default();
-        let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-        (before.matches('\n').count() + 1, column)
-    }
-
     fn mistake(&mut self, at: usize, what: &str) {
-        let (line, column) = self.place(at);
+        let (line, column) = place(self.text, at);
         self.mistakes.push(format!("{}:{line}:{column}: {what}", self.path.display()));
     }
+}
+
+/// Line and column, from 1.
+fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or_default();
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    (before.matches('\n').count() + 1, column)
 }
 
 /// The option of a command; global ones are no settings of a file.

@@ -1,10 +1,11 @@
-//! Data to stdout, talk to stderr; colours only where a terminal shows them.
+//! Data to stdout, talk to stderr; colours only where a terminal shows them. Nothing foreign is obeyed by a terminal: all that is shown passes through
+//! [`visible_lines`] or [`visible_json`] here.
 //!
 //! A reader that closes the pipe is not an error: what is left to say is dropped and the command ends as it would have.
 
 use crate::args::{Color, Globals};
 use crate::exit::Failure;
-use directory::{Style, render_all, to_json};
+use directory::{Style, render_all, to_json, visible, visible_json, visible_lines};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::io::{IsTerminal, Write};
@@ -35,6 +36,12 @@ pub(crate) enum Verbosity {
     Verbose,
 }
 
+/// What stands around the code of a colour until a text is shown: characters that no text has, so that an escape code in a text is none of ours.
+const CODE: &str = "\u{fdd0}";
+const END: &str = "\u{fdd1}";
+/// Has a terminal forget what it shows.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+
 /// Puts colours around text, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paint {
@@ -48,8 +55,27 @@ impl Paint {
     fn wrap(self, code: &str, text: &str) -> String {
         match self {
             Paint::Plain => text.to_owned(),
-            Paint::Coloured => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            Paint::Coloured => format!("{CODE}{code}{END}{text}{CODE}0{END}"),
         }
+    }
+
+    /// Makes a text ready for a terminal: foreign characters that it would obey are written as their codes, and our colours become its own.
+    fn shown(self, text: &str) -> String {
+        if self == Paint::Plain {
+            return visible_lines(text).into_owned();
+        }
+        let mut parts = text.split(CODE);
+        let mut shown = visible_lines(parts.next().unwrap_or_default()).into_owned();
+        for part in parts {
+            match part
+                .split_once(END)
+                .filter(|(code, _)| code.len() <= 2 && code.bytes().all(|byte| byte.is_ascii_digit()))
+            {
+                Some((code, rest)) => shown.extend(["\u{1b}[", code, "m", &*visible_lines(rest)]),
+                None => shown.extend([&*visible(CODE), &*visible_lines(part)]),
+            }
+        }
+        shown
     }
 
     /// For headings.
@@ -145,11 +171,32 @@ impl Console {
         !self.quiet && !self.json && std::io::stderr().is_terminal()
     }
 
-    /// Writes data, as it is.
+    /// Writes lines. What is foreign in them is shown, and not obeyed.
     ///
     /// # Errors
     /// Stdout cannot be written; a closed pipe is no error.
     pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
+        self.write(&self.stdout_paint.shown(text))
+    }
+
+    /// As [`Console::print`], in place of everything that the terminal shows.
+    ///
+    /// # Errors
+    /// As [`Console::print`].
+    #[cfg(feature = "kafka")]
+    pub(crate) fn print_anew(&mut self, text: &str) -> Result<(), Failure> {
+        self.write(&format!("{CLEAR}{}", self.stdout_paint.shown(text)))
+    }
+
+    /// Writes a document that others read: as it is, unless a person looks at it.
+    ///
+    /// # Errors
+    /// As [`Console::print`].
+    pub(crate) fn print_document(&mut self, text: &str) -> Result<(), Failure> {
+        if std::io::stdout().is_terminal() { self.print(text) } else { self.write(text) }
+    }
+
+    fn write(&self, text: &str) -> Result<(), Failure> {
         let mut stdout = std::io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -164,13 +211,22 @@ impl Console {
     /// # Errors
     /// As [`Console::print`].
     pub(crate) fn print_json(&mut self, value: &Value) -> Result<(), Failure> {
-        self.print(&format!("{value:#}\n"))
+        self.write(&visible_json(&format!("{value:#}\n")))
+    }
+
+    /// Writes a JSON value in a line.
+    ///
+    /// # Errors
+    /// As [`Console::print`].
+    #[cfg(feature = "kafka")]
+    pub(crate) fn print_json_line(&mut self, json: &str) -> Result<(), Failure> {
+        self.write(&visible_json(&format!("{json}\n")))
     }
 
     /// Says something that is not data. Nobody listening is fine.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet && !self.json {
-            let _ = writeln!(std::io::stderr(), "{text}");
+            let _ = writeln!(std::io::stderr(), "{}", self.stderr_paint.shown(text));
         }
     }
 
@@ -214,20 +270,38 @@ impl Console {
                     Paint::Plain => Style::Plain,
                     Paint::Coloured => Style::Coloured,
                 };
-                render_all(&refused.sources, &refused.diagnostics, style)
+                // Its colours are not ours, and its names are visible.
+                let text = render_all(&refused.sources, &refused.diagnostics, style);
+                let _ = std::io::stderr().write_all(text.as_bytes());
+                return;
             }
             #[cfg(feature = "store")]
-            Failure::Conflict(text) => format!("{} {text}\n", self.stderr_paint.bad("error:")),
+            Failure::Conflict(text) => format!("{} {}\n", self.stderr_paint.bad("error:"), indented(text)),
             Failure::Data(text) | Failure::Surroundings(text) => {
-                format!("{} {text}\n", self.stderr_paint.bad("error:"))
+                format!("{} {}\n", self.stderr_paint.bad("error:"), indented(text))
             }
             Failure::Control(text) => format!(
                 "{} {text}\nnothing of the batch was committed; this is a defect of rater, please report it\n",
                 self.stderr_paint.bad("error:")
             ),
         };
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        let _ = std::io::stderr().write_all(self.stderr_paint.shown(&text).as_bytes());
     }
+}
+
+/// Puts the further lines of an error below its text, so that none of them looks like another message.
+fn indented(text: &str) -> String {
+    const BELOW: &str = "       ";
+    let mut lines = text.lines();
+    let mut shown = lines.next().unwrap_or_default().to_owned();
+    for line in lines {
+        shown.push('\n');
+        if !line.starts_with(BELOW) {
+            shown.push_str(BELOW);
+        }
+        shown.push_str(line);
+    }
+    shown
 }
 
 #[cfg(test)]

@@ -78,6 +78,7 @@ impl From<RunError> for Failure {
         match error {
             RunError::Input(..)
             | RunError::UnknownFormat(_)
+            | RunError::Exposed(..)
             | RunError::OutputExists(_)
             | RunError::OutputTouched(_)
             | RunError::OutputMissing(_)

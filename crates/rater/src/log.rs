@@ -2,7 +2,9 @@
 
 use crate::args::{LogFormat, LogLevel, TelemetryOptions};
 use crate::console::{Console, Verbosity};
+use directory::{visible, visible_json};
 use runtime::stages::PERSONAL;
+use std::io::Write;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
@@ -20,7 +22,8 @@ pub(crate) fn start(options: &TelemetryOptions, console: &mut Console) {
     // What identifies a person is written at debug; whoever wants it gets it without all the rest.
     let personal = if options.log_personal_data { level.max(LevelFilter::DEBUG) } else { level };
     let targets = Targets::new().with_default(level).with_target(PERSONAL, personal);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false).with_target(false);
+    let form = options.log_format;
+    let lines = fmt::layer().with_writer(move || Lines { form }).with_ansi(false).with_target(false);
     let layer = match options.log_format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => {
@@ -30,6 +33,29 @@ pub(crate) fn start(options: &TelemetryOptions, console: &mut Console) {
     };
     // It fails where events go elsewhere already.
     let _ = tracing_subscriber::registry().with(layer.with_filter(targets)).try_init();
+}
+
+/// Writes events to stderr, one line each: what is foreign in one is shown, and neither obeyed by a terminal nor taken for another event.
+struct Lines {
+    form: LogFormat,
+}
+
+impl Write for Lines {
+    /// Takes a whole event.
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let line = text.trim_end_matches('\n');
+        let shown = match self.form {
+            LogFormat::Text => visible(line),
+            LogFormat::Json => visible_json(line),
+        };
+        std::io::stderr().write_all(format!("{shown}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 fn filter_of(level: LogLevel) -> LevelFilter {

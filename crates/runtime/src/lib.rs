@@ -5,6 +5,7 @@
 //! | [`wire`] | Avro, JSON lines and CSV, in and out |
 //! | [`engine`] | one batch through all steps, on several threads, in the order of the input |
 //! | [`state`] | account state as bytes, and the local store |
+//! | `private` | files and folders for their owner only |
 //! | [`embedded`] | files in, files out, one commit after the other |
 //! | `registry` | a schema registry's client (feature `registry`) |
 //! | [`scenario`] | golden tables in Markdown |
@@ -22,6 +23,7 @@ pub mod explain;
 pub mod grants;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod private;
 #[cfg(feature = "registry")]
 pub mod registry;
 pub mod scenario;

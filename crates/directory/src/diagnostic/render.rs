@@ -1,5 +1,6 @@
 //! The forms in which errors are shown.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Code, Diagnostic, Diagnostics};
 use crate::source::{Sources, Span};
+use crate::visible::visible;
 
 /// Whether escape codes for colours are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,15 +19,15 @@ pub enum Style {
     Coloured,
 }
 
-/// One error as a compiler shows it, without a line break at its end.
+/// One error as a compiler shows it, without a line break at its end. Names and excerpts are [visible].
 pub fn render(sources: &Sources, diagnostic: &Diagnostic, style: Style) -> String {
-    let mut group: Group<'_> =
-        Group::with_title(Level::ERROR.primary_title(&diagnostic.message).id(diagnostic.code.number()));
+    let title = visible(&diagnostic.message);
+    let mut group: Group<'_> = Group::with_title(Level::ERROR.primary_title(title).id(diagnostic.code.number()));
     for snippet in snippets(sources, diagnostic) {
         group = group.element(snippet);
     }
     if let Some(help) = &diagnostic.help {
-        group = group.element(Level::HELP.message(help));
+        group = group.element(Level::HELP.message(visible(help)));
     }
     let renderer = match style {
         Style::Plain => Renderer::plain(),
@@ -43,14 +45,24 @@ fn snippets<'a>(
     let related = diagnostic.related.iter().map(|r| (AnnotationKind::Context, r.span, &r.label));
     primary.into_iter().chain(related).map(move |(kind, span, label)| {
         let (excerpt, range) = sources.excerpt(span);
-        let label = (!label.is_empty()).then_some(label.as_str());
+        let label = (!label.is_empty()).then(|| visible(label));
         // Snippets of several lines are folded by the renderer, so their first line carries the mark.
         let end = excerpt.text[range.clone()].find('\n').map_or(range.end, |line| range.start + line);
-        Snippet::source(excerpt.text)
-            .path(sources.file(span.file).name())
+        Snippet::source(plain(excerpt.text))
+            .path(visible(sources.file(span.file).name()))
             .line_start(excerpt.first_line)
             .annotation(kind.span(range.start..end).label(label))
     })
+}
+
+/// An excerpt in which marks stand where they stood: the renderer replaces other controls, but not those of two bytes (C1).
+fn plain(excerpt: &str) -> Cow<'_, str> {
+    match excerpt.contains(|found: char| ('\u{80}'..='\u{9f}').contains(&found)) {
+        true => {
+            excerpt.chars().map(|found| if ('\u{80}'..='\u{9f}').contains(&found) { '\u{b7}' } else { found }).collect()
+        }
+        false => Cow::Borrowed(excerpt),
+    }
 }
 
 /// All errors, a blank line after each, and a last line that counts them.

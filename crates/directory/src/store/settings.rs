@@ -1,7 +1,7 @@
 //! How the store is reached.
 
 use super::Error;
-use crate::Secret;
+use crate::{Secret, without_credentials};
 use scylla::client::execution_profile::{ExecutionProfile, ExecutionProfileHandle};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -112,9 +112,21 @@ impl Settings {
         )))
     }
 
+    /// Refuses nodes that name a user: messages name nodes.
+    fn check_nodes(&self) -> Result<(), Error> {
+        match self.nodes.iter().find(|node| node.contains('@')) {
+            Some(node) => Err(Error::Usage(format!(
+                "node \"{}\" is not of the form host:port; give user and password apart",
+                without_credentials(node)
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// A connection.
     pub(super) async fn connect(&self, keyspace: Keyspace) -> Result<Session, Error> {
         self.check_keyspace()?;
+        self.check_nodes()?;
         let mut builder = SessionBuilder::new()
             .known_nodes(&self.nodes)
             .connection_timeout(self.timeout.max(Duration::from_secs(2)))

@@ -2,6 +2,7 @@
 
 use super::{DirectoryOptions, ReferenceArgs, length_text};
 use clap::{Args, Subcommand, ValueEnum};
+use runtime::kafka::Secret;
 use std::path::PathBuf;
 
 /// `rater run`. Every option may also stand in the file of `--config`, under its name.
@@ -86,7 +87,8 @@ pub(crate) struct KafkaOptions {
         env = "RATER_KAFKA_BROKERS",
         default_value = "127.0.0.1:9092",
         value_delimiter = ',',
-        value_name = "HOST:PORT"
+        value_name = "HOST:PORT",
+        hide_env_values = true
     )]
     pub(crate) kafka_brokers: Vec<String>,
     /// How connections are secured
@@ -105,8 +107,8 @@ pub(crate) struct KafkaOptions {
     #[arg(long, env = "RATER_KAFKA_PASSWORD_FILE", value_name = "FILE")]
     pub(crate) kafka_password_file: Option<PathBuf>,
     /// A property of librdkafka; may be repeated
-    #[arg(long, env = "RATER_KAFKA_PROPERTY", value_name = "NAME=VALUE", value_parser = parse_property, hide_env_values = true)]
-    pub(crate) kafka_property: Vec<(String, String)>,
+    #[arg(long, env = "RATER_KAFKA_PROPERTY", value_name = "NAME=VALUE", value_parser = PropertyOption::parse, hide_env_values = true)]
+    pub(crate) kafka_property: Vec<PropertyOption>,
 }
 
 /// How connections are secured.
@@ -127,7 +129,7 @@ pub(crate) enum KafkaSecurity {
 #[command(next_help_heading = "Schema registry")]
 pub(crate) struct RegistryOptions {
     /// Address; without one messages say their schema by fingerprint
-    #[arg(long, env = "RATER_REGISTRY_URL", value_name = "URL")]
+    #[arg(long, env = "RATER_REGISTRY_URL", value_name = "URL", hide_env_values = true)]
     pub(crate) registry_url: Option<String>,
     /// User
     #[arg(long, env = "RATER_REGISTRY_USER", value_name = "NAME")]
@@ -154,7 +156,7 @@ pub(crate) struct TopicOptions {
     #[arg(long, env = "RATER_COMMAND_TOPICS", value_delimiter = ',', value_name = "NAME")]
     pub(crate) command_topics: Vec<String>,
     /// Give what leaves headers of CloudEvents 1.0 (binary mode), with this URI as their source, such as /rater/uk [default: no such headers]
-    #[arg(long, env = "RATER_CLOUDEVENTS_SOURCE", value_name = "URI")]
+    #[arg(long, env = "RATER_CLOUDEVENTS_SOURCE", value_name = "URI", hide_env_values = true)]
     pub(crate) cloudevents_source: Option<String>,
     /// Guide reads usage itself: all copies of a record come to the same partition already
     #[arg(long, env = "RATER_SKIP_INTAKE")]
@@ -320,10 +322,22 @@ fn window_text(text: &str) -> Result<String, String> {
     crate::settings::hours(text).map(|_| text.to_owned())
 }
 
-fn parse_property(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        Some(_) | None => Err("write NAME=VALUE, such as linger.ms=20".to_owned()),
+/// A property of the client library.
+#[derive(Clone, Debug)]
+pub(crate) enum PropertyOption {
+    /// Its name and value.
+    Named(String, Secret),
+    /// Some other text. Whoever parses options shows what is none, and it may be a secret: so it is refused later.
+    Malformed,
+}
+
+impl PropertyOption {
+    #[expect(clippy::unnecessary_wraps, reason = "as a parser of values has to be")]
+    fn parse(text: &str) -> Result<PropertyOption, String> {
+        Ok(match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => PropertyOption::Named(name.to_owned(), Secret::new(value)),
+            Some(_) | None => PropertyOption::Malformed,
+        })
     }
 }
 

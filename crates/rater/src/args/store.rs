@@ -65,7 +65,8 @@ pub(crate) struct StoreOptions {
         env = "RATER_STORE_NODES",
         default_value = "127.0.0.1:9042",
         value_delimiter = ',',
-        value_name = "HOST:PORT"
+        value_name = "HOST:PORT",
+        hide_env_values = true
     )]
     pub(crate) store_nodes: Vec<String>,
     /// Keyspace with the tables

@@ -12,5 +12,5 @@ use clap::CommandFactory;
 pub(crate) fn run(args: &CompletionsArgs, console: &mut Console) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Arguments::command(), "rater", &mut script);
-    console.print(&String::from_utf8_lossy(&script))
+    console.print_document(&String::from_utf8_lossy(&script))
 }

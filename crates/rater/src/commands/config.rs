@@ -25,7 +25,7 @@ struct Setting {
 /// Stdout cannot be written.
 pub(crate) fn run(command: &ConfigCommand, matches: &ArgMatches, console: &mut Console) -> Result<(), Failure> {
     match command {
-        ConfigCommand::Page => console.print(&page()),
+        ConfigCommand::Page => console.print_document(&page()),
         ConfigCommand::Show(args) => show(args, matches, console),
     }
 }
@@ -89,13 +89,22 @@ fn setting(option: &Arg, merged: &ArgMatches, given: &ArgMatches, file: Option<&
         Ok(Some(values)) => values.map(|value| value.to_string_lossy().into_owned()).collect(),
         Ok(None) | Err(_) => Vec::new(),
     };
-    // Values of properties may be secret; their names are not.
-    let shown = |value: String| match value.split_once('=') {
-        Some((name, _)) if option.is_hide_env_values_set() => format!("{name}=***"),
-        Some(_) | None => value,
+    let shown = |value: String| match option.is_hide_env_values_set() {
+        true => without_secrets(&name_of(option), &value),
+        false => value,
     };
     let value = if raw.is_empty() { absent(option) } else { raw.into_iter().map(shown).collect::<Vec<_>>().join(", ") };
     Setting { name: name_of(option), value, origin }
+}
+
+/// The value of an option that may hold a secret. Values of properties may be secret, their names are not; what is no property may be only
+/// that.
+fn without_secrets(name: &str, value: &str) -> String {
+    match value.split_once('=') {
+        Some((property, _)) if name.ends_with("property") => format!("{property}=***"),
+        None if name.ends_with("property") => "***".to_owned(),
+        Some(_) | None => directory::without_credentials(value),
+    }
 }
 
 /// The value of an option that has no fixed default.

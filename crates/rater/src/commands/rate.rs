@@ -6,7 +6,7 @@ use crate::exit::Failure;
 use crate::present::{edges, totals};
 use crate::source::{News, Plans, Source};
 use crate::{settings, source};
-use directory::Loaded;
+use directory::{Loaded, visible};
 use indicatif::{ProgressBar, ProgressStyle};
 use runtime::embedded::{self, Report, RunSettings, Seen};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure>
     let Source { loaded, look: followed, plans: _ } =
         source::open(&options.directory, &options.reference, first.as_deref(), Plans::Unasked, |news| match news {
             News::Good(_) => {}
-            News::Bad(what) => eprintln!("the directory's store: {what}"),
+            News::Bad(what) => eprintln!("the directory's store: {}", visible(&what)),
         })?;
     if followed.is_some() {
         console.say("from a store, bundles granted in plans of endpoints are not bought: buy them by commands");
@@ -43,6 +43,10 @@ pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure>
     } else {
         console.print(&text(&report, console))?;
         hints(&report, args, console);
+    }
+    if scratch.is_none() && embedded::others_may_read(output) {
+        let folder = output.display();
+        console.say(&format!("others may read {folder}, as it was made before; chmod -R go= {folder} closes it"));
     }
     if options.output.fail_on_suspense && (report.progress.open_suspense > 0 || !report.unfinished.is_empty()) {
         return Err(Failure::Findings);
@@ -94,7 +98,7 @@ fn show(bar: &mut Option<(String, ProgressBar)>, seen: Seen<'_>) {
         if let Ok(style) = ProgressStyle::with_template(template) {
             new.set_style(style.progress_chars("━━╌"));
         }
-        new.set_prefix(seen.input.to_owned());
+        new.set_prefix(visible(seen.input).into_owned());
         (seen.input.to_owned(), new)
     });
     bar.set_message(records(seen.records));
@@ -118,13 +122,17 @@ fn text(report: &Report, console: &Console) -> String {
     let paint = console.paint();
     let mut text = String::new();
     for input in &report.skipped {
-        text.push_str(&format!("{input}  already rated\n"));
+        text.push_str(&format!("{}  already rated\n", visible(input)));
     }
     for grown in &report.grown {
-        text.push_str(&format!("{}  has grown; rated before: {}\n", grown.input, records(grown.records_before)));
+        text.push_str(&format!(
+            "{}  has grown; rated before: {}\n",
+            visible(&grown.input),
+            records(grown.records_before)
+        ));
     }
     for input in &report.empty {
-        text.push_str(&format!("{input}  has no records\n"));
+        text.push_str(&format!("{}  has no records\n", visible(input)));
     }
     if !(report.skipped.is_empty() && report.grown.is_empty() && report.empty.is_empty()) {
         text.push('\n');
@@ -144,10 +152,10 @@ fn text(report: &Report, console: &Console) -> String {
         let open = &example.open;
         let level = open.level.map_or(String::new(), |level| format!("  level {level}"));
         let line = format!("{}:{}  {}{level}  {}", open.input, open.place, open.reason.name(), example.detail);
-        text.push_str(&format!("{}  {line}\n", paint.warn("suspense")));
+        text.push_str(&format!("{}  {}\n", paint.warn("suspense"), visible(&line)));
     }
     for unfinished in &report.unfinished {
-        let place = format!("{}:{}", unfinished.input, unfinished.place);
+        let place = format!("{}:{}", visible(&unfinished.input), unfinished.place);
         text.push_str(&format!(
             "{}  {place}  no line break after {} bytes: not rated until the file has grown, or with --final\n",
             paint.warn("unfinished"),

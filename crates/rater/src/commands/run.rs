@@ -1,8 +1,8 @@
 //! `rater run`: the pipeline on Kafka.
 
 use crate::args::{
-    Command, GrantsOption, KafkaOptions, KafkaSecurity, RegistryOptions, ServiceArgs, ServiceOptions, StageOption,
-    TopicOptions, given,
+    Command, GrantsOption, KafkaOptions, KafkaSecurity, PropertyOption, RegistryOptions, ServiceArgs, ServiceOptions,
+    StageOption, TopicOptions, given,
 };
 use crate::config_file;
 use crate::console::Console;
@@ -221,7 +221,7 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
             recycle: of(StageOption::Recycle).min(1),
         },
         skip_intake: args.topics.skip_intake,
-        events: args.topics.cloudevents_source.as_deref().map(CloudEvents::new),
+        events: args.topics.cloudevents_source.as_deref().map(cloud_events).transpose()?,
         limits: GatherLimits {
             messages: service.batch_messages as usize,
             bytes: service.batch_bytes as usize,
@@ -250,6 +250,15 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
         attempts: service.attempts,
         now: settings::machine_now,
     })
+}
+
+/// # Errors
+/// A source with a user: every message would carry it.
+fn cloud_events(source: &str) -> Result<CloudEvents, Failure> {
+    if source.split_once("://").is_some_and(|(_, rest)| rest.contains('@')) {
+        return Err(Failure::Data("--cloudevents-source holds a user, and every message would carry it".to_owned()));
+    }
+    Ok(CloudEvents::new(source))
 }
 
 /// `TOPIC` or `TOPIC=mirrored`; no name of a topic has an equals sign.
@@ -310,8 +319,14 @@ pub(crate) fn kafka_settings(options: &KafkaOptions) -> Result<KafkaSettings, Fa
         KafkaSecurity::Sasl => Security::Sasl(sasl()?),
         KafkaSecurity::SaslTls => Security::SaslTls(sasl()?, tls()),
     };
-    let properties = options.kafka_property.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone())));
-    kafka.properties = properties.collect();
+    for property in &options.kafka_property {
+        match property {
+            PropertyOption::Named(name, value) => drop(kafka.properties.insert(name.clone(), value.clone())),
+            PropertyOption::Malformed => {
+                return Err(Failure::Data("--kafka-property: write NAME=VALUE, such as linger.ms=20".to_owned()));
+            }
+        }
+    }
     Ok(kafka)
 }
 

@@ -7,6 +7,7 @@ use crate::console::Console;
 use crate::exit::Failure;
 use crate::present::{Align, Table};
 use clap::ArgMatches;
+use directory::visible;
 use runtime::kafka::KafkaLog;
 use runtime::registry::Registry;
 use runtime::service::TopicNames;
@@ -150,7 +151,7 @@ fn show(open: &[Open], mut reader: MessageReader, console: &mut Console) -> Resu
         text.push_str(&format!("{}{level}\n", console.paint().bold(&open.waited.place())));
         for (name, value) in value.as_object().into_iter().flatten() {
             let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            text.push_str(&format!("  {name:<12}  {shown}\n"));
+            text.push_str(&format!("  {name:<12}  {}\n", visible(&shown)));
         }
         let reason = open.waited.reason;
         text.push_str(&format!(

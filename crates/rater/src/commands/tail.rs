@@ -40,7 +40,7 @@ pub(crate) fn run(args: &TailArgs, console: &mut Console) -> Result<(), Failure>
         if args.grep.as_ref().is_some_and(|text| !line.contains(text.as_str())) {
             return Enough::NotYet;
         }
-        match console.print(&format!("{line}\n")) {
+        match console.print_json_line(&line) {
             Ok(()) => Enough::NotYet,
             Err(error) => {
                 failure = Some(error);

@@ -98,7 +98,7 @@ pub(crate) fn text(explanation: &Explanation, id: &str, level: Option<u8>, paint
     if let Err(why) = &explanation.today {
         lines.push(format!("\nwhat today's reference data would give is not known: {why}"));
     }
-    lines.join("\n") + "\n"
+    joined(&lines)
 }
 
 /// What a record that nobody sent would be charged, or one level of it.
@@ -113,7 +113,16 @@ pub(crate) fn quote(today: &Today, level: Option<u8>, paint: Paint) -> String {
         leg_lines(shown, leg.level.into(), false, paint, &mut lines);
     }
     end_lines(shown, &mut lines, paint);
-    lines.join("\n") + "\n"
+    joined(&lines)
+}
+
+/// The lines as a text. A break in a name would look like a line of its own; one before a line sets it apart.
+fn joined(lines: &[String]) -> String {
+    let line = |line: &String| match line.strip_prefix('\n') {
+        Some(line) => format!("\n{}\n", line.replace('\n', "\\n")),
+        None => format!("{}\n", line.replace('\n', "\\n")),
+    };
+    lines.iter().map(line).collect()
 }
 
 /// Fees, and what a command made known.

@@ -1,6 +1,7 @@
 //! Columns of text, two spaces apart.
 
 use crate::console::Paint;
+use directory::visible;
 
 /// Where the text of a column stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,8 @@ impl Table {
 
     /// Adds a row; the remark stands behind its last cell.
     pub(crate) fn row(&mut self, cells: Vec<String>, remark: &str) {
+        // A name with a line break would look like a row of its own.
+        let cells = cells.into_iter().map(|cell| visible(&cell).into_owned()).collect();
         self.rows.push(Line::Cells { cells, remark: remark.to_owned() });
     }
 

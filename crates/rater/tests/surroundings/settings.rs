@@ -68,7 +68,66 @@ fn every_mistake_of_a_file_is_told_with_its_place() {
 
     write_file(folder.path(), "broken.toml", "workers = \n");
     let said = run(folder.path(), &["run", "--config", "broken.toml"], &[]).expect(2).stderr;
-    assert!(said.contains("broken.toml: ") && said.contains("line 1"), "{said}");
+    assert!(said.contains("broken.toml:1:11: "), "{said}");
     let said = run(folder.path(), &["run", "--config", "nowhere.toml"], &[]).expect(2).stderr;
     assert!(said.contains("nowhere.toml: "), "{said}");
+}
+
+/// Where a person could put a secret by mistake or on purpose: arguments, environment, what stands in the file `s.toml`. All hold `hush`.
+const PLACES: [(&[&str], (&str, &str), &str); 33] = [
+    (&["run", "--registry-url", "http://rater:hush@127.0.0.1:1"], NOT_SET, ""),
+    (&["run", "--registry-url", "http://rater:hu/hush@127.0.0.1:1"], NOT_SET, ""),
+    (&["run", "--registry-url", "https://127.0.0.1:1/?token=hush"], NOT_SET, ""),
+    (&["run", "--registry-url", "rater:hush@127.0.0.1:1"], NOT_SET, ""),
+    (&["run", "--registry-url", "HTTP://rater:hush@127.0.0.1:1"], NOT_SET, ""),
+    (&["run"], ("RATER_REGISTRY_URL", "http://rater:hush@127.0.0.1:1"), ""),
+    (&["run", "--config", "s.toml"], NOT_SET, "registry-url = \"http://rater:hush@127.0.0.1:1\""),
+    (&["schema", "check", "--registry-url", "http://rater:hush@127.0.0.1:1"], NOT_SET, ""),
+    (&["tail", "usage", "--registry-url", "http://rater:hush@127.0.0.1:1"], NOT_SET, ""),
+    (&["config", "show", "run", "--registry-url", "http://rater:hush@127.0.0.1:1"], NOT_SET, ""),
+    (&["config", "show", "run", "--registry-url", "https://127.0.0.1:1/?token=hush"], NOT_SET, ""),
+    (&["config", "show", "run", "--json"], ("RATER_REGISTRY_URL", "http://rater:hush@127.0.0.1:1"), ""),
+    (&["config", "show", "run", "--config", "s.toml"], NOT_SET, "registry-url = \"http://rater:hush@127.0.0.1:1\""),
+    (&["config", "show", "run", "--kafka-property", "ssl.key.password=hush"], NOT_SET, ""),
+    (&["config", "show", "run", "--kafka-property", "ssl.key.password:hush"], NOT_SET, ""),
+    (&["config", "show", "run", "--kafka-brokers", "rater:hush@127.0.0.1:1"], NOT_SET, ""),
+    (&["config", "show", "directory", "--store-nodes", "a:1,rater:hush@127.0.0.1:1"], NOT_SET, ""),
+    (&["run", "--help"], ("RATER_REGISTRY_URL", "http://rater:hush@127.0.0.1:1"), ""),
+    (&["run", "--help"], ("RATER_KAFKA_BROKERS", "rater:hush@127.0.0.1:1"), ""),
+    (&["run", "--help"], ("RATER_KAFKA_PROPERTY", "ssl.key.password=hush"), ""),
+    (&["directory", "get", "--help"], ("RATER_STORE_NODES", "rater:hush@127.0.0.1:1"), ""),
+    (&["run", "--kafka-property", "ssl.key.password:hush"], NOT_SET, ""),
+    (&["run", "--kafka-property", "=hush"], NOT_SET, ""),
+    (&["run", "--kafka-property", "linger.ms=hush"], NOT_SET, ""),
+    (&["run"], ("RATER_KAFKA_PROPERTY", "ssl.key.password:hush"), ""),
+    (&["run", "--config", "s.toml"], NOT_SET, "kafka-property = [\"ssl.key.password:hush\"]"),
+    (&["run", "--config", "s.toml"], NOT_SET, "[kafka.property]\n\"ssl.key.password\" = hush"),
+    (&["run", "--config", "s.toml"], NOT_SET, "[kafka]\npassword = \"hush\""),
+    (&["run", "--kafka-brokers", "rater:hush@127.0.0.1:1"], NOT_SET, ""),
+    (&["run", "--cloudevents-source", "http://rater:hush@127.0.0.1"], NOT_SET, ""),
+    (&["directory", "get", "x", "--store-nodes", "rater:hush@127.0.0.1:1"], NOT_SET, ""),
+    (&["top", "rater:hush@127.0.0.1:1", "--once"], NOT_SET, ""),
+    (&["top", "rater:hush@127.0.0.1:1", "--json"], NOT_SET, ""),
+];
+const NOT_SET: (&str, &str) = ("RATER_STORE_USER", "nobody");
+
+#[test]
+fn a_secret_in_an_option_is_never_shown_and_an_address_that_has_one_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write_file(folder.path(), "rating.yaml", include_str!("../../../../examples/first/rating.yaml"));
+    let mut wrong = String::new();
+    for (arguments, variable, file) in PLACES {
+        write_file(folder.path(), "s.toml", file);
+        let ran = run(folder.path(), arguments, &[variable]);
+        let is_shown = ran.stdout.contains("hush") || ran.stderr.contains("hush");
+        // What shows settings only shows them.
+        let may_succeed = arguments.contains(&"show") || arguments.contains(&"--help");
+        if is_shown || (ran.code == 0) != may_succeed {
+            wrong.push_str(&format!(
+                "{arguments:?} {variable:?} {file:?}: {}\n{}{}\n",
+                ran.code, ran.stdout, ran.stderr
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
 }

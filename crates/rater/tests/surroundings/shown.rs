@@ -6,6 +6,7 @@ use crate::suspense::suspense;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+use testkit::registry::TestRegistry;
 
 /// In usage: of the example's endpoint, of nobody, and in bytes that are no record.
 const IMSIS: [&str; 3] = ["001010000000001", "001019999999999", "001018888888888"];
@@ -137,14 +138,49 @@ fn who_comes_second_is_ready_only_with_what_it_is_given_restored() {
 #[test]
 fn persons_are_in_the_log_where_they_are_asked_for_and_secrets_are_not() {
     let deployment = Deployment::new("persons");
-    let (mut running, address) = start(&deployment, &["--log-level", "info", "--log-personal-data"]);
+    let registry = TestRegistry::start().expect("a free port");
+    let url = registry.url();
+    let shown = ["--log-level", "trace", "--log-personal-data", "--registry-url", &url, "--registry-user", "rater"];
+    let (mut running, address) = start(&deployment, &shown);
     write_usage(&deployment);
     deployment.wait_for("suspense", 3, &mut running);
     wait_for_page(&address, "/metrics", "rater_suspended_total{reason=\"unknown_endpoint\"} 1\n");
+    let pages: String = ["/metrics", "/readyz", "/healthz"].iter().map(|path| get(&address, path)).collect();
     let said = running.stop();
     assert!(said.contains(IMSIS[1]) && said.contains("\"unknown_endpoint\""), "{said}");
-    for secret in SECRETS {
-        assert!(!said.contains(secret), "{secret} in\n{said}");
+    // The password of the registry as it is and as a header has it.
+    for secret in SECRETS.iter().chain(&["cmF0ZXI6cGFzcy1vZi10aGUt"]) {
+        assert!(!said.contains(secret) && !pages.contains(secret), "{secret} in\n{said}{pages}");
+    }
+}
+
+#[test]
+fn what_messages_hold_is_shown_as_text_and_never_obeyed() {
+    let deployment = Deployment::new("obeyed");
+    let mut running = deployment.start_with(&["--log-level", "trace", "--log-personal-data"], &[]);
+    let id = "i\u{202e}d";
+    let lacking = format!(r#"{{"id":"{id}","source":"test","service":"data\u001b[2J\nforged","imsi":"\u009b2J"}}"#);
+    let garbage = "rub\u{1b}[2Jbish\u{9b}2J\nforged\u{202e}".to_owned();
+    deployment.write("usage", &[lacking.into_bytes(), garbage.into_bytes()]);
+    deployment.wait_for("suspense", 2, &mut running);
+    let place = ["--kafka-brokers", deployment.kafka.bootstrap()];
+    let (usage, suspended) = (deployment.topic("usage"), deployment.topic("suspense"));
+    let mut texts = vec![running.stop()];
+    for arguments in [&["tail", &*usage, "--last", "all"], &["tail", &*suspended, "--last", "all"]] {
+        let ran = rater(deployment.folder.path(), &[&arguments[..], &place].concat()).expect(0);
+        assert_eq!(ran.stdout.lines().count(), 2, "{}", ran.stdout);
+        let all =
+            ran.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON").to_string());
+        assert!(all.collect::<String>().contains('\u{202e}'), "the same text for programs");
+        texts.push(ran.stdout);
+    }
+    for (action, more) in [("ls", &[][..]), ("show", &[]), ("show", &["--json"])] {
+        texts.push(suspense(&deployment, action, more).expect(0).stdout);
+    }
+    for text in texts {
+        let is_obeyed = |found: char| found != '\n' && found.is_control() || ('\u{202a}'..='\u{202e}').contains(&found);
+        assert!(!text.contains(is_obeyed), "{}", text.escape_debug());
+        assert!(!text.lines().any(|line| line.starts_with("forged")), "{text}");
     }
 }
 

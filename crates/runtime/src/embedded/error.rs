@@ -1,6 +1,8 @@
 //! Why a run stops.
 
+use super::guard;
 use crate::engine::EngineError;
+use crate::private::Exposure;
 use crate::state::StoreError;
 use crate::wire::InputError;
 use directory::{CurrencyChanged, Unavailable};
@@ -17,6 +19,8 @@ pub enum RunError {
     Input(PathBuf, InputError),
     /// The form of an input cannot be told from its name.
     UnknownFormat(PathBuf),
+    /// Somebody else may change the folder, or a file in it.
+    Exposed(PathBuf, Exposure),
     /// The folder holds outputs, but no state that explains them.
     OutputExists(PathBuf),
     /// An output is shorter than what was committed.
@@ -88,6 +92,7 @@ impl fmt::Display for RunError {
                     path.display()
                 )
             }
+            RunError::Exposed(path, exposure) => f.write_str(&guard::in_words(path, *exposure)),
             RunError::OutputExists(path) => {
                 write!(f, "{}: exists already and was not written by a run into this folder", path.display())
             }

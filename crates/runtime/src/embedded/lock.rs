@@ -3,8 +3,9 @@
 //! The lock is a file of its own, taken before anything else is looked at or made: the store is locked as well, but only once there is one.
 
 use super::RunError;
+use crate::private;
 use crate::state::{Store, StoreError};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -25,8 +26,7 @@ impl RunLock {
     /// Takes the lock of a folder of state; refused if another run has it.
     pub(super) fn take(state: &Path) -> Result<RunLock, RunError> {
         let path = state.join(LOCK_FILE);
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|error| RunError::File(path.clone(), error))?;
+        let file = private::open_file(&path).map_err(|error| RunError::File(path.clone(), error))?;
         match file.try_lock() {
             Ok(()) => {
                 remove_half_made(state);

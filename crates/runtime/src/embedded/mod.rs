@@ -6,6 +6,7 @@
 
 mod error;
 mod grant;
+mod guard;
 mod input;
 mod lock;
 mod output;
@@ -15,7 +16,9 @@ mod rate;
 mod recognise;
 mod recycle;
 
+pub use crate::private::{Exposure, create_file as create_private_file};
 pub use error::RunError;
+pub use guard::others_may_read;
 pub use input::InputFile;
 pub(crate) use output::path_of as output_path;
 pub use progress::{FileId, InputProgress, InputSource, InputStand, Progress};
@@ -263,7 +266,8 @@ impl Folder {
         let state = settings.output.join(STATE_FOLDER);
         // Before anything is made.
         plan::check(&settings.inputs, if state.exists() { plan::Formats::MayBeKnown } else { plan::Formats::Needed })?;
-        std::fs::create_dir_all(&state).map_err(|error| RunError::File(state.clone(), error))?;
+        guard::check(&settings.output)?;
+        guard::make(&state)?;
         let lock = RunLock::take(&state)?;
         let store = lock::open_store(&state.join(STATE_FILE))?;
         let mut progress = match store.progress()? {

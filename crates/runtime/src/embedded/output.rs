@@ -7,9 +7,10 @@
 use super::RunError;
 use super::progress::{OutputProgress, Progress};
 use crate::engine::{BatchOutput, Encoded};
+use crate::private;
 use crate::state::{Commit, Store, Stored};
 use crate::wire::{Message, OutputFormat, block_frame};
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -162,8 +163,7 @@ impl OutputFile {
         if progress.bytes > 0 && !path.exists() {
             return Err(RunError::OutputMissing(path));
         }
-        let mut file =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
+        let mut file = private::open_file(&path).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         if length < progress.bytes {
             return Err(RunError::OutputTouched(path));

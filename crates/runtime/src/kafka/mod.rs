@@ -6,7 +6,8 @@
 //! | file | owns |
 //! | --- | --- |
 //! | `admin` | topics made and changed |
-//! | `settings` | brokers, security, time-outs, and which properties nobody may set |
+//! | `settings` | brokers, security, time-outs |
+//! | `properties` | which properties of the client library a user may set |
 //! | `lookup` | questions outside a group: partitions, ends, a partition read from its beginning |
 //! | `consumer` | a member of a group, which tells the group's news and takes over nothing by itself |
 //! | `ends` | the ends of partitions that a member reads, as far as the library tells of them |
@@ -24,6 +25,7 @@ mod fault;
 mod headers;
 mod lookup;
 mod producer;
+mod properties;
 mod reader;
 mod settings;
 

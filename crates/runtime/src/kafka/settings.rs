@@ -5,6 +5,8 @@
 
 pub use crate::secret::Secret;
 
+use super::properties::Verdict;
+use crate::secret::without_credentials;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
@@ -130,44 +132,6 @@ impl std::error::Error for SettingsError {}
 /// Whether this program can do TLS, and with it SCRAM: both need OpenSSL, which is a choice when the program is built.
 pub const HAS_TLS: bool = cfg!(feature = "kafka-tls");
 
-/// Properties that are not to be set by hand, and why.
-const REFUSED: [(&str, &str); 32] = [
-    ("enable.auto.commit", EXACTLY_ONCE),
-    ("auto.commit.enable", EXACTLY_ONCE),
-    ("enable.auto.offset.store", EXACTLY_ONCE),
-    ("isolation.level", EXACTLY_ONCE),
-    ("enable.idempotence", EXACTLY_ONCE),
-    ("enable.gapless.guarantee", EXACTLY_ONCE),
-    ("transactional.id", EXACTLY_ONCE),
-    ("auto.offset.reset", EXACTLY_ONCE),
-    ("partition.assignment.strategy", EXACTLY_ONCE),
-    ("group.protocol", EXACTLY_ONCE),
-    ("group.remote.assignor", EXACTLY_ONCE),
-    ("enable.partition.eof", EXACTLY_ONCE),
-    ("delivery.report.only.error", EXACTLY_ONCE),
-    ("acks", EXACTLY_ONCE),
-    ("request.required.acks", EXACTLY_ONCE),
-    ("partitioner", "the partition of a key must be the same everywhere"),
-    ("plugin.library.paths", "this program loads no code"),
-    ("bootstrap.servers", OWN_SETTING),
-    ("metadata.broker.list", OWN_SETTING),
-    ("client.id", OWN_SETTING),
-    ("group.id", OWN_SETTING),
-    ("security.protocol", OWN_SETTING),
-    ("sasl.mechanism", OWN_SETTING),
-    ("sasl.mechanisms", OWN_SETTING),
-    ("sasl.username", OWN_SETTING),
-    ("sasl.password", OWN_SETTING),
-    ("ssl.ca.location", OWN_SETTING),
-    ("transaction.timeout.ms", OWN_SETTING),
-    ("session.timeout.ms", OWN_SETTING),
-    ("heartbeat.interval.ms", OWN_SETTING),
-    ("max.poll.interval.ms", OWN_SETTING),
-    ("enable.ssl.certificate.verification", "a cluster that is not verified may be anybody"),
-];
-const EXACTLY_ONCE: &str = "exactly-once processing depends on it";
-const OWN_SETTING: &str = "it has a setting of its own";
-
 impl KafkaSettings {
     /// Settings for brokers without security.
     pub fn new(brokers: impl IntoIterator<Item = String>) -> KafkaSettings {
@@ -195,10 +159,12 @@ impl KafkaSettings {
         self.check_security(&mut mistakes);
         self.check_timeouts(&mut mistakes);
         for name in self.properties.keys() {
-            if let Some((_, why)) = REFUSED.iter().find(|(refused, _)| refused == name) {
+            let why = match Verdict::of(name) {
+                Verdict::Refused(why) => Some(why),
+                Verdict::Allowed | Verdict::Unlisted => self.unusable_property(name),
+            };
+            if let Some(why) = why {
                 mistakes.push(format!("kafka: property {name:?} cannot be set: {why}"));
-            } else if let Some(mistake) = self.unusable_property(name) {
-                mistakes.push(mistake);
             }
         }
         if mistakes.is_empty() { Ok(()) } else { Err(SettingsError(mistakes)) }
@@ -209,10 +175,13 @@ impl KafkaSettings {
             mistakes.push("kafka: no brokers".to_owned());
         }
         for broker in &self.brokers {
-            let port =
-                broker.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(',')).map(|at| at.1);
+            let port = broker
+                .rsplit_once(':')
+                .filter(|(host, _)| !host.is_empty() && !host.contains([',', '@']))
+                .map(|at| at.1);
             if !port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
-                mistakes.push(format!("kafka: broker {broker:?} is not of the form host:port"));
+                let shown = without_credentials(broker);
+                mistakes.push(format!("kafka: broker {shown:?} is not of the form host:port"));
             }
         }
     }
@@ -259,17 +228,17 @@ impl KafkaSettings {
         }
     }
 
-    /// What the client library has against a property. It says values, too, which we do not.
-    fn unusable_property(&self, name: &str) -> Option<String> {
+    /// What is wrong with a property that is not refused by name. The library says values, too, which we do not.
+    fn unusable_property(&self, name: &str) -> Option<&'static str> {
         let value = self.properties.get(name)?;
-        let error = ClientConfig::new().set(name, value.reveal()).create_native_config().err()?;
-        let what = match error {
-            KafkaError::ClientConfig(rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..) => {
-                "there is no such property"
+        match ClientConfig::new().set(name, value.reveal()).create_native_config() {
+            Err(KafkaError::ClientConfig(rdkafka::types::RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+                Some("there is no such property")
             }
-            _ => "its value is not allowed, or this program was built without what it needs",
-        };
-        Some(format!("kafka: property {name:?} cannot be set: {what}"))
+            _ if Verdict::of(name) == Verdict::Unlisted => Some("it is none of those that docs/operating.md lists"),
+            Err(_) => Some("its value is not allowed, or this program was built without what it needs"),
+            Ok(_) => None,
+        }
     }
 
     /// What all clients have in common.
@@ -292,8 +261,14 @@ impl KafkaSettings {
                 .set("sasl.username", &sasl.user)
                 .set("sasl.password", sasl.password.reveal());
         }
-        if let Some(file) = tls.and_then(|tls| tls.ca_file.as_ref()) {
-            config.set("ssl.ca.location", file.to_string_lossy());
+        if let Some(tls) = tls {
+            // As they are by default: nobody has to trust that a later library keeps it so.
+            config
+                .set("enable.ssl.certificate.verification", "true")
+                .set("ssl.endpoint.identification.algorithm", "https");
+            if let Some(file) = &tls.ca_file {
+                config.set("ssl.ca.location", file.to_string_lossy());
+            }
         }
         config
     }
@@ -379,11 +354,49 @@ mod tests {
     }
 
     #[test]
-    fn what_exactly_once_depends_on_is_refused() {
-        for (name, why) in REFUSED {
-            let found = mistakes(|settings| drop(settings.properties.insert(name.to_owned(), Secret::new("true"))));
-            assert_eq!(found, [format!("kafka: property {name:?} cannot be set: {why}")]);
+    fn whatever_would_weaken_a_connection_or_a_transaction_is_refused() {
+        let refused = |name: &str, value: &str| {
+            let found = mistakes(|settings| drop(settings.properties.insert(name.to_owned(), Secret::new(value))));
+            assert_eq!(found.len(), 1, "{name}={value}");
+            let start = format!("kafka: property {name:?} cannot be set: ");
+            found.concat().strip_prefix(&start).expect("the name").to_owned()
+        };
+        for (name, value, why) in [
+            ("ssl.endpoint.identification.algorithm", "none", "a cluster that is not verified may be anybody"),
+            ("enable.ssl.certificate.verification", "false", "a cluster that is not verified may be anybody"),
+            ("ssl.ca.pem", "x", "it has a setting of its own"),
+            ("ssl.providers", "legacy", "this program loads no code"),
+            ("plugin.library.paths", "/tmp/x.so", "this program loads no code"),
+            ("sasl.kerberos.kinit.cmd", "touch x", "it runs a command, and the mechanisms are PLAIN and SCRAM"),
+            ("sasl.oauthbearer.token.endpoint.url", "http://x", "the mechanisms are PLAIN and SCRAM"),
+            ("isolation.level", "read_uncommitted", "exactly-once processing depends on it"),
+            ("offset.store.path", "/tmp", "exactly-once processing depends on it"),
+            ("test.mock.num.brokers", "3", "what is charged must come from a broker"),
+            ("client.software.name", "x", "it is none of those that docs/operating.md lists"),
+            // The library knows names in one case.
+            ("SSL.Endpoint.Identification.Algorithm", "none", "there is no such property"),
+            (" ssl.endpoint.identification.algorithm", "none", "there is no such property"),
+            // It knows this one as another name of `acks`.
+            ("topic.acks", "0", "it is none of those that docs/operating.md lists"),
+        ] {
+            assert_eq!(refused(name, value), why, "{name}");
         }
+        for line in include_str!("../../../../tests/kafka-properties.txt").lines().skip(1) {
+            match line.split_once(' ').expect("a verdict and a name") {
+                ("allowed", _) => {}
+                (_, name) => drop(refused(name, "1")),
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "kafka-tls")]
+    fn who_is_asked_proves_to_be_who_is_meant() {
+        let mut settings = KafkaSettings::new(["h:1".to_owned()]);
+        settings.security = Security::Tls(Tls::default());
+        let config = settings.client_config();
+        assert_eq!(config.get("enable.ssl.certificate.verification"), Some("true"));
+        assert_eq!(config.get("ssl.endpoint.identification.algorithm"), Some("https"));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 pub use crate::secret::Secret;
 
 use super::error::RegistryError;
+use crate::secret::without_credentials;
 use crate::wire::base64;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
@@ -27,7 +29,7 @@ pub struct TlsFiles {
 }
 
 /// A schema registry. `Debug` shows no secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RegistryConfig {
     /// Such as `http://localhost:8081`; may have a path. User and password do not belong here.
     pub url: String,
@@ -65,12 +67,15 @@ impl RegistryConfig {
         let url = self.url.trim_end_matches('/');
         let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
         let rest = rest.ok_or_else(|| config("the URL of the registry starts with neither http:// nor https://"))?;
-        // The message does not show the URL: it holds a password.
-        if rest.split('/').next().is_some_and(|host| host.contains('@')) {
+        // The message does not show the URL: it holds a password, maybe with a slash in it.
+        if rest.contains('@') {
             return Err(config("the URL of the registry holds a user; give user and password apart"));
         }
         if rest.is_empty() || rest.contains(['?', '#']) || rest.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(RegistryError::Config(format!("\"{url}\" is not the URL of a registry")));
+            return Err(RegistryError::Config(format!(
+                "\"{}\" is not the URL of a registry",
+                without_credentials(url)
+            )));
         }
         Ok(url.to_owned())
     }
@@ -97,6 +102,20 @@ impl RegistryConfig {
         let mut header = b"Basic ".to_vec();
         base64(format!("{user}:{}", password.reveal()).as_bytes(), &mut header);
         Ok(Some(Secret::new(String::from_utf8_lossy(&header))))
+    }
+}
+
+impl fmt::Debug for RegistryConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RegistryConfig { url, credentials, tls, timeout, attempts, pause } = self;
+        f.debug_struct("RegistryConfig")
+            .field("url", &without_credentials(url))
+            .field("credentials", credentials)
+            .field("tls", tls)
+            .field("timeout", timeout)
+            .field("attempts", attempts)
+            .field("pause", pause)
+            .finish()
     }
 }
 
@@ -132,8 +151,17 @@ mod tests {
         let header = config.authorization().expect("a header").expect("credentials");
         assert_eq!(header.reveal(), "Basic cmF0ZXI6aHVzaA==");
         assert!(!shown.contains("cmF0ZXI6"), "{shown}");
-        let error = RegistryConfig::new("http://rater:hush@localhost").base().expect_err("a user");
-        assert!(!format!("{error} {error:?}").contains("hush"));
+        for url in [
+            "http://rater:hush@localhost",
+            "http://rater:hu/hush@localhost",
+            "rater:hush@localhost",
+            "http://h/?t=hush",
+        ] {
+            let config = RegistryConfig::new(url);
+            let error = config.base().expect_err("a secret");
+            let shown = format!("{error} {error:?} {config:?}");
+            assert!(!shown.contains("hush"), "{shown}");
+        }
     }
 
     #[test]

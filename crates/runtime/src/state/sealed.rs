@@ -6,6 +6,7 @@
 
 use super::codec::{Corrupt, Stored};
 use super::derive::record;
+use crate::private;
 use pipeline::duplicates::hour_of;
 use siphasher::sip::SipHasher13;
 use std::fs::File;
@@ -155,7 +156,7 @@ impl SealedIds {
         self.next_number += 1;
         let mut info = RunInfo { number, entries: 0, last_hour: 0, hash: 0 };
         let mut hasher = SipHasher13::new();
-        let mut file = BufWriter::with_capacity(1 << 20, File::create(self.path(number))?);
+        let mut file = BufWriter::with_capacity(1 << 20, private::create_file(&self.path(number))?);
         for entry in entries {
             let (key, value) = entry?;
             file.write_all(&key.to_le_bytes())?;

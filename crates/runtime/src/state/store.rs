@@ -2,6 +2,7 @@
 
 use super::codec::{Corrupt, Stored};
 use crate::engine::OpenSuspense;
+use crate::private;
 use pipeline::Held;
 use rating::SuspenseReason;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -125,7 +126,8 @@ impl Store {
         let beside = path.with_extension(format!("new-{}-{number}", std::process::id()));
         let failed = |error| StoreError::from(redb::Error::Io(error));
         remove_if_there(&beside).map_err(failed)?;
-        Store::prepare(&Database::create(&beside)?)?;
+        let file = private::open_file(&beside).map_err(failed)?;
+        Store::prepare(&Database::builder().create_file(file)?)?;
         let named = match std::fs::hard_link(&beside, path) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),

@@ -7,7 +7,9 @@ use crate::exit::Failure;
 use crate::reference;
 use crate::store::{connect, failure};
 use directory::store::Csv;
+use runtime::embedded::create_private_file;
 use serde_json::json;
+use std::io::Write;
 use std::path::Path;
 
 /// Writes what the store holds.
@@ -24,7 +26,7 @@ pub(super) fn dump(args: &DumpArgs, console: &mut Console) -> Result<(), Failure
     match &args.output {
         Some(path) => write(path, &contents.yaml)?,
         None if console.json => {}
-        None => console.print(&contents.yaml)?,
+        None => console.print_document(&contents.yaml)?,
     }
     if console.json {
         let yaml = if args.output.is_none() { json!(contents.yaml) } else { json!(null) };
@@ -35,7 +37,9 @@ pub(super) fn dump(args: &DumpArgs, console: &mut Console) -> Result<(), Failure
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|error| Failure::Surroundings(format!("{}: {error}", path.display())))
+    // Identities of people are in it. A file that is there already stays open to whom it is.
+    let written = create_private_file(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| Failure::Surroundings(format!("{}: {error}", path.display())))
 }
 
 /// Compares.

@@ -8,6 +8,7 @@ use crate::settings;
 use crate::store::{connect, failure};
 use directory::model::{EndpointStatus, IdentityKind};
 use directory::store::{Found, parse_key};
+use directory::visible;
 use rating::Timestamp;
 use serde_json::{Value, json};
 
@@ -47,7 +48,12 @@ const fn word(status: EndpointStatus) -> &'static str {
 
 fn text(found: &Found, at: Timestamp, console: &Console) -> String {
     let paint = console.paint();
-    let mut text = format!("{}  {}  customer {}", paint.bold(&found.endpoint), word(found.status), found.customer);
+    let mut text = format!(
+        "{}  {}  customer {}",
+        paint.bold(&visible(&found.endpoint)),
+        word(found.status),
+        visible(&found.customer)
+    );
     for (kind, digits) in IdentityKind::ALL.into_iter().zip(&found.identities) {
         for digits in digits {
             text.push_str(&format!("  {} {digits}", kind.as_str()));

@@ -7,6 +7,7 @@ use crate::args::TopArgs;
 use crate::console::Console;
 use crate::exit::Failure;
 use crate::settings;
+use directory::without_credentials;
 use page::Page;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &TopArgs, console: &mut Console) -> Result<(), Failure> 
             Ok(now) => now,
             // It may be started again: who watches wants to see that, too.
             Err(why) if is_live => {
-                console.print(&format!("\x1b[H\x1b[2J{why}\n"))?;
+                console.print_anew(&format!("{why}\n"))?;
                 looked = Instant::now();
                 continue;
             }
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &TopArgs, console: &mut Console) -> Result<(), Failure> 
         if !is_live {
             return console.print(&text);
         }
-        console.print(&format!("\x1b[H\x1b[2J{text}\n{}\n", args.addresses.join(", ")))?;
+        console.print_anew(&format!("{text}\n{}\n", args.addresses.join(", ")))?;
         before = now;
     }
 }
@@ -71,10 +72,17 @@ fn read(addresses: &[String]) -> Result<Page, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().into();
     let mut page = Page::default();
     for address in addresses {
+        if address.contains('@') {
+            return Err(format!("{}: write HOST:PORT, without a user", without_credentials(address)));
+        }
         let in_words = |error: ureq::Error| format!("no metrics from http://{address}/metrics: {error}");
         let mut answer = agent.get(format!("http://{address}/metrics")).call().map_err(in_words)?;
         let text = answer.body_mut().with_config().limit(MAX_PAGE_BYTES).read_to_string().map_err(in_words)?;
-        page.add(&text);
+        let added = Page::read(&text);
+        if !added.is_of_rater() {
+            return Err(format!("http://{address}/metrics is no page of `rater run`: is another service there?"));
+        }
+        page.add(added);
     }
     Ok(page)
 }

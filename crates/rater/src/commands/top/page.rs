@@ -1,5 +1,6 @@
 //! A page of metrics, read.
 
+use runtime::telemetry::catalog::BUILD_INFO;
 use std::collections::BTreeMap;
 
 /// Series of one or more processes, added up.
@@ -13,14 +14,28 @@ struct Series {
 }
 
 impl Page {
-    /// Adds the series of a page in the text form of Prometheus. Lines that are none are passed over.
-    pub(super) fn add(&mut self, text: &str) {
+    /// Reads a page in the text form of Prometheus. Lines that are none are passed over.
+    pub(super) fn read(text: &str) -> Page {
+        let mut page = Page::default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
             let Ok(value) = value.parse::<f64>() else { continue };
             let (name, labels) = series.split_once('{').unwrap_or((series, ""));
             let labels = read_labels(labels.strip_suffix('}').unwrap_or(labels));
-            self.0.entry(name.to_owned()).or_default().push(Series { labels, value });
+            page.0.entry(name.to_owned()).or_default().push(Series { labels, value });
+        }
+        page
+    }
+
+    /// Returns true if a service of ours wrote it: each says which program it is.
+    pub(super) fn is_of_rater(&self) -> bool {
+        self.0.contains_key(BUILD_INFO.name)
+    }
+
+    /// Adds the series of another page.
+    pub(super) fn add(&mut self, other: Page) {
+        for (name, series) in other.0 {
+            self.0.entry(name).or_default().extend(series);
         }
     }
 
@@ -82,11 +97,11 @@ mod tests {
 
     #[test]
     fn series_are_added_up_by_their_labels() {
-        let mut page = Page::default();
-        page.add(
+        let mut page = Page::read(
             "# HELP a b\n# TYPE a counter\na{x=\"1\",y=\"p\"} 2\na{x=\"1\",y=\"q\"} 3.5\na{x=\"2\",y=\"p\"} 4\nb 7\n",
         );
-        page.add("b 1\nrubbish\na{x=\"odd\\\"} \\n\",y=\"p\"} 1\nc{ 1\nd nonsense\n");
+        page.add(Page::read("b 1\nrubbish\na{x=\"odd\\\"} \\n\",y=\"p\"} 1\nc{ 1\nd nonsense\n"));
+        assert!(!page.is_of_rater());
         assert_eq!(page.sum("a", &[("x", "1")]).to_string(), "5.5");
         assert_eq!(page.sum("b", &[]).to_string(), "8");
         assert_eq!(page.sum("nothing", &[]).to_string(), "0");
@@ -99,8 +114,7 @@ mod tests {
 
     #[test]
     fn the_least_is_of_those_that_are_known() {
-        let mut page = Page::default();
-        page.add("t{s=\"a\"} 0\nt{s=\"b\"} 30\nt{s=\"c\"} 20\n");
+        let page = Page::read("t{s=\"a\"} 0\nt{s=\"b\"} 30\nt{s=\"c\"} 20\n");
         assert_eq!(page.least("t", &[]).map(|value| value.to_string()).as_deref(), Some("20"));
         assert!(page.least("t", &[("s", "a")]).is_none());
     }

@@ -3,6 +3,7 @@
 use super::page::Page;
 use crate::console::Paint;
 use crate::present::{Align, Table};
+use directory::visible;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -55,7 +56,8 @@ impl View<'_> {
         ));
         text.push_str(&self.stages().render(paint));
         let lags = self.now.by("rater_consumer_lag_records", "topic", &[]);
-        let lags: Vec<String> = lags.iter().map(|(topic, lag)| format!("{topic} {}", number(*lag))).collect();
+        let lags: Vec<String> =
+            lags.iter().map(|(topic, lag)| format!("{} {}", visible(topic), number(*lag))).collect();
         text.push_str(&format!(
             "\n{}  {}\n",
             paint.bold("behind"),
@@ -68,7 +70,7 @@ impl View<'_> {
         text.push_str(&format!("\n{}  {} open, oldest {}", paint.bold("suspense"), number(open), self.age(oldest)));
         for (reason, count) in self.now.by("rater_suspended_total", "reason", &[]) {
             if count > 0.0 {
-                text.push_str(&format!("  {reason} {}", number(count)));
+                text.push_str(&format!("  {} {}", visible(&reason), number(count)));
             }
         }
         let confirmed = self.now.least("rater_directory_snapshot_timestamp_seconds", &[]);

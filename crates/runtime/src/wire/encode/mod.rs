@@ -30,6 +30,9 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
+    /// All of them.
+    pub const ALL: [OutputFormat; 3] = [OutputFormat::Avro, OutputFormat::JsonLines, OutputFormat::Csv];
+
     /// Ending of file names, and the name in options.
     pub fn extension(self) -> &'static str {
         match self {

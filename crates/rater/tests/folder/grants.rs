@@ -1,10 +1,7 @@
 //! `rater run` does not start with reference data that grant bundles, unless it is told to ignore them.
-#![cfg(feature = "kafka")]
 
-mod support;
-
+use crate::support::{Ran, command, write};
 use std::path::Path;
-use support::{Ran, command, write};
 
 /// Nobody answers here: what gets as far as Kafka ends with exit code 3.
 const NOWHERE: [&str; 6] = ["--kafka-brokers", "127.0.0.1:1", "--attempts", "1", "--listen", "off"];

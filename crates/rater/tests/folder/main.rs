@@ -1,0 +1,8 @@
+//! The folder that `rater rate` writes: who may read and write it, and what else the program does without services.
+
+#[cfg(feature = "kafka")]
+mod grants;
+mod private;
+#[path = "../support/mod.rs"]
+mod support;
+mod terminal;
