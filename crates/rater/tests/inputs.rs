@@ -44,6 +44,52 @@ fn shell(folder: &Path, script: &str) -> Ran {
     Ran::from(shell.output().expect("bash runs"))
 }
 
+/// Each costs a gigabyte or minutes where nothing bounds it, and has its one outcome; the records around it are charged.
+#[test]
+fn a_record_that_is_absurd_costs_neither_memory_nor_its_neighbours() {
+    let folder = example();
+    let good = lines(0..2);
+    let (first, second) = good.split_at(good.find('\n').expect("two lines") + 1);
+    let with = |field: &str, value: &str| first.trim_end().replace("p0", "p9").replace(field, value);
+    let million = |part: &str| part.repeat(1_000_000 / part.len());
+    let attributes = (0..60_000).map(|at| format!("\"{at:x}\":1.5,")).collect::<String>();
+    let long = format!("{{\"id\":\"{}\"}}", "x".repeat(30_000_000));
+    let cases = [
+        (
+            "long",
+            long,
+            "undecodable",
+            "is longer than 1048576 bytes: it has 30000009, of which the first 1048576 are kept",
+        ),
+        ("deep", with("\"quantity\"", &format!("\"x\":{},\"quantity\"", million("["))), "undecodable", ""),
+        ("exponent", with("1000,", "1e999999999,"), "undecodable", "number out of range"),
+        ("digits", with("1000,", &format!("{},", million("1"))), "undecodable", "number out of range"),
+        ("text", with("1000,", &format!("\"{}\",", million("9"))), "invalid_record", "quantity: "),
+        (
+            "key",
+            with("\"quantity\"", &format!("\"{}\"", million("quantity"))),
+            "invalid_record",
+            "quantity: is missing",
+        ),
+        (
+            "attributes",
+            with("\"quantity\"", &format!("\"attributes\":{{{attributes}\"x\":[]}},\"x\"")),
+            "invalid_record",
+            "",
+        ),
+    ];
+    for (name, line, reason, detail) in cases {
+        write(folder.path(), "u.jsonl", &format!("{first}{line}\n{second}"));
+        shell(folder.path(), &format!("ulimit -v 3000000; \"$RATER\" rate u.jsonl -o {name}")).expect(0);
+        assert_charged(&folder.path().join(name), 2);
+        let suspense = std::fs::read_to_string(folder.path().join(name).join("suspense.jsonl")).expect("suspense");
+        let suspended: Value = serde_json::from_str(suspense.trim_end()).expect("one thing");
+        let (found, told) = (suspended["reason"].as_str(), suspended["detail"].as_str().unwrap_or_default());
+        assert_eq!((found, suspended["line"].as_u64()), (Some(reason), Some(2)), "{name}: {told}");
+        assert!(told.contains(detail) && told.len() < 2000, "{name}: {told}");
+    }
+}
+
 #[test]
 fn pipes_are_read_in_one_pass_and_known_by_what_came_through_them() {
     let folder = example();

@@ -8,6 +8,7 @@
 //! balance delta.
 
 pub mod account;
+mod bands;
 pub mod bundle;
 pub mod calendar;
 pub mod charge;

@@ -6,21 +6,18 @@
 //! does not depend on the number of increments.
 
 use crate::account::Account;
-use crate::calendar::{TimeZone, Timestamp};
+use crate::bands::{self, Timed};
 use crate::charge::{Segment, SegmentSource};
 use crate::counter::Counter;
 use crate::leg::Leg;
 use crate::money::{Amount, Exact, UnitPrice};
 use crate::quantity::{MAX_QUANTITY, Unit};
-use crate::rate::{Band, Pricing, PricingSpec, Rate, Scope, Tier, WEEK_MINUTES};
+use crate::rate::{Band, Pricing, PricingSpec, Rate, Scope, Tier};
 use crate::reason::SuspenseReason;
 use crate::session::{LegSession, counter_keys};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 use std::hash::Hash;
-
-/// How many stretches of bands one record may cross: more than a year of hourly bands.
-const MAX_BAND_STRETCHES: usize = 10_000;
 
 /// The price of the uncovered rest of a leg, and the state that goes with it.
 #[derive(Debug)]
@@ -330,52 +327,18 @@ impl<'a> Pricer<'a, '_> {
         span: &Span,
     ) -> Result<i128, SuspenseReason> {
         let zone = &self.rate.time_zone;
-        let is_timed = self.rate.spec.unit == Unit::Seconds;
         let event_time = self.leg.usage.event_time;
-        let first_unit = if is_timed { event_time.plus_seconds(span.offset) } else { Some(event_time) };
-        let start = first_unit.ok_or(SuspenseReason::AmountOverflow)?;
-        let (first_band, mut boundary) = band_at(zone, week, start).ok_or(SuspenseReason::AmountOverflow)?;
-        let mut units = span.billed_to - span.billed_from;
-        if !is_timed || units == 0 {
-            self.push(price(first_band), span.used, units, bands[first_band].per_unit, units)?;
-            return Ok(bands[first_band].connect);
+        let units = span.billed_to - span.billed_from;
+        let parts = if self.rate.spec.unit == Unit::Seconds {
+            let start = event_time.plus_seconds(span.offset).ok_or(SuspenseReason::AmountOverflow)?;
+            let timed = Timed { start, increment: self.rate.spec.increment, quantity: span.used, billable: units };
+            timed.over(zone, week)?
+        } else {
+            bands::at_once(zone, week, event_time, span.used, units)?
+        };
+        for part in &parts {
+            self.push(price(part.band), part.quantity, part.billable, bands[part.band].per_unit, part.billable)?;
         }
-        let step_ms = i128::from(self.rate.spec.increment) * 1000;
-        let (mut at, mut band, mut quantity) = (start, first_band, span.used);
-        for _ in 0..MAX_BAND_STRETCHES {
-            let to_boundary = i128::from(boundary.millis()) - i128::from(at.millis());
-            let increments = (to_boundary + step_ms - 1) / step_ms;
-            let stretch = increments.saturating_mul(i128::from(self.rate.spec.increment));
-            let taken = u64::try_from(stretch).unwrap_or(u64::MAX).min(units);
-            units -= taken;
-            let used = if units == 0 { quantity } else { quantity.min(taken) };
-            quantity -= used;
-            self.push(price(band), used, taken, bands[band].per_unit, taken)?;
-            if units == 0 {
-                return Ok(bands[first_band].connect);
-            }
-            at = at.plus_seconds(taken).ok_or(SuspenseReason::AmountOverflow)?;
-            (band, boundary) = band_at(zone, week, at).ok_or(SuspenseReason::AmountOverflow)?;
-        }
-        Err(SuspenseReason::DurationTooLong)
+        Ok(parts.first().map_or(0, |first| bands[first.band].connect))
     }
-}
-
-/// The band that holds an instant, and the next instant at which another may begin: the end of the range, or a change of the zone's offset.
-fn band_at(zone: &TimeZone, week: &[(u16, u8)], at: Timestamp) -> Option<(usize, Timestamp)> {
-    let instant = at.to_jiff()?;
-    let local = zone.jiff().to_datetime(instant);
-    let day = u16::try_from(local.weekday().to_monday_zero_offset()).ok()?;
-    let minute = day * 1440 + u16::try_from(local.hour()).ok()? * 60 + u16::try_from(local.minute()).ok()?;
-    let position = week.partition_point(|(from, _)| *from <= minute).checked_sub(1)?;
-    let (_, band) = week.get(position)?;
-    let end = week.get(position + 1).map_or(WEEK_MINUTES, |(from, _)| *from);
-    // Local time runs with the instant up to the next change of offset, so the distance to the end is exact until there.
-    let into_minute = i64::from(local.second()) * 1000 + i64::from(local.subsec_nanosecond()) / 1_000_000;
-    let to_end = i64::from(end - minute) * 60_000 - into_minute;
-    let mut boundary = at.millis().checked_add(to_end)?;
-    if let Some(transition) = zone.jiff().following(instant).next() {
-        boundary = boundary.min(transition.timestamp().as_millisecond());
-    }
-    Some((usize::from(*band), Timestamp::from_millis(boundary)))
 }

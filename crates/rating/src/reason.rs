@@ -111,6 +111,6 @@ suspense_reasons! {
     UnitMismatch = "unit_mismatch", "leg", "correct the producer's unit or the tariff, then recycle";
     /// An amount, a balance or a counter left its range.
     AmountOverflow = "amount_overflow", "leg", "check the quantity and the price";
-    /// A banded record crosses more bands than are followed.
+    /// A record over time bands crosses more than 10,000 of them.
     DurationTooLong = "duration_too_long", "leg", "check the duration";
 }

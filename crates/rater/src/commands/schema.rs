@@ -113,6 +113,7 @@ fn failure(error: RegistryError) -> Failure {
         | RegistryError::NotConfigured
         | RegistryError::Refused { .. }
         | RegistryError::Unreachable { .. }
-        | RegistryError::Garbled(_) => Failure::Surroundings(text),
+        | RegistryError::Garbled(_)
+        | RegistryError::TooLong(_) => Failure::Surroundings(text),
     }
 }

@@ -3,6 +3,7 @@
 use super::recycle::place_in;
 use super::{BatchInput, EngineError, Retry};
 use crate::state::SealedIds;
+use crate::wire::too_long;
 use pipeline::duplicates::short_key;
 use pipeline::{ControlTotals, Duplicates, IntakeRules, Intent, Place, Taken, Verdict};
 use rating::Timestamp;
@@ -59,6 +60,9 @@ fn look_up(taken: &Taken, sealed: &SealedIds) -> std::io::Result<Option<u64>> {
 }
 
 pub(super) fn take(batch: BatchInput<'_>, position: usize, rules: &IntakeRules) -> Taken {
+    if let Some(length) = batch.records.length_if_cut(position) {
+        return Taken::Fault(too_long(Some(length)));
+    }
     let decoded = match batch.decoder.decode(batch.records.get(position)) {
         Ok(decoded) => decoded,
         Err(fault) => return Taken::Fault(fault),

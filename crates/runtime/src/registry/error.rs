@@ -33,8 +33,10 @@ pub enum RegistryError {
         /// The last trouble.
         cause: String,
     },
-    /// An answer that no registry gives, or one that is too long.
+    /// An answer that no registry gives.
     Garbled(String),
+    /// An answer of more bytes than this, of which the rest was not read.
+    TooLong(u64),
     /// The configuration.
     Config(String),
 }
@@ -52,6 +54,7 @@ impl RegistryError {
             | RegistryError::InvalidSchema(_)
             | RegistryError::Refused { .. }
             | RegistryError::Garbled(_)
+            | RegistryError::TooLong(_)
             | RegistryError::Config(_) => false,
         }
     }
@@ -89,6 +92,7 @@ impl fmt::Display for RegistryError {
                 write!(f, "the registry is unreachable after {attempts} attempts: {cause}")
             }
             RegistryError::Garbled(what) => write!(f, "the registry's answer cannot be read: {what}"),
+            RegistryError::TooLong(limit) => write!(f, "the registry's answer is longer than {limit} bytes"),
             RegistryError::Config(what) => f.write_str(what),
         }
     }

@@ -129,9 +129,7 @@ impl Http {
 /// Whether a failure may pass. What the network or the other side did may; what we configured does not.
 fn trouble(error: &ureq::Error) -> Trouble {
     match error {
-        ureq::Error::BodyExceedsLimit(limit) => {
-            Trouble::Lasting(RegistryError::Garbled(format!("is longer than {limit} bytes")))
-        }
+        ureq::Error::BodyExceedsLimit(limit) => Trouble::Lasting(RegistryError::TooLong(*limit)),
         ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::Pem(_) => {
             Trouble::Lasting(RegistryError::Config(error.to_string()))
         }

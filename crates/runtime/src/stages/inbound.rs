@@ -170,7 +170,7 @@ impl Inbound {
         Arrival { message: *message, retry, form: forms.get(topic, topic_id, Prepared::content_type(bytes)) }
     }
 
-    fn decode<'m>(&self, message: &'m [u8]) -> Result<Decoded<'m>, Fault> {
+    fn decode<'m>(&'m self, message: &'m [u8]) -> Result<Decoded<'m>, Fault> {
         match &self.prepared {
             Some(prepared) => prepared.decode(message),
             None => Err(Fault::new(SuspenseReason::Undecodable, "its schema was not asked for")),

@@ -5,8 +5,8 @@
 //!
 //! | what | kept | limit |
 //! | --- | --- | --- |
-//! | a schema by its id, readable or not | for ever: ids do not change their meaning | [`Limits::schemas`] beyond what the last batch used |
-//! | that an id is unknown | [`Limits::unknown_for`]: it may be registered a moment later | [`Limits::unknown`] beyond what the last batch used |
+//! | a schema by its id, readable or not | for ever: ids do not change their meaning | [`Limits::schemas`] and [`Limits::schema_bytes`] beyond what the last batch used |
+//! | that an id is unknown, or its answer too long | [`Limits::unknown_for`]: it may be registered a moment later | [`Limits::unknown`] beyond what the last batch used |
 //!
 //! A batch may need any number of ids: that is bounded by the batch. Deliberately not done: telling usage topics from command topics.
 
@@ -49,6 +49,8 @@ const CONTRACTS: [&[&str]; 3] = [
 pub struct Limits {
     /// Schemas.
     pub schemas: usize,
+    /// Bytes of their texts. What is kept of a schema takes a few times as much.
+    pub schema_bytes: usize,
     /// Ids that the registry does not know.
     pub unknown: usize,
     /// How long an id is taken for unknown before the registry is asked again.
@@ -57,7 +59,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { schemas: 1000, unknown: 10_000, unknown_for: Duration::from_secs(5) }
+        Limits { schemas: 1000, schema_bytes: 64 << 20, unknown: 10_000, unknown_for: Duration::from_secs(5) }
     }
 }
 
@@ -86,6 +88,8 @@ struct Known {
     reading: Reading,
     /// Until when it holds; `None`: for ever.
     until: Option<Instant>,
+    /// Of the schema's text.
+    bytes: usize,
     /// Number of the last batch that needed it.
     used: u64,
 }
@@ -127,7 +131,7 @@ impl FramedDecoder {
             let reader = parse(present)?;
             for version in *versions {
                 let writer = parse(version)?;
-                let plan = Arc::new(Plan::resolved(version, &writer, &reader)?);
+                let plan = Arc::new(Plan::resolved(&writer, &reader)?);
                 for fingerprint in [Fingerprint::of(version)?, Fingerprint::of_library(&writer)] {
                     by_fingerprint.entry(fingerprint).or_insert_with(|| Arc::clone(&plan));
                 }
@@ -168,18 +172,19 @@ impl FramedDecoder {
             return Ok(known.reading.clone());
         }
         let Some(registry) = &self.registry else { return Ok(Err("there is no schema registry".into())) };
-        let (reading, until) = match registry.schema(id) {
-            Ok(registered) => (self.read_by(&registered), None),
-            Err(RegistryError::SchemaUnknown) => {
-                (Err("is unknown".to_owned()), Some(Instant::now() + self.limits.unknown_for))
-            }
+        let for_a_while = || Some(Instant::now() + self.limits.unknown_for);
+        let (reading, until, bytes) = match registry.schema(id) {
+            Ok(registered) => (self.read_by(&registered), None, registered.schema.len()),
+            Err(RegistryError::SchemaUnknown) => (Err("is unknown".to_owned()), for_a_while(), 0),
+            // It is so however often it is asked for: the messages wait, not the partition.
+            Err(RegistryError::TooLong(limit)) => (Err(format!("is longer than {limit} bytes")), for_a_while(), 0),
             Err(error) => return Err(RegistryUnreachable { id, error }),
         };
         let reading: Reading = match reading {
             Ok(plan) => Ok(Arc::new(plan)),
             Err(why) => Err(format!("schema id {id} {why}").into()),
         };
-        self.by_id.insert(id, Known { reading: reading.clone(), until, used: self.batch });
+        self.by_id.insert(id, Known { reading: reading.clone(), until, bytes, used: self.batch });
         Ok(reading)
     }
 
@@ -201,7 +206,7 @@ impl FramedDecoder {
         let name = reader.name().map(ToString::to_string).unwrap_or_default();
         let unreadable = |why: String| format!("cannot be read as {name}: {}", cut(&why));
         SchemaCompatibility::can_read(&writer, reader).map_err(|error| unreadable(error.to_string()))?;
-        Plan::resolved(schema, &writer, reader).map_err(unreadable)
+        Plan::resolved(&writer, reader).map_err(unreadable)
     }
 
     /// Our schema of the writer's name; usage records for any other name.
@@ -215,13 +220,20 @@ impl FramedDecoder {
     fn forget(&mut self) {
         for (is_unknown, limit) in [(false, self.limits.schemas), (true, self.limits.unknown)] {
             let kept = self.by_id.iter().filter(|(_, known)| known.until.is_some() == is_unknown);
-            let mut ages: Vec<(u64, SchemaId)> = kept.map(|(id, known)| (known.used, *id)).collect();
-            let Some(excess @ 1..) = ages.len().checked_sub(limit) else { continue };
+            let mut bytes: usize = kept.clone().map(|(_, known)| known.bytes).sum();
+            let mut count = kept.clone().count();
+            if count <= limit && bytes <= self.limits.schema_bytes {
+                continue;
+            }
+            let mut ages: Vec<(u64, SchemaId, usize)> =
+                kept.map(|(id, known)| (known.used, *id, known.bytes)).collect();
             ages.sort_unstable();
-            for (used, id) in ages.into_iter().take(excess) {
-                if used < self.batch {
-                    self.by_id.remove(&id);
+            for (used, id, freed) in ages {
+                if used == self.batch || (count <= limit && bytes <= self.limits.schema_bytes) {
+                    break;
                 }
+                self.by_id.remove(&id);
+                (count, bytes) = (count - 1, bytes - freed);
             }
         }
     }
@@ -237,7 +249,7 @@ impl Prepared {
     ///
     /// # Errors
     /// `undecodable`, with the reason; `invalid_record` for a field of the wrong kind.
-    pub fn decode<'a>(&self, message: &'a [u8]) -> Result<Decoded<'a>, Fault> {
+    pub fn decode<'a>(&'a self, message: &'a [u8]) -> Result<Decoded<'a>, Fault> {
         if message.len() >= MAX_MESSAGE_BYTES {
             return Err(undecodable(format!("is longer than {MAX_MESSAGE_BYTES} bytes")));
         }

@@ -23,7 +23,7 @@ mod value;
 pub use decode::{
     CsvMapping, Decoded, Decoder, Ending, InputError, InputFormat, RawBatch, Restart, Splitter, TakenBytes, Unfinished,
 };
-pub(crate) use decode::{HEAD_BYTES, Prefix};
+pub(crate) use decode::{HEAD_BYTES, Prefix, too_long};
 #[cfg(feature = "registry")]
 pub(crate) use encode::base64;
 pub use encode::{

@@ -183,6 +183,63 @@ fn files_of_lines() {
     });
 }
 
+/// A writer's schema of one field `attributes`.
+fn schema_of(attributes: &str) -> String {
+    format!(r#"{{"type":"record","name":"UsageRecord","fields":[{{"name":"attributes","type":{attributes}}}]}}"#)
+}
+
+/// A few bytes of a record may stand for much more, by what the schema says of them. Without a bound each of these costs minutes or gigabytes.
+#[test]
+fn records_that_claim_more_than_they_are() {
+    let count = |claimed: i64| {
+        let mut bytes = Vec::new();
+        let mut left = (claimed << 1 ^ claimed >> 63).cast_unsigned();
+        while left > 0x7f {
+            bytes.push(left as u8 | 0x80);
+            left >>= 7;
+        }
+        bytes.push(left as u8);
+        bytes
+    };
+    let nulls = (0..9_000).map(|at| format!(r#"{{"name":"n{at}","type":"null"}},"#)).collect::<String>();
+    let nulls = format!(r#"{{"type":"record","name":"N","fields":[{nulls}{{"name":"last","type":"int"}}]}}"#);
+    let symbol = format!(r#"{{"type":"enum","name":"E","symbols":["{}"]}}"#, "s".repeat(200_000));
+    let list = |items: &str| schema_of(&format!(r#"{{"type":"array","items":{items}}}"#));
+    let map = |values: &str| schema_of(&format!(r#"{{"type":"map","values":{values}}}"#));
+    let named = |entries: i32| {
+        (0..entries).flat_map(|at| [6, b'0' + (at % 10) as u8, b'0' + (at / 10 % 10) as u8, b'0' + (at / 100) as u8, 0])
+    };
+    let cases: [(&str, String, Vec<u8>, Option<usize>); 9] = [
+        ("fields without bytes", list(&nulls), [count(500_000), vec![0; 500_001]].concat(), None),
+        ("a long symbol", map(&symbol), [count(1_000), named(1_000).collect(), vec![0]].concat(), Some(1_000)),
+        ("nulls", list(r#""null""#), [count(1 << 60), vec![0]].concat(), None),
+        (
+            "records of nulls",
+            list(r#"{"type":"record","name":"N","fields":[]}"#),
+            [count(1 << 60), vec![0]].concat(),
+            None,
+        ),
+        ("fixed of nothing", list(r#"{"type":"fixed","name":"F","size":0}"#), [count(1 << 60), vec![0]].concat(), None),
+        ("a negative count", list(r#""long""#), [count(i64::MIN), count(1 << 61), vec![0]].concat(), None),
+        ("a count of everything", map(r#""string""#), [count(i64::MAX), vec![0]].concat(), None),
+        ("a length of everything", schema_of(r#""string""#), [count(i64::MAX), vec![0]].concat(), None),
+        (
+            "lists of lists",
+            list(r#"{"type":"array","items":{"type":"array","items":"null"}}"#),
+            [count(1 << 60), vec![2; 900_000]].concat(),
+            None,
+        ),
+    ];
+    for (what, schema, datum, attributes) in cases {
+        let decoder = samples::avro_decoder(&schema);
+        match (decoder.decode(&datum), attributes) {
+            (Ok(Decoded::Usage(usage)), Some(count)) => assert_eq!(usage.attributes.len(), count, "{what}"),
+            (decoded, attributes) => assert!(decoded.is_err() && attributes.is_none(), "{what}: {decoded:?}"),
+        }
+        assert!(peak_mib() < MOST_MIB, "{what}: {} MiB", peak_mib());
+    }
+}
+
 /// What can be read is written and read again as the same.
 fn survives<T: Stored + PartialEq + std::fmt::Debug>(bytes: &[u8]) {
     let mut rest = bytes;

@@ -112,7 +112,7 @@ fn answers_that_no_registry_gives_are_noticed() {
     }
     server.fail_next([Fault::Answer(200, vec![b' '; 5 << 20])]);
     let long = client.schema(SchemaId(1)).expect_err("too long");
-    assert_eq!(long, RegistryError::Garbled("is longer than 4194304 bytes".to_owned()));
+    assert_eq!(long, RegistryError::TooLong(4 << 20));
     server.fail_next([Fault::Answer(200, br#"{"compatibilityLevel":"PERFECT"}"#.to_vec())]);
     assert_eq!(client.compatibility("t"), Err(RegistryError::Garbled("compatibility \"PERFECT\"".to_owned())));
 }

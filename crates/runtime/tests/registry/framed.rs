@@ -329,7 +329,7 @@ fn unknown_ids_are_remembered_for_a_while() {
 fn what_is_remembered_is_bounded_and_never_less_than_the_batch() {
     let (server, client) = started();
     let id = client.register("usage-value", USAGE).expect("an id");
-    let limits = Limits { schemas: 1, unknown: 10, unknown_for: Duration::from_secs(3600) };
+    let limits = Limits { schemas: 1, unknown: 10, unknown_for: Duration::from_secs(3600), ..Limits::default() };
     let mut decoder = FramedDecoder::new(Some(client), limits).expect("a decoder");
     let good = framed(id, &datum(USAGE, &usage_fields()));
     let strange: Vec<Vec<u8>> = (1000..1100).map(|id| framed(SchemaId(id), b"x")).collect();
@@ -344,6 +344,36 @@ fn what_is_remembered_is_bounded_and_never_less_than_the_batch() {
     assert_eq!(decoder.remembered(), 11);
     assert_is_r1(prepared.decode(&good));
     assert_eq!(server.requests(), 1 + 101);
+}
+
+#[test]
+fn schemas_are_forgotten_beyond_their_bytes() {
+    let (server, client) = started();
+    let schema = |at: u32| USAGE.replacen('{', &format!("{{\"note\":\"{at}{}\",", " ".repeat(10_000)), 1);
+    let limits = Limits { schema_bytes: 40_000, ..Limits::default() };
+    let mut decoder = FramedDecoder::new(Some(client.clone()), limits).expect("a decoder");
+    for at in 0..10 {
+        let id = client.register("usage-value", &schema(at)).expect("an id");
+        let message = framed(id, &datum(USAGE, &usage_fields()));
+        assert_is_r1(prepare(&mut decoder, &message).decode(&message));
+    }
+    assert_eq!(decoder.remembered(), 2, "as many as fit");
+    assert_eq!(server.requests(), 20);
+}
+
+/// Such a schema is the fault of the messages that name it: the partition goes on.
+#[test]
+fn an_answer_without_end_makes_its_messages_undecodable() {
+    let (server, client) = started();
+    let id = client.register("usage-value", USAGE).expect("an id");
+    let good = framed(id, &datum(USAGE, &usage_fields()));
+    let bad = framed(SchemaId(77), b"x");
+    let mut decoder = decoder(Some(client));
+    prepare(&mut decoder, &good);
+    server.fail_next([Fault::Answer(200, vec![b' '; 5 << 20])]);
+    let prepared = decoder.prepare([&*bad, &*good]).expect("is prepared");
+    assert_undecodable(prepared.decode(&bad), "schema id 77 is longer than 4194304 bytes");
+    assert_is_r1(prepared.decode(&good));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::sync::Arc;
 /// How records of one writer's schema are read.
 #[derive(Clone, Debug)]
 pub(in crate::wire) struct Plan {
+    /// The writer's schema, to make the plan again; empty where a registry has it.
     schema: String,
     /// The kind of its records; a fault where the schema could be of two.
     kind: Result<Kind, Fault>,
@@ -62,7 +63,7 @@ impl Plan {
     /// # Errors
     /// Why the schema cannot be read by, in words.
     #[cfg(feature = "registry")]
-    pub(in crate::wire) fn resolved(schema: &str, writer: &Schema, reader: &Schema) -> Result<Plan, String> {
+    pub(in crate::wire) fn resolved(writer: &Schema, reader: &Schema) -> Result<Plan, String> {
         let (record, reader) = (record_of(writer)?, record_of(reader)?);
         let mut names: Vec<&str> = record.fields.iter().map(|field| field.name.as_str()).collect();
         let mut wanted = vec![None; names.len()];
@@ -75,7 +76,7 @@ impl Plan {
                 wanted[at] = Some(&field.schema);
             }
         }
-        Plan::of(schema, record, &names, &wanted)
+        Plan::of("", record, &names, &wanted)
     }
 
     fn of(schema: &str, record: &RecordSchema, names: &[&str], wanted: &[Option<&Schema>]) -> Result<Plan, String> {
@@ -104,7 +105,7 @@ impl Plan {
     }
 
     /// Decodes a record, which is all of the bytes.
-    pub(in crate::wire) fn decode<'a>(&self, record: &'a [u8]) -> Result<Decoded<'a>, Fault> {
+    pub(in crate::wire) fn decode<'a>(&'a self, record: &'a [u8]) -> Result<Decoded<'a>, Fault> {
         let mut rest = record;
         let decoded = self.decode_front(record, &mut rest)?;
         match rest.len() {
@@ -113,8 +114,8 @@ impl Plan {
         }
     }
 
-    fn decode_front<'a>(&self, record: &'a [u8], rest: &mut &'a [u8]) -> Result<Decoded<'a>, Fault> {
-        let mut values = |field: &PlannedField| {
+    fn decode_front<'a>(&'a self, record: &'a [u8], rest: &mut &'a [u8]) -> Result<Decoded<'a>, Fault> {
+        let mut values = |field: &'a PlannedField| {
             let at = record.len() - rest.len();
             read(&field.shape, rest).ok_or_else(|| undecodable(format!("byte {at}: field \"{}\"", field.name)))
         };
@@ -252,7 +253,7 @@ fn set_command<'a>(command: &mut RawCommand<'a>, name: &str, value: Read<'a>) ->
 }
 
 /// Reads a value from the front; `None` if the bytes are not such a value.
-fn read<'a>(shape: &Shape, rest: &mut &'a [u8]) -> Option<Read<'a>> {
+fn read<'a>(shape: &'a Shape, rest: &mut &'a [u8]) -> Option<Read<'a>> {
     Some(match shape {
         Shape::Null => Read::Null,
         Shape::Boolean => match take(rest, 1)? {
@@ -275,7 +276,8 @@ fn read<'a>(shape: &Shape, rest: &mut &'a [u8]) -> Option<Read<'a>> {
         Shape::Decimal(scale) => {
             decimal(bytes(rest)?, *scale).map_or(Read::Other("an amount out of range"), Read::Text)
         }
-        Shape::Enum(symbols) => Read::Text(symbols.get(usize::try_from(long(rest)?).ok()?)?.clone().into()),
+        // Borrowed: a few bytes of a record may name a symbol of a megabyte, as often as there are entries in a map.
+        Shape::Enum(symbols) => Read::Text(symbols.get(usize::try_from(long(rest)?).ok()?)?.as_str().into()),
         Shape::Union(branches) => {
             let branch = usize::try_from(long(rest)?).ok()?;
             return read(branches.get(branch)?, rest);

@@ -31,7 +31,32 @@ pub(super) enum Shape {
     Array(Box<Shape>),
     Map(Box<Shape>),
     Union(Vec<Shape>),
+    /// The fields that have bytes.
     Record(Vec<Shape>),
+}
+
+impl Shape {
+    /// Returns true if a value takes no bytes.
+    fn is_empty(&self) -> bool {
+        match self {
+            Shape::Null | Shape::Fixed(0) => true,
+            Shape::Record(fields) => fields.is_empty(),
+            Shape::Boolean
+            | Shape::Long
+            | Shape::Instant(_)
+            | Shape::Odd(_)
+            | Shape::Float
+            | Shape::Double
+            | Shape::Bytes
+            | Shape::Text
+            | Shape::Decimal(_)
+            | Shape::Fixed(_)
+            | Shape::Enum(_)
+            | Shape::Array(_)
+            | Shape::Map(_)
+            | Shape::Union(_) => false,
+        }
+    }
 }
 
 /// The shapes of a record's fields. `wanted` has for each the reader's schema, where there is one.
@@ -111,8 +136,16 @@ impl<'s> Shaper<'s> {
                 Shape::Union(shapes.collect::<Result<_, _>>()?)
             }
             Schema::Record(RecordSchema { fields, .. }) => {
-                let shapes = fields.iter().map(|field| self.shape(&field.schema, None, depth + 1));
-                Shape::Record(shapes.collect::<Result<_, _>>()?)
+                let mut shapes = Vec::new();
+                for field in fields {
+                    let shape = self.shape(&field.schema, None, depth + 1)?;
+                    // Nothing takes a record as a value, so a field without bytes has nothing to be read for. A list of records with thousands
+                    // of them would cost a thousand times its bytes.
+                    if !shape.is_empty() {
+                        shapes.push(shape);
+                    }
+                }
+                Shape::Record(shapes)
             }
             Schema::Ref { name } => {
                 // Every type but the record itself has been learnt.

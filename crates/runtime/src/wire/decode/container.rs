@@ -1,9 +1,9 @@
 //! Avro container files: the header, and blocks of records.
 
+use super::InputError;
 use super::avro::{self, Plan, items_of};
 use super::source::Source;
 use super::split::{Ending, RawBatch, Unfinished};
-use super::{InputError, MAX_RECORD_BYTES};
 use std::io::Read;
 
 /// Largest block of a container.
@@ -100,7 +100,7 @@ impl Container {
         self.left -= 1;
         match length {
             Some(length) => {
-                batch.push(rest.get(..length.min(MAX_RECORD_BYTES)).unwrap_or_default(), *place);
+                batch.push(rest.get(..length).unwrap_or_default(), *place);
                 self.next += length;
                 if self.left == 0 && self.next != self.block.len() {
                     return Err(self.broken("bytes follow the last record of a block"));

@@ -113,9 +113,9 @@ impl Decoder {
     ///
     /// # Errors
     /// `undecodable`, with the place in the record and the reason.
-    pub fn decode<'a>(&self, record: &'a [u8]) -> Result<Decoded<'a>, Fault> {
+    pub fn decode<'a>(&'a self, record: &'a [u8]) -> Result<Decoded<'a>, Fault> {
         if record.len() >= MAX_RECORD_BYTES {
-            return Err(undecodable(format!("is longer than {MAX_RECORD_BYTES} bytes")));
+            return Err(too_long(None));
         }
         match &self.0 {
             Form::Json => json::decode(record),
@@ -184,6 +184,16 @@ fn has_twins(attributes: &[(Cow<'_, str>, Cow<'_, str>)]) -> bool {
     let mut names: Vec<&str> = attributes.iter().map(|(name, _)| &**name).collect();
     names.sort_unstable();
     names.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+/// The fault of a record that is too long; of one that was cut, with the bytes that it has.
+pub(crate) fn too_long(length: Option<u64>) -> Fault {
+    match length {
+        Some(length) => undecodable(format!(
+            "is longer than {MAX_RECORD_BYTES} bytes: it has {length}, of which the first {MAX_RECORD_BYTES} are kept"
+        )),
+        None => undecodable(format!("is longer than {MAX_RECORD_BYTES} bytes")),
+    }
 }
 
 pub(super) fn undecodable(detail: impl Into<String>) -> Fault {

@@ -3,6 +3,7 @@
 //! The hash runs over consumed bytes alone, never over what was only looked at, so that it identifies what was rated.
 
 use super::rows::{self, Ahead, RowScan};
+use super::split::trim_line;
 use super::{InputError, MAX_RECORD_BYTES};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
@@ -240,18 +241,20 @@ impl<R: Read> Source<R> {
         }
     }
 
-    /// Passes over the rest of a line; `false` if the input ends before it does.
-    pub(super) fn skip_line(&mut self) -> Result<bool, InputError> {
+    /// Passes over the rest of a line, and returns the length of its line break; `None` if the input ends before.
+    pub(super) fn skip_line(&mut self) -> Result<Option<usize>, InputError> {
         loop {
             match self.line_end()? {
                 LineEnd::At(end) => {
+                    let line = self.ahead().get(..end).unwrap_or_default();
+                    let break_bytes = line.len() - trim_line(line).len();
                     self.consume(end);
-                    return Ok(true);
+                    return Ok(Some(break_bytes));
                 }
                 LineEnd::TooFar => self.consume(self.ahead().len()),
                 LineEnd::Nowhere => {
                     self.consume(self.ahead().len());
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
         }

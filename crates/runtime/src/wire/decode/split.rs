@@ -15,13 +15,30 @@ pub struct RawBatch {
     bytes: Vec<u8>,
     /// End of each record, and its place in the input.
     records: Vec<(usize, u64)>,
+    /// Records of which only the front is here: their positions, ascending, and how many bytes they have.
+    cut: Vec<(usize, u64)>,
 }
 
 impl RawBatch {
-    /// Appends a record that stands at a place: a line, or the number of a record, from 1.
+    /// Appends a record that stands at a place: a line, or the number of a record, from 1. Of one that is too long, the front is kept.
     pub fn push(&mut self, record: &[u8], place: u64) {
-        self.bytes.extend_from_slice(record);
+        self.push_front(record, record.len() as u64, place);
+    }
+
+    /// Appends a record of so many bytes, of which these are the front at least.
+    fn push_front(&mut self, front: &[u8], length: u64, place: u64) {
+        let kept = front.get(..MAX_RECORD_BYTES).unwrap_or(front);
+        if length > kept.len() as u64 {
+            self.cut.push((self.records.len(), length));
+        }
+        self.bytes.extend_from_slice(kept);
         self.records.push((self.bytes.len(), place));
+    }
+
+    /// How many bytes a record has of which only the front is here.
+    pub(crate) fn length_if_cut(&self, at: usize) -> Option<u64> {
+        let found = self.cut.binary_search_by_key(&at, |(position, _)| *position).ok()?;
+        self.cut.get(found).map(|(_, length)| *length)
     }
 
     /// A record's bytes; empty beyond the end.
@@ -34,7 +51,10 @@ impl RawBatch {
     /// A copy of some records.
     pub(crate) fn part(&self, positions: std::ops::Range<usize>) -> RawBatch {
         let mut part = RawBatch::default();
-        positions.for_each(|at| part.push(self.get(at), self.place(at)));
+        for at in positions {
+            let record = self.get(at);
+            part.push_front(record, self.length_if_cut(at).unwrap_or(record.len() as u64), self.place(at));
+        }
         part
     }
 
@@ -62,6 +82,7 @@ impl RawBatch {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.records.clear();
+        self.cut.clear();
     }
 }
 
@@ -334,7 +355,7 @@ impl<R: Read> Splitter<R> {
             let record = trim_line(line);
             let is_blank = record.trim_ascii().is_empty();
             if !is_blank {
-                batch.push(record.get(..MAX_RECORD_BYTES).unwrap_or(record), self.place + 1);
+                batch.push(record, self.place + 1);
             }
             self.place += line_count(line);
             self.source.consume(end);
@@ -359,7 +380,7 @@ impl<R: Read> Splitter<R> {
             }
             Ending::IsComplete => {
                 if !is_blank {
-                    batch.push(line.get(..MAX_RECORD_BYTES).unwrap_or(line), self.place + 1);
+                    batch.push(line, self.place + 1);
                 }
                 let lines = line_count(line);
                 self.cut = Some((self.source.consumed(), self.place));
@@ -375,14 +396,16 @@ impl<R: Read> Splitter<R> {
         let last = self.source.last();
         let before = self.source.taken().clone();
         let front = self.source.ahead().get(..MAX_RECORD_BYTES).unwrap_or_default().to_vec();
-        let is_finished = self.source.skip_line()?;
+        let (is_finished, bytes) = match self.source.skip_line()? {
+            Some(break_bytes) => (true, self.source.consumed() - before.bytes() - break_bytes as u64),
+            None => (false, self.source.consumed() - before.bytes()),
+        };
         if !is_finished && self.ending == Ending::MayGrow {
-            let bytes = self.source.consumed() - before.bytes();
             self.unfinished = Some(Unfinished { place: self.place + 1, bytes });
             self.source.take_back(before, last);
             return Ok(false);
         }
-        batch.push(&front, self.place + 1);
+        batch.push_front(&front, bytes, self.place + 1);
         self.place += 1;
         Ok(true)
     }
