@@ -82,8 +82,26 @@ impl fmt::Display for IdentityKey {
 pub struct EndpointRow {
     /// Its name.
     pub endpoint: Box<str>,
-    /// Its whole definition: one mapping in flow style, as under `endpoints:` in reference data.
-    pub definition: Box<str>,
+    /// Its whole definition: one mapping in flow style, as under `endpoints:` in reference data. Or why none of its rows can be believed.
+    pub definition: Result<Box<str>, Misnumbered>,
+}
+
+/// The number of a row that no writer has written: below 1, or above every number that was ever claimed. Which row of that endpoint counts is not
+/// known then, so that none does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misnumbered(pub i64);
+
+impl Misnumbered {
+    /// Names the row, its owner and the way out.
+    pub fn of(self, whose: &str, head: &Head) -> String {
+        format!("version {self} of {whose} in store@{}: no writer has this number; see rater directory verify", head.version)
+    }
+}
+
+impl fmt::Display for Misnumbered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// What changed between two versions.

@@ -139,7 +139,8 @@ fn two_committed_rows_of_a_key_are_kept() {
         assert_eq!(old, Err(directory::cache::StoreError::Superseded));
         let head = store.head().await.expect("a head");
         let found = store.endpoints(&head, &[key]).await.expect("rows");
-        assert!(found[0].1[0].definition.contains("plan: {tariff: retail}"), "{found:?}");
+        let definition = found[0].1[0].definition.as_deref().expect("a definition");
+        assert!(definition.contains("plan: {tariff: retail}"), "{definition}");
     });
     assert!(REFERENCE.contains("meter-1"));
 }

@@ -1,8 +1,8 @@
 //! A store of many versions in memory: for generated histories, and for a store that fails when told to.
 
 use directory::cache::{
-    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError,
-    Version,
+    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Misnumbered, Rows, SCAN_PARTS,
+    StoreError, Version,
 };
 use directory::{Input, InputKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +34,8 @@ struct State {
     catalogs: BTreeMap<Version, String>,
     /// By key and endpoint: definitions by version, `None` where it is no longer found.
     rows: BTreeMap<IdentityKey, BTreeMap<String, BTreeMap<Version, Option<String>>>>,
+    /// Rows that no writer has written, until their endpoint is written again.
+    misnumbered: BTreeMap<(IdentityKey, String), Misnumbered>,
     changes: BTreeMap<Version, Changes>,
     /// Under which keys an endpoint was found last.
     keys: BTreeMap<String, BTreeSet<IdentityKey>>,
@@ -48,7 +50,12 @@ impl State {
             versions.iter().rev().find(|(version, _)| head.holds(**version)).and_then(|(_, text)| text.clone())
         };
         let row = |(name, versions): (&String, &BTreeMap<_, _>)| {
-            Some(EndpointRow { endpoint: name.as_str().into(), definition: newest(versions)?.into() })
+            let misnumbered = self.misnumbered.get(&(key.clone(), name.clone()));
+            let definition = match misnumbered {
+                Some(misnumbered) => Err(*misnumbered),
+                None => Ok(newest(versions)?.into()),
+            };
+            Some(EndpointRow { endpoint: name.as_str().into(), definition })
         };
         self.rows.get(key).into_iter().flatten().filter_map(row).collect()
     }
@@ -102,6 +109,7 @@ impl MemoryRows {
                 let text = definition.as_ref().filter(|_| keys.contains(key)).map(|definition| definition.text.clone());
                 let versions = state.rows.entry(key.clone()).or_default().entry(name.clone()).or_default();
                 versions.insert(version, text);
+                state.misnumbered.remove(&(key.clone(), name.clone()));
                 changed.insert(key.clone());
             }
             if commits {
@@ -119,6 +127,11 @@ impl MemoryRows {
             false => _ = state.aborted.insert(version),
         }
         version
+    }
+
+    /// Puts a row under a key of an endpoint that no writer has written.
+    pub fn misnumber(&self, key: &IdentityKey, endpoint: &str, number: i64) {
+        self.state().misnumbered.insert((key.clone(), endpoint.to_owned()), Misnumbered(number));
     }
 
     /// From now on the changes of a version are only known to be some.

@@ -85,6 +85,23 @@ fn a_definition_that_cannot_be_read_costs_its_endpoint_alone() {
     assert_eq!(small.payer(&by_imsi(3)).unwrap(), "beta");
 }
 
+/// The same in memory as in a real store.
+#[test]
+fn a_row_that_no_writer_wrote_costs_its_endpoint_alone() {
+    let small = Small::open(3, CacheSettings::default());
+    small.rows.misnumber(&key(IdentityKind::Imsi, &digits(1)[0]), "e1", -1);
+    let mut needs = Needs::default();
+    let records = [by_imsi(0), by_imsi(1), by_imsi(2)];
+    records.iter().for_each(|record| needs.add_record(record));
+    let snapshot = small.cache.snapshot_for(&needs).unwrap();
+    assert_eq!(records.each_ref().map(|record| payer(&snapshot, record)), ["acme", "endpoint_unreadable", "acme"]);
+    let flaw = snapshot.flaw_of(&records[1]).expect("a flaw");
+    assert!(flaw.starts_with("version -1 of endpoint \"e1\" in store@1: "), "{flaw}");
+    let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(1, "beta")] });
+    small.waits_for(version);
+    assert_eq!(small.payer(&by_imsi(1)).unwrap(), "beta");
+}
+
 /// Nothing of the endpoint changes, and nobody may have to start the program again for it.
 #[test]
 fn an_account_that_comes_and_goes_mends_and_breaks_the_endpoints_that_name_it_and_no_others() {
