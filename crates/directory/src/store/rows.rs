@@ -9,8 +9,8 @@ use super::head::{HeadRow, bigint};
 use super::query::{IN_FLIGHT, each};
 use super::{Error, Store};
 use crate::cache::{
-    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Misnumbered, Rows, SCAN_PARTS,
-    StoreError, Version,
+    CatalogChange, Changes, Edition, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Misnumbered, Rows,
+    SCAN_PARTS, StoreError, Version,
 };
 use crate::load::{Input, InputKind};
 use crate::model::IdentityKind;
@@ -285,58 +285,130 @@ impl Store {
     }
 
     /// What changed after a version, as far as one step goes.
-    async fn changes_between(&self, after: Version, head: &Head) -> Result<Changes, Error> {
-        let until = head.version;
-        let everything = Changes { catalog: CatalogChange::Changed, endpoints: EndpointChanges::Everything, until };
-        if head.version.0.saturating_sub(after.0) > MAX_VERSIONS {
-            return Ok(everything);
+    async fn changes_between(&self, after: &Edition, head: &Head) -> Result<Changes, Error> {
+        let all = |endpoints| Ok(Changes { catalog: CatalogChange::Changed, endpoints, until: head.edition() });
+        if head.version.0.saturating_sub(after.version.0) > MAX_VERSIONS {
+            return all(EndpointChanges::Everything);
         }
-        let versions = (after.0.saturating_add(1)..=head.version.0).map(Version).filter(|version| head.holds(*version));
-        let kinds = each(IN_FLIGHT, versions, |version| {
-            let store = self.clone();
-            async move {
-                let values = (bigint(version)?,);
-                let rows: Vec<(Option<bool>, Option<bool>)> =
-                    store.rows(&store.statements().changed_kinds, values).await?;
-                Ok((version, rows.into_iter().next()))
-            }
-        });
-        let kinds = kinds.await?;
-        // A committed version has a log; one without it is older than the store remembers.
-        if kinds.iter().any(|(_, kind)| kind.is_none_or(|(bulk, _)| bulk.unwrap_or(true))) {
-            return Ok(everything);
+        let logged = self.logged_between(after.version, head).await?;
+        let logged = match chain(after, logged, head) {
+            Ok(logged) => logged,
+            Err(why) => return all(EndpointChanges::Unknown(why)),
+        };
+        if logged.iter().any(|logged| logged.bulk) {
+            return all(EndpointChanges::Everything);
         }
-        let mut changes =
-            Changes { catalog: CatalogChange::Same, endpoints: EndpointChanges::Keys(Vec::new()), until: after };
+        let mut changes = Changes {
+            catalog: CatalogChange::Same,
+            endpoints: EndpointChanges::Keys(Vec::new()),
+            until: after.clone(),
+        };
         let mut keys = BTreeSet::new();
-        for some in kinds.chunks(LOGS) {
+        for some in logged.chunks(LOGS) {
             if keys.len() >= STEP_KEYS {
                 changes.endpoints = EndpointChanges::Keys(keys.into_iter().collect());
                 return Ok(changes);
             }
-            let versions: Vec<Version> = some.iter().map(|(version, _)| *version).collect();
+            let versions: Vec<Version> = some.iter().map(|logged| logged.edition.version).collect();
             let logs = each(LOGS, versions, |version| {
                 let store = self.clone();
                 async move {
-                    let parts: Vec<(Option<Vec<String>>,)> =
-                        store.rows(&store.statements().changed_keys, (bigint(version)?,)).await?;
-                    Ok(parts)
+                    let values = (bigint(version)?,);
+                    let parts: Vec<LogPart> = store.rows(&store.statements().changed_keys, values).await?;
+                    Ok((version, parts))
                 }
             });
-            for key in logs.await?.into_iter().flatten().flat_map(|(keys,)| keys.unwrap_or_default()) {
-                keys.insert(key_of_text(&key)?);
+            for (version, parts) in logs.await? {
+                match whole_log(version, parts) {
+                    Ok(parts) => {
+                        for key in parts {
+                            keys.insert(key_of_text(&key)?);
+                        }
+                    }
+                    Err(why) => return all(EndpointChanges::Unknown(why)),
+                }
             }
-            for (version, kind) in some {
-                changes.until = *version;
-                if kind.is_none_or(|(_, catalog)| catalog.unwrap_or(true)) {
+            for logged in some {
+                changes.until = logged.edition.clone();
+                if logged.catalog {
                     changes.catalog = CatalogChange::Changed;
                 }
             }
         }
         // Behind the last committed one, versions may have been given up.
-        changes.until = until;
+        changes.until = head.edition();
         changes.endpoints = EndpointChanges::Keys(keys.into_iter().collect());
         Ok(changes)
+    }
+
+    /// What the first parts of the logs of committed versions say, ascending; none where there is no such part.
+    async fn logged_between(&self, after: Version, head: &Head) -> Result<Vec<(Version, Option<Logged>)>, Error> {
+        let versions = (after.0.saturating_add(1)..=head.version.0).map(Version).filter(|version| head.holds(*version));
+        let logged = each(IN_FLIGHT, versions, |version| {
+            let store = self.clone();
+            async move {
+                let rows: Vec<(Option<bool>, Option<bool>, Option<String>, Option<String>)> =
+                    store.rows(&store.statements().changed_kinds, (bigint(version)?,)).await?;
+                let logged = rows.into_iter().next().map(|(bulk, catalog, identity, follows)| Logged {
+                    edition: Edition { version, identity: identity.unwrap_or_default().into() },
+                    follows: follows.unwrap_or_default(),
+                    bulk: bulk.unwrap_or(true),
+                    catalog: catalog.unwrap_or(true),
+                });
+                Ok((version, logged))
+            }
+        });
+        logged.await
+    }
+}
+
+/// What the first part of a version's change log says of it.
+struct Logged {
+    edition: Edition,
+    /// The identity of the version that was planned on.
+    follows: String,
+    bulk: bool,
+    catalog: bool,
+}
+
+/// Checks that each version follows the one before, from the one that is served to the head.
+///
+/// # Errors
+/// Why what changed is not known.
+fn chain(after: &Edition, logged: Vec<(Version, Option<Logged>)>, head: &Head) -> Result<Vec<Logged>, String> {
+    let mut before = after.clone();
+    let mut all = Vec::with_capacity(logged.len());
+    for (version, logged) in logged {
+        let logged = logged.ok_or_else(|| format!("the change log of version {version} lacks its first part"))?;
+        if *logged.follows != *before.identity {
+            return Err(format!(
+                "version {version} does not follow the version {} that was served: the store was restored or rewritten",
+                before.version
+            ));
+        }
+        before = logged.edition.clone();
+        all.push(logged);
+    }
+    if before != head.edition() {
+        return Err(format!("version {} is not the one that its change log tells of", head.version));
+    }
+    Ok(all)
+}
+
+/// Number of a part, how many there are, and what it lists.
+pub(super) type LogPart = (i32, Option<i32>, Option<Vec<String>>);
+
+/// What all parts of a log list. A program that counted no parts left no hole before its last one.
+///
+/// # Errors
+/// A part is missing: which one.
+pub(super) fn whole_log(version: Version, parts: Vec<LogPart>) -> Result<Vec<String>, String> {
+    let last = parts.iter().map(|(part, ..)| part.saturating_add(1)).max().unwrap_or_default();
+    let count = parts.iter().filter_map(|(_, parts, _)| *parts).max().unwrap_or_default().max(last).max(1);
+    let there: BTreeSet<i32> = parts.iter().map(|(part, ..)| *part).collect();
+    match (0..count).find(|part| !there.contains(part)) {
+        Some(part) => Err(format!("the change log of version {version} lacks part {} of {count}", part + 1)),
+        None => Ok(parts.into_iter().flat_map(|(.., listed)| listed.unwrap_or_default()).collect()),
     }
 }
 
@@ -351,8 +423,8 @@ pub(super) fn definitions(found: BTreeMap<(Kind, Box<str>), Box<str>>) -> Vec<De
 /// [`Error::Corrupt`] where its rows cannot be believed: whoever changes it has to know what it was.
 pub(super) fn endpoint_definition(row: EndpointRow, head: &Head) -> Result<Definition, Error> {
     let EndpointRow { endpoint: name, definition } = row;
-    let body = definition
-        .map_err(|misnumbered| Error::Corrupt(misnumbered.of(&format!("endpoint \"{name}\""), head)))?;
+    let body =
+        definition.map_err(|misnumbered| Error::Corrupt(misnumbered.of(&format!("endpoint \"{name}\""), head)))?;
     Ok(Definition { kind: Kind::Endpoint, name, body })
 }
 
@@ -388,7 +460,7 @@ impl Rows for Store {
         Ok(self.scan_part(head, part, kinds).await?)
     }
 
-    async fn changes(&self, after: Version, head: &Head) -> Result<Changes, StoreError> {
+    async fn changes(&self, after: &Edition, head: &Head) -> Result<Changes, StoreError> {
         Ok(self.changes_between(after, head).await?)
     }
 }
@@ -423,6 +495,39 @@ mod tests {
         check(&[(6, Some("f")), (5, Some("e"))], 4, &[5], &Counting::Nothing);
         check(&[(6, Some("f")), (5, Some("e")), (4, None)], 4, &[], &Counting::Nothing);
         check(&[(5, Some("e")), (-1, Some("a"))], 5, &[], &Counting::Misnumbered(Misnumbered(-1)));
+    }
+
+    #[test]
+    fn a_log_is_whole_if_no_part_of_it_is_missing() {
+        let of = |parts: &[i32], count| {
+            let part = |part: &i32| (*part, count, Some(vec![format!("k{part}")]));
+            whole_log(Version(7), parts.iter().map(part).collect())
+        };
+        assert_eq!(of(&[0, 1], Some(2)), Ok(vec!["k0".to_owned(), "k1".to_owned()]));
+        assert_eq!(of(&[0, 1], Some(3)), Err("the change log of version 7 lacks part 3 of 3".to_owned()));
+        assert_eq!(of(&[0, 2], None), Err("the change log of version 7 lacks part 2 of 3".to_owned()));
+        assert_eq!(of(&[], None), Err("the change log of version 7 lacks part 1 of 1".to_owned()));
+        assert_eq!(of(&[0, 1], None).map(|keys| keys.len()), Ok(2));
+    }
+
+    #[test]
+    fn versions_that_do_not_follow_each_other_are_told() {
+        let edition = |version, identity: &str| Edition { version: Version(version), identity: identity.into() };
+        let head =
+            |version, identity: &str| Head { version: Version(version), identity: identity.into(), ..Head::default() };
+        let logged = |version, identity: &str, follows: &str| {
+            let edition = edition(version, identity);
+            (edition.version, Some(Logged { edition, follows: follows.to_owned(), bulk: false, catalog: false }))
+        };
+        let check = |after: &Edition, logged, head: &Head| chain(after, logged, head).map(|logged| logged.len());
+        let two = || vec![logged(4, "d", "c"), logged(6, "f", "d")];
+        assert_eq!(check(&edition(3, "c"), two(), &head(6, "f")), Ok(2));
+        let other = check(&edition(3, "x"), two(), &head(6, "f")).unwrap_err();
+        assert!(other.contains("version 4 does not follow the version 3"), "{other}");
+        let other = check(&edition(3, "c"), two(), &head(6, "x")).unwrap_err();
+        assert!(other.contains("version 6 is not the one"), "{other}");
+        let lost = check(&edition(3, "c"), vec![(Version(4), None)], &head(4, "d")).unwrap_err();
+        assert!(lost.contains("version 4 lacks its first part"), "{lost}");
     }
 
     #[test]

@@ -46,6 +46,22 @@ impl World {
         })
     }
 
+    /// Gives endpoints to a customer, and does something between the log and the commit.
+    fn give_all(&self, numbers: &[u64], customer: &str, between: impl FnOnce(Version)) {
+        let definitions: String = numbers.iter().map(|number| definition(*number, customer)).collect();
+        let text = format!("format: rater/v1\nendpoints:\n{definitions}");
+        let writer = runtime().block_on(async {
+            let plan = self.store.plan(&yaml(&text), &[]).await.expect("planned");
+            let head = self.store.head_row().await.expect("a head").head;
+            let mut writer = self.store.begin(&head, author("all"), TakeOver::Silent).await.expect("the claim");
+            writer.write(plan.changes(), &mut |_| {}).await.expect("written");
+            writer.log(plan.changes()).await.expect("logged");
+            writer
+        });
+        between(writer.version());
+        runtime().block_on(writer.commit()).expect("committed");
+    }
+
     fn damage(&self, statements: &[&str]) {
         runtime().block_on(damage(&self.settings, statements));
     }
@@ -95,4 +111,68 @@ fn a_row_that_no_writer_wrote_costs_its_endpoint_alone() {
     }
     let place = "version -1 of an endpoint in store@1: no writer has this number";
     world.hears(|event| matches!(event, CacheEvent::Unreadable { first, .. } if first.contains(place)));
+}
+
+/// What that part lists is not known: whoever was read before may be somebody else's now.
+#[test]
+fn a_part_of_a_change_log_that_is_missing_makes_everything_be_read_anew() {
+    let world = World::new("lost_part", 200);
+    let all: Vec<u64> = (0..200).collect();
+    assert!(world.payers(&all).iter().all(|payer| payer == "acme"));
+    world.give_all(&all, "beta", |version| {
+        world.damage(&[&format!("DELETE FROM changes WHERE version = {version} AND part = 1")]);
+    });
+    world.waits_for(Version(2));
+    assert!(world.payers(&all).iter().all(|payer| payer == "beta"));
+    let lost = "the change log of version 2 lacks part 2 of 2";
+    world.hears(|event| matches!(event, CacheEvent::Forgotten(why) if why.contains(lost)));
+    let said = runtime().block_on(world.store.changes_of(Version(2))).expect_err("a list with a hole");
+    assert!(said.to_string().contains(lost), "{said}");
+    world.give_all(&all, "acme", |version| world.damage(&[&format!("DELETE FROM changes WHERE version = {version}")]));
+    world.waits_for(Version(3));
+    assert!(world.payers(&all).iter().all(|payer| payer == "acme"));
+    world.hears(|event| matches!(event, CacheEvent::Forgotten(why) if why.contains("version 3 lacks its first part")));
+}
+
+/// The reader sees version 4, then 2, then another 4: it is another one.
+#[test]
+fn a_restored_store_is_not_taken_for_the_one_before() {
+    let world = World::new("restored", 4);
+    let numbers = [0, 1, 2, 3];
+    world.give(3, "beta");
+    let second = runtime().block_on(world.store.head_row()).expect("a head").head;
+    world.give(1, "beta");
+    world.give(2, "beta");
+    let fourth = runtime().block_on(world.store.head_row()).expect("a head").head;
+    world.waits_for(Version(4));
+    assert_eq!(world.payers(&numbers), ["acme", "beta", "beta", "beta"]);
+    let mut restore = vec![format!(
+        "UPDATE head SET version = 2, last_claim = 2, identity = '{}' WHERE id = 0 IF version = 4",
+        second.identity
+    )];
+    for version in [3, 4] {
+        restore.push(format!("DELETE FROM changes WHERE version = {version}"));
+        for number in [1, 2] {
+            let [imsi, iccid, msisdn] = digits(number);
+            for (kind, value) in [("imsi", imsi), ("iccid", iccid), ("msisdn", msisdn), ("name", format!("e{number}"))]
+            {
+                restore.push(format!(
+                    "DELETE FROM endpoints_by_identity WHERE kind = '{kind}' AND value = '{value}' \
+                     AND endpoint = 'e{number}' AND version = {version}"
+                ));
+            }
+        }
+    }
+    world.damage(&restore.iter().map(String::as_str).collect::<Vec<_>>());
+    world.hears(|event| matches!(event, CacheEvent::Unconfirmed(why) if why.contains("went back from 4 to 2")));
+    world.give(0, "beta");
+    world.give(3, "acme");
+    // Planned before, on what is no longer there.
+    let late = runtime().block_on(world.store.begin(&fourth, author("late"), TakeOver::Silent)).expect_err("refused");
+    assert!(late.to_string().contains("version 4 is another one"), "{late}");
+    let restored =
+        |event: &CacheEvent| matches!(event, CacheEvent::Forgotten(why) if why.contains("restored or rewritten"));
+    world.hears(restored);
+    assert!(wait_for(|| world.payers(&numbers) == ["beta", "acme", "acme", "acme"]), "{:?}", world.payers(&numbers));
+    assert_eq!(world.cache.stats().version, Version(4));
 }

@@ -149,6 +149,42 @@ fn a_store_that_was_made_anew_is_not_taken_for_the_old_one() {
     assert_eq!(small.events.lock().unwrap().iter().filter(replaced).count(), 1, "said once");
 }
 
+#[test]
+fn a_restored_store_is_read_anew_whatever_its_versions_are_numbered() {
+    let small = Small::open(3, CacheSettings::default());
+    let all = |small: &Small| [0, 1, 2].map(|number| small.payer(&by_imsi(number)).unwrap());
+    let gives = |number: u64, customer: &str| {
+        let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(number, customer)] });
+        assert!(wait_for(|| small.cache.stats().version == version));
+        version
+    };
+    let saved = small.rows.save();
+    gives(0, "beta");
+    assert_eq!(all(&small), ["beta", "acme", "acme"]);
+    let forgotten = || {
+        let is_one = |event: &&CacheEvent| matches!(event, CacheEvent::Forgotten(_));
+        small.events.lock().unwrap().iter().filter(is_one).count()
+    };
+    assert_eq!(forgotten(), 0);
+    // The same number again, and then a greater one: neither follows what is served.
+    for (number, expected) in [(1, ["acme", "beta", "acme"]), (2, ["acme", "acme", "beta"])] {
+        small.rows.restore(&saved);
+        small.hears(|event| matches!(event, CacheEvent::Unconfirmed(why) if why.contains("went back")));
+        gives(number, "beta");
+        assert!(wait_for(|| all(&small) == expected), "{:?}", all(&small));
+    }
+    assert_eq!(forgotten(), 2);
+    let version = gives(0, "beta");
+    assert_eq!((forgotten(), version.0), (2, 3));
+    // And where a part of the log is missing.
+    small.rows.set_down(true);
+    let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(0, "acme")] });
+    small.rows.lose_changes(version);
+    small.rows.set_down(false);
+    small.waits_for(version);
+    assert_eq!((all(&small)[0].as_str(), forgotten()), ("acme", 3));
+}
+
 /// Between two looks at the head the store may have been away and be another one now: what is read first is looked at before it is believed.
 #[test]
 fn what_is_read_after_an_outage_is_known_to_be_of_the_same_store() {
