@@ -172,6 +172,9 @@ mod store {
                 noted.store(false, Ordering::Relaxed);
                 tell(&News::Bad(why));
             }
+            CacheEvent::Forgotten(why) => tell(&News::Bad(format!(
+                "{why}; what was at hand is given up and read anew: what was charged meanwhile may have to be rated again"
+            ))),
             CacheEvent::Unreadable { count, first } => {
                 tell(&News::Bad(format!(
                     "{count} definitions of endpoints cannot be read, whose records wait; the first: {first}"

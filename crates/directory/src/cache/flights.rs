@@ -1,7 +1,7 @@
 //! Reads under way: what one batch is having read, no other asks for again.
 
 use super::packed::Packed;
-use super::rows::{IdentityKey, StoreError, Version};
+use super::rows::{Edition, IdentityKey, StoreError};
 use hashbrown::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -33,7 +33,7 @@ impl Flight {
 /// All reads under way, by epoch and key.
 #[derive(Debug, Default)]
 pub(super) struct Flights {
-    running: Mutex<HashMap<(Version, IdentityKey), Arc<Flight>>>,
+    running: Mutex<HashMap<(Edition, IdentityKey), Arc<Flight>>>,
 }
 
 /// What a batch waits for, and what it has to have read itself.
@@ -45,11 +45,11 @@ pub(super) struct Boarded {
 
 impl Flights {
     /// Joins the flights of keys that are being read in an epoch, and makes new ones, of so many keys at most, for the others.
-    pub(super) fn board(self: &Arc<Self>, version: Version, keys: Vec<IdentityKey>, most: usize) -> Boarded {
+    pub(super) fn board(self: &Arc<Self>, edition: &Edition, keys: Vec<IdentityKey>, most: usize) -> Boarded {
         let mut boarded = Boarded { flights: Vec::new(), own: Vec::new() };
         let mut running = locked(&self.running);
         for key in keys {
-            let place = (version, key);
+            let place = (edition.clone(), key);
             if let Some(flight) = running.get(&place) {
                 if !boarded.flights.iter().any(|joined| Arc::ptr_eq(joined, flight)) {
                     boarded.flights.push(flight.clone());
@@ -59,7 +59,7 @@ impl Flights {
             if boarded.own.last().is_none_or(|last| last.keys.len() >= most.max(1)) {
                 let flight = Arc::new(Flight::default());
                 boarded.flights.push(flight.clone());
-                boarded.own.push(Landing { flights: self.clone(), flight, version, keys: Vec::new() });
+                boarded.own.push(Landing { flights: self.clone(), flight, edition: edition.clone(), keys: Vec::new() });
             }
             if let Some(landing) = boarded.own.last_mut() {
                 landing.keys.push(place.1.clone());
@@ -75,7 +75,7 @@ impl Flights {
 pub(super) struct Landing {
     flights: Arc<Flights>,
     flight: Arc<Flight>,
-    version: Version,
+    edition: Edition,
     pub(super) keys: Vec<IdentityKey>,
 }
 
@@ -89,7 +89,7 @@ impl Landing {
     fn tell(&self, outcome: Outcome) {
         let mut running = locked(&self.flights.running);
         for key in &self.keys {
-            let place = (self.version, key.clone());
+            let place = (self.edition.clone(), key.clone());
             if running.get(&place).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
                 running.remove(&place);
             }

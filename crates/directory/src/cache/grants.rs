@@ -51,8 +51,9 @@ fn name(row: &EndpointRow) -> String {
 
 fn grants(row: &&EndpointRow) -> bool {
     // Reading a definition costs far more than looking for the key, and few have it.
-    row.definition.contains("bundles")
-        && read_endpoint(&row.endpoint, &row.definition).is_ok_and(|endpoint| {
+    let Ok(definition) = &row.definition else { return false };
+    definition.contains("bundles")
+        && read_endpoint(&row.endpoint, definition).is_ok_and(|endpoint| {
             let states = endpoint.states();
             states.iter().any(|(_, state)| state.plan.is_some_and(|plan| !plan.bundles.is_empty()))
         })

@@ -7,8 +7,9 @@
 //! | what cannot be read is unavailable, never unknown | an outage is not bad data |
 //! | that there is nobody is remembered for 2 s only, in bounded number | somebody may be about to be added; strangers cost a read each |
 //! | while the store does not confirm, that counts for the lead time as well | strangers are in every stream, and would stall all the others |
-//! | what cannot be read costs its endpoint alone | one broken definition must not stop the rest |
+//! | what cannot be read costs its endpoint alone | one broken definition, or a row that no writer wrote, must not stop the rest |
 //! | a store that was made anew is another store | its versions are numbered as those of the old one were |
+//! | a version that does not follow what is served makes everything be read anew | a restored store goes over its numbers again |
 //! | what one batch has read, no other reads at the same time | a cold start would ask the store for everything several times |
 //! | accounts and tariffs that are not valid are not served | a broken change must not stop or misprice what ran before it |
 //!
@@ -30,8 +31,8 @@ mod trouble;
 
 pub use preload::Preloaded;
 pub use rows::{
-    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError,
-    Version,
+    CatalogChange, Changes, Edition, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Misnumbered, Rows,
+    SCAN_PARTS, StoreError, Version,
 };
 pub use settings::{CacheEvent, CacheSettings, CacheStats, Clock};
 pub use shared::OpenError;
@@ -128,7 +129,7 @@ impl<R: Rows> Cache<R> {
     /// Has keys read, and waits for them.
     fn fetch(&self, epoch: &Arc<Epoch>, keys: Vec<IdentityKey>, lookup: &mut Lookup<'_>) -> Result<(), Unavailable> {
         self.shared.counters.misses.fetch_add(keys.len() as u64, Ordering::Relaxed);
-        let boarded = self.shared.flights.board(epoch.head.version, keys, self.shared.settings.keys_per_read);
+        let boarded = self.shared.flights.board(&epoch.head.edition(), keys, self.shared.settings.keys_per_read);
         if !boarded.own.is_empty() {
             self.runtime.spawn(self.shared.clone().fly(epoch.clone(), boarded.own));
         }

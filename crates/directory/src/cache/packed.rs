@@ -59,15 +59,21 @@ impl Packed {
         let mut flaws = Vec::new();
         for EndpointRow { endpoint: name, definition } in rows {
             let before = out.len();
+            let definition = match definition {
+                Ok(definition) => definition,
+                Err(misnumbered) => {
+                    write_unreadable(name, &misnumbered.of(&format!("endpoint \"{name}\""), head), &mut out);
+                    flaws.push(misnumbered.of("an endpoint", head).into());
+                    continue;
+                }
+            };
             let written =
                 read_endpoint(name, definition).and_then(|endpoint| write_endpoint(name, &endpoint, names, &mut out));
             if let Err(flaw) = written {
                 let message = flaw.message.strip_prefix(&format!("endpoint \"{name}\": ")).unwrap_or(&flaw.message);
                 let why = format!("{}: {message}", place(&format!("endpoint \"{name}\""), definition, head, &flaw));
                 out.truncate(before);
-                write_text(name, &mut out);
-                write_number(0, &mut out);
-                write_text(&why, &mut out);
+                write_unreadable(name, &why, &mut out);
                 // Whoever reads the log is not told what stands there, nor whose it is.
                 flaws.push(place("an endpoint", definition, head, &flaw).into());
             }
@@ -139,6 +145,13 @@ pub(super) fn add_unreadable(key: &IdentityKey, why: Arc<str>, endpoints: &mut E
         IdentityKey::Identity(kind, digits) => endpoints.add_unreadable_identity(*kind, *digits, why),
         IdentityKey::Name(name) => endpoints.add_unreadable_name(name, why),
     }
+}
+
+/// An endpoint without states, and why.
+fn write_unreadable(name: &str, why: &str, out: &mut Vec<u8>) {
+    write_text(name, out);
+    write_number(0, out);
+    write_text(why, out);
 }
 
 /// What is wrong and where: `R026 at 1:25 of endpoint "meter-1" in store@7`.

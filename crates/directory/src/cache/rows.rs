@@ -22,6 +22,15 @@ impl fmt::Display for Version {
     }
 }
 
+/// A version, and what tells it from another one of the same number: a store that is restored goes over its numbers again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Edition {
+    /// Its number.
+    pub version: Version,
+    /// Another one for other content.
+    pub identity: Arc<str>,
+}
+
 /// Which versions are committed: what an epoch sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
@@ -29,11 +38,18 @@ pub struct Head {
     pub store: Arc<str>,
     /// The newest committed version.
     pub version: Version,
+    /// What tells it from another one of the same number.
+    pub identity: Arc<str>,
     /// Versions that were claimed and given up: their rows count for nobody, ever.
     pub aborted: Arc<BTreeSet<Version>>,
 }
 
 impl Head {
+    /// The newest committed version, told from others of the same number.
+    pub fn edition(&self) -> Edition {
+        Edition { version: self.version, identity: self.identity.clone() }
+    }
+
     /// Whether what a version wrote is seen.
     pub fn holds(&self, version: Version) -> bool {
         version <= self.version && !self.aborted.contains(&version)
@@ -82,8 +98,29 @@ impl fmt::Display for IdentityKey {
 pub struct EndpointRow {
     /// Its name.
     pub endpoint: Box<str>,
-    /// Its whole definition: one mapping in flow style, as under `endpoints:` in reference data.
-    pub definition: Box<str>,
+    /// Its whole definition: one mapping in flow style, as under `endpoints:` in reference data. Or why none of its rows can be believed.
+    pub definition: Result<Box<str>, Misnumbered>,
+}
+
+/// The number of a row that no writer has written: below 1, or above every number that was ever claimed. Which row of that endpoint counts is not
+/// known then, so that none does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Misnumbered(pub i64);
+
+impl Misnumbered {
+    /// Names the row, its owner and the way out.
+    pub fn of(self, whose: &str, head: &Head) -> String {
+        format!(
+            "version {self} of {whose} in store@{}: no writer has this number; see rater directory verify",
+            head.version
+        )
+    }
+}
+
+impl fmt::Display for Misnumbered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// What changed between two versions.
@@ -94,7 +131,7 @@ pub struct Changes {
     /// Under which keys endpoints did.
     pub endpoints: EndpointChanges,
     /// Up to which version that is told; the rest is a further question.
-    pub until: Version,
+    pub until: Edition,
 }
 
 /// Whether zones, tariffs, bundles or accounts changed.
@@ -113,6 +150,8 @@ pub enum EndpointChanges {
     Keys(Vec<IdentityKey>),
     /// In bulk, or longer ago than the store knows.
     Everything,
+    /// Nobody knows where, and this is why: anything may have changed.
+    Unknown(String),
 }
 
 /// Why a store does not answer. All of these are an outage to the cache: none means that an endpoint is unknown.
@@ -168,6 +207,7 @@ pub trait Rows: Send + Sync + 'static {
         kinds: &[KeyKind],
     ) -> impl Future<Output = Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError>> + Send;
 
-    /// What changed after a version, on the way to a head: as much as can be read in one step.
-    fn changes(&self, after: Version, head: &Head) -> impl Future<Output = Result<Changes, StoreError>> + Send;
+    /// What changed after a version, on the way to a head: as much as can be read in one step. It is unknown where the head does not follow that
+    /// version, or where a part of the log is missing.
+    fn changes(&self, after: &Edition, head: &Head) -> impl Future<Output = Result<Changes, StoreError>> + Send;
 }

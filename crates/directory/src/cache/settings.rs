@@ -81,6 +81,8 @@ pub enum CacheEvent {
     Refused(Version, String),
     /// The store was made anew under the cache, which goes on with nothing of it: a human must start again what reads it.
     Replaced(String),
+    /// What was at hand is given up, and read anew: nobody can tell any more what of it still counts. Why.
+    Forgotten(String),
     /// Definitions were read that are none. What names their endpoints waits; nobody else does.
     Unreadable {
         /// How many of one read.

@@ -5,7 +5,8 @@ use super::epoch::Epoch;
 use super::flights::{Answers, Flights, Landing};
 use super::packed::{Packed, Packing};
 use super::rows::{
-    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Rows, StoreError, Version,
+    CatalogChange, Changes, Edition, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Rows, StoreError,
+    Version,
 };
 use super::settings::{CacheEvent, CacheSettings, CacheStats, Clock};
 use super::trouble::{Lag, Trouble, replaced};
@@ -203,7 +204,7 @@ impl<R: Rows> Shared<R> {
     /// Keeps answers if their epoch is still the present one, and says whether it is.
     fn keep(&self, epoch: &Epoch, answers: &Answers, asked: Duration) -> bool {
         let present = self.present();
-        let is_present = present.head.version == epoch.head.version;
+        let is_present = present.head.edition() == epoch.head.edition();
         for (key, found) in answers.iter().filter(|_| is_present) {
             match found {
                 Some(found) => present.entries.keep(key.clone(), found.clone()),
@@ -232,16 +233,29 @@ impl<R: Rows> Shared<R> {
             return Ok(());
         }
         let found = in_time(self.settings.read_timeout, self.rows.head()).await?;
-        match replaced(&epoch.head, &found) {
-            None => {
-                self.trouble().is_suspect = false;
-                Ok(())
-            }
-            Some(text) => {
-                self.troubled(Lag::Replaced(text.clone()));
-                Err(StoreError::Corrupt(text))
+        if let Some(text) = replaced(&epoch.head, &found) {
+            self.troubled(Lag::Replaced(text.clone()));
+            return Err(StoreError::Corrupt(text));
+        }
+        self.check_follows(&epoch.head.edition(), &found).await?;
+        self.trouble().is_suspect = false;
+        Ok(())
+    }
+
+    /// Checks that a head is of a version or of one that follows it, so that rows of that version are what they were.
+    async fn check_follows(&self, edition: &Edition, found: &Head) -> Result<(), StoreError> {
+        if found.edition() == *edition {
+            return Ok(());
+        }
+        if found.version > edition.version {
+            let step = in_time(self.settings.read_timeout, self.rows.changes(edition, found)).await?;
+            match step.endpoints {
+                EndpointChanges::Keys(_) | EndpointChanges::Everything => return Ok(()),
+                EndpointChanges::Unknown(_) => {}
             }
         }
+        let (served, found) = (edition.version, found.version);
+        Err(StoreError::Corrupt(format!("its version {found} does not follow the version {served} that is served")))
     }
 
     /// What the store answers, if that can be believed.
@@ -317,7 +331,7 @@ impl<R: Rows> Shared<R> {
         if let Some(text) = replaced(&present.head, &head) {
             return Err(Lag::Replaced(text));
         }
-        if head.version == present.head.version {
+        if head.edition() == present.head.edition() {
             // Versions given up since: their late rows have to be told from newer ones.
             if head.aborted != present.head.aborted {
                 *self.epoch.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(present.next(head, None));
@@ -328,15 +342,18 @@ impl<R: Rows> Shared<R> {
             let what = format!("its version went back from {} to {}", present.head.version, head.version);
             return Err(StoreError::Corrupt(what).into());
         }
-        if let Some(refused) = self.trouble().refused(head.version) {
+        if let Some(refused) = self.trouble().refused(&head.edition()) {
             return Err(refused);
         }
-        let changes = self.changes(present.head.version, &head).await?;
+        let changes = self.changes(present.head.edition(), &head).await?;
         let catalog = match changes.catalog {
             CatalogChange::Same => None,
             CatalogChange::Changed => Some(self.catalog(&head).await?),
         };
         let version = head.version;
+        if let EndpointChanges::Unknown(why) = &changes.endpoints {
+            (self.report)(CacheEvent::Forgotten(why.clone()));
+        }
         match changes.endpoints {
             EndpointChanges::Keys(keys) => {
                 let is_other_catalog = catalog.is_some();
@@ -348,7 +365,7 @@ impl<R: Rows> Shared<R> {
                 }
                 *epoch = next;
             }
-            EndpointChanges::Everything => {
+            EndpointChanges::Everything | EndpointChanges::Unknown(_) => {
                 let CacheSettings { memory_bytes, absent_keys, .. } = self.settings;
                 let entries = Entries::new(memory_bytes, absent_keys, self.counters.evictions.clone());
                 let catalog = catalog.unwrap_or_else(|| present.catalog.clone());
@@ -361,14 +378,22 @@ impl<R: Rows> Shared<R> {
     }
 
     /// What changed since a version, step by step: each of them in time, however many versions there are.
-    async fn changes(&self, after: Version, head: &Head) -> Result<Changes, StoreError> {
+    async fn changes(&self, after: Edition, head: &Head) -> Result<Changes, StoreError> {
         let mut catalog = CatalogChange::Same;
         let mut keys: Vec<IdentityKey> = Vec::new();
         let mut until = after;
-        while until < head.version {
-            let step = in_time(self.settings.read_timeout, self.rows.changes(until, head)).await?;
-            if step.until <= until {
-                return Err(StoreError::Corrupt(format!("the change log ends at version {until}")));
+        if until.version == head.version {
+            let why = format!(
+                "version {} is not the one that was served: the store was restored or rewritten",
+                until.version
+            );
+            let endpoints = EndpointChanges::Unknown(why);
+            return Ok(Changes { catalog: CatalogChange::Changed, endpoints, until: head.edition() });
+        }
+        while until.version < head.version {
+            let step = in_time(self.settings.read_timeout, self.rows.changes(&until, head)).await?;
+            if step.until.version <= until.version {
+                return Err(StoreError::Corrupt(format!("the change log ends at version {}", until.version)));
             }
             until = step.until;
             if step.catalog == CatalogChange::Changed {
@@ -379,7 +404,11 @@ impl<R: Rows> Shared<R> {
                 // What the rest of the log would say about the catalog is taken for granted.
                 EndpointChanges::Keys(_) | EndpointChanges::Everything => {
                     let endpoints = EndpointChanges::Everything;
-                    return Ok(Changes { catalog: CatalogChange::Changed, endpoints, until: head.version });
+                    return Ok(Changes { catalog: CatalogChange::Changed, endpoints, until: head.edition() });
+                }
+                EndpointChanges::Unknown(why) => {
+                    let endpoints = EndpointChanges::Unknown(why);
+                    return Ok(Changes { catalog: CatalogChange::Changed, endpoints, until: head.edition() });
                 }
             }
         }
@@ -392,7 +421,7 @@ impl<R: Rows> Shared<R> {
             Err(OpenError::Store(error)) => Err(Lag::Store(error)),
             Err(OpenError::Refused(refused)) => {
                 let text = format!("version {} is not valid, and not served: {refused}", head.version);
-                Err(Lag::Refused(head.version, text))
+                Err(Lag::Refused(head.edition(), text))
             }
         }
     }

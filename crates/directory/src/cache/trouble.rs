@@ -1,6 +1,6 @@
 //! What keeps the store from confirming, and when that is told.
 
-use super::rows::{Head, StoreError, Version};
+use super::rows::{Edition, Head, StoreError};
 use super::settings::CacheEvent;
 
 /// What keeps the store from confirming.
@@ -9,7 +9,7 @@ pub(super) struct Trouble {
     /// Why the last look failed.
     what: Option<String>,
     /// The version that was refused last, and why: it is not loaded again and again.
-    refused: Option<(Version, String)>,
+    refused: Option<(Edition, String)>,
     /// Another store was met.
     replaced: Option<String>,
     /// A read or a look has failed since the store was last seen to be the same one.
@@ -21,7 +21,7 @@ pub(super) struct Trouble {
 pub(super) enum Lag {
     Store(StoreError),
     /// Its catalog is not valid.
-    Refused(Version, String),
+    Refused(Edition, String),
     /// It is that of another store.
     Replaced(String),
 }
@@ -49,9 +49,9 @@ impl Trouble {
     }
 
     /// Why a version was refused, if it was the last one that was.
-    pub(super) fn refused(&self, version: Version) -> Option<Lag> {
+    pub(super) fn refused(&self, edition: &Edition) -> Option<Lag> {
         let (known, text) = self.refused.as_ref()?;
-        (*known == version).then(|| Lag::Refused(version, text.clone()))
+        (known == edition).then(|| Lag::Refused(edition.clone(), text.clone()))
     }
 
     /// Why nothing may be read, if nothing may.
@@ -68,10 +68,11 @@ impl Trouble {
                 let text = error.to_string();
                 (text.clone(), CacheEvent::Unconfirmed(text))
             }
-            Lag::Refused(version, text) => {
-                begins |= self.refused.as_ref().is_none_or(|(known, _)| *known != version);
-                self.refused = Some((version, text.clone()));
-                (text.clone(), CacheEvent::Refused(version, text))
+            Lag::Refused(edition, text) => {
+                begins |= self.refused.as_ref().is_none_or(|(known, _)| *known != edition);
+                let event = CacheEvent::Refused(edition.version, text.clone());
+                self.refused = Some((edition, text.clone()));
+                (text, event)
             }
             Lag::Replaced(text) => {
                 begins |= self.replaced.is_none();

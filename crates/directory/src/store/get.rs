@@ -73,10 +73,12 @@ impl Store {
         let asked: BTreeSet<Box<str>> = rows.iter().map(|row| row.endpoint.clone()).collect();
         granted.retain(|name| !asked.contains(name));
         catalog.extend(self.named_endpoints(&head, granted).await?);
-        catalog.extend(rows.iter().cloned().map(endpoint_definition));
+        let found: Vec<Definition> =
+            rows.into_iter().map(|row| endpoint_definition(row, &head)).collect::<Result<_, Error>>()?;
+        catalog.extend(found.iter().cloned());
         let broken = |error| Error::Corrupt(format!("what it holds does not validate:\n{error}"));
         let loaded = load(vec![store_input(&head, &catalog)]).map_err(broken)?;
-        for EndpointRow { endpoint, definition } in rows {
+        for Definition { name: endpoint, body: definition, .. } in found {
             let Some(model) = loaded.model.endpoints.get(&endpoint) else { continue };
             let states = model.states();
             let Some((_, state)) = states.iter().rev().find(|(from, _)| *from <= at) else { continue };

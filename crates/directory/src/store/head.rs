@@ -47,8 +47,16 @@ pub enum TakeOver {
     Always,
 }
 
-type Columns =
-    (Option<i64>, Option<i64>, Option<i64>, Option<String>, Option<CqlTimestamp>, Option<Vec<i64>>, Option<CqlValue>);
+type Columns = (
+    Option<i64>,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<CqlTimestamp>,
+    Option<Vec<i64>>,
+    Option<CqlValue>,
+    Option<String>,
+);
 
 fn number(value: i64) -> Result<Version, Error> {
     u64::try_from(value).map(Version).map_err(|_| Error::Corrupt(format!("{value} is no version")))
@@ -88,10 +96,12 @@ impl Store {
         unchanged(planned, &found.head)?;
         let version = Version(found.last_claim.0.saturating_add(1));
         let (mine, last) = (bigint(version)?, bigint(found.last_claim)?);
-        let base = bigint(found.head.version)?;
+        let (base, identity) = (bigint(found.head.version)?, found.head.identity.clone());
         let now = self.now();
         let outcome = match &found.claim {
-            None => self.condition(&self.statements().claim, (mine, mine, by, stamp(now), base, last)).await,
+            None => {
+                self.condition(&self.statements().claim, (mine, mine, by, stamp(now), base, &*identity, last)).await
+            }
             Some(theirs) => {
                 let silent_ms = now.millis().saturating_sub(theirs.at.millis());
                 if take_over == TakeOver::Silent && silent_ms < SILENCE_MS {
@@ -99,8 +109,18 @@ impl Store {
                     return Err(Error::Claimed { version, by, silent_s: silent_ms.max(0) / 1000 });
                 }
                 let theirs_number = bigint(theirs.version)?;
-                let values =
-                    (mine, mine, by, stamp(now), vec![theirs_number], base, last, theirs_number, stamp(theirs.at));
+                let values = (
+                    mine,
+                    mine,
+                    by,
+                    stamp(now),
+                    vec![theirs_number],
+                    base,
+                    &*identity,
+                    last,
+                    theirs_number,
+                    stamp(theirs.at),
+                );
                 self.condition(&self.statements().take_over, values).await
             }
         };
@@ -139,12 +159,12 @@ impl Store {
     }
 
     /// Makes a version the head.
-    pub(super) async fn commit(&self, version: Version) -> Result<(), Error> {
+    pub(super) async fn commit(&self, version: Version, identity: &str) -> Result<(), Error> {
         const ATTEMPTS: u32 = 5;
         let mine = bigint(version)?;
         let mut last = taken(version);
         for _ in 0..ATTEMPTS {
-            match self.condition(&self.statements().commit, (mine, mine)).await {
+            match self.condition(&self.statements().commit, (mine, identity, mine)).await {
                 Ok(Applied::Yes) => return Ok(()),
                 Ok(Applied::No) => last = taken(version),
                 Err(error) => last = error,
@@ -176,8 +196,12 @@ fn taken(version: Version) -> Error {
     Error::Conflict(format!("version {version} was taken over by somebody else; nothing of it counts, try again"))
 }
 
+pub(super) fn no_head() -> Error {
+    Error::Schema("the store has no head: rater directory migrate".to_owned())
+}
+
 /// What tells a store from one that stood in its place before.
-fn store_name(id: Option<CqlValue>) -> Result<Arc<str>, Error> {
+pub(super) fn store_name(id: Option<CqlValue>) -> Result<Arc<str>, Error> {
     match id {
         Some(CqlValue::Uuid(id)) => Ok(id.to_string().into()),
         Some(_) | None => Err(Error::Schema("the store has no id: rater directory migrate".to_owned())),
@@ -190,8 +214,14 @@ fn unchanged(planned: &Head, found: &Head) -> Result<(), Error> {
             "the store was made anew since this was planned; nothing was done, try again".to_owned(),
         ));
     }
-    if planned.version == found.version {
+    if planned.edition() == found.edition() {
         return Ok(());
+    }
+    if planned.version == found.version {
+        return Err(Error::Conflict(format!(
+            "version {} is another one than this was planned on: the store was restored or rewritten; nothing was done, try again",
+            found.version
+        )));
     }
     Err(Error::Conflict(format!(
         "somebody else wrote version {} since this was planned on version {}; nothing was done, try again",
@@ -200,8 +230,9 @@ fn unchanged(planned: &Head, found: &Head) -> Result<(), Error> {
 }
 
 fn head_of(rows: Vec<Columns>) -> Result<HeadRow, Error> {
-    let Some((version, last_claim, claim, claimed_by, claimed_at, aborted, store)) = rows.into_iter().next() else {
-        return Err(Error::Schema("the store has no head: rater directory migrate".to_owned()));
+    let Some((version, last_claim, claim, claimed_by, claimed_at, aborted, store, identity)) = rows.into_iter().next()
+    else {
+        return Err(no_head());
     };
     let aborted: Result<BTreeSet<Version>, Error> = aborted.unwrap_or_default().into_iter().map(number).collect();
     let claim = claim.map(number).transpose()?.map(|version| Claim {
@@ -211,5 +242,8 @@ fn head_of(rows: Vec<Columns>) -> Result<HeadRow, Error> {
     });
     let version = number(version.unwrap_or_default())?;
     let last_claim = number(last_claim.unwrap_or_default())?.max(version);
-    Ok(HeadRow { head: Head { store: store_name(store)?, version, aborted: Arc::new(aborted?) }, last_claim, claim })
+    let identity = identity
+        .ok_or_else(|| Error::Schema("the store's version has no identity: rater directory migrate".to_owned()))?;
+    let head = Head { store: store_name(store)?, version, identity: identity.into(), aborted: Arc::new(aborted?) };
+    Ok(HeadRow { head, last_claim, claim })
 }

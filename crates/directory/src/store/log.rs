@@ -2,6 +2,7 @@
 
 use super::change::Effect;
 use super::head::bigint;
+use super::rows::{LogPart, whole_log};
 use super::write::day_of;
 use super::{Error, Store};
 use crate::cache::Version;
@@ -74,14 +75,16 @@ impl Store {
     /// What a version changed: everything, or in bulk only what was there before.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a version that is not committed.
+    /// [`Error::Usage`] for a version that is not committed; [`Error::Corrupt`] where a part of its log is missing.
     pub async fn changes_of(&self, version: Version) -> Result<Vec<LoggedChange>, Error> {
         let head = self.head_row().await?.head;
         if !head.holds(version) || bigint(version)? == 0 {
             return Err(Error::Usage(format!("there is no version {version}; the newest is {}", head.version)));
         }
-        let parts: Vec<(Option<Vec<String>>,)> = self.rows(&self.statements().changes, (bigint(version)?,)).await?;
-        let things = parts.into_iter().flat_map(|(things,)| things.unwrap_or_default());
+        let parts: Vec<LogPart> = self.rows(&self.statements().changes, (bigint(version)?,)).await?;
+        let missing =
+            |why| Error::Corrupt(format!("{why}: what else it changed is not known; see rater directory verify"));
+        let things = whole_log(version, parts).map_err(missing)?.into_iter();
         let parse = |thing: String| {
             serde_json::from_str(&thing)
                 .map(LoggedChange)

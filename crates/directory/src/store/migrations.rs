@@ -3,20 +3,22 @@
 //! A step that was applied is remembered with a checksum of its text. A store with steps that this program does not know is newer
 //! than the program, and one whose steps had another text was altered: both are refused.
 
+use super::head::{no_head, store_name};
 use super::query::{Applied, applied, rows};
 use super::settings::Keyspace;
 use super::{Error, Settings};
 use scylla::client::session::Session;
 use scylla::statement::Statement;
-use scylla::value::CqlTimestamp;
+use scylla::value::{CqlTimestamp, CqlValue};
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 use std::time::Duration;
 
 /// The steps, ascending.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration { number: 1, name: "directory", text: include_str!("cql/0001-directory.cql") },
     Migration { number: 2, name: "identity", text: include_str!("cql/0002-identity.cql") },
+    Migration { number: 3, name: "history", text: include_str!("cql/0003-history.cql") },
 ];
 
 /// Changes of the schema take longer than a look-up may.
@@ -116,6 +118,9 @@ pub async fn migrate(settings: &Settings, replication: &Replication, now_ms: i64
                 .query_unpaged("INSERT INTO head (id, version, last_claim) VALUES (0, 0, 0) IF NOT EXISTS", ())
                 .await?;
         }
+        if step.number == 3 {
+            name_version(&session, now_ms).await?;
+        }
         let values = (step.number, step.name, step.checksum(), CqlTimestamp(now_ms));
         let remember = session
             .prepare(
@@ -132,6 +137,17 @@ pub async fn migrate(settings: &Settings, replication: &Replication, now_ms: i64
         done.last = step.number;
     }
     Ok(done)
+}
+
+/// Gives the committed version an identity, unless it has one: of somebody who did not get to the end of the step, or is at it.
+async fn name_version(session: &Session, now_ms: i64) -> Result<(), Error> {
+    let read = session.prepare("SELECT version, store FROM head WHERE id = 0").await?;
+    let found: Vec<(Option<i64>, Option<CqlValue>)> = rows(session, &read, ()).await?;
+    let Some((version, store)) = found.into_iter().next() else { return Err(no_head()) };
+    let identity = super::identity::first(&store_name(store)?, version.unwrap_or_default(), now_ms);
+    let write = session.prepare("UPDATE head SET identity = ? WHERE id = 0 IF identity = null").await?;
+    applied(session.execute_unpaged(&write, (identity,)).await?)?;
+    Ok(())
 }
 
 /// Whether a statement adds a column that is there: of somebody who did not get to the end of the step, or is at it.
@@ -198,6 +214,6 @@ mod tests {
     #[test]
     fn the_text_of_released_steps_stays() {
         let checksums: Vec<String> = MIGRATIONS.iter().map(Migration::checksum).collect();
-        assert_eq!(checksums, ["edc629e55e454ac5", "541dd4cdd82f139a"]);
+        assert_eq!(checksums, ["edc629e55e454ac5", "541dd4cdd82f139a", "9c7a14a64ca3475a"]);
     }
 }

@@ -10,7 +10,7 @@
 //! | `error` | why it did not do what was asked |
 //! | `migrations`, `cql/` | the tables |
 //! | `statements`, `query` | prepared statements; pages, concurrency |
-//! | `head` | the lock |
+//! | `head`, `identity` | the lock; what tells a version from another one of its number |
 //! | `rows` | reading as of a head; what the cache reads through |
 //! | `write` | one version: rows, change log, commit |
 //! | `definition`, `endpoint_text` | definitions as text |
@@ -30,6 +30,7 @@ mod endpoint_text;
 mod error;
 mod get;
 mod head;
+mod identity;
 mod load;
 mod log;
 mod migrations;

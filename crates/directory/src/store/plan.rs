@@ -133,7 +133,9 @@ impl Store {
             let mut found = self.named_endpoints(head, granted_endpoints(others.iter().chain(&in_files))).await?;
             let keys: Vec<IdentityKey> = changes.iter().filter_map(after).flat_map(|new| identities_of(&new)).collect();
             let rows = self.endpoints_at(head, &keys).await?;
-            found.extend(rows.into_iter().flat_map(|(_, rows)| rows).map(endpoint_definition));
+            for row in rows.into_iter().flat_map(|(_, rows)| rows) {
+                found.push(endpoint_definition(row, head)?);
+            }
             found
         };
         let endpoints: BTreeMap<Box<str>, Definition> =

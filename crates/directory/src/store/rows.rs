@@ -5,12 +5,12 @@
 //! gone, and the reader is told so.
 
 use super::definition::{Definition, Kind, file_of};
-use super::head::bigint;
+use super::head::{HeadRow, bigint};
 use super::query::{IN_FLIGHT, each};
 use super::{Error, Store};
 use crate::cache::{
-    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError,
-    Version,
+    CatalogChange, Changes, Edition, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Misnumbered, Rows,
+    SCAN_PARTS, StoreError, Version,
 };
 use crate::load::{Input, InputKind};
 use crate::model::IdentityKind;
@@ -70,43 +70,87 @@ pub(super) fn key_text(key: &IdentityKey) -> String {
     format!("{kind}:{value}")
 }
 
-/// What counts for a head, of rows sorted by name and from the newest version down. Removed things are left out.
-fn held(rows: Vec<Written>, head: &Head) -> Result<Vec<(String, String)>, StoreError> {
-    let mut found: Vec<(String, String)> = Vec::new();
-    let mut rows = rows.into_iter().peekable();
-    while let Some((name, version, body)) = rows.next() {
-        let mut newer = 0;
-        let mut here = Some((version, body));
-        let mut counts = None;
-        while let Some((version, body)) = here.take() {
-            let version =
-                Version(u64::try_from(version).map_err(|_| StoreError::Corrupt(format!("version {version}")))?);
-            if counts.is_none() && head.holds(version) {
-                counts = Some(body);
-            } else if version > head.version && !head.aborted.contains(&version) {
-                newer += 1;
-            }
-            if rows.peek().is_some_and(|(next, ..)| *next == name) {
-                here = rows.next().map(|(_, version, body)| (version, body));
+/// What counts of the rows of one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Counting {
+    /// This body.
+    Body(String),
+    /// Nothing: it was removed, or is not there yet.
+    Nothing,
+    /// None of them can be believed.
+    Misnumbered(Misnumbered),
+    /// It may have been deleted.
+    Superseded,
+}
+
+/// What counts for a head of the rows of one name, from the newest version down. `latest` is a head that was read after them: with it, numbers that were
+/// never claimed are told from those of later writers.
+fn counting(rows: &[Written], head: &Head, latest: Option<&HeadRow>) -> Counting {
+    let mut newer = 0;
+    let mut counts = None;
+    let mut unclaimed = None;
+    for (_, number, body) in rows {
+        let Some(version) = u64::try_from(*number).ok().filter(|version| *version > 0).map(Version) else {
+            return Counting::Misnumbered(Misnumbered(*number));
+        };
+        if head.holds(version) {
+            counts = counts.or(Some(body));
+        } else if version > head.version && !head.aborted.contains(&version) {
+            match latest {
+                Some(latest) if version > latest.last_claim => unclaimed = Some(Misnumbered(*number)),
+                Some(latest) if latest.head.aborted.contains(&version) => {}
+                Some(_) | None => newer += 1,
             }
         }
-        match counts {
-            Some(Some(body)) => found.push((name, body)),
-            Some(None) => {}
-            None if newer > 1 => return Err(StoreError::Superseded),
-            None => {}
+    }
+    match (counts, unclaimed) {
+        (Some(Some(body)), _) => Counting::Body(body.clone()),
+        (Some(None), _) => Counting::Nothing,
+        (None, Some(misnumbered)) => Counting::Misnumbered(misnumbered),
+        (None, None) if newer > 1 => Counting::Superseded,
+        (None, None) => Counting::Nothing,
+    }
+}
+
+/// Rows of each name, of rows sorted by name.
+pub(super) fn by_name(rows: &[Written]) -> impl Iterator<Item = (&str, &[Written])> {
+    rows.chunk_by(|(name, ..), (next, ..)| name == next).filter_map(|rows| Some((&*rows.first()?.0, rows)))
+}
+
+/// What counts of the rows of a kind of definition: all of them can be believed, or none is used.
+fn held(kind: Kind, rows: &[Written], head: &Head) -> Result<Vec<(Box<str>, Box<str>)>, StoreError> {
+    let mut found = Vec::new();
+    for (name, rows) in by_name(rows) {
+        match counting(rows, head, None) {
+            Counting::Body(body) => found.push((Box::from(name), body.into_boxed_str())),
+            Counting::Nothing => {}
+            Counting::Misnumbered(misnumbered) => {
+                return Err(StoreError::Corrupt(misnumbered.of(&format!("{} \"{name}\"", kind.as_str()), head)));
+            }
+            Counting::Superseded => return Err(StoreError::Superseded),
         }
     }
     Ok(found)
 }
 
+/// Whether it takes a later head to say what counts of the rows of a partition.
+fn needs_latest(rows: &[Written], head: &Head) -> bool {
+    by_name(rows).any(|(_, rows)| counting(rows, head, None) == Counting::Superseded)
+}
+
 /// Of the rows of one partition, the endpoints that count for a head.
-fn endpoint_rows(rows: Vec<Written>, head: &Head) -> Result<Vec<EndpointRow>, StoreError> {
-    let row = |(endpoint, definition): (String, String)| EndpointRow {
-        endpoint: endpoint.into_boxed_str(),
-        definition: definition.into_boxed_str(),
-    };
-    Ok(held(rows, head)?.into_iter().map(row).collect())
+fn endpoint_rows(rows: &[Written], head: &Head, latest: Option<&HeadRow>) -> Result<Vec<EndpointRow>, StoreError> {
+    let mut found = Vec::new();
+    for (name, rows) in by_name(rows) {
+        let definition = match counting(rows, head, latest) {
+            Counting::Body(body) => Ok(body.into_boxed_str()),
+            Counting::Misnumbered(misnumbered) => Err(misnumbered),
+            Counting::Nothing => continue,
+            Counting::Superseded => return Err(StoreError::Superseded),
+        };
+        found.push(EndpointRow { endpoint: Box::from(name), definition });
+    }
+    Ok(found)
 }
 
 impl Store {
@@ -125,8 +169,7 @@ impl Store {
         });
         let mut found = BTreeMap::new();
         for (kind, rows) in parts.await? {
-            let each = held(rows, head)?.into_iter();
-            found.extend(each.map(|(name, body)| ((kind, name.into_boxed_str()), body.into_boxed_str())));
+            found.extend(held(kind, &rows, head)?.into_iter().map(|(name, body)| ((kind, name), body)));
         }
         Ok(found)
     }
@@ -148,11 +191,21 @@ impl Store {
                 Ok((key, rows))
             }
         });
-        let mut found = Vec::with_capacity(keys.len());
-        for (key, rows) in parts.await? {
-            found.push((key, endpoint_rows(rows, head)?));
-        }
-        Ok(found)
+        self.believed(parts.await?, head).await
+    }
+
+    /// What counts of the rows under keys. The head is read again where rows seem to be missing: a number that nobody has claimed costs its endpoint alone.
+    async fn believed(
+        &self,
+        parts: Vec<(IdentityKey, Vec<Written>)>,
+        head: &Head,
+    ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, Error> {
+        let latest = match parts.iter().any(|(_, rows)| needs_latest(rows, head)) {
+            true => Some(self.head_row().await?),
+            false => None,
+        };
+        let rows = |(key, rows): (IdentityKey, Vec<Written>)| Ok((key, endpoint_rows(&rows, head, latest.as_ref())?));
+        parts.into_iter().map(rows).collect()
     }
 
     /// Every endpoint, by name: reads the whole table, part by part. `progress` hears how many were found so far.
@@ -172,8 +225,10 @@ impl Store {
                 // Each endpoint has one partition under its name.
                 async move { store.scan_part(&head, part, &[KeyKind::Name]).await }
             });
-            let rows = read.await?.into_iter().flatten().flat_map(|(_, rows)| rows);
-            found.extend(rows.map(|row| (row.endpoint, row.definition)));
+            for row in read.await?.into_iter().flatten().flat_map(|(_, rows)| rows) {
+                let Definition { name, body, .. } = endpoint_definition(row, head)?;
+                found.insert(name, body);
+            }
             progress(found.len() as u64);
         }
         Ok(found)
@@ -191,7 +246,7 @@ impl Store {
         let token = |at: i128| i64::try_from(at).unwrap_or(i64::MAX);
         let ends = (token(edge(part)), token(edge(part.saturating_add(1)) - 1));
         let rows: Vec<(String, String, String, i64, Option<String>)> = self.rows(&self.statements().scan, ends).await?;
-        let mut found = Vec::new();
+        let mut parts = Vec::new();
         // Rows of a partition come one after the other.
         for rows in
             rows.chunk_by(|(kind, value, ..), (next_kind, next_value, ..)| (kind, value) == (next_kind, next_value))
@@ -200,11 +255,10 @@ impl Store {
             // Nobody asks for what is no key.
             let Some(key) = key_of(kind, value).filter(|key| kinds.contains(&key.kind())) else { continue };
             let rows = rows.iter().map(|(_, _, endpoint, version, body)| (endpoint.clone(), *version, body.clone()));
-            let rows = endpoint_rows(rows.collect(), head)?;
-            if !rows.is_empty() {
-                found.push((key, rows));
-            }
+            parts.push((key, rows.collect()));
         }
+        let mut found = self.believed(parts, head).await?;
+        found.retain(|(_, rows)| !rows.is_empty());
         Ok(found)
     }
 
@@ -227,62 +281,134 @@ impl Store {
     ) -> Result<Vec<Definition>, Error> {
         let keys: Vec<IdentityKey> = names.into_iter().map(IdentityKey::Name).collect();
         let found = self.endpoints_at(head, &keys).await?;
-        Ok(found.into_iter().flat_map(|(_, rows)| rows).map(endpoint_definition).collect())
+        found.into_iter().flat_map(|(_, rows)| rows).map(|row| endpoint_definition(row, head)).collect()
     }
 
     /// What changed after a version, as far as one step goes.
-    async fn changes_between(&self, after: Version, head: &Head) -> Result<Changes, Error> {
-        let until = head.version;
-        let everything = Changes { catalog: CatalogChange::Changed, endpoints: EndpointChanges::Everything, until };
-        if head.version.0.saturating_sub(after.0) > MAX_VERSIONS {
-            return Ok(everything);
+    async fn changes_between(&self, after: &Edition, head: &Head) -> Result<Changes, Error> {
+        let all = |endpoints| Ok(Changes { catalog: CatalogChange::Changed, endpoints, until: head.edition() });
+        if head.version.0.saturating_sub(after.version.0) > MAX_VERSIONS {
+            return all(EndpointChanges::Everything);
         }
-        let versions = (after.0.saturating_add(1)..=head.version.0).map(Version).filter(|version| head.holds(*version));
-        let kinds = each(IN_FLIGHT, versions, |version| {
-            let store = self.clone();
-            async move {
-                let values = (bigint(version)?,);
-                let rows: Vec<(Option<bool>, Option<bool>)> =
-                    store.rows(&store.statements().changed_kinds, values).await?;
-                Ok((version, rows.into_iter().next()))
-            }
-        });
-        let kinds = kinds.await?;
-        // A committed version has a log; one without it is older than the store remembers.
-        if kinds.iter().any(|(_, kind)| kind.is_none_or(|(bulk, _)| bulk.unwrap_or(true))) {
-            return Ok(everything);
+        let logged = self.logged_between(after.version, head).await?;
+        let logged = match chain(after, logged, head) {
+            Ok(logged) => logged,
+            Err(why) => return all(EndpointChanges::Unknown(why)),
+        };
+        if logged.iter().any(|logged| logged.bulk) {
+            return all(EndpointChanges::Everything);
         }
-        let mut changes =
-            Changes { catalog: CatalogChange::Same, endpoints: EndpointChanges::Keys(Vec::new()), until: after };
+        let mut changes = Changes {
+            catalog: CatalogChange::Same,
+            endpoints: EndpointChanges::Keys(Vec::new()),
+            until: after.clone(),
+        };
         let mut keys = BTreeSet::new();
-        for some in kinds.chunks(LOGS) {
+        for some in logged.chunks(LOGS) {
             if keys.len() >= STEP_KEYS {
                 changes.endpoints = EndpointChanges::Keys(keys.into_iter().collect());
                 return Ok(changes);
             }
-            let versions: Vec<Version> = some.iter().map(|(version, _)| *version).collect();
+            let versions: Vec<Version> = some.iter().map(|logged| logged.edition.version).collect();
             let logs = each(LOGS, versions, |version| {
                 let store = self.clone();
                 async move {
-                    let parts: Vec<(Option<Vec<String>>,)> =
-                        store.rows(&store.statements().changed_keys, (bigint(version)?,)).await?;
-                    Ok(parts)
+                    let values = (bigint(version)?,);
+                    let parts: Vec<LogPart> = store.rows(&store.statements().changed_keys, values).await?;
+                    Ok((version, parts))
                 }
             });
-            for key in logs.await?.into_iter().flatten().flat_map(|(keys,)| keys.unwrap_or_default()) {
-                keys.insert(key_of_text(&key)?);
+            for (version, parts) in logs.await? {
+                match whole_log(version, parts) {
+                    Ok(parts) => {
+                        for key in parts {
+                            keys.insert(key_of_text(&key)?);
+                        }
+                    }
+                    Err(why) => return all(EndpointChanges::Unknown(why)),
+                }
             }
-            for (version, kind) in some {
-                changes.until = *version;
-                if kind.is_none_or(|(_, catalog)| catalog.unwrap_or(true)) {
+            for logged in some {
+                changes.until = logged.edition.clone();
+                if logged.catalog {
                     changes.catalog = CatalogChange::Changed;
                 }
             }
         }
         // Behind the last committed one, versions may have been given up.
-        changes.until = until;
+        changes.until = head.edition();
         changes.endpoints = EndpointChanges::Keys(keys.into_iter().collect());
         Ok(changes)
+    }
+
+    /// What the first parts of the logs of committed versions say, ascending; none where there is no such part.
+    async fn logged_between(&self, after: Version, head: &Head) -> Result<Vec<(Version, Option<Logged>)>, Error> {
+        let versions = (after.0.saturating_add(1)..=head.version.0).map(Version).filter(|version| head.holds(*version));
+        let logged = each(IN_FLIGHT, versions, |version| {
+            let store = self.clone();
+            async move {
+                let rows: Vec<(Option<bool>, Option<bool>, Option<String>, Option<String>)> =
+                    store.rows(&store.statements().changed_kinds, (bigint(version)?,)).await?;
+                let logged = rows.into_iter().next().map(|(bulk, catalog, identity, follows)| Logged {
+                    edition: Edition { version, identity: identity.unwrap_or_default().into() },
+                    follows: follows.unwrap_or_default(),
+                    bulk: bulk.unwrap_or(true),
+                    catalog: catalog.unwrap_or(true),
+                });
+                Ok((version, logged))
+            }
+        });
+        logged.await
+    }
+}
+
+/// What the first part of a version's change log says of it.
+struct Logged {
+    edition: Edition,
+    /// The identity of the version that was planned on.
+    follows: String,
+    bulk: bool,
+    catalog: bool,
+}
+
+/// Checks that each version follows the one before, from the one that is served to the head.
+///
+/// # Errors
+/// Why what changed is not known.
+fn chain(after: &Edition, logged: Vec<(Version, Option<Logged>)>, head: &Head) -> Result<Vec<Logged>, String> {
+    let mut before = after.clone();
+    let mut all = Vec::with_capacity(logged.len());
+    for (version, logged) in logged {
+        let logged = logged.ok_or_else(|| format!("the change log of version {version} lacks its first part"))?;
+        if *logged.follows != *before.identity {
+            return Err(format!(
+                "version {version} does not follow the version {} that was served: the store was restored or rewritten",
+                before.version
+            ));
+        }
+        before = logged.edition.clone();
+        all.push(logged);
+    }
+    if before != head.edition() {
+        return Err(format!("version {} is not the one that its change log tells of", head.version));
+    }
+    Ok(all)
+}
+
+/// Number of a part, how many there are, and what it lists.
+pub(super) type LogPart = (i32, Option<i32>, Option<Vec<String>>);
+
+/// What all parts of a log list. A program that counted no parts left no hole before its last one.
+///
+/// # Errors
+/// A part is missing: which one.
+pub(super) fn whole_log(version: Version, parts: Vec<LogPart>) -> Result<Vec<String>, String> {
+    let last = parts.iter().map(|(part, ..)| part.saturating_add(1)).max().unwrap_or_default();
+    let count = parts.iter().filter_map(|(_, parts, _)| *parts).max().unwrap_or_default().max(last).max(1);
+    let there: BTreeSet<i32> = parts.iter().map(|(part, ..)| *part).collect();
+    match (0..count).find(|part| !there.contains(part)) {
+        Some(part) => Err(format!("the change log of version {version} lacks part {} of {count}", part + 1)),
+        None => Ok(parts.into_iter().flat_map(|(.., listed)| listed.unwrap_or_default()).collect()),
     }
 }
 
@@ -291,8 +417,15 @@ pub(super) fn definitions(found: BTreeMap<(Kind, Box<str>), Box<str>>) -> Vec<De
     found.into_iter().map(|((kind, name), body)| Definition { kind, name, body }).collect()
 }
 
-pub(super) fn endpoint_definition(row: EndpointRow) -> Definition {
-    Definition { kind: Kind::Endpoint, name: row.endpoint, body: row.definition }
+/// An endpoint as a definition.
+///
+/// # Errors
+/// [`Error::Corrupt`] where its rows cannot be believed: whoever changes it has to know what it was.
+pub(super) fn endpoint_definition(row: EndpointRow, head: &Head) -> Result<Definition, Error> {
+    let EndpointRow { endpoint: name, definition } = row;
+    let body =
+        definition.map_err(|misnumbered| Error::Corrupt(misnumbered.of(&format!("endpoint \"{name}\""), head)))?;
+    Ok(Definition { kind: Kind::Endpoint, name, body })
 }
 
 /// Definitions of the store as an input of `load`, under a name that says where they are from.
@@ -327,7 +460,7 @@ impl Rows for Store {
         Ok(self.scan_part(head, part, kinds).await?)
     }
 
-    async fn changes(&self, after: Version, head: &Head) -> Result<Changes, StoreError> {
+    async fn changes(&self, after: &Edition, head: &Head) -> Result<Changes, StoreError> {
         Ok(self.changes_between(after, head).await?)
     }
 }
@@ -337,26 +470,82 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    fn check(rows: &[(i64, Option<&str>)], head: u64, aborted: &[u64], expected: Result<Option<&str>, StoreError>) {
+    fn check(rows: &[(i64, Option<&str>)], head: u64, aborted: &[u64], expected: &Counting) {
         let aborted = Arc::new(aborted.iter().copied().map(Version).collect());
         let head = Head { version: Version(head), aborted, ..Head::default() };
-        let rows = rows.iter().map(|(version, body)| ("x".to_owned(), *version, body.map(str::to_owned)));
-        let found = held(rows.collect(), &head);
-        let found = found.map(|found| found.into_iter().next().map(|(_, body)| body));
-        assert_eq!(found, expected.map(|body| body.map(str::to_owned)));
+        let rows: Vec<Written> =
+            rows.iter().map(|(version, body)| ("x".to_owned(), *version, body.map(str::to_owned))).collect();
+        assert_eq!(counting(&rows, &head, None), *expected);
+    }
+
+    fn body(text: &str) -> Counting {
+        Counting::Body(text.to_owned())
     }
 
     #[test]
     fn the_newest_row_that_the_head_holds_counts() {
         let rows = [(5, Some("e")), (3, Some("c")), (1, Some("a"))];
-        check(&rows, 5, &[], Ok(Some("e")));
-        check(&rows, 4, &[], Ok(Some("c")));
-        check(&rows, 5, &[5], Ok(Some("c")));
-        check(&rows, 5, &[5, 3], Ok(Some("a")));
-        check(&[(5, None), (3, Some("c"))], 5, &[], Ok(None));
-        check(&[(5, Some("e"))], 4, &[], Ok(None));
-        check(&[(6, Some("f")), (5, Some("e"))], 4, &[], Err(StoreError::Superseded));
-        check(&[(6, Some("f")), (5, Some("e"))], 4, &[5], Ok(None));
-        check(&[(6, Some("f")), (5, Some("e")), (4, None)], 4, &[], Ok(None));
+        check(&rows, 5, &[], &body("e"));
+        check(&rows, 4, &[], &body("c"));
+        check(&rows, 5, &[5], &body("c"));
+        check(&rows, 5, &[5, 3], &body("a"));
+        check(&[(5, None), (3, Some("c"))], 5, &[], &Counting::Nothing);
+        check(&[(5, Some("e"))], 4, &[], &Counting::Nothing);
+        check(&[(6, Some("f")), (5, Some("e"))], 4, &[], &Counting::Superseded);
+        check(&[(6, Some("f")), (5, Some("e"))], 4, &[5], &Counting::Nothing);
+        check(&[(6, Some("f")), (5, Some("e")), (4, None)], 4, &[], &Counting::Nothing);
+        check(&[(5, Some("e")), (-1, Some("a"))], 5, &[], &Counting::Misnumbered(Misnumbered(-1)));
+    }
+
+    #[test]
+    fn a_log_is_whole_if_no_part_of_it_is_missing() {
+        let of = |parts: &[i32], count| {
+            let part = |part: &i32| (*part, count, Some(vec![format!("k{part}")]));
+            whole_log(Version(7), parts.iter().map(part).collect())
+        };
+        assert_eq!(of(&[0, 1], Some(2)), Ok(vec!["k0".to_owned(), "k1".to_owned()]));
+        assert_eq!(of(&[0, 1], Some(3)), Err("the change log of version 7 lacks part 3 of 3".to_owned()));
+        assert_eq!(of(&[0, 2], None), Err("the change log of version 7 lacks part 2 of 3".to_owned()));
+        assert_eq!(of(&[], None), Err("the change log of version 7 lacks part 1 of 1".to_owned()));
+        assert_eq!(of(&[0, 1], None).map(|keys| keys.len()), Ok(2));
+    }
+
+    #[test]
+    fn versions_that_do_not_follow_each_other_are_told() {
+        let edition = |version, identity: &str| Edition { version: Version(version), identity: identity.into() };
+        let head =
+            |version, identity: &str| Head { version: Version(version), identity: identity.into(), ..Head::default() };
+        let logged = |version, identity: &str, follows: &str| {
+            let edition = edition(version, identity);
+            (edition.version, Some(Logged { edition, follows: follows.to_owned(), bulk: false, catalog: false }))
+        };
+        let check = |after: &Edition, logged, head: &Head| chain(after, logged, head).map(|logged| logged.len());
+        let two = || vec![logged(4, "d", "c"), logged(6, "f", "d")];
+        assert_eq!(check(&edition(3, "c"), two(), &head(6, "f")), Ok(2));
+        let other = check(&edition(3, "x"), two(), &head(6, "f")).unwrap_err();
+        assert!(other.contains("version 4 does not follow the version 3"), "{other}");
+        let other = check(&edition(3, "c"), two(), &head(6, "x")).unwrap_err();
+        assert!(other.contains("version 6 is not the one"), "{other}");
+        let lost = check(&edition(3, "c"), vec![(Version(4), None)], &head(4, "d")).unwrap_err();
+        assert!(lost.contains("version 4 lacks its first part"), "{lost}");
+    }
+
+    #[test]
+    fn a_number_that_nobody_has_claimed_is_told_from_those_of_later_writers() {
+        let head = |version, aborted: &[u64]| Head {
+            version: Version(version),
+            aborted: Arc::new(aborted.iter().copied().map(Version).collect()),
+            ..Head::default()
+        };
+        let row = |number| ("x".to_owned(), number, Some("a".to_owned()));
+        let latest = HeadRow { head: head(7, &[6]), last_claim: Version(8), claim: None };
+        let counts = |numbers: &[i64]| {
+            let rows: Vec<Written> = numbers.iter().copied().map(row).collect();
+            counting(&rows, &head(4, &[]), Some(&latest))
+        };
+        assert_eq!(counts(&[8, 7]), Counting::Superseded);
+        assert_eq!(counts(&[8, 6]), Counting::Nothing);
+        assert_eq!(counts(&[99, 98]), Counting::Misnumbered(Misnumbered(98)));
+        assert_eq!(counts(&[99, 4]), body("a"));
     }
 }

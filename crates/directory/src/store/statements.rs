@@ -60,7 +60,7 @@ impl Statements {
             statement.set_page_size(PAGE_PARTS);
             statement
         };
-        let head = "SELECT version, last_claim, claim, claimed_by, claimed_at, aborted, store FROM head WHERE id = 0";
+        let head = "SELECT version, last_claim, claim, claimed_by, claimed_at, aborted, store, identity FROM head WHERE id = 0";
         let mut head_serial = patient(head).await?;
         head_serial.set_consistency(settings.serial.reading());
         Ok(Statements {
@@ -68,17 +68,18 @@ impl Statements {
             head_serial,
             claim: condition(
                 "UPDATE head SET claim = ?, last_claim = ?, claimed_by = ?, claimed_at = ? WHERE id = 0 \
-                 IF version = ? AND last_claim = ? AND claim = null",
+                 IF version = ? AND identity = ? AND last_claim = ? AND claim = null",
             )
             .await?,
             take_over: condition(
                 "UPDATE head SET claim = ?, last_claim = ?, claimed_by = ?, claimed_at = ?, aborted = aborted + ? WHERE id = 0 \
-                 IF version = ? AND last_claim = ? AND claim = ? AND claimed_at = ?",
+                 IF version = ? AND identity = ? AND last_claim = ? AND claim = ? AND claimed_at = ?",
             )
             .await?,
             keep: condition("UPDATE head SET claimed_at = ? WHERE id = 0 IF claim = ?").await?,
             commit: condition(
-                "UPDATE head SET version = ?, claim = null, claimed_by = null, claimed_at = null WHERE id = 0 IF claim = ?",
+                "UPDATE head SET version = ?, identity = ?, claim = null, claimed_by = null, claimed_at = null WHERE id = 0 \
+                 IF claim = ?",
             )
             .await?,
             give_up: condition(
@@ -114,12 +115,16 @@ impl Statements {
                  WHERE token(kind, value) >= ? AND token(kind, value) <= ?",
             )
             .await?,
-            changes: parts(patient("SELECT things FROM changes WHERE version = ?").await?),
+            changes: parts(patient("SELECT part, parts, things FROM changes WHERE version = ?").await?),
             // The first part of a log says of what kind the version is; it has at least one.
-            changed_kinds: prepare("SELECT bulk, catalog FROM changes WHERE version = ? AND part = 0").await?,
-            changed_keys: parts(prepare("SELECT keys FROM changes WHERE version = ?").await?),
+            changed_kinds: prepare(
+                "SELECT bulk, catalog, identity, follows FROM changes WHERE version = ? AND part = 0",
+            )
+            .await?,
+            changed_keys: parts(prepare("SELECT part, parts, keys FROM changes WHERE version = ?").await?),
             put_changes: patient(
-                "INSERT INTO changes (version, part, bulk, catalog, keys, things) VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO changes (version, part, bulk, catalog, keys, things, identity, follows, parts) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .await?,
             versions: patient(

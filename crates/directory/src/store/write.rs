@@ -7,6 +7,7 @@
 use super::change::{Change, Effect, Keys, What};
 use super::definition::Kind;
 use super::head::{KEEP_MS, TakeOver, bigint, stamp};
+use super::identity;
 use super::query::{IN_FLIGHT, next};
 use super::rows::{Written, bucket, key_columns, key_text};
 use super::{Error, Store};
@@ -43,6 +44,7 @@ pub struct Writer {
     store: Store,
     version: Version,
     planned: Head,
+    identity: String,
     author: Author,
     written_at: Timestamp,
     heard: Instant,
@@ -67,7 +69,8 @@ impl Store {
         let by = format!("{} ({})", author.actor, author.process);
         let version = self.claim(planned, &by, take_over).await?;
         let planned = self.head_to_write().await?.head;
-        Ok(Writer { store: self.clone(), version, planned, author, written_at, heard: Instant::now() })
+        let identity = identity::next(&planned, version, &[]);
+        Ok(Writer { store: self.clone(), version, planned, identity, author, written_at, heard: Instant::now() })
     }
 
     async fn write(&self, row: &Row, version: Version, planned: &Head) -> Result<(), Error> {
@@ -172,6 +175,7 @@ impl Writer {
     /// # Errors
     /// See [`Error`].
     pub async fn log(&mut self, changes: &[Change]) -> Result<(), Error> {
+        self.identity = identity::next(&self.planned, self.version, changes);
         let bulk = changes.len() >= BULK;
         let catalog = changes.iter().any(|change| change.kind != Kind::Endpoint);
         let mut keys: Vec<String> = Vec::new();
@@ -202,13 +206,15 @@ impl Writer {
             things.push(thing(change, effect, reaches_back));
         }
         let parts = keys.len().div_ceil(PART).max(things.len().div_ceil(PART)).max(1);
+        let parts = i32::try_from(parts).map_err(|_| Error::Usage("too many changes for one version".to_owned()))?;
         let (mut keys, mut things) = (keys.chunks(PART), things.chunks(PART));
         let number = bigint(self.version)?;
         for part in 0..parts {
             let keys = keys.next().unwrap_or_default();
             let things = things.next().unwrap_or_default();
-            let part = i32::try_from(part).map_err(|_| Error::Usage("too many changes for one version".to_owned()))?;
-            self.store.run(&self.store.statements().put_changes, (number, part, bulk, catalog, keys, things)).await?;
+            let history = (&*self.identity, &*self.planned.identity, parts);
+            let values = (number, part, bulk, catalog, keys, things, history.0, history.1, history.2);
+            self.store.run(&self.store.statements().put_changes, values).await?;
             self.keep().await?;
         }
         let [added, changed, removed] = counts;
@@ -232,7 +238,7 @@ impl Writer {
     /// # Errors
     /// [`Error::Conflict`] where somebody else has taken the version over: nothing of it counts.
     pub async fn commit(self) -> Result<Version, Error> {
-        self.store.commit(self.version).await?;
+        self.store.commit(self.version, &self.identity).await?;
         Ok(self.version)
     }
 

@@ -6,7 +6,10 @@ use std::fmt::Write;
 #[test]
 fn migrations_are_applied_once() {
     let directory = Directory::bare("migrations");
-    assert_eq!(directory.migrate().stdout, "migration 1 \"directory\" applied\nmigration 2 \"identity\" applied\n");
+    assert_eq!(
+        directory.migrate().stdout,
+        "migration 1 \"directory\" applied\nmigration 2 \"identity\" applied\nmigration 3 \"history\" applied\n"
+    );
     assert_eq!(directory.migrate().stdout, "nothing to do ✓\n");
     assert_eq!(directory.run(&["diff"]).expect(1).code, 1, "all of the files is missing from an empty store");
 }

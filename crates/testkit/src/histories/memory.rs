@@ -1,8 +1,8 @@
 //! A store of many versions in memory: for generated histories, and for a store that fails when told to.
 
 use directory::cache::{
-    CatalogChange, Changes, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError,
-    Version,
+    CatalogChange, Changes, Edition, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Misnumbered, Rows,
+    SCAN_PARTS, StoreError, Version,
 };
 use directory::{Input, InputKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,16 +24,26 @@ struct Inner {
     delay_ms: AtomicU64,
     log_delay_ms: AtomicU64,
     scan_delay_ms: AtomicU64,
+    /// How many versions were ever committed: no identity is used twice.
+    commits: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+/// What a store held at a moment.
+#[derive(Clone, Debug)]
+pub struct Saved(State);
+
+#[derive(Clone, Debug, Default)]
 struct State {
     store: String,
     head: u64,
+    /// Of each committed version.
+    identities: BTreeMap<Version, Arc<str>>,
     aborted: BTreeSet<Version>,
     catalogs: BTreeMap<Version, String>,
     /// By key and endpoint: definitions by version, `None` where it is no longer found.
     rows: BTreeMap<IdentityKey, BTreeMap<String, BTreeMap<Version, Option<String>>>>,
+    /// Rows that no writer has written, until their endpoint is written again.
+    misnumbered: BTreeMap<(IdentityKey, String), Misnumbered>,
     changes: BTreeMap<Version, Changes>,
     /// Under which keys an endpoint was found last.
     keys: BTreeMap<String, BTreeSet<IdentityKey>>,
@@ -42,13 +52,24 @@ struct State {
 }
 
 impl State {
+    /// The newest version that a number holds.
+    fn edition(&self, version: Version) -> Edition {
+        let identity = self.identities.range(..=version).next_back().map(|(_, identity)| identity.clone());
+        Edition { version, identity: identity.unwrap_or_default() }
+    }
+
     /// Endpoints under a key, as a head sees them.
     fn seen(&self, key: &IdentityKey, head: &Head) -> Vec<EndpointRow> {
         let newest = |versions: &BTreeMap<Version, Option<String>>| {
             versions.iter().rev().find(|(version, _)| head.holds(**version)).and_then(|(_, text)| text.clone())
         };
         let row = |(name, versions): (&String, &BTreeMap<_, _>)| {
-            Some(EndpointRow { endpoint: name.as_str().into(), definition: newest(versions)?.into() })
+            let misnumbered = self.misnumbered.get(&(key.clone(), name.clone()));
+            let definition = match misnumbered {
+                Some(misnumbered) => Err(*misnumbered),
+                None => Ok(newest(versions)?.into()),
+            };
+            Some(EndpointRow { endpoint: name.as_str().into(), definition })
         };
         self.rows.get(key).into_iter().flatten().filter_map(row).collect()
     }
@@ -102,6 +123,7 @@ impl MemoryRows {
                 let text = definition.as_ref().filter(|_| keys.contains(key)).map(|definition| definition.text.clone());
                 let versions = state.rows.entry(key.clone()).or_default().entry(name.clone()).or_default();
                 versions.insert(version, text);
+                state.misnumbered.remove(&(key.clone(), name.clone()));
                 changed.insert(key.clone());
             }
             if commits {
@@ -113,18 +135,47 @@ impl MemoryRows {
         }
         let catalog = if write.catalog.is_some() { CatalogChange::Changed } else { CatalogChange::Same };
         let endpoints = EndpointChanges::Keys(changed.into_iter().collect());
-        state.changes.insert(version, Changes { catalog, endpoints, until: version });
+        let identity: Arc<str> = self.0.commits.fetch_add(1, Ordering::SeqCst).to_string().into();
+        let until = Edition { version, identity: identity.clone() };
+        state.changes.insert(version, Changes { catalog, endpoints, until });
         match commits {
-            true => state.head = version.0,
+            true => {
+                state.head = version.0;
+                state.identities.insert(version, identity);
+            }
             false => _ = state.aborted.insert(version),
         }
         version
+    }
+
+    /// Puts a row under a key of an endpoint that no writer has written.
+    pub fn misnumber(&self, key: &IdentityKey, endpoint: &str, number: i64) {
+        self.state().misnumbered.insert((key.clone(), endpoint.to_owned()), Misnumbered(number));
     }
 
     /// From now on the changes of a version are only known to be some.
     pub fn forget_changes(&self, version: Version) {
         if let Some(changes) = self.state().changes.get_mut(&version) {
             changes.endpoints = EndpointChanges::Everything;
+        }
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn save(&self) -> Saved {
+        Saved(self.state().clone())
+    }
+
+    /// Makes it hold what it held then.
+    pub fn restore(&self, saved: &Saved) {
+        let asked = self.asked();
+        *self.state() = State { asked, ..saved.0.clone() };
+    }
+
+    /// Loses a part of what is known of the changes of a version.
+    pub fn lose_changes(&self, version: Version) {
+        if let Some(changes) = self.state().changes.get_mut(&version) {
+            changes.endpoints = EndpointChanges::Unknown(format!("the change log of version {version} lacks a part"));
         }
     }
 
@@ -178,6 +229,7 @@ impl Rows for MemoryRows {
         Ok(Head {
             store: state.store.as_str().into(),
             version: Version(state.head),
+            identity: state.edition(Version(state.head)).identity,
             aborted: Arc::new(state.aborted.clone()),
         })
     }
@@ -225,22 +277,33 @@ impl Rows for MemoryRows {
         Ok(found)
     }
 
-    async fn changes(&self, after: Version, head: &Head) -> Result<Changes, StoreError> {
+    async fn changes(&self, after: &Edition, head: &Head) -> Result<Changes, StoreError> {
         self.answer().await?;
-        let until = Version(head.version.0.min(after.0 + STEP));
-        let delay = self.0.log_delay_ms.load(Ordering::SeqCst) * (until.0 - after.0);
+        let until = Version(head.version.0.min(after.version.0 + STEP));
+        let delay = self.0.log_delay_ms.load(Ordering::SeqCst) * (until.0 - after.version.0);
         if delay > 0 {
             tokio::time::sleep(Duration::from_millis(delay)).await;
         }
         let state = self.state();
-        let mut all = Changes { catalog: CatalogChange::Same, endpoints: EndpointChanges::Keys(Vec::new()), until };
-        let told = state.changes.iter().filter(|(version, _)| **version > after && **version <= until);
+        let known = state.edition(after.version);
+        let mut all = Changes {
+            catalog: CatalogChange::Same,
+            endpoints: EndpointChanges::Keys(Vec::new()),
+            until: state.edition(until),
+        };
+        if known != *after {
+            let why = format!("version {} is not the one that was served", after.version);
+            return Ok(Changes { endpoints: EndpointChanges::Unknown(why), catalog: CatalogChange::Changed, ..all });
+        }
+        let told = state.changes.iter().filter(|(version, _)| **version > after.version && **version <= until);
         for (_, changes) in told.filter(|(version, _)| head.holds(**version)) {
             if changes.catalog == CatalogChange::Changed {
                 all.catalog = CatalogChange::Changed;
             }
             match (&mut all.endpoints, &changes.endpoints) {
                 (EndpointChanges::Keys(all), EndpointChanges::Keys(more)) => all.extend_from_slice(more),
+                (EndpointChanges::Unknown(_), _) => {}
+                (_, EndpointChanges::Unknown(why)) => all.endpoints = EndpointChanges::Unknown(why.clone()),
                 (_, EndpointChanges::Everything) => all.endpoints = EndpointChanges::Everything,
                 (EndpointChanges::Everything, EndpointChanges::Keys(_)) => {}
             }

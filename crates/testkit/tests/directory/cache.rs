@@ -334,13 +334,14 @@ fn a_store_that_is_not_valid_or_does_not_answer_cannot_be_opened() {
 #[test]
 fn versions_that_were_given_up_are_never_seen() {
     let small = Small::open(1, CacheSettings::default());
+    let first = runtime().block_on(small.rows.head()).unwrap().edition();
     small.rows.abort(&Write { catalog: None, endpoints: vec![endpoint(0, "beta")] });
     let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(5, "acme")] });
     assert_eq!(version, Version(3));
     small.waits_for(version);
     assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
-    let head = crate::support::runtime().block_on(small.rows.head()).unwrap();
-    let changes = crate::support::runtime().block_on(small.rows.changes(Version(1), &head)).unwrap();
+    let head = runtime().block_on(small.rows.head()).unwrap();
+    let changes = runtime().block_on(small.rows.changes(&first, &head)).unwrap();
     assert!(
         matches!(changes.endpoints, EndpointChanges::Keys(keys) if keys.len() == 4),
         "of the endpoint that was added"

@@ -85,6 +85,23 @@ fn a_definition_that_cannot_be_read_costs_its_endpoint_alone() {
     assert_eq!(small.payer(&by_imsi(3)).unwrap(), "beta");
 }
 
+/// The same in memory as in a real store.
+#[test]
+fn a_row_that_no_writer_wrote_costs_its_endpoint_alone() {
+    let small = Small::open(3, CacheSettings::default());
+    small.rows.misnumber(&key(IdentityKind::Imsi, &digits(1)[0]), "e1", -1);
+    let mut needs = Needs::default();
+    let records = [by_imsi(0), by_imsi(1), by_imsi(2)];
+    records.iter().for_each(|record| needs.add_record(record));
+    let snapshot = small.cache.snapshot_for(&needs).unwrap();
+    assert_eq!(records.each_ref().map(|record| payer(&snapshot, record)), ["acme", "endpoint_unreadable", "acme"]);
+    let flaw = snapshot.flaw_of(&records[1]).expect("a flaw");
+    assert!(flaw.starts_with("version -1 of endpoint \"e1\" in store@1: "), "{flaw}");
+    let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(1, "beta")] });
+    small.waits_for(version);
+    assert_eq!(small.payer(&by_imsi(1)).unwrap(), "beta");
+}
+
 /// Nothing of the endpoint changes, and nobody may have to start the program again for it.
 #[test]
 fn an_account_that_comes_and_goes_mends_and_breaks_the_endpoints_that_name_it_and_no_others() {
@@ -130,6 +147,42 @@ fn a_store_that_was_made_anew_is_not_taken_for_the_old_one() {
     assert!(small.payer(&by_imsi(0)).is_err());
     let replaced = |event: &&CacheEvent| matches!(event, CacheEvent::Replaced(_));
     assert_eq!(small.events.lock().unwrap().iter().filter(replaced).count(), 1, "said once");
+}
+
+#[test]
+fn a_restored_store_is_read_anew_whatever_its_versions_are_numbered() {
+    let small = Small::open(3, CacheSettings::default());
+    let all = |small: &Small| [0, 1, 2].map(|number| small.payer(&by_imsi(number)).unwrap());
+    let gives = |number: u64, customer: &str| {
+        let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(number, customer)] });
+        assert!(wait_for(|| small.cache.stats().version == version));
+        version
+    };
+    let saved = small.rows.save();
+    gives(0, "beta");
+    assert_eq!(all(&small), ["beta", "acme", "acme"]);
+    let forgotten = || {
+        let is_one = |event: &&CacheEvent| matches!(event, CacheEvent::Forgotten(_));
+        small.events.lock().unwrap().iter().filter(is_one).count()
+    };
+    assert_eq!(forgotten(), 0);
+    // The same number again, and then a greater one: neither follows what is served.
+    for (number, expected) in [(1, ["acme", "beta", "acme"]), (2, ["acme", "acme", "beta"])] {
+        small.rows.restore(&saved);
+        small.hears(|event| matches!(event, CacheEvent::Unconfirmed(why) if why.contains("went back")));
+        gives(number, "beta");
+        assert!(wait_for(|| all(&small) == expected), "{:?}", all(&small));
+    }
+    assert_eq!(forgotten(), 2);
+    let version = gives(0, "beta");
+    assert_eq!((forgotten(), version.0), (2, 3));
+    // And where a part of the log is missing.
+    small.rows.set_down(true);
+    let version = small.rows.commit(&Write { catalog: None, endpoints: vec![endpoint(0, "acme")] });
+    small.rows.lose_changes(version);
+    small.rows.set_down(false);
+    small.waits_for(version);
+    assert_eq!((all(&small)[0].as_str(), forgotten()), ("acme", 3));
 }
 
 /// Between two looks at the head the store may have been away and be another one now: what is read first is looked at before it is believed.
