@@ -150,7 +150,10 @@ fn failure(error: ServiceError) -> Failure {
         ServiceError::Surroundings(error) => of_log(&error, text),
         ServiceError::Worker { error, .. } => match error {
             WorkerError::Stage(StageError::Control(_)) => Failure::Control(text),
-            WorkerError::Stage(StageError::Corrupt(_)) | WorkerError::MadeAnew { .. } => Failure::Data(text),
+            WorkerError::Stage(StageError::Surroundings(_)) => Failure::Surroundings(text),
+            WorkerError::Stage(StageError::Corrupt(_) | StageError::TooLong(_)) | WorkerError::MadeAnew { .. } => {
+                Failure::Data(text)
+            }
             WorkerError::Position { .. } => {
                 Failure::Data(format!("{text}; docs/operating.md says what that means (--positions-from-state)"))
             }
