@@ -256,6 +256,8 @@ fn work(bootstrap: &str, input: &str, output: &str, shape: Shape) {
         | Report::Behind(_)
         | Report::Refused(..)
         | Report::BeganAnew { .. }
+        | Report::GaveUp(_)
+        | Report::PassedOver { .. }
         | Report::Ended(_) => {}
         Report::Aborted(why) | Report::Uncertain(why) | Report::Restarted(why) | Report::Waiting(why) => {
             panic!("{why}")

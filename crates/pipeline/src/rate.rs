@@ -7,6 +7,7 @@ use rating::account::{Account, Member};
 use rating::bundle::Instance;
 use rating::charge::Outputs;
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
+use rating::holding::HeldBytes;
 use rating::leg::Leg;
 use rating::{
     AccountId, Counter, Horizons, SessionCounter, SessionState, SuspenseReason, Table, Unit, knows_session,
@@ -353,7 +354,7 @@ impl RateShard {
             let Some(Slot { entry, .. }) = self.slots.get_mut(place) else { continue };
             match (bundles, entry.members.get_index_mut(at)) {
                 (Some(bundles), Some((_, member))) => {
-                    member.value.bundles = bundles;
+                    (member.value.bundles, member.value.held) = (bundles, HeldBytes::default());
                     member.value.sessions.undo();
                     member.value.counters.undo();
                 }
@@ -421,7 +422,7 @@ impl RateShard {
         match extent {
             Extent::Whole => (known.value, known.written) = (member, cycle),
             Extent::Part => {
-                known.value.bundles = member.bundles;
+                (known.value.bundles, known.value.held) = (member.bundles, HeldBytes::default());
                 for (key, state) in member.sessions.iter() {
                     known.value.sessions.restore(key, *state);
                 }
@@ -479,7 +480,7 @@ fn visit_account(id: &AccountId, account: &Account, visit: &mut impl FnMut(Chang
 
 /// Visits all of a member, in changes of a size that can be written down.
 fn visit_member(id: &AccountId, endpoint: &str, member: &Member, visit: &mut impl FnMut(Change<'_>)) {
-    let Member { bundles, sessions, counters } = member;
+    let Member { bundles, sessions, counters, held: _ } = member;
     in_parts(&sessions.sorted(), &counters.sorted(), Extent::Whole, |sessions, counters, extent| {
         visit(Change::Member { id, endpoint, bundles, sessions, counters, extent });
     });

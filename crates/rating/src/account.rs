@@ -7,6 +7,7 @@ use crate::bundle::Instance;
 use crate::calendar::{Month, Timestamp};
 use crate::charge::Delta;
 use crate::counter::Counters;
+use crate::holding::HeldBytes;
 use crate::id::Currency;
 use crate::leg::{Mode, Status, status_at};
 use crate::money::Amount;
@@ -35,6 +36,8 @@ pub struct Account {
     pub counters: Counters,
     /// Caps per payee, tariff and month.
     pub caps: HashMap<u128, CapCounter>,
+    /// The size of the pools.
+    pub held: HeldBytes,
 }
 
 /// What is kept per payer and endpoint.
@@ -46,6 +49,8 @@ pub struct Member {
     pub sessions: Table<SessionState>,
     /// Counters per payee, session, rate and version.
     pub counters: Table<SessionCounter>,
+    /// The size of the bundles.
+    pub held: HeldBytes,
 }
 
 /// What a cap has let through in a month (detail f).
@@ -74,6 +79,7 @@ impl Account {
             member_bundles,
             counters: _,
             caps,
+            held,
         } = self;
         Account {
             currency: *currency,
@@ -85,6 +91,7 @@ impl Account {
             member_bundles: *member_bundles,
             counters: Counters::default(),
             caps: caps.clone(),
+            held: *held,
         }
     }
 

@@ -8,8 +8,9 @@ use crate::bundle::{Allowance, BundleScope, BundleTemplate, Instance, Phase, Sta
 use crate::calendar::Timestamp;
 use crate::charge::{CommandDelta, DeltaKind, FeeOf, Notification, NotificationKind, Outputs};
 use crate::draw;
+use crate::holding::{HeldBytes, Holding, StatusRoom};
 use crate::id::{AccountId, Currency};
-use crate::leg::{Edge, Mode, Status, add_status};
+use crate::leg::{Edge, Mode, Status};
 use crate::money::Amount;
 use crate::rate_leg::{fee_charge, fee_endpoint};
 use std::sync::Arc;
@@ -125,6 +126,8 @@ pub enum CommandRefusal {
     NoMoney,
     /// The instance or account is in a state that does not allow it.
     WrongState,
+    /// The account, or the endpoint, holds as much as one may ([`holding`](crate::holding)).
+    AccountFull,
     /// It takes effect before the memory of commands begins: whether it was applied before cannot be known (rule 23).
     TooLate,
 }
@@ -144,6 +147,7 @@ impl CommandRefusal {
             CommandRefusal::WrongScope => "wrong_scope",
             CommandRefusal::NoMoney => "no_money",
             CommandRefusal::WrongState => "wrong_state",
+            CommandRefusal::AccountFull => "account_full",
             CommandRefusal::TooLate => "too_late",
         }
     }
@@ -183,7 +187,7 @@ pub fn apply_command<'a>(
 fn apply<'a>(
     guided: &GuidedCommand<'a>,
     account: &mut Account,
-    member: Option<&mut Member>,
+    mut member: Option<&mut Member>,
     outputs: &mut Outputs<'a>,
 ) -> Result<(), CommandRefusal> {
     let command = guided.command;
@@ -205,18 +209,18 @@ fn apply<'a>(
             Ok(())
         }
         CommandKind::SuspendBundle(of) => {
+            let room = status_room(of, account, member.as_deref_mut());
             let instance = find(account, member, of, command.effective_time)?;
-            add_status(&mut instance.statuses, command.effective_time, Status::Suspended);
-            Ok(())
+            room.add(&mut instance.statuses, command.effective_time, Status::Suspended)
         }
         CommandKind::ActivateBundle(of) => activate_bundle(guided, of, account, member, outputs),
         CommandKind::SuspendAccount => {
-            add_status(&mut account.statuses, command.effective_time, Status::Suspended);
-            Ok(())
+            let room = Holding::of_account(account).status_room();
+            room.add(&mut account.statuses, command.effective_time, Status::Suspended)
         }
         CommandKind::ActivateAccount => {
-            add_status(&mut account.statuses, command.effective_time, Status::Active);
-            Ok(())
+            let room = Holding::of_account(account).status_room();
+            room.add(&mut account.statuses, command.effective_time, Status::Active)
         }
     }
 }
@@ -241,7 +245,7 @@ fn buy<'a>(
     guided: &GuidedCommand<'a>,
     endpoint: Option<&'a str>,
     account: &mut Account,
-    member: Option<&mut Member>,
+    mut member: Option<&mut Member>,
     outputs: &mut Outputs<'a>,
 ) -> Result<(), CommandRefusal> {
     let (command, edge) = (guided.command, guided.edge);
@@ -251,18 +255,6 @@ fn buy<'a>(
     }
     if (template.scope == BundleScope::Endpoint) != endpoint.is_some() {
         return Err(CommandRefusal::WrongScope);
-    }
-    if draw::instances(account, member.as_deref()).any(|(_, held)| *held.id == *command.id) {
-        return Err(CommandRefusal::InstanceExists);
-    }
-    let fee = template.fee.unwrap_or(Amount::ZERO);
-    let after_fee = account.balance.checked_sub(fee).ok_or(CommandRefusal::BadAmount)?;
-    // What starts later is paid when it starts (rule 19), and may fail then (detail x).
-    let starts_now = template.starts == Starts::Date;
-    if starts_now && edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
-        let (bundle, instance) = (template.id.clone(), Arc::from(&*command.id));
-        tell(guided, NotificationKind::ActivationFailed { bundle, instance }, outputs);
-        return Err(CommandRefusal::NoMoney);
     }
     let mut instance = Instance {
         id: Arc::from(&*command.id),
@@ -279,16 +271,34 @@ fn buy<'a>(
         allowances: vec![Allowance::default(); template.elements.len()].into(),
         activation_failed: false,
     };
+    // Before what is held is searched, which takes long where it is much.
+    holding(endpoint, account, member.as_deref_mut()).admit(&instance)?;
+    if draw::instances(account, member.as_deref()).any(|(_, held)| *held.id == *command.id) {
+        return Err(CommandRefusal::InstanceExists);
+    }
+    let fee = template.fee.unwrap_or(Amount::ZERO);
+    let after_fee = account.balance.checked_sub(fee).ok_or(CommandRefusal::BadAmount)?;
+    // What starts later is paid when it starts (rule 19), and may fail then (detail x).
+    let starts_now = template.starts == Starts::Date;
+    if starts_now && edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
+        let (bundle, instance) = (template.id.clone(), Arc::from(&*command.id));
+        tell(guided, NotificationKind::ActivationFailed { bundle, instance }, outputs);
+        return Err(CommandRefusal::NoMoney);
+    }
     if template.starts == Starts::Date {
         start(guided, &mut instance, account, outputs);
     }
     match (endpoint, member) {
         (Some(_), Some(member)) => {
             account.member_bundles = account.member_bundles.saturating_add(1);
+            member.held.add(&instance);
             member.bundles.push(instance);
         }
         // An endpoint account has no members: what is for its endpoint is for all of it.
-        (None, _) | (Some(_), None) => account.pools.push(instance),
+        (None, _) | (Some(_), None) => {
+            account.held.add(&instance);
+            account.pools.push(instance);
+        }
     }
     Ok(())
 }
@@ -316,13 +326,11 @@ fn activate_bundle<'a>(
 ) -> Result<(), CommandRefusal> {
     let at = guided.command.effective_time;
     let balance = account.balance;
+    let room = status_room(of, account, member.as_deref_mut());
     let found = find(account, member.as_deref_mut(), of, at)?;
     match found.phase {
         // A suspension of an earlier instant may arrive later: it ends here then.
-        Phase::Active { .. } => {
-            add_status(&mut found.statuses, at, Status::Active);
-            return Ok(());
-        }
+        Phase::Active { .. } => return room.add(&mut found.statuses, at, Status::Active),
         // Bought on an edge that is no more: nothing could be drawn, and no fee is due (rule 6, detail y).
         Phase::Pending | Phase::Armed if found.payee != guided.edge.payee => return Err(CommandRefusal::WrongState),
         Phase::Pending | Phase::Armed => {}
@@ -335,10 +343,27 @@ fn activate_bundle<'a>(
         return Err(CommandRefusal::NoMoney);
     }
     let mut started = found.clone();
-    add_status(&mut started.statuses, at, Status::Active);
+    room.add(&mut started.statuses, at, Status::Active)?;
     start(guided, &mut started, account, outputs);
     *find(account, member, of, at)? = started;
     Ok(())
+}
+
+/// How much is held where a bundle of an endpoint, or a pool, is kept.
+fn holding(endpoint: Option<&str>, account: &mut Account, member: Option<&mut Member>) -> Holding {
+    match (endpoint, member) {
+        (Some(_), Some(member)) => Holding::of_endpoint(member),
+        // An endpoint account has no members.
+        (None, _) | (Some(_), None) => Holding::of_account(account),
+    }
+}
+
+/// The room for another suspension or activation of a bundle. What is held is counted anew after it.
+fn status_room(of: &BundleRef, account: &mut Account, mut member: Option<&mut Member>) -> StatusRoom {
+    let room = holding(of.endpoint.as_deref(), account, member.as_deref_mut()).status_room();
+    account.held = HeldBytes::default();
+    member.into_iter().for_each(|member| member.held = HeldBytes::default());
+    room
 }
 
 /// The instance by its id, or the only living one of a template.

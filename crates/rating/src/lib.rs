@@ -15,6 +15,7 @@ pub mod charge;
 pub mod command;
 pub mod counter;
 pub mod draw;
+pub mod holding;
 pub mod id;
 pub mod leg;
 pub mod matching;

@@ -87,6 +87,11 @@ pub enum Grade {
     Network,
 }
 
+/// Parts of fixed size, with their lengths, where a zone is stored.
+const ZONE_BYTES: usize = 16;
+const NETWORK_BYTES: usize = 8;
+const PREFIX_BYTES: usize = 4;
+
 /// A rate zone: where use happened and, for voice and SMS, what number was called.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Zone {
@@ -94,6 +99,8 @@ pub struct Zone {
     grade: Grade,
     networks: Box<[NetworkPattern]>,
     prefixes: Box<[Box<str>]>,
+    /// The most that it takes where it is stored: each bundle that is held brings its zones.
+    size_bytes: usize,
 }
 
 impl Zone {
@@ -105,7 +112,9 @@ impl Zone {
             [_] => Grade::Network,
             _ => Grade::Group,
         };
-        Zone { name: Arc::from(name), grade, networks: networks.into(), prefixes: prefixes.into() }
+        let of_prefixes: usize = prefixes.iter().map(|prefix| PREFIX_BYTES + prefix.len()).sum();
+        let size_bytes = ZONE_BYTES + name.len() + NETWORK_BYTES * networks.len() + of_prefixes;
+        Zone { name: Arc::from(name), grade, networks: networks.into(), prefixes: prefixes.into(), size_bytes }
     }
 
     /// The built-in zone that matches everything.
@@ -131,6 +140,11 @@ impl Zone {
     /// Called-number prefixes; empty means any destination or none.
     pub fn prefixes(&self) -> &[Box<str>] {
         &self.prefixes
+    }
+
+    /// The most that it takes where it is stored, in bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.size_bytes
     }
 
     /// Whether the zone holds this network.

@@ -174,7 +174,8 @@ fn failure(error: ServiceError) -> Failure {
         ServiceError::Surroundings(error) => of_log(&error, text),
         ServiceError::Worker { error, .. } => match error {
             WorkerError::Stage(StageError::Control(_)) => Failure::Control(text),
-            WorkerError::Stage(StageError::Corrupt(_))
+            WorkerError::Stage(StageError::Surroundings(_)) => Failure::Surroundings(text),
+            WorkerError::Stage(StageError::Corrupt(_) | StageError::TooLong(_))
             | WorkerError::MadeAnew { .. }
             | WorkerError::Gap(_)
             | WorkerError::Foreign { .. } => Failure::Data(text),

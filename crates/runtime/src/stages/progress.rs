@@ -9,6 +9,7 @@ use pipeline::ControlMismatch;
 use rating::Timestamp;
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Format of changelog entries, and the least reader's.
 pub(super) const FORMAT: [u8; 2] = [1, 1];
@@ -393,6 +394,12 @@ pub(super) struct Changelog<'c> {
     /// The input topic.
     topic: &'c str,
     target: Target,
+}
+
+impl fmt::Display for Changelog<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "changelog of topic {} partition {}", self.topic, self.target.partition.unwrap_or(0))
+    }
 }
 
 impl<'c> Changelog<'c> {

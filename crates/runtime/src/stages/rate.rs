@@ -347,7 +347,7 @@ impl Stage for RateStage {
         for (partition, unit) in self.units.touched() {
             let Kept { shard, segments, .. } = &mut unit.kept;
             let changelog = Changelog::of(topic, partition);
-            segments.write(shard, &unit.progress, changelog, output);
+            segments.write(shard, &unit.progress, changelog, output)?;
             unit.write_topics(changelog, output);
         }
         Ok(())

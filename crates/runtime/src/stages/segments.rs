@@ -29,7 +29,7 @@ use super::rate::Kept;
 use crate::state::{Changed, Corrupt, Stored, record, write_change};
 use crate::worker::{Output, StageError};
 use pipeline::RateShard;
-use pipeline::rate::SweepPlace;
+use pipeline::rate::{Change, SweepPlace};
 use rating::AccountId;
 use std::ops::ControlFlow;
 
@@ -39,6 +39,8 @@ const FORMAT: [u8; 2] = [4, 4];
 const PROGRESS: u8 = 2;
 /// What is swept even if nothing changed, in bytes.
 const LEAST_SHARE: usize = 128;
+/// Longest message that is written, in bytes. What [`rating::holding`] lets an account hold, with as many counters as are written together, stays well below.
+const LONGEST_MESSAGE: usize = 8_000_000;
 
 /// Where the next message of a partition goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,17 +77,20 @@ impl Default for Segments {
 
 impl Segments {
     /// Writes what a batch changed, its share of the sweep, and progress.
+    ///
+    /// # Errors
+    /// An account, or an endpoint of it, is too long to be written: no other attempt would fare better.
     pub(super) fn write(
         &mut self,
         shard: &mut RateShard,
         progress: &Progress,
         changelog: Changelog<'_>,
         output: &mut Output,
-    ) {
+    ) -> Result<(), StageError> {
         let cycle = self.cycle;
-        let mut writer =
-            Writer { segments: self, changelog, entries: Vec::with_capacity(MAX_BYTES / 4), total: 0, output };
-        shard.take_changes(cycle, |change| writer.add(|out| write_change(&change, out)));
+        let entries = Vec::with_capacity(MAX_BYTES / 4);
+        let mut writer = Writer { segments: self, changelog, entries, total: 0, too_long: None, output };
+        shard.take_changes(cycle, |change| writer.add(&change));
         let mut end = Vec::with_capacity(LEAST_SHARE);
         progress.write(&mut end);
         let share = (writer.total + end.len()) / 2 + LEAST_SHARE;
@@ -98,14 +103,21 @@ impl Segments {
             Some(share) => {
                 let enough = writer.total + share;
                 let left = shard.sweep(cycle, from, |change| {
-                    writer.add(|out| write_change(&change, out));
+                    writer.add(&change);
                     if writer.total < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 });
                 writer.segments.ahead = writer.total.saturating_sub(enough);
                 left
             }
         };
+        if let Some((account, length)) = writer.too_long.take() {
+            let last = progress.position.map_or(0, |next| next - 1);
+            return Err(StageError::TooLong(format!(
+                "{changelog}: account {account:?} takes {length} bytes after the message at offset {last}, more than the {LONGEST_MESSAGE} that can be written"
+            )));
+        }
         writer.finish(&end, left);
+        Ok(())
     }
 
     /// The place after the last message, of which `left` says where the sweep goes on.
@@ -137,14 +149,21 @@ struct Writer<'w> {
     entries: Vec<u8>,
     /// Bytes of all entries.
     total: usize,
+    /// The first account that is too long to be written, and how long it is.
+    too_long: Option<(String, usize)>,
     output: &'w mut Output,
 }
 
 impl Writer<'_> {
-    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    fn add(&mut self, change: &Change<'_>) {
         let before = self.entries.len();
-        write(&mut self.entries);
-        self.total += self.entries.len() - before;
+        write_change(change, &mut self.entries);
+        let length = self.entries.len() - before;
+        self.total += length;
+        if length > LONGEST_MESSAGE - MAX_BYTES && self.too_long.is_none() {
+            let (Change::Account { id, .. } | Change::Member { id, .. }) = change;
+            self.too_long = Some((id.as_str().to_owned(), length));
+        }
         if self.entries.len() >= MAX_BYTES {
             self.close();
         }
@@ -214,7 +233,7 @@ mod tests {
     use super::*;
     use crate::worker::log::Partition;
     use pipeline::rate::Extent;
-    use rating::Account;
+    use rating::{Account, Status, Timestamp};
     use std::collections::BTreeMap;
 
     const ACCOUNTS: usize = 500;
@@ -274,12 +293,12 @@ mod tests {
             // What is not committed leaves no trace.
             if position % 7 == 0 {
                 let before = segments;
-                segments.write(&mut shard, &progress, changelog, &mut output);
+                segments.write(&mut shard, &progress, changelog, &mut output).expect("written");
                 shard.undo();
                 segments = before;
                 output.clear();
             }
-            segments.write(&mut shard, &progress, changelog, &mut output);
+            segments.write(&mut shard, &progress, changelog, &mut output).expect("written");
             shard.settle();
             log.append(&output);
             cycles.push(segments.cycle);
@@ -297,5 +316,23 @@ mod tests {
             }
         }
         assert!(cycles.last() > Some(&10), "{:?} cycles", cycles.last());
+    }
+
+    #[test]
+    fn an_account_that_is_too_long_is_named_with_its_place() {
+        let mut shard = RateShard::with_undo();
+        let statuses =
+            (0..1_200_000).map(|ms| (Timestamp::from_millis(1_700_000_000_000 + ms), Status::Active)).collect();
+        let account = Account { statuses, ..Account::default() };
+        shard.restore_account(AccountId::new("acme"), account, Extent::Whole, 0);
+        let progress = Progress { position: Some(42), ..Progress::default() };
+        let changelog = Changelog::of("guided", Partition { topic: 0, number: 3 });
+        let written = Segments::default().write(&mut shard, &progress, changelog, &mut Output::default());
+        let said = written.map_err(|error| error.to_string());
+        assert!(
+            matches!(&said, Err(said) if said.starts_with("changelog of topic guided partition 3: account \"acme\" takes")
+                && said.contains("offset 41")),
+            "{said:?}"
+        );
     }
 }

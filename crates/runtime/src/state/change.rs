@@ -84,3 +84,98 @@ impl<'i> Changed<'i> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rating::account::CapCounter;
+    use rating::bundle::{Allowance, ElementClass, Phase};
+    use rating::holding;
+    use rating::{
+        AccountId, Amount, BundleScope, BundleTemplate, Currency, Element, Instance, KeyFilter, Length, Month, Plmn,
+        Starts, Status, Timestamp, Unit, UsageMatch, Zone,
+    };
+    use std::sync::Arc;
+
+    /// A bundle in which everything is as long as it can be.
+    fn longest(networks: usize, elements: usize, statuses: i64) -> Instance {
+        let text = || Some(Box::from("t".repeat(256)));
+        let amount = Amount::from_unscaled(i128::from(i64::MIN) * 1_000_000_000);
+        let zone = Zone::new(
+            &"z".repeat(256),
+            vec![Plmn::new("999", Some("999")).expect("a network"); networks],
+            vec![Box::from("4".repeat(15)); networks],
+        );
+        let applies = UsageMatch {
+            service: "s".repeat(256).into(),
+            zone: Arc::new(zone),
+            keys: KeyFilter {
+                rating_group: Some(i64::MIN),
+                apn: text(),
+                rat: text(),
+                direction: text(),
+                sponsor: text(),
+            },
+        };
+        let element = Element {
+            priority: u32::MAX,
+            applies,
+            unit: Unit::Messages,
+            amount: Some(u64::MAX),
+            class: ElementClass::FairUse,
+        };
+        let last = Timestamp::LATEST;
+        Instance {
+            id: "i".repeat(256).into(),
+            template: Arc::new(BundleTemplate {
+                id: "b".repeat(256).into(),
+                currency: Currency::parse("GBP").expect("a currency"),
+                fee: Some(amount.expect("an amount")),
+                starts: Starts::Activation,
+                lasts: Some(Length::Hours(u32::MAX)),
+                scope: BundleScope::Endpoint,
+                promotional: true,
+                warn_at: vec![100; 8].into(),
+                elements: vec![element; elements].into(),
+            }),
+            payee: AccountId::new(&"p".repeat(256)),
+            endpoint: Some("e".repeat(256).into()),
+            granted_at: last,
+            phase: Phase::Active { start: last, end: Some(last) },
+            terminated_at: Some(last),
+            statuses: (0..statuses).map(|ms| (Timestamp::from_millis(last.millis() - ms), Status::Closed)).collect(),
+            allowances: vec![Allowance { used: u64::MAX, warned: u8::MAX }; elements].into(),
+            activation_failed: true,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_not_longer_than_what_is_counted() {
+        for (networks, elements, statuses) in [(0, 1, 0), (3, 2, 5), (500, 3, 0), (1, 40, 1_000)] {
+            let instance = longest(networks, elements, statuses);
+            let mut written = Vec::new();
+            instance.write(&mut written);
+            let counted = holding::size_bytes(&instance);
+            assert!(written.len() <= counted, "{} of {counted}", written.len());
+
+            let cap = CapCounter {
+                charged: Amount::from_unscaled(i128::from(i64::MAX) * 1_000_000_000).expect("an amount"),
+                notified: true,
+                month: Month(i32::MIN),
+            };
+            let mut account = Account {
+                balance: cap.charged,
+                delta_sequence: u64::MAX,
+                statuses: instance.statuses.clone(),
+                pools: vec![instance.clone(); 3],
+                member_bundles: u32::MAX,
+                caps: (0..statuses as u128).map(|at| (u128::MAX - at, cap)).collect(),
+                ..Account::default()
+            };
+            written.clear();
+            account.write(&mut written);
+            let counted = holding::size_of_account(&mut account);
+            assert!(written.len() <= counted, "{} of {counted}", written.len());
+        }
+    }
+}

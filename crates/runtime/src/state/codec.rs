@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use pipeline::{Held, Place};
 use rating::account::CapCounter;
 use rating::bundle::{Allowance, ElementClass, Phase};
+use rating::holding::HeldBytes;
 use rating::leg::add_status;
 use rating::{
     Account, AccountId, Amount, BundleScope, BundleTemplate, Counter, Currency, Element, Exact, Instance, KeyFilter,
@@ -362,6 +363,7 @@ impl Stored for Account {
             member_bundles: Stored::read(input)?,
             counters: Stored::read(input)?,
             caps: Stored::read(input)?,
+            held: HeldBytes::default(),
         })
     }
 }
@@ -369,8 +371,18 @@ impl Stored for Account {
 /// Appends an account with some of its counters.
 pub(crate) fn write_account(account: &Account, some: &[(u128, Counter)], out: &mut Vec<u8>) {
     // Destructured without `..`, so that a new field does not compile until it is stored.
-    let Account { currency, balance, delta_sequence, exhausted, statuses, pools, member_bundles, counters: _, caps } =
-        account;
+    let Account {
+        currency,
+        balance,
+        delta_sequence,
+        exhausted,
+        statuses,
+        pools,
+        member_bundles,
+        counters: _,
+        caps,
+        held: _,
+    } = account;
     currency.write(out);
     balance.write(out);
     delta_sequence.write(out);
@@ -384,12 +396,13 @@ pub(crate) fn write_account(account: &Account, some: &[(u128, Counter)], out: &m
 
 impl Stored for Member {
     fn write(&self, out: &mut Vec<u8>) {
-        let Member { bundles, sessions, counters } = self;
+        let Member { bundles, sessions, counters, held: _ } = self;
         write_member(bundles, &sessions.sorted(), &counters.sorted(), out);
     }
 
     fn read(input: &mut &[u8]) -> Result<Member, Corrupt> {
-        Ok(Member { bundles: Stored::read(input)?, sessions: Stored::read(input)?, counters: Stored::read(input)? })
+        let (bundles, sessions, counters) = (Stored::read(input)?, Stored::read(input)?, Stored::read(input)?);
+        Ok(Member { bundles, sessions, counters, held: HeldBytes::default() })
     }
 }
 
@@ -430,6 +443,7 @@ pub(crate) fn read_older_account(input: &mut &[u8]) -> Result<Account, Corrupt> 
         member_bundles: Stored::read(input)?,
         counters: read_older_counters(input)?.into_iter().collect(),
         caps: Stored::read(input)?,
+        held: HeldBytes::default(),
     })
 }
 
@@ -441,7 +455,7 @@ pub(crate) fn read_older_member(input: &mut &[u8]) -> Result<Member, Corrupt> {
     let bundles = read_older_instances(input)?;
     let counters = read_older_counters(input)?;
     let counters = counters.into_iter().map(|(key, counter)| (key, SessionCounter { counter, session: None }));
-    Ok(Member { bundles, sessions: Table::default(), counters: counters.collect() })
+    Ok(Member { bundles, sessions: Table::default(), counters: counters.collect(), held: HeldBytes::default() })
 }
 
 fn read_older_counters(input: &mut &[u8]) -> Result<Vec<(u128, Counter)>, Corrupt> {

@@ -120,13 +120,17 @@ pub enum StageError {
     Control(ControlMismatch),
     /// What a changelog or an internal topic holds is not what this program writes.
     Corrupt(String),
+    /// What would have to be written is longer than a message may be.
+    TooLong(String),
+    /// Something outside, such as a full disk; another attempt may fare better.
+    Surroundings(String),
 }
 
 impl fmt::Display for StageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StageError::Control(mismatch) => mismatch.fmt(f),
-            StageError::Corrupt(what) => f.write_str(what),
+            StageError::Corrupt(what) | StageError::TooLong(what) | StageError::Surroundings(what) => f.write_str(what),
         }
     }
 }

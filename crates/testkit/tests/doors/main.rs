@@ -5,12 +5,14 @@
 //! | --- | --- |
 //! | `forged` | commands, retries and ticks at other doors |
 //! | `copies` | copies of a suspended record, and a window that passes |
+//! | `full` | commands without end for one account |
 //! | `order` | the order in which what waits is tried again |
 //! | `everything` | messages of every kind on every topic; `RATER_DOORS_MESSAGES=10000` makes it long, `RATER_DOORS_SEED` replays it |
 
 mod copies;
 mod everything;
 mod forged;
+mod full;
 mod order;
 mod support;
 

@@ -180,7 +180,7 @@ fn work(arguments: &WorkerArguments) -> Result<Result<(), ServiceError>, String>
     let settings = ServiceSettings {
         instance: arguments.instance.clone(),
         holds_instance: false,
-        call_limit: Duration::from_secs(60),
+        call_limit: std::time::Duration::from_secs(60),
         // A broker that restarts takes its time.
         given_up: runtime::worker::GivenUp::default(),
         attempts: 120,
