@@ -56,8 +56,9 @@ fn main() {
             let partition = Partition { topic: 0, number };
             stage.create(partition);
             let end = block_on(log.uncommitted_end(TOPIC, number)).expect("an end");
-            let mut put_back =
-                |key: &[u8], value: Option<&[u8]>| stage.restore(partition, key, value).expect("restored");
+            let mut put_back = |_: runtime::worker::log::Offset, key: &[u8], value: Option<&[u8]>| {
+                stage.restore(partition, key, value).expect("restored")
+            };
             block_on(log.read_committed(TOPIC, number, end, &mut put_back)).expect("read");
             assert!(stage.restored(partition).expect("complete").is_some(), "no position");
         }
