@@ -6,11 +6,17 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Message, Offset, TopicPartitionList};
+use runtime::kafka::KafkaLog;
+use runtime::service::run::run_on;
 use runtime::service::topics::PartitionCounts;
-use runtime::service::{ServiceError, ServiceSettings};
+use runtime::service::{ServiceError, ServiceReport, ServiceSettings};
+use runtime::telemetry::{ReferenceNumbers, Telemetry};
 use runtime::worker::{NewOffsets, NewTopic, WorkerError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+use testkit::chaos::{DirectedLog, Moment};
 use testkit::deployment::{self, Running, Shape};
 use testkit::services::Kafka;
 
@@ -56,8 +62,6 @@ impl Deployment {
     fn settings(&self, instance: &str) -> ServiceSettings {
         ServiceSettings {
             instance: instance.to_owned(),
-            holds_instance: false,
-            call_limit: Duration::from_secs(60),
             duplicate_window_h: Some(1),
             ..deployment::settings(self.kafka.bootstrap(), &self.prefix, self.shape)
         }
@@ -325,4 +329,67 @@ fn a_mirrored_topic_goes_on_where_it_was() {
 #[test]
 fn a_topic_made_anew_is_noticed_without_intake() {
     made_anew("anew-guide", true, false);
+}
+
+/// Broker case 13 of the second wave, by a call that does not return (as the client library's for positions does when its own request is lost): it is told of
+/// with its place, health fails, all others end, and so would the process.
+#[test]
+fn a_call_that_does_not_return_is_told_of_and_ends_the_service() {
+    let mut deployment = Deployment::new("hangs", false);
+    let running = deployment.start("a");
+    deployment.usage(50, "2026-03-01T00:00:00Z");
+    deployment.wait("charged", &[&running], |deployment| deployment.count("charges") == 50);
+    running.stop().expect("a clean end");
+
+    let settings = ServiceSettings { call_limit: Duration::from_secs(5), ..deployment.settings("a") };
+    let telemetry = Telemetry::new(&settings, &[], Box::new(reference_of_files)).expect("telemetry");
+    let (is_stuck, has_hung) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+    let log = KafkaLog::new(settings.kafka.clone()).expect("settings");
+    let log = DirectedLog::new(log, {
+        let (is_stuck, has_hung) = (is_stuck.clone(), has_hung.clone());
+        move |_| {
+            let (is_stuck, has_hung) = (is_stuck.clone(), has_hung.clone());
+            Box::new(move |moment| {
+                // The first of all.
+                if moment == Moment::BeforePositions && !has_hung.swap(true, Ordering::Relaxed) {
+                    while is_stuck.load(Ordering::Relaxed) {
+                        thread::sleep(Duration::from_millis(20));
+                    }
+                }
+            })
+        }
+    });
+    let (directory, stop) = (deployment.loaded.directory(), AtomicBool::new(false));
+    deployment.usage(50, "2026-03-01T00:00:00Z");
+    let since = Instant::now();
+    let report = |told: ServiceReport<'_>| telemetry.tell(&told);
+    let error = thread::scope(|scope| {
+        let service = scope.spawn(|| run_on(&log, &settings, &directory, &stop, &report));
+        let until = |what: &str, is_so: &dyn Fn() -> bool| {
+            while !is_so() {
+                assert!(since.elapsed() < LIMIT, "not {what}");
+                thread::sleep(Duration::from_millis(20));
+            }
+        };
+        until("told", &|| telemetry.readiness().reasons.iter().any(|why| why.contains("adding positions")));
+        assert!(telemetry.ailments().is_empty(), "{:?}", telemetry.ailments());
+        until("beyond", &|| !telemetry.ailments().is_empty());
+        let ailments = telemetry.ailments();
+        assert!(ailments[0].ends_with(
+            "has been adding positions to a transaction for 5 s, longer than any call may take: the process ends"
+        ));
+        assert!(stop.load(Ordering::Relaxed) && !service.is_finished(), "a thread inside of a call cannot be ended");
+        until("counted", &|| !telemetry.page().expect("a page").contains("rater_longest_call_seconds 0\n"));
+        is_stuck.store(false, Ordering::Relaxed);
+        service.join().expect("no panic").expect_err("it does not end in order")
+    });
+    assert!(error.to_string().contains("adding positions"), "{error}");
+    // The next one goes on.
+    let running = deployment.start("b");
+    deployment.wait("all", &[&running], |deployment| deployment.count("charges") == 100);
+    running.stop().expect("a clean end");
+}
+
+fn reference_of_files() -> ReferenceNumbers {
+    ReferenceNumbers { confirmed: rating::Timestamp::EPOCH, is_good: true, is_fresh: true, cache: None }
 }

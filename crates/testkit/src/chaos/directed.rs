@@ -1,4 +1,4 @@
-//! A log that ends or freezes its own process at the worst moments of a transaction: what a kill from outside hardly ever hits.
+//! A log that lets something happen at the worst moments of a transaction, such as the end of its own process: what a kill from outside hardly ever hits.
 
 use crate::generator::random::Random;
 use runtime::kafka::{KafkaConsumer, KafkaGroup, KafkaLog, KafkaProducer, KafkaReader};
@@ -7,8 +7,8 @@ use rustix::process::{Signal, getpid, kill_process};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How often, in a thousand transactions, each of the moments is taken.
@@ -48,20 +48,63 @@ impl Transactions {
 
 const TRANSACTIONS: &str = "transactions";
 
-/// Kafka, with a process that may end.
+/// A moment of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// All messages are handed over; positions are not.
+    BeforePositions,
+    /// All is handed over; the commit is not asked for.
+    BeforeCommit,
+    /// It is committed, and nobody knows yet.
+    Committed,
+}
+
+/// What happens at the moments of one producer.
+pub type Direction = Box<dyn FnMut(Moment) + Send>;
+
+/// Kafka, with something that happens at the worst moments.
 pub struct DirectedLog {
     inner: KafkaLog,
-    directions: Directions,
-    seed: u64,
+    /// Makes the direction of a producer from its number.
+    direct: Box<dyn Fn(u64) -> Direction + Send + Sync>,
     producers: AtomicU64,
-    transactions: Transactions,
 }
 
 impl DirectedLog {
-    /// The same seed takes the same moments.
+    /// A log of which each producer has a direction, by its number.
     #[must_use]
-    pub fn new(inner: KafkaLog, directions: Directions, seed: u64, transactions: Transactions) -> DirectedLog {
-        DirectedLog { inner, directions, seed, producers: AtomicU64::new(0), transactions }
+    pub fn new(inner: KafkaLog, direct: impl Fn(u64) -> Direction + Send + Sync + 'static) -> DirectedLog {
+        DirectedLog { inner, direct: Box::new(direct), producers: AtomicU64::new(0) }
+    }
+
+    /// A log that ends or stops its process. The same seed takes the same moments.
+    #[must_use]
+    pub fn ending(inner: KafkaLog, directions: Directions, seed: u64, transactions: Transactions) -> DirectedLog {
+        DirectedLog::new(inner, move |number| {
+            let (mut random, transactions) = (Random::new(seed ^ number << 32), transactions.clone());
+            Box::new(move |moment| {
+                if moment == Moment::Committed {
+                    transactions.add();
+                }
+                directions.take(&mut random);
+            })
+        })
+    }
+}
+
+impl Directions {
+    /// Takes a moment, or lets it pass.
+    fn take(self, random: &mut Random) {
+        let signal = if random.chance(self.killed) {
+            Signal::KILL
+        } else if random.chance(self.stopped) {
+            Signal::STOP
+        } else {
+            return;
+        };
+        // A process may always signal itself.
+        let _ = kill_process(getpid(), signal);
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -89,8 +132,7 @@ impl Log for DirectedLog {
     async fn producer(&self, transactional_id: &str) -> Result<DirectedProducer, LogError> {
         let inner = self.inner.producer(transactional_id).await?;
         let number = self.producers.fetch_add(1, Ordering::Relaxed);
-        let random = Mutex::new(Random::new(self.seed ^ number << 32));
-        Ok(DirectedProducer { inner, directions: self.directions, random, transactions: self.transactions.clone() })
+        Ok(DirectedProducer { inner, direction: (self.direct)(number) })
     }
 
     async fn fence(&self, transactional_id: &str) -> Result<(), LogError> {
@@ -124,29 +166,10 @@ impl Log for DirectedLog {
     }
 }
 
-/// A producer that may end its process.
+/// A producer with a direction.
 pub struct DirectedProducer {
     inner: KafkaProducer,
-    directions: Directions,
-    random: Mutex<Random>,
-    transactions: Transactions,
-}
-
-impl DirectedProducer {
-    /// One of the moments.
-    fn moment(&self) {
-        let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let signal = if random.chance(self.directions.killed) {
-            Signal::KILL
-        } else if random.chance(self.directions.stopped) {
-            Signal::STOP
-        } else {
-            return;
-        };
-        // A process may always signal itself.
-        let _ = kill_process(getpid(), signal);
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    direction: Direction,
 }
 
 impl Producer for DirectedProducer {
@@ -166,16 +189,15 @@ impl Producer for DirectedProducer {
         owner: &str,
         group: &KafkaGroup,
     ) -> Result<(), TransactionError> {
-        self.moment();
+        (self.direction)(Moment::BeforePositions);
         self.inner.send_offsets(positions, owner, group).await?;
-        self.moment();
+        (self.direction)(Moment::BeforeCommit);
         Ok(())
     }
 
     async fn commit(&mut self) -> Result<(), TransactionError> {
         self.inner.commit().await?;
-        self.transactions.add();
-        self.moment();
+        (self.direction)(Moment::Committed);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 
 mod directed;
 
-pub use directed::{DirectedLog, Directions, Transactions};
+pub use directed::{DirectedLog, Direction, Directions, Moment, Transactions};
 
 use crate::generator::random::Random;
 use crate::services::Kafka;

@@ -179,10 +179,7 @@ fn work(arguments: &WorkerArguments) -> Result<Result<(), ServiceError>, String>
     let anew = arguments.topic_made_anew.iter().map(|name| NewTopic { name: name.clone(), offsets: NewOffsets::Anew });
     let settings = ServiceSettings {
         instance: arguments.instance.clone(),
-        holds_instance: false,
-        call_limit: std::time::Duration::from_secs(60),
         // A broker that restarts takes its time.
-        given_up: runtime::worker::GivenUp::default(),
         attempts: 120,
         duplicate_window_h: arguments.window,
         command_memory_h: arguments.window.map_or(DEFAULT_COMMAND_HOURS, |window| window + COMMANDS_LONGER_H),
@@ -192,7 +189,7 @@ fn work(arguments: &WorkerArguments) -> Result<Result<(), ServiceError>, String>
     let log = KafkaLog::new(settings.kafka.clone()).map_err(|error| error.to_string())?;
     let directions = Directions { killed: arguments.directed, stopped: arguments.directed };
     let transactions = Transactions::open(&arguments.reference).map_err(|error| error.to_string())?;
-    let log = DirectedLog::new(log, directions, arguments.seed, transactions);
+    let log = DirectedLog::ending(log, directions, arguments.seed, transactions);
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&stop)).map_err(|error| error.to_string())?;
     let report = |report: runtime::service::ServiceReport<'_>| eprintln!("{report:?}");
