@@ -7,7 +7,7 @@ mod directed;
 pub use directed::{DirectedLog, Direction, Directions, Moment, Transactions};
 
 use crate::generator::random::Random;
-use crate::services::Kafka;
+use crate::services::{Kafka, ServiceError};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io;
@@ -28,6 +28,8 @@ const TRANSACTIONS_BETWEEN: u64 = 12;
 const WORK_LIMIT: Duration = Duration::from_secs(12);
 /// How long trouble may last that does not come to enough when everything is sent.
 const TROUBLE_LIMIT: Duration = Duration::from_secs(600);
+/// Exit code of a worker with a call that does not return, as that of `rater run`.
+pub const CALL_HANGS: i32 = 3;
 
 /// How much trouble.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +65,8 @@ pub struct Trouble {
     pub removed: u32,
     /// Restarts of the brokers.
     pub restarts: u32,
+    /// Ended because a call did not return.
+    pub hung: u32,
     /// Transactions that were committed meanwhile.
     pub transactions: u64,
 }
@@ -186,13 +190,26 @@ impl<'w> Workers<'w> {
                 }
                 19 if self.trouble.restarts < plan.restarts => {
                     self.trouble.restarts += 1;
-                    kafka.restart().map_err(|error| error.to_string())?;
+                    self.restart(kafka).map_err(|error| error.to_string())?;
                 }
                 _ => {}
             }
         }
         self.calm().map_err(in_words)?;
         Ok(self.trouble)
+    }
+
+    /// Restarts the only broker in order; of several, kills one and starts it again after a while.
+    fn restart(&mut self, kafka: &Kafka) -> Result<(), ServiceError> {
+        match kafka.brokers() {
+            [] | [_] => kafka.restart(),
+            brokers => {
+                let broker = &brokers[self.random.index(brokers.len())];
+                broker.kill()?;
+                thread::sleep(Duration::from_millis(self.random.between(0, 15_000)));
+                broker.restart()
+            }
+        }
     }
 
     /// Waits until something is done again: trouble in what stands still is none.
@@ -282,6 +299,10 @@ impl<'w> Workers<'w> {
     fn note_end(&mut self, worker: &Worker, status: ExitStatus) -> Result<(), String> {
         if status.signal() == Some(9) {
             self.trouble.killed_directed += u32::from(!worker.is_killed);
+            return Ok(());
+        }
+        if status.code() == Some(CALL_HANGS) {
+            self.trouble.hung += 1;
             return Ok(());
         }
         let told = std::fs::read_to_string(&worker.log).unwrap_or_default();

@@ -15,14 +15,15 @@ use clap::{Args, Parser, Subcommand};
 use pipeline::duplicates::DEFAULT_COMMAND_HOURS;
 use runtime::kafka::KafkaLog;
 use runtime::service::topics::PartitionCounts;
-use runtime::service::{ServiceError, ServiceSettings, run};
+use runtime::service::watch::Held;
+use runtime::service::{ServiceError, ServiceReport, ServiceSettings, run};
 use runtime::worker::{NewOffsets, NewTopic, WorkerError};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use testkit::chaos::{DirectedLog, Directions, Transactions};
+use testkit::chaos::{CALL_HANGS, DirectedLog, Directions, Transactions};
 use testkit::deployment::{self, Shape};
 use testkit::reference;
 
@@ -58,6 +59,9 @@ struct RunArguments {
     /// Processes killed at least
     #[arg(long, default_value_t = 30)]
     kills: u32,
+    /// Brokers; of several, a restart kills one and starts it again
+    #[arg(long, default_value_t = 1)]
+    brokers: u16,
     /// Restarts of the broker
     #[arg(long, default_value_t = 2)]
     restarts: u32,
@@ -192,6 +196,12 @@ fn work(arguments: &WorkerArguments) -> Result<Result<(), ServiceError>, String>
     let log = DirectedLog::ending(log, directions, arguments.seed, transactions);
     let stop = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&stop)).map_err(|error| error.to_string())?;
-    let report = |report: runtime::service::ServiceReport<'_>| eprintln!("{report:?}");
+    let report = |report: ServiceReport<'_>| {
+        eprintln!("{report:?}");
+        // Nothing else ends a thread inside of a call: so does `rater run`.
+        if let ServiceReport::Held(Held { is_beyond: true, .. }) = report {
+            std::process::exit(CALL_HANGS);
+        }
+    };
     Ok(run::run_on(&log, &settings, &loaded.directory(), &stop, &report))
 }

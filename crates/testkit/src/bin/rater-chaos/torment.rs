@@ -48,7 +48,7 @@ struct Found {
 }
 
 pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
-    let kafka = Kafka::start().map_err(|error| error.to_string())?;
+    let kafka = Kafka::cluster(arguments.brokers).map_err(|error| error.to_string())?;
     let prefix = format!("chaos-{}-", std::process::id());
     deployment::create_topics(&kafka, &prefix, SHAPE).map_err(|error| error.to_string())?;
     let folder = std::env::temp_dir().join(format!("rater-{prefix}{}", arguments.seed));
