@@ -221,7 +221,7 @@ pub fn run_on<L: Log + Sync>(
     let service =
         Service { settings, directory, log, inputs: &inputs, partitions, frames, stop, report, is_named, failure };
     let duties: Vec<Duty> = Duty::all(settings).collect();
-    let posts: Vec<Post> = duties.iter().map(|duty| Post::new(duty.to_string())).collect();
+    let posts: Vec<Post> = duties.iter().map(Duty::post).collect();
     std::thread::scope(|scope| {
         let service = &service;
         let mut threads = Vec::with_capacity(duties.len());
@@ -261,6 +261,15 @@ impl Duty {
         let of = |stage| (0..settings.workers_of(stage)).map(move |number| Duty::Work(stage, number));
         let ticks = settings.tick_every.map(Duty::Tick);
         std::iter::once(Duty::BePresent).chain(StageName::ALL.into_iter().flat_map(of)).chain(ticks)
+    }
+}
+
+impl Duty {
+    fn post(&self) -> Post {
+        match self {
+            Duty::Work(..) | Duty::Tick(_) => Post::new(self.to_string()),
+            Duty::BePresent => Post::of_asker(self.to_string()),
+        }
     }
 }
 

@@ -15,6 +15,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 const MOST_FOR_A_LOOK: Duration = Duration::from_millis(500);
 /// A call that takes longer is told of.
 pub const HELD_AFTER: Duration = Duration::from_secs(3);
+/// The same of a thread that only asks whether anybody answers.
+const UNANSWERED_AFTER: Duration = Duration::from_secs(2);
 /// How often it is told of again.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -67,6 +69,8 @@ calls! {
 #[derive(Debug)]
 pub struct Post {
     who: String,
+    /// A call of its that takes longer is told of.
+    patience: Duration,
     /// How often it has moved on, and what it is inside of: one number, because it is written millions of times.
     at: AtomicU64,
 }
@@ -77,7 +81,12 @@ const CALL_BITS: u32 = 8;
 impl Post {
     /// A thread that is not at work yet.
     pub fn new(who: String) -> Post {
-        Post { who, at: AtomicU64::new(0) }
+        Post { who, patience: HELD_AFTER, at: AtomicU64::new(0) }
+    }
+
+    /// The same of a thread that only asks whether anybody answers.
+    pub(super) fn of_asker(who: String) -> Post {
+        Post { patience: UNANSWERED_AFTER, ..Post::new(who) }
     }
 
     /// Goes on to something else. Only the thread of the post does so.
@@ -116,7 +125,7 @@ impl Drop for Inside<'_> {
     }
 }
 
-/// A thread that has been inside of one call for longer than [`HELD_AFTER`].
+/// A thread that has been inside of one call for long: [`HELD_AFTER`] for most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
     /// Which: the stage and number of a worker, or what else it does.
@@ -203,7 +212,7 @@ fn look(post: &Post, known: &mut Age, passed: Duration, limits: CallLimits) -> O
     let before = known.age;
     known.age += passed;
     let is_due = known.told.is_none_or(|told| known.age - told >= TELL_EVERY) || (before < limit && known.age >= limit);
-    (known.age >= HELD_AFTER + limits.slack(call) && is_due).then(|| {
+    (known.age >= post.patience + limits.slack(call) && is_due).then(|| {
         known.told = Some(known.age);
         held(Some(known.age))
     })
