@@ -1,4 +1,4 @@
-//! An independent oracle, generators, load, a simulated log, real services and their verification: never in the binary.
+//! Generators, load, a simulated log, real services and their verification: never in the binary.
 
 pub mod chaos;
 pub mod compose;
@@ -6,7 +6,6 @@ pub mod deployment;
 pub mod generator;
 pub mod histories;
 pub mod load;
-pub mod oracle;
 pub mod reference;
 pub mod registry;
 pub mod samples;

@@ -1,9 +1,9 @@
 //! The generated traffic is what it claims to be: accepted by whoever reads it, the same for the same seed, and full of everything.
 
 use directory::{Input, InputKind};
+use oracle::{Oracle, Outcome};
 use std::collections::BTreeMap;
 use testkit::generator::traffic::{self, Step, Traffic};
-use testkit::oracle::{Oracle, Outcome};
 
 fn references(traffic: &Traffic) -> Vec<&str> {
     let replaced = traffic.steps.iter().filter_map(|step| match step {

@@ -2,9 +2,9 @@
 
 use crate::Case;
 use crate::facts::Facts;
+use oracle::{Charge, ChargeKind, CommandResult, Leg, News, Oracle, Outcome};
 use std::fmt::Write as _;
 use testkit::generator::traffic::Step;
-use testkit::oracle::{Charge, ChargeKind, CommandResult, Leg, News, Oracle, Outcome};
 
 /// # Errors
 /// When the reference cannot be read.

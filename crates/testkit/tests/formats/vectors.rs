@@ -41,7 +41,7 @@ const LINES: [&str; 12] = [
 
 /// Identity and payload as they are remembered: short key and value.
 fn remembered(line: &str) -> String {
-    let mut decoder = Decoder::json_lines();
+    let decoder = Decoder::json_lines();
     let decoded = decoder.decode(line.as_bytes()).unwrap_or_else(|fault| panic!("{line}: {fault:?}"));
     let mut taken = decoded.take_in(&rules());
     let mut duplicates = Duplicates::new(Window::FOREVER);

@@ -3,7 +3,7 @@
 //! A leg is written as `LEVEL AMOUNT`, followed by `REASON` unless it was rated, `+UNITS` covered by bundles, `waived AMOUNT`, and `fee AMOUNT` of a
 //! bundle that it activated; a leg in suspense as `LEVEL !CODE`; a record in suspense as `!CODE`. Legs are separated by ` | `.
 
-use testkit::oracle::{Charge, ChargeReason, CommandResult, Leg, Oracle, Outcome};
+use oracle::{Charge, ChargeReason, CommandResult, Leg, Oracle, Outcome};
 
 /// Feeds `lines` and compares each outcome.
 fn check(reference: &str, lines: &[(String, &str)]) -> Oracle {
