@@ -18,12 +18,14 @@
 //! | `plan` | a change planned and validated before anything is written |
 //! | `load`, `dump` | whole directories |
 //! | `get` | one endpoint at a moment |
+//! | `verify`, `copies` | every row compared with its copies, and mended |
 //! | `log` | what was written, when and by whom |
 //!
 //! Deliberately keeps no state between calls (that is the cache's), decides nothing about prices, and validates by
 //! [`load`](crate::load()) and nothing else.
 
 mod change;
+mod copies;
 mod definition;
 mod dump;
 mod endpoint_text;
@@ -40,9 +42,11 @@ mod rows;
 mod settings;
 mod statements;
 mod timeline;
+mod verify;
 mod write;
 
 pub use change::{Change, Effect, LEAD_MS, What};
+pub use copies::Difference;
 pub use definition::{Definition, Kind, file_of};
 pub use dump::{Contents, Csv};
 pub use endpoint_text::endpoint_text;
@@ -54,6 +58,7 @@ pub use log::{LoggedChange, WrittenVersion};
 pub use migrations::{Migrated, Replication, migrate};
 pub use plan::{Plan, PlanError, Removal};
 pub use settings::{ConsistencyLevel, Security, SerialLevel, Settings};
+pub use verify::Verified;
 pub use write::{Author, Writer};
 
 use rating::Timestamp;

@@ -34,6 +34,8 @@ pub(super) struct Statements {
     pub(super) changed_kinds: PreparedStatement,
     pub(super) changed_keys: PreparedStatement,
     pub(super) put_changes: PreparedStatement,
+    pub(super) log_parts: PreparedStatement,
+    pub(super) forget_keys: PreparedStatement,
     pub(super) versions: PreparedStatement,
     pub(super) put_version: PreparedStatement,
 }
@@ -127,6 +129,8 @@ impl Statements {
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .await?,
+            log_parts: parts(patient("SELECT part, parts, identity, follows FROM changes WHERE version = ?").await?),
+            forget_keys: patient("UPDATE changes SET bulk = true, parts = ? WHERE version = ? AND part = 0").await?,
             versions: patient(
                 "SELECT version, written_at, effective_from, retroactive, actor, note, counts FROM versions WHERE day = ?",
             )

@@ -118,7 +118,11 @@ fn superseded(rows: &[Written], name: &str, writing: Version, planned: &Head) ->
     let mut kept = 0;
     let mut gone = Vec::new();
     for (_, number, _) in rows.iter().filter(|(row, ..)| row == name) {
-        let Ok(version) = u64::try_from(*number).map(Version) else { continue };
+        // What no writer has written makes all of them unreadable.
+        let Some(version) = u64::try_from(*number).ok().filter(|number| *number > 0).map(Version) else {
+            gone.push(*number);
+            continue;
+        };
         if planned.aborted.contains(&version) {
             gone.push(*number);
         } else if version < writing && planned.holds(version) {
@@ -158,6 +162,16 @@ impl Writer {
         }
         while next(&mut running).await?.is_some() {}
         progress(changes.len() as u64);
+        Ok(())
+    }
+
+    /// Says that the version is still being written.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where somebody else has taken the version over.
+    pub(super) async fn keep_now(&mut self) -> Result<(), Error> {
+        self.store.keep(self.version).await?;
+        self.heard = Instant::now();
         Ok(())
     }
 
@@ -305,9 +319,18 @@ mod tests {
         let aborted = Arc::new([Version(4), Version(8)].into());
         let planned = Head { version: Version(9), aborted, ..Head::default() };
         let row = |name: &str, version: i64| (name.to_owned(), version, None);
-        let rows =
-            [row("a", 9), row("b", 12), row("b", 9), row("b", 8), row("b", 6), row("b", 4), row("b", 2), row("b", 1)];
-        assert_eq!(superseded(&rows, "b", Version(10), &planned), [8, 4, 2, 1]);
+        let rows = [
+            row("a", 9),
+            row("b", 12),
+            row("b", 9),
+            row("b", 8),
+            row("b", 6),
+            row("b", 4),
+            row("b", 2),
+            row("b", 1),
+            row("b", -3),
+        ];
+        assert_eq!(superseded(&rows, "b", Version(10), &planned), [8, 4, 2, 1, -3]);
         assert_eq!(superseded(&rows, "a", Version(10), &planned), [0; 0]);
     }
 }

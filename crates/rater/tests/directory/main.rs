@@ -9,4 +9,5 @@ mod support;
 mod surroundings;
 #[cfg(feature = "store-tls")]
 mod tls;
+mod verify;
 mod whole;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 use testkit::services::{CASSANDRA_PASSWORD, CASSANDRA_USER, Cassandra};
-use testkit::store::{now, settings};
+use testkit::store::{damage, now, settings};
 
 /// Zones, a tariff, a bundle, accounts and two endpoints.
 pub(crate) const REFERENCE: &str = "\
@@ -122,13 +122,21 @@ impl Directory {
         self.run(&["apply", "change.yaml", "--yes"])
     }
 
-    /// The same store, as the library sees it.
-    pub(crate) async fn connect(&self) -> Store {
-        let settings = Settings {
+    fn settings(&self) -> Settings {
+        Settings {
             credentials: Some((CASSANDRA_USER.to_owned(), Secret::new(CASSANDRA_PASSWORD))),
             ..settings(cassandra().address(), &self.keyspace)
-        };
-        Store::connect(&settings, now).await.expect("a store")
+        }
+    }
+
+    /// Statements that no program of ours would run.
+    pub(crate) fn damage(&self, statements: &[&str]) {
+        block_on(damage(&self.settings(), statements));
+    }
+
+    /// The same store, as the library sees it.
+    pub(crate) async fn connect(&self) -> Store {
+        Store::connect(&self.settings(), now).await.expect("a store")
     }
 }
 

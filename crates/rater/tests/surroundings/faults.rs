@@ -243,12 +243,8 @@ fn an_endpoint_that_cannot_be_read_waits_alone() {
     let mut running = chain.start(&[]);
     chain.tick("2026-05-01T12:00:10Z");
     let (runtime, store) = library(&chain);
-    let broken = Change {
-        kind: Kind::Endpoint,
-        name: "meter-1".into(),
-        old: Some("{customer: acme, imsi: 001010000000001}".into()),
-        new: Some("{customer: nobody, imsi: 001010000000001}".into()),
-    };
+    let (good, broken) = ("{customer: acme, imsi: 001010000000001}", "{customer: nobody, imsi: 001010000000001}");
+    let broken = Change::new(Kind::Endpoint, "meter-1".into(), Some(good.into()), Some(broken.into()));
     let version = runtime.block_on(async {
         let head = store.head_row().await.expect("a head").head;
         let author = Author { actor: "test".to_owned(), process: "past the program".to_owned(), note: String::new() };

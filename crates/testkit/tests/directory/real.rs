@@ -71,12 +71,8 @@ impl Real {
     async fn crash(&self, write: &Write) -> Result<(), Error> {
         let planned = self.store.head_to_write().await?.head;
         let mut writer = self.store.begin(&planned, author("crash"), TakeOver::Always).await?;
-        let gone = |name: &String| Change {
-            kind: Kind::Endpoint,
-            name: name.as_str().into(),
-            old: Some("{customer: c0}".into()),
-            new: None,
-        };
+        let gone =
+            |name: &String| Change::new(Kind::Endpoint, name.as_str().into(), Some("{customer: c0}".into()), None);
         let changes: Vec<Change> = write.endpoints.iter().map(|(name, _)| gone(name)).collect();
         writer.write(&changes, &mut |_| {}).await?;
         writer.log(&changes).await
