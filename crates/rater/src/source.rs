@@ -186,7 +186,7 @@ mod store {
             }
         };
         let (cache, loaded) = runtime.block_on(async {
-            let store = Store::connect(&reached, settings::machine_now).await.map_err(failure)?;
+            let store = Store::connect(&reached).await.map_err(failure)?;
             Cache::open(store, cached, Clock::monotonic(), told).await.map_err(|error| match error {
                 OpenError::Store(error) => Failure::Surroundings(error.to_string()),
                 OpenError::Refused(refused) => Failure::Reference(refused),

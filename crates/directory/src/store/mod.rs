@@ -63,6 +63,7 @@ pub use write::{Author, Writer};
 
 use rating::Timestamp;
 use scylla::client::session::Session;
+use scylla::value::CqlTimestamp;
 use settings::Keyspace;
 use statements::Statements;
 use std::sync::Arc;
@@ -76,19 +77,18 @@ pub struct Store {
 struct Inner {
     session: Session,
     statements: Statements,
-    clock: fn() -> Timestamp,
 }
 
 impl Store {
-    /// Connects, and looks whether the tables are those of this program. `clock` says when something is written.
+    /// Connects, and looks whether the tables are those of this program.
     ///
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Refused`], or [`Error::Schema`] where `rater directory migrate` has to run first.
-    pub async fn connect(settings: &Settings, clock: fn() -> Timestamp) -> Result<Store, Error> {
+    pub async fn connect(settings: &Settings) -> Result<Store, Error> {
         let session = settings.connect(Keyspace::Ours).await?;
         migrations::check(&session).await?;
         let statements = Statements::prepare(&session, settings).await?;
-        Ok(Store { inner: Arc::new(Inner { session, statements, clock }) })
+        Ok(Store { inner: Arc::new(Inner { session, statements }) })
     }
 
     fn session(&self) -> &Session {
@@ -99,9 +99,14 @@ impl Store {
         &self.inner.statements
     }
 
-    /// What time it is.
-    pub fn now(&self) -> Timestamp {
-        (self.inner.clock)()
+    /// Returns the time by the store's clock: those of writers may be wrong, and what is retroactive must not depend on whose program writes.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn clock(&self) -> Result<Timestamp, Error> {
+        let rows: Vec<(CqlTimestamp,)> = self.rows(&self.statements().clock, ()).await?;
+        let (now,) = rows.into_iter().next().ok_or_else(head::no_head)?;
+        Ok(Timestamp::from_millis(now.0))
     }
 }
 

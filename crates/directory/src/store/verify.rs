@@ -91,6 +91,11 @@ impl Store {
             misnumbered: Vec::new(),
             logs: Vec::new(),
         };
+        if let Some(stands) = self.ahead().await? {
+            let should = "a time that is not ahead of the store's clock: until then nothing can be written".to_owned();
+            let (key, name) = ("0".to_owned(), String::new());
+            verified.differences.push(Difference { table: "head", key, name, stands, should, is_mended: false });
+        }
         self.verify_definitions(&mut verified).await?;
         let mut found: BTreeMap<Box<str>, Copies> = BTreeMap::new();
         if !suspects.is_empty() {

@@ -3,6 +3,7 @@
 
 mod changes;
 mod crash;
+mod hidden;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

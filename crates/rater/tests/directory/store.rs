@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 use testkit::services::{CASSANDRA_PASSWORD, CASSANDRA_USER, Cassandra};
-use testkit::store::{damage, now, settings};
+use testkit::store::{damage, settings};
 
 /// Zones, a tariff, a bundle, accounts and two endpoints.
 pub(crate) const REFERENCE: &str = "\
@@ -136,7 +136,7 @@ impl Directory {
 
     /// The same store, as the library sees it.
     pub(crate) async fn connect(&self) -> Store {
-        Store::connect(&self.settings(), now).await.expect("a store")
+        Store::connect(&self.settings()).await.expect("a store")
     }
 }
 

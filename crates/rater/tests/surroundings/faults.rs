@@ -17,7 +17,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use testkit::services::Cassandra;
-use testkit::store::{now, settings};
+use testkit::store::settings;
 
 const OLD_PRICE: [&str; 2] = ["acme -> beta 0.25", "beta -> northstar 0.2"];
 const NEW_PRICE: [&str; 2] = ["acme -> beta 0.45", "beta -> northstar 0.4"];
@@ -143,7 +143,7 @@ fn slow_answers_cost_time_and_nothing_else() {
 fn library(chain: &Chain) -> (tokio::runtime::Runtime, Store) {
     let settings = settings(&chain.node, &chain.keyspace);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let store = runtime.block_on(Store::connect(&settings, now)).expect("a store");
+    let store = runtime.block_on(Store::connect(&settings)).expect("a store");
     (runtime, store)
 }
 

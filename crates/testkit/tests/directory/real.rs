@@ -26,7 +26,7 @@ pub(crate) fn keyspace(name: &str) -> Settings {
 }
 
 pub(crate) fn connect(settings: &Settings) -> Store {
-    runtime().block_on(Store::connect(settings, now)).expect("a store")
+    runtime().block_on(Store::connect(settings)).expect("a store")
 }
 
 pub(crate) fn author(name: &str) -> Author {

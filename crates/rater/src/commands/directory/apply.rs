@@ -17,7 +17,7 @@ pub(super) fn apply(args: &ApplyArgs, console: &mut Console) -> Result<(), Failu
     let inputs = if args.files.is_empty() { Vec::new() } else { reference::read_named(&args.files)? };
     let connected = connect(&args.store)?;
     let plan = connected.runtime.block_on(connected.store.plan(&inputs, &args.remove)).map_err(plan_failure)?;
-    let now = connected.store.now();
+    let now = connected.runtime.block_on(connected.store.clock()).map_err(failure)?;
     let changes = plan.changes();
     let retroactive = changes.iter().filter(|change| is_retroactive(change, now)).count();
     if !console.json {
