@@ -3,7 +3,7 @@
 use super::Error;
 use super::definition::Kind;
 use super::timeline;
-use crate::cache::IdentityKey;
+use crate::cache::{IdentityKey, has_bundles};
 use crate::model::{BEGINNING, Endpoint, Identities, IdentityKind, Model};
 use crate::source::Sources;
 use crate::value::Digits;
@@ -104,6 +104,11 @@ impl Change {
             (Some(_), Some(_)) => What::Changed,
             (Some(_), None) => What::Removed,
         }
+    }
+
+    /// Returns whether an endpoint gets a plan that grants bundles at some time, which nothing buys that reads its directory from a store.
+    pub fn grants_bundles(&self) -> bool {
+        self.kind == Kind::Endpoint && self.new.as_deref().is_some_and(|body| has_bundles(&self.name, body))
     }
 
     /// From when on answers differ.

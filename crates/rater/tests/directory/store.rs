@@ -90,6 +90,11 @@ impl Directory {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_program(&[&["directory"][..], arguments].concat())
+    }
+
+    /// Any command that takes the options of a store.
+    pub(crate) fn run_program(&self, arguments: &[&str]) -> Ran {
         let node = cassandra().address();
         let store = [
             "--store-nodes",
@@ -103,7 +108,8 @@ impl Directory {
             "--store-timeout",
             "2 s",
         ];
-        self.run_bare(&[arguments, &store].concat())
+        let arguments = [arguments, &store].concat();
+        Ran::from(command(self.path()).args(arguments).output().expect("the program runs"))
     }
 
     /// With other options of the store, or none.
