@@ -151,7 +151,7 @@ fn load_store(node: &str, folder: &Path) {
     let runtime = runtime();
     let settings = settings(node);
     runtime.block_on(migrate(&settings, &Replication::Simple(1), now().millis())).expect("tables");
-    let store = runtime.block_on(Store::connect(&settings, now)).expect("a store");
+    let store = runtime.block_on(Store::connect(&settings)).expect("a store");
     let (inputs, loaded) = reference(folder);
     let planned = runtime.block_on(store.plan_load(&inputs, &loaded, Replace::No)).expect("a plan");
     drop((inputs, loaded));
@@ -175,7 +175,7 @@ fn rate_twice(node: &str, folder: &Path) {
     let runtime = runtime();
     let cached = CacheSettings { memory_bytes: endpoints() * 200, ..CacheSettings::default() };
     let (cache, loaded) = runtime.block_on(async {
-        let store = Store::connect(&settings(node), now).await.expect("a store");
+        let store = Store::connect(&settings(node)).await.expect("a store");
         Cache::open(store, cached, Clock::monotonic(), |event| eprintln!("{event:?}")).await.expect("a cache")
     });
     let cache = Arc::new(cache);
@@ -229,7 +229,7 @@ fn read_ahead(node: &str) {
     let runtime = runtime();
     let cached = CacheSettings { memory_bytes: endpoints() * 200, ..CacheSettings::default() };
     let read = runtime.block_on(async {
-        let store = Store::connect(&settings(node), now).await.expect("a store");
+        let store = Store::connect(&settings(node)).await.expect("a store");
         let (cache, _) =
             Cache::open(store, cached, Clock::monotonic(), |event| eprintln!("{event:?}")).await.expect("a cache");
         let begun = Instant::now();

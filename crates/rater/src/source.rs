@@ -17,13 +17,16 @@ pub(crate) struct Source {
     pub(crate) plans: Vec<String>,
 }
 
-/// Whether a store is asked for plans of endpoints that grant bundles.
+/// What becomes of plans of endpoints that grant bundles, which nobody buys from a store. It is asked until some are found: without any, every
+/// definition is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plans {
-    /// It is not.
+    /// Nobody asks: it is said of all stores that they are not bought.
     Unasked,
-    /// It is, until some are found: without any, every definition is read.
-    Some,
+    /// They are told, in the background where that takes long.
+    Told,
+    /// They come along with what was read, and are waited for.
+    Returned,
 }
 
 /// Looks at a store that is followed.
@@ -97,12 +100,15 @@ mod store {
     use crate::exit::Failure;
     use crate::settings;
     use crate::store::{failure, runtime, store_settings};
-    use directory::cache::{Cache, CacheEvent, CacheSettings, Clock, KeyKind, OpenError, Preloaded};
+    use directory::cache::{Cache, CacheEvent, CacheSettings, Clock, KeyKind, OpenError, Preloaded, StoreError};
     use directory::model::IdentityKind;
     use directory::store::Store;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::{Duration, Instant};
+
+    /// How long a start waits for plans that are only told.
+    const PLANS_WAIT: Duration = Duration::from_secs(5);
 
     /// Endpoints with bundles in their plans that are named at most.
     const SHOWN_PLANS: usize = 3;
@@ -139,6 +145,17 @@ mod store {
                 "reading endpoints ahead was given up, they are read when they are looked up: {error}"
             )),
         });
+    }
+
+    /// Tells that there are plans with bundles, or that nobody knows.
+    fn tell_plans(are_there: Result<bool, StoreError>, tell: fn(&News)) {
+        match are_there {
+            Ok(false) => {}
+            Ok(true) => tell(&News::Bad(
+                "plans of endpoints grant bundles, which are not bought from a store: buy them by commands".to_owned(),
+            )),
+            Err(error) => tell(&News::Bad(format!("whether plans of endpoints grant bundles is not known: {error}"))),
+        }
     }
 
     pub(super) fn follow(options: &DirectoryOptions, plans: Plans, tell: fn(&News)) -> Result<Source, Failure> {
@@ -186,7 +203,7 @@ mod store {
             }
         };
         let (cache, loaded) = runtime.block_on(async {
-            let store = Store::connect(&reached, settings::machine_now).await.map_err(failure)?;
+            let store = Store::connect(&reached).await.map_err(failure)?;
             Cache::open(store, cached, Clock::monotonic(), told).await.map_err(|error| match error {
                 OpenError::Store(error) => Failure::Surroundings(error.to_string()),
                 OpenError::Refused(refused) => Failure::Reference(refused),
@@ -195,9 +212,18 @@ mod store {
         let cache = Arc::new(cache);
         let plans = match plans {
             Plans::Unasked => Vec::new(),
+            Plans::Told => {
+                let asked = cache.clone();
+                let telling = runtime.spawn(async move {
+                    tell_plans(asked.plans_with_bundles(1).await.map(|found| !found.is_empty()), tell);
+                });
+                // Whatever it came to was told.
+                let _ = runtime.block_on(async { tokio::time::timeout(PLANS_WAIT, telling).await });
+                Vec::new()
+            }
             // Where accounts grant some already, that is enough.
-            Plans::Some if !loaded.grants.is_empty() => Vec::new(),
-            Plans::Some => runtime
+            Plans::Returned if !loaded.grants.is_empty() => Vec::new(),
+            Plans::Returned => runtime
                 .block_on(cache.plans_with_bundles(SHOWN_PLANS))
                 .map_err(|error| Failure::Surroundings(error.to_string()))?,
         };

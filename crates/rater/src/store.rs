@@ -21,7 +21,7 @@ pub(crate) struct Connected {
 pub(crate) fn connect(args: &StoreArgs) -> Result<Connected, Failure> {
     let settings = store_settings(&args.store)?;
     let runtime = runtime()?;
-    let store = runtime.block_on(Store::connect(&settings, settings::machine_now)).map_err(failure)?;
+    let store = runtime.block_on(Store::connect(&settings)).map_err(failure)?;
     Ok(Connected { runtime, store })
 }
 

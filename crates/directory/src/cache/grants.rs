@@ -50,10 +50,14 @@ fn name(row: &EndpointRow) -> String {
 }
 
 fn grants(row: &&EndpointRow) -> bool {
+    row.definition.as_deref().is_ok_and(|definition| has_bundles(&row.endpoint, definition))
+}
+
+/// Returns whether an endpoint has a plan with bundles at some time.
+pub(crate) fn has_bundles(name: &str, definition: &str) -> bool {
     // Reading a definition costs far more than looking for the key, and few have it.
-    let Ok(definition) = &row.definition else { return false };
     definition.contains("bundles")
-        && read_endpoint(&row.endpoint, definition).is_ok_and(|endpoint| {
+        && read_endpoint(name, definition).is_ok_and(|endpoint| {
             let states = endpoint.states();
             states.iter().any(|(_, state)| state.plan.is_some_and(|plan| !plan.bundles.is_empty()))
         })

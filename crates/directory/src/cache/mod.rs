@@ -29,6 +29,7 @@ mod settings;
 mod shared;
 mod trouble;
 
+pub(crate) use grants::has_bundles;
 pub use preload::Preloaded;
 pub use rows::{
     CatalogChange, Changes, Edition, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Misnumbered, Rows,

@@ -3,7 +3,7 @@
 use super::Error;
 use super::definition::Kind;
 use super::timeline;
-use crate::cache::IdentityKey;
+use crate::cache::{IdentityKey, has_bundles};
 use crate::model::{BEGINNING, Endpoint, Identities, IdentityKind, Model};
 use crate::source::Sources;
 use crate::value::Digits;
@@ -26,6 +26,8 @@ pub struct Change {
     pub old: Option<Box<str>>,
     /// What it is; none: removed.
     pub new: Option<Box<str>>,
+    /// Keys under which rows of an endpoint stand that neither definition explains: nothing is to be found there.
+    pub strays: BTreeSet<IdentityKey>,
 }
 
 /// What happens to a definition.
@@ -90,6 +92,11 @@ impl Effect {
 }
 
 impl Change {
+    /// A definition that becomes another one, comes or goes.
+    pub fn new(kind: Kind, name: Box<str>, old: Option<Box<str>>, new: Option<Box<str>>) -> Change {
+        Change { kind, name, old, new, strays: BTreeSet::new() }
+    }
+
     /// What happens.
     pub fn what(&self) -> What {
         match (&self.old, &self.new) {
@@ -97,6 +104,11 @@ impl Change {
             (Some(_), Some(_)) => What::Changed,
             (Some(_), None) => What::Removed,
         }
+    }
+
+    /// Returns whether an endpoint gets a plan that grants bundles at some time, which nothing buys that reads its directory from a store.
+    pub fn grants_bundles(&self) -> bool {
+        self.kind == Kind::Endpoint && self.new.as_deref().is_some_and(|body| has_bundles(&self.name, body))
     }
 
     /// From when on answers differ.
@@ -121,6 +133,7 @@ impl Change {
             None => BTreeSet::new(),
         };
         let after = self.new.as_ref().map_or(Ok(BTreeSet::new()), |body| keys_of(&self.name, body))?;
+        let before: BTreeSet<IdentityKey> = before.union(&self.strays).cloned().collect();
         Ok(Keys { gone: before.difference(&after).cloned().collect(), after })
     }
 }
@@ -134,7 +147,7 @@ pub(super) struct Keys {
 }
 
 /// Its name and every identity that the endpoint of a body ever has.
-fn keys_of(name: &str, body: &str) -> Result<BTreeSet<IdentityKey>, Error> {
+pub(super) fn keys_of(name: &str, body: &str) -> Result<BTreeSet<IdentityKey>, Error> {
     let endpoint = read_endpoint(name, body);
     let endpoint =
         endpoint.ok_or_else(|| Error::Corrupt(format!("endpoint {name} has a definition of a later version")))?;
@@ -144,7 +157,7 @@ fn keys_of(name: &str, body: &str) -> Result<BTreeSet<IdentityKey>, Error> {
 }
 
 /// Its name and everything that looks like an identity in a body that cannot be read. A key too many does no harm: nothing is found there.
-fn keys_in(name: &str, body: &str) -> BTreeSet<IdentityKey> {
+pub(super) fn keys_in(name: &str, body: &str) -> BTreeSet<IdentityKey> {
     let mut keys = BTreeSet::from([IdentityKey::Name(Box::from(name))]);
     for kind in IdentityKind::ALL {
         for after in body.split(&format!("{}:", kind.as_str())).skip(1) {
@@ -193,7 +206,7 @@ mod tests {
         let old =
             "{customer: a, imsi: 234150000000001, changes: [{from: 2026-01-01T00:00:00Z, imsi: 234150000000002}]}";
         let new = "{customer: a, imsi: 234150000000002, msisdn: 4477}";
-        let change = Change { kind: Kind::Endpoint, name: "x".into(), old: Some(old.into()), new: Some(new.into()) };
+        let change = Change::new(Kind::Endpoint, "x".into(), Some(old.into()), Some(new.into()));
         let keys = change.keys().unwrap();
         let shown = |key: &IdentityKey| key.to_string();
         assert_eq!(keys.gone.iter().map(shown).collect::<Vec<_>>(), ["imsi 234150000000001"]);
@@ -216,7 +229,7 @@ mod tests {
         let new = "{customer: a, imsi: 310410000000001}";
         let endpoint = read_endpoint("x", old).expect("an endpoint");
         assert_eq!(endpoint_text(&endpoint), old);
-        let change = Change { kind: Kind::Endpoint, name: "x".into(), old: Some(old.into()), new: Some(new.into()) };
+        let change = Change::new(Kind::Endpoint, "x".into(), Some(old.into()), Some(new.into()));
         let gone = |change: &Change| -> Vec<String> {
             change.keys().expect("keys").gone.iter().map(ToString::to_string).collect()
         };

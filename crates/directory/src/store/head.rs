@@ -16,6 +16,9 @@ pub(super) const SILENCE_MS: i64 = 60_000;
 /// How often a writer says that it is still there.
 pub(super) const KEEP_MS: i64 = 10_000;
 
+/// Clocks of a store's nodes differ by less.
+const AHEAD_MS: i64 = 60_000;
+
 /// The head, and who is writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadRow {
@@ -34,7 +37,7 @@ pub struct Claim {
     pub version: Version,
     /// Who writes it.
     pub by: String,
-    /// When they were last heard of, by their own clock.
+    /// When they were last heard of, by the store's clock.
     pub at: Timestamp,
 }
 
@@ -97,7 +100,7 @@ impl Store {
         let version = Version(found.last_claim.0.saturating_add(1));
         let (mine, last) = (bigint(version)?, bigint(found.last_claim)?);
         let (base, identity) = (bigint(found.head.version)?, found.head.identity.clone());
-        let now = self.now();
+        let now = self.clock().await?;
         let outcome = match &found.claim {
             None => {
                 self.condition(&self.statements().claim, (mine, mine, by, stamp(now), base, &*identity, last)).await
@@ -149,7 +152,11 @@ impl Store {
 
     /// Says that the writer is still there.
     pub(super) async fn keep(&self, version: Version) -> Result<(), Error> {
-        match self.condition(&self.statements().keep, (stamp(self.now()), bigint(version)?)).await {
+        let now = match self.clock().await {
+            Err(Error::Unreachable(_)) => return Ok(()),
+            now => now?,
+        };
+        match self.condition(&self.statements().keep, (stamp(now), bigint(version)?)).await {
             Ok(Applied::Yes) => Ok(()),
             Ok(Applied::No) => Err(taken(version)),
             // The next one may come through; the commit finds out.
@@ -158,20 +165,68 @@ impl Store {
         }
     }
 
+    /// Reads a claim back, and returns the head that it stands beside: a cell that was written with a time ahead hides it, though the condition held.
+    pub(super) async fn claimed(&self, version: Version) -> Result<Head, Error> {
+        let found = self.head_to_write().await?;
+        if found.last_claim > version {
+            return Err(taken(version));
+        }
+        if found.last_claim == version && found.claim.is_some_and(|claim| claim.version == version) {
+            return Ok(found.head);
+        }
+        // Of no use if it is hidden as well.
+        let _ = self.condition(&self.statements().release, (bigint(version)?,)).await;
+        Err(self.hidden(&format!("the claim of version {version}")).await)
+    }
+
+    /// Says that the head does not show what was written, and why.
+    async fn hidden(&self, what: &str) -> Error {
+        let why = match self.ahead().await {
+            Ok(Some(ahead)) => ahead,
+            Ok(None) | Err(_) => {
+                "something hides it that was written or deleted with a time ahead of the store's clock".to_owned()
+            }
+        };
+        Error::Corrupt(format!(
+            "{what} was written and does not stand in table head: {why}. Nothing of it counts. Until that time nothing can be written: restore the \
+             table from a backup, or load a dump into another keyspace"
+        ))
+    }
+
+    /// Names the cell of the head that was written with a time ahead of the store's clock, if there is one.
+    pub(super) async fn ahead(&self) -> Result<Option<String>, Error> {
+        const COLUMNS: [&str; 4] = ["version", "identity", "last_claim", "claim"];
+        let rows: Vec<(Option<i64>, Option<i64>, Option<i64>, Option<i64>)> =
+            self.rows(&self.statements().head_times, ()).await?;
+        let now = self.clock().await?;
+        let Some((version, identity, last_claim, claim)) = rows.into_iter().next() else { return Err(no_head()) };
+        let times = COLUMNS.into_iter().zip([version, identity, last_claim, claim]);
+        let ahead = times.filter_map(|(column, micros)| Some((column, micros? / 1_000)));
+        let latest =
+            ahead.filter(|(_, millis)| *millis > now.millis().saturating_add(AHEAD_MS)).max_by_key(|(_, at)| *at);
+        Ok(latest.map(|(column, millis)| {
+            format!("{column} was written with the time {}, and it is {now} there", Timestamp::from_millis(millis))
+        }))
+    }
+
     /// Makes a version the head.
     pub(super) async fn commit(&self, version: Version, identity: &str) -> Result<(), Error> {
         const ATTEMPTS: u32 = 5;
         let mine = bigint(version)?;
-        let mut last = taken(version);
+        let (mut last, mut is_applied) = (taken(version), false);
         for _ in 0..ATTEMPTS {
             match self.condition(&self.statements().commit, (mine, identity, mine)).await {
-                Ok(Applied::Yes) => return Ok(()),
+                Ok(Applied::Yes) => is_applied = true,
                 Ok(Applied::No) => last = taken(version),
                 Err(error) => last = error,
             }
             let Ok(found) = self.head_to_write().await else { continue };
-            if found.head.holds(version) {
+            if found.head.holds(version) && (found.head.version > version || *found.head.identity == *identity) {
                 return Ok(());
+            }
+            if is_applied {
+                let _ = self.condition(&self.statements().void, (vec![mine], mine)).await;
+                return Err(self.hidden(&format!("version {version}")).await);
             }
             if found.claim.is_none_or(|claim| claim.version != version) {
                 return Err(taken(version));
@@ -196,15 +251,22 @@ fn taken(version: Version) -> Error {
     Error::Conflict(format!("version {version} was taken over by somebody else; nothing of it counts, try again"))
 }
 
+/// The head is made with the tables, and by nothing else: it cannot be made again without knowing what is committed.
 pub(super) fn no_head() -> Error {
-    Error::Schema("the store has no head: rater directory migrate".to_owned())
+    lost("no row")
+}
+
+fn lost(what: &str) -> Error {
+    Error::Corrupt(format!(
+        "table head has {what}, so that nobody knows what is committed: restore the table from a backup, or load the directory into another keyspace"
+    ))
 }
 
 /// What tells a store from one that stood in its place before.
 pub(super) fn store_name(id: Option<CqlValue>) -> Result<Arc<str>, Error> {
     match id {
         Some(CqlValue::Uuid(id)) => Ok(id.to_string().into()),
-        Some(_) | None => Err(Error::Schema("the store has no id: rater directory migrate".to_owned())),
+        Some(_) | None => Err(lost("no id of the store")),
     }
 }
 

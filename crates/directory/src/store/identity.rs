@@ -42,7 +42,7 @@ pub(super) fn next(planned: &Head, version: Version, changes: &[Change]) -> Stri
     let mut texts = Texts::default();
     texts.add(&planned.identity);
     texts.add(&version.to_string());
-    for Change { kind, name, old, new } in changes {
+    for Change { kind, name, old, new, strays: _ } in changes {
         texts.add(kind.as_str());
         texts.add(name);
         texts.add_body(old.as_deref());
@@ -59,11 +59,8 @@ mod tests {
     #[test]
     fn versions_that_differ_in_what_they_hold_or_follow_have_other_identities() {
         let head = |identity: &str| Head { identity: identity.into(), version: Version(3), ..Head::default() };
-        let change = |name: &str, old: Option<&str>, new: Option<&str>| Change {
-            kind: Kind::Zone,
-            name: name.into(),
-            old: old.map(Box::from),
-            new: new.map(Box::from),
+        let change = |name: &str, old: Option<&str>, new: Option<&str>| {
+            Change::new(Kind::Zone, name.into(), old.map(Box::from), new.map(Box::from))
         };
         let base = [change("a", None, Some("b"))];
         let of = |head: &Head, version: u64, changes: &[Change]| next(head, Version(version), changes);

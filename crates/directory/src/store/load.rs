@@ -104,7 +104,7 @@ impl Store {
 }
 
 fn added(new: Vec<Definition>) -> Vec<Change> {
-    let change = |Definition { kind, name, body }| Change { kind, name, old: None, new: Some(body) };
+    let change = |Definition { kind, name, body }| Change::new(kind, name, None, Some(body));
     new.into_iter().map(change).collect()
 }
 
@@ -116,10 +116,10 @@ pub(super) fn difference(old: Vec<Definition>, new: Vec<Definition>) -> Vec<Chan
     for Definition { kind, name, body } in new {
         let before = old.remove(&(kind, name.clone()));
         if before.as_ref() != Some(&body) {
-            changes.push(Change { kind, name, old: before, new: Some(body) });
+            changes.push(Change::new(kind, name, before, Some(body)));
         }
     }
-    changes.extend(old.into_iter().map(|((kind, name), body)| Change { kind, name, old: Some(body), new: None }));
+    changes.extend(old.into_iter().map(|((kind, name), body)| Change::new(kind, name, Some(body), None)));
     changes.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     changes
 }

@@ -105,6 +105,13 @@ pub async fn migrate(settings: &Settings, replication: &Replication, now_ms: i64
         )
         .await?;
     let found = compare(&session).await?;
+    if found > 0 {
+        let read = session.prepare("SELECT id FROM head WHERE id = 0").await?;
+        let head: Vec<(i32,)> = rows(&session, &read, ()).await?;
+        if head.is_empty() {
+            return Err(no_head());
+        }
+    }
     let mut done = Migrated { applied: Vec::new(), last: found };
     for step in MIGRATIONS.iter().filter(|step| step.number > found) {
         for statement in step.statements() {

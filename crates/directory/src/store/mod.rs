@@ -18,12 +18,14 @@
 //! | `plan` | a change planned and validated before anything is written |
 //! | `load`, `dump` | whole directories |
 //! | `get` | one endpoint at a moment |
+//! | `verify`, `copies` | every row compared with its copies, and mended |
 //! | `log` | what was written, when and by whom |
 //!
 //! Deliberately keeps no state between calls (that is the cache's), decides nothing about prices, and validates by
 //! [`load`](crate::load()) and nothing else.
 
 mod change;
+mod copies;
 mod definition;
 mod dump;
 mod endpoint_text;
@@ -40,9 +42,11 @@ mod rows;
 mod settings;
 mod statements;
 mod timeline;
+mod verify;
 mod write;
 
 pub use change::{Change, Effect, LEAD_MS, What};
+pub use copies::Difference;
 pub use definition::{Definition, Kind, file_of};
 pub use dump::{Contents, Csv};
 pub use endpoint_text::endpoint_text;
@@ -54,10 +58,12 @@ pub use log::{LoggedChange, WrittenVersion};
 pub use migrations::{Migrated, Replication, migrate};
 pub use plan::{Plan, PlanError, Removal};
 pub use settings::{ConsistencyLevel, Security, SerialLevel, Settings};
+pub use verify::Verified;
 pub use write::{Author, Writer};
 
 use rating::Timestamp;
 use scylla::client::session::Session;
+use scylla::value::CqlTimestamp;
 use settings::Keyspace;
 use statements::Statements;
 use std::sync::Arc;
@@ -71,19 +77,18 @@ pub struct Store {
 struct Inner {
     session: Session,
     statements: Statements,
-    clock: fn() -> Timestamp,
 }
 
 impl Store {
-    /// Connects, and looks whether the tables are those of this program. `clock` says when something is written.
+    /// Connects, and looks whether the tables are those of this program.
     ///
     /// # Errors
     /// [`Error::Unreachable`], [`Error::Refused`], or [`Error::Schema`] where `rater directory migrate` has to run first.
-    pub async fn connect(settings: &Settings, clock: fn() -> Timestamp) -> Result<Store, Error> {
+    pub async fn connect(settings: &Settings) -> Result<Store, Error> {
         let session = settings.connect(Keyspace::Ours).await?;
         migrations::check(&session).await?;
         let statements = Statements::prepare(&session, settings).await?;
-        Ok(Store { inner: Arc::new(Inner { session, statements, clock }) })
+        Ok(Store { inner: Arc::new(Inner { session, statements }) })
     }
 
     fn session(&self) -> &Session {
@@ -94,9 +99,14 @@ impl Store {
         &self.inner.statements
     }
 
-    /// What time it is.
-    pub fn now(&self) -> Timestamp {
-        (self.inner.clock)()
+    /// Returns the time by the store's clock: those of writers may be wrong, and what is retroactive must not depend on whose program writes.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn clock(&self) -> Result<Timestamp, Error> {
+        let rows: Vec<(CqlTimestamp,)> = self.rows(&self.statements().clock, ()).await?;
+        let (now,) = rows.into_iter().next().ok_or_else(head::no_head)?;
+        Ok(Timestamp::from_millis(now.0))
     }
 }
 

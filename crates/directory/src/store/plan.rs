@@ -169,7 +169,7 @@ fn changes_of(files: &Files, removals: &[Removal], held: &Bodies) -> Result<Vec<
     for Definition { kind, name, body } in &files.definitions {
         let old = held.get(&(*kind, name.clone()));
         if old != Some(body) {
-            changes.push(Change { kind: *kind, name: name.clone(), old: old.cloned(), new: Some(body.clone()) });
+            changes.push(Change::new(*kind, name.clone(), old.cloned(), Some(body.clone())));
         }
     }
     let mut missing = Vec::new();
@@ -180,7 +180,7 @@ fn changes_of(files: &Files, removals: &[Removal], held: &Bodies) -> Result<Vec<
         }
         match held.get(&(*kind, name.clone())) {
             Some(old) => {
-                changes.push(Change { kind: *kind, name: name.clone(), old: Some(old.clone()), new: None });
+                changes.push(Change::new(*kind, name.clone(), Some(old.clone()), None));
             }
             None => missing.push(format!("{} \"{name}\" is to be removed, and the store has none", kind.as_str())),
         }

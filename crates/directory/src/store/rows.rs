@@ -20,9 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher;
 
 /// Partitions of each kind of definition: part of the schema, never to be changed.
-const BUCKETS: u64 = 32;
+pub(super) const BUCKETS: u64 = 32;
 /// Parts of the ring that are read at once.
-const SCANS: usize = 8;
+pub(super) const SCANS: usize = 8;
 /// Versions between two heads of which the change log is read; beyond, everything counts as changed.
 const MAX_VERSIONS: u64 = 256;
 /// Logs that are read at once, as far as they list keys: each of them may list 100,000.
@@ -241,6 +241,15 @@ impl Store {
         part: u32,
         kinds: &[KeyKind],
     ) -> Result<Vec<(IdentityKey, Vec<EndpointRow>)>, Error> {
+        let mut parts = self.rows_of_part(part).await?;
+        parts.retain(|(key, _)| kinds.contains(&key.kind()));
+        let mut found = self.believed(parts, head).await?;
+        found.retain(|(_, rows)| !rows.is_empty());
+        Ok(found)
+    }
+
+    /// Every row of one part of the ring, by key.
+    pub(super) async fn rows_of_part(&self, part: u32) -> Result<Vec<(IdentityKey, Vec<Written>)>, Error> {
         let ring = i128::from(i64::MAX) - i128::from(i64::MIN) + 1;
         let edge = |part: u32| i128::from(i64::MIN) + ring * i128::from(part) / i128::from(SCAN_PARTS);
         let token = |at: i128| i64::try_from(at).unwrap_or(i64::MAX);
@@ -253,13 +262,11 @@ impl Store {
         {
             let Some((kind, value, ..)) = rows.first() else { continue };
             // Nobody asks for what is no key.
-            let Some(key) = key_of(kind, value).filter(|key| kinds.contains(&key.kind())) else { continue };
+            let Some(key) = key_of(kind, value) else { continue };
             let rows = rows.iter().map(|(_, _, endpoint, version, body)| (endpoint.clone(), *version, body.clone()));
             parts.push((key, rows.collect()));
         }
-        let mut found = self.believed(parts, head).await?;
-        found.retain(|(_, rows)| !rows.is_empty());
-        Ok(found)
+        Ok(parts)
     }
 
     /// The catalogue as one input, and with it the endpoints that grants of accounts name: without them it would not be complete.

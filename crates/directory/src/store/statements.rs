@@ -17,11 +17,16 @@ pub(super) struct Statements {
     pub(super) head: PreparedStatement,
     /// The same, seeing what is just being agreed on.
     pub(super) head_serial: PreparedStatement,
+    /// When the cells of the head were written, in microseconds.
+    pub(super) head_times: PreparedStatement,
+    pub(super) clock: PreparedStatement,
     pub(super) claim: PreparedStatement,
     pub(super) take_over: PreparedStatement,
     pub(super) keep: PreparedStatement,
     pub(super) commit: PreparedStatement,
     pub(super) give_up: PreparedStatement,
+    pub(super) release: PreparedStatement,
+    pub(super) void: PreparedStatement,
     pub(super) bucket: PreparedStatement,
     pub(super) definition: PreparedStatement,
     pub(super) put_definition: PreparedStatement,
@@ -34,6 +39,8 @@ pub(super) struct Statements {
     pub(super) changed_kinds: PreparedStatement,
     pub(super) changed_keys: PreparedStatement,
     pub(super) put_changes: PreparedStatement,
+    pub(super) log_parts: PreparedStatement,
+    pub(super) forget_keys: PreparedStatement,
     pub(super) versions: PreparedStatement,
     pub(super) put_version: PreparedStatement,
 }
@@ -66,6 +73,11 @@ impl Statements {
         Ok(Statements {
             head: prepare(head).await?,
             head_serial,
+            head_times: patient(
+                "SELECT writetime(version), writetime(identity), writetime(last_claim), writetime(claim) FROM head WHERE id = 0",
+            )
+            .await?,
+            clock: patient("SELECT toTimestamp(now()) FROM head WHERE id = 0").await?,
             claim: condition(
                 "UPDATE head SET claim = ?, last_claim = ?, claimed_by = ?, claimed_at = ? WHERE id = 0 \
                  IF version = ? AND identity = ? AND last_claim = ? AND claim = null",
@@ -87,6 +99,12 @@ impl Statements {
                  IF claim = ?",
             )
             .await?,
+            release: condition(
+                "UPDATE head SET claim = null, claimed_by = null, claimed_at = null WHERE id = 0 IF claim = ?",
+            )
+            .await?,
+            // A version that was committed and is not seen must not come to be seen one day.
+            void: condition("UPDATE head SET aborted = aborted + ? WHERE id = 0 IF version != ?").await?,
             bucket: patient("SELECT name, version, body FROM definitions WHERE kind = ? AND bucket = ?").await?,
             definition: patient(
                 "SELECT name, version, body FROM definitions WHERE kind = ? AND bucket = ? AND name = ?",
@@ -127,6 +145,8 @@ impl Statements {
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .await?,
+            log_parts: parts(patient("SELECT part, parts, identity, follows FROM changes WHERE version = ?").await?),
+            forget_keys: patient("UPDATE changes SET bulk = true, parts = ? WHERE version = ? AND part = 0").await?,
             versions: patient(
                 "SELECT version, written_at, effective_from, retroactive, actor, note, counts FROM versions WHERE day = ?",
             )

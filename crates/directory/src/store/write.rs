@@ -8,8 +8,8 @@ use super::change::{Change, Effect, Keys, What};
 use super::definition::Kind;
 use super::head::{KEEP_MS, TakeOver, bigint, stamp};
 use super::identity;
-use super::query::{IN_FLIGHT, next};
-use super::rows::{Written, bucket, key_columns, key_text};
+use super::query::{IN_FLIGHT, each, next};
+use super::rows::{LogPart, Written, bucket, key_columns, key_text, whole_log};
 use super::{Error, Store};
 use crate::cache::{Head, IdentityKey, Version};
 use rating::Timestamp;
@@ -54,6 +54,7 @@ pub struct Writer {
 const COMMIT_MS: i64 = 60_000;
 
 /// A row to be written.
+#[derive(Clone)]
 enum Row {
     Definition { kind: Kind, name: Box<str>, body: Option<Arc<str>> },
     Endpoint { key: IdentityKey, name: Box<str>, body: Option<Arc<str>> },
@@ -65,10 +66,10 @@ impl Store {
     /// # Errors
     /// [`Error::Claimed`] and [`Error::Conflict`] where somebody else is or was writing; nothing was done then.
     pub async fn begin(&self, planned: &Head, author: Author, take_over: TakeOver) -> Result<Writer, Error> {
-        let written_at = self.now();
+        let written_at = self.clock().await?;
         let by = format!("{} ({})", author.actor, author.process);
         let version = self.claim(planned, &by, take_over).await?;
-        let planned = self.head_to_write().await?.head;
+        let planned = self.claimed(version).await?;
         let identity = identity::next(&planned, version, &[]);
         Ok(Writer { store: self.clone(), version, planned, identity, author, written_at, heard: Instant::now() })
     }
@@ -99,6 +100,22 @@ impl Store {
         }
     }
 
+    /// All rows in the place of one: the place in words, name and body that belong there, and what stands there.
+    async fn rows_at(&self, row: Row) -> Result<(String, Box<str>, Option<Arc<str>>, Vec<Written>), Error> {
+        let statements = self.statements();
+        match row {
+            Row::Definition { kind, name, body } => {
+                let found = self.rows(&statements.definition, (kind.as_str(), bucket(&name), &*name)).await?;
+                Ok((format!("{}:{name} of table definitions", kind.as_str()), name, body, found))
+            }
+            Row::Endpoint { key, name, body } => {
+                let (kind, value) = key_columns(&key);
+                let found = self.rows(&statements.endpoints, (kind, &*value)).await?;
+                Ok((format!("{} of table endpoints_by_identity", key_text(&key)), name, body, found))
+            }
+        }
+    }
+
     /// As [`Store::write`], again where the store is too busy.
     async fn write_surely(&self, row: &Row, version: Version, planned: &Head) -> Result<(), Error> {
         let mut wait = Duration::from_millis(100);
@@ -118,7 +135,11 @@ fn superseded(rows: &[Written], name: &str, writing: Version, planned: &Head) ->
     let mut kept = 0;
     let mut gone = Vec::new();
     for (_, number, _) in rows.iter().filter(|(row, ..)| row == name) {
-        let Ok(version) = u64::try_from(*number).map(Version) else { continue };
+        // What no writer has written makes all of them unreadable.
+        let Some(version) = u64::try_from(*number).ok().filter(|number| *number > 0).map(Version) else {
+            gone.push(*number);
+            continue;
+        };
         if planned.aborted.contains(&version) {
             gone.push(*number);
         } else if version < writing && planned.holds(version) {
@@ -161,6 +182,16 @@ impl Writer {
         Ok(())
     }
 
+    /// Says that the version is still being written.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] where somebody else has taken the version over.
+    pub(super) async fn keep_now(&mut self) -> Result<(), Error> {
+        self.store.keep(self.version).await?;
+        self.heard = Instant::now();
+        Ok(())
+    }
+
     async fn keep(&mut self) -> Result<(), Error> {
         let interval = Duration::from_millis(KEEP_MS.unsigned_abs());
         if self.heard.elapsed() >= interval {
@@ -182,7 +213,7 @@ impl Writer {
         let mut things: Vec<String> = Vec::new();
         let mut soonest: Option<Timestamp> = None;
         // It is seen when it is committed, which is a little later than now: rather a candidate too many than one too few.
-        let seen_from = Timestamp::from_millis(self.store.now().millis().saturating_add(COMMIT_MS));
+        let seen_from = Timestamp::from_millis(self.store.clock().await?.millis().saturating_add(COMMIT_MS));
         let (mut retroactive, mut counts) = (false, [0_u64; 3]);
         for (at, change) in changes.iter().enumerate() {
             if at % 1000 == 999 {
@@ -233,6 +264,35 @@ impl Writer {
         self.store.run(&self.store.statements().put_version, values).await
     }
 
+    /// Reads what was written: where something hides it, such as a deletion with a time ahead of the store's clock, the version is not committed. A load in bulk is
+    /// read back by `rater directory verify`.
+    async fn read_back(&mut self, changes: &[Change]) -> Result<(), Error> {
+        if changes.len() >= BULK {
+            return Ok(());
+        }
+        let mut rows = Vec::new();
+        for change in changes {
+            rows.extend(rows_of(change)?);
+        }
+        let number = bigint(self.version)?;
+        for some in rows.chunks(1_000) {
+            let read = each(IN_FLIGHT, some.iter().cloned(), |row| {
+                let store = self.store.clone();
+                async move {
+                    let (place, name, body, found) = store.rows_at(row).await?;
+                    let stands = found
+                        .iter()
+                        .any(|(of, at, text)| *of == *name && *at == number && text.as_deref() == body.as_deref());
+                    if stands { Ok(()) } else { Err(hidden(&place)) }
+                }
+            });
+            read.await?;
+            self.keep().await?;
+        }
+        let parts: Vec<LogPart> = self.store.rows(&self.store.statements().changed_keys, (number,)).await?;
+        whole_log(self.version, parts).map(|_| ()).map_err(|why| hidden(&why))
+    }
+
     /// Makes the version the head: from here on it is seen.
     ///
     /// # Errors
@@ -259,6 +319,10 @@ impl Writer {
             Ok(()) => self.log(changes).await,
             failed => failed,
         };
+        let written = match written {
+            Ok(()) => self.read_back(changes).await,
+            failed => failed,
+        };
         if let Err(error) = written {
             // If even this fails, the next writer takes over after a minute.
             let _ = self.give_up().await;
@@ -266,6 +330,12 @@ impl Writer {
         }
         self.commit().await
     }
+}
+
+fn hidden(place: &str) -> Error {
+    Error::Corrupt(format!(
+        "{place}: what was written does not stand there, as if something hid it that was deleted with a time ahead of the store's clock; nothing of it counts"
+    ))
 }
 
 /// The day of a moment, in UTC.
@@ -305,9 +375,18 @@ mod tests {
         let aborted = Arc::new([Version(4), Version(8)].into());
         let planned = Head { version: Version(9), aborted, ..Head::default() };
         let row = |name: &str, version: i64| (name.to_owned(), version, None);
-        let rows =
-            [row("a", 9), row("b", 12), row("b", 9), row("b", 8), row("b", 6), row("b", 4), row("b", 2), row("b", 1)];
-        assert_eq!(superseded(&rows, "b", Version(10), &planned), [8, 4, 2, 1]);
+        let rows = [
+            row("a", 9),
+            row("b", 12),
+            row("b", 9),
+            row("b", 8),
+            row("b", 6),
+            row("b", 4),
+            row("b", 2),
+            row("b", 1),
+            row("b", -3),
+        ];
+        assert_eq!(superseded(&rows, "b", Version(10), &planned), [8, 4, 2, 1, -3]);
         assert_eq!(superseded(&rows, "a", Version(10), &planned), [0; 0]);
     }
 }

@@ -21,6 +21,8 @@ pub(crate) enum DirectoryCommand {
     Get(Box<GetArgs>),
     /// Show what was written, when and by whom, and what it makes a candidate for re-rating
     Changes(Box<ChangesArgs>),
+    /// Compare every row of the store with its copies, and mend those that differ with --mend
+    Verify(Box<VerifyArgs>),
 }
 
 impl DirectoryCommand {
@@ -34,6 +36,7 @@ impl DirectoryCommand {
             DirectoryCommand::Diff(args) => (&args.store, "diff"),
             DirectoryCommand::Get(args) => (&args.store, "get"),
             DirectoryCommand::Changes(args) => (&args.store, "changes"),
+            DirectoryCommand::Verify(args) => (&args.store, "verify"),
         }
     }
 }
@@ -227,6 +230,18 @@ pub(crate) struct ChangesArgs {
     /// Only what has to be rated again: what was charged by what held before
     #[arg(long)]
     pub(crate) retroactive: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+}
+
+/// `rater directory verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// Write what should stand there, as a version of its own
+    #[arg(long)]
+    pub(crate) mend: bool,
+    #[command(flatten)]
+    pub(crate) write: WriteOptions,
     #[command(flatten)]
     pub(crate) store: StoreArgs,
 }

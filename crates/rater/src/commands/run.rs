@@ -49,8 +49,8 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
     log::start(&args.telemetry, console);
     let settings = service_settings(args)?;
     let plans = match args.service.grants {
-        GrantsOption::Refuse => Plans::Some,
-        GrantsOption::Ignore => Plans::Unasked,
+        GrantsOption::Refuse => Plans::Returned,
+        GrantsOption::Ignore => Plans::Told,
     };
     let Source { loaded, look, plans } =
         source::open(&args.directory, &args.reference, None, plans, |news| match news {

@@ -158,11 +158,9 @@ fn a_long_change_log_is_told_in_steps() {
         let store = directory.connect().await;
         let first = store.head().await.expect("a head").edition();
         for version in 0..versions {
-            let change = |number: u64| Change {
-                kind: Kind::Endpoint,
-                name: format!("e{number}").into(),
-                old: None,
-                new: Some(format!("{{customer: acme, imsi: 23415{number:010}}}").into()),
+            let change = |number: u64| {
+                let body = format!("{{customer: acme, imsi: 23415{number:010}}}");
+                Change::new(Kind::Endpoint, format!("e{number}").into(), None, Some(body.into()))
             };
             let changes: Vec<Change> = (version * each..(version + 1) * each).map(change).collect();
             let planned = store.head_row().await.expect("a head").head;

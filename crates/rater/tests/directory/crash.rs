@@ -5,7 +5,7 @@ use directory::store::{Change, Error, Kind, TakeOver};
 
 fn added(name: &str) -> Change {
     let body = "{customer: acme, msisdn: 4477001}";
-    Change { kind: Kind::Endpoint, name: name.into(), old: None, new: Some(body.into()) }
+    Change::new(Kind::Endpoint, name.into(), None, Some(body.into()))
 }
 
 #[test]

@@ -3,10 +3,12 @@
 
 mod changes;
 mod crash;
+mod hidden;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod surroundings;
 #[cfg(feature = "store-tls")]
 mod tls;
+mod verify;
 mod whole;

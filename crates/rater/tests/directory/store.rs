@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 use testkit::services::{CASSANDRA_PASSWORD, CASSANDRA_USER, Cassandra};
-use testkit::store::{now, settings};
+use testkit::store::{damage, settings};
 
 /// Zones, a tariff, a bundle, accounts and two endpoints.
 pub(crate) const REFERENCE: &str = "\
@@ -90,6 +90,11 @@ impl Directory {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_program(&[&["directory"][..], arguments].concat())
+    }
+
+    /// Any command that takes the options of a store.
+    pub(crate) fn run_program(&self, arguments: &[&str]) -> Ran {
         let node = cassandra().address();
         let store = [
             "--store-nodes",
@@ -103,7 +108,8 @@ impl Directory {
             "--store-timeout",
             "2 s",
         ];
-        self.run_bare(&[arguments, &store].concat())
+        let arguments = [arguments, &store].concat();
+        Ran::from(command(self.path()).args(arguments).output().expect("the program runs"))
     }
 
     /// With other options of the store, or none.
@@ -122,13 +128,21 @@ impl Directory {
         self.run(&["apply", "change.yaml", "--yes"])
     }
 
-    /// The same store, as the library sees it.
-    pub(crate) async fn connect(&self) -> Store {
-        let settings = Settings {
+    fn settings(&self) -> Settings {
+        Settings {
             credentials: Some((CASSANDRA_USER.to_owned(), Secret::new(CASSANDRA_PASSWORD))),
             ..settings(cassandra().address(), &self.keyspace)
-        };
-        Store::connect(&settings, now).await.expect("a store")
+        }
+    }
+
+    /// Statements that no program of ours would run.
+    pub(crate) fn damage(&self, statements: &[&str]) {
+        block_on(damage(&self.settings(), statements));
+    }
+
+    /// The same store, as the library sees it.
+    pub(crate) async fn connect(&self) -> Store {
+        Store::connect(&self.settings()).await.expect("a store")
     }
 }
 

@@ -113,3 +113,30 @@ fn every_store_has_an_id_of_its_own() {
     assert_eq!((id(&one), first.len()), (first.clone(), 36));
     assert_ne!(id(&two), first);
 }
+
+/// Nobody buys them: that is said when they are written, when a service is refused for them, and when it starts in spite of them.
+#[cfg(feature = "kafka")]
+#[test]
+fn bundles_in_plans_of_endpoints_are_told_wherever_they_are_not_bought() {
+    let directory = Directory::empty("plans");
+    directory.write("rating.yaml", &REFERENCE.replace(", bundles: [ { bundle: own, endpoint: meter-1 } ]", ""));
+    let quiet = directory.run(&["load"]).expect(0);
+    assert!(!quiet.stderr.contains("bundles"), "{}", quiet.stderr);
+    let start = |more: &[&str], code| {
+        let nowhere =
+            ["run", "--directory", "store", "--kafka-brokers", "127.0.0.1:1", "--attempts", "1", "--listen", "off"];
+        directory.run_program(&[&nowhere[..], more].concat()).expect(code).stderr
+    };
+    let plan = "endpoints: { meter-8: { customer: acme, imsi: 001010000000008, plan: { bundles: [own] } } }";
+    let said = directory.apply(plan).expect(0);
+    assert!(
+        said.stderr.contains("the plan of 1 endpoint grants bundles, which nothing buys from a store"),
+        "{}",
+        said.stderr
+    );
+    assert_eq!(directory.json(&["load", "--replace"], 0)["plans_with_bundles"], 0);
+    assert_eq!(directory.json(&["apply", "change.yaml", "--yes"], 0)["plans_with_bundles"], 1);
+    assert!(start(&[], 2).contains("bundles in the plan of endpoint meter-8"));
+    let said = start(&["--grants", "ignore"], 3);
+    assert!(said.contains("plans of endpoints grant bundles, which are not bought from a store"), "{said}");
+}

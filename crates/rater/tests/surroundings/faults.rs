@@ -17,7 +17,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use testkit::services::Cassandra;
-use testkit::store::{now, settings};
+use testkit::store::settings;
 
 const OLD_PRICE: [&str; 2] = ["acme -> beta 0.25", "beta -> northstar 0.2"];
 const NEW_PRICE: [&str; 2] = ["acme -> beta 0.45", "beta -> northstar 0.4"];
@@ -143,7 +143,7 @@ fn slow_answers_cost_time_and_nothing_else() {
 fn library(chain: &Chain) -> (tokio::runtime::Runtime, Store) {
     let settings = settings(&chain.node, &chain.keyspace);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let store = runtime.block_on(Store::connect(&settings, now)).expect("a store");
+    let store = runtime.block_on(Store::connect(&settings)).expect("a store");
     (runtime, store)
 }
 
@@ -243,12 +243,8 @@ fn an_endpoint_that_cannot_be_read_waits_alone() {
     let mut running = chain.start(&[]);
     chain.tick("2026-05-01T12:00:10Z");
     let (runtime, store) = library(&chain);
-    let broken = Change {
-        kind: Kind::Endpoint,
-        name: "meter-1".into(),
-        old: Some("{customer: acme, imsi: 001010000000001}".into()),
-        new: Some("{customer: nobody, imsi: 001010000000001}".into()),
-    };
+    let (good, broken) = ("{customer: acme, imsi: 001010000000001}", "{customer: nobody, imsi: 001010000000001}");
+    let broken = Change::new(Kind::Endpoint, "meter-1".into(), Some(good.into()), Some(broken.into()));
     let version = runtime.block_on(async {
         let head = store.head_row().await.expect("a head").head;
         let author = Author { actor: "test".to_owned(), process: "past the program".to_owned(), note: String::new() };

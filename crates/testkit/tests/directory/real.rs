@@ -26,7 +26,7 @@ pub(crate) fn keyspace(name: &str) -> Settings {
 }
 
 pub(crate) fn connect(settings: &Settings) -> Store {
-    runtime().block_on(Store::connect(settings, now)).expect("a store")
+    runtime().block_on(Store::connect(settings)).expect("a store")
 }
 
 pub(crate) fn author(name: &str) -> Author {
@@ -71,12 +71,8 @@ impl Real {
     async fn crash(&self, write: &Write) -> Result<(), Error> {
         let planned = self.store.head_to_write().await?.head;
         let mut writer = self.store.begin(&planned, author("crash"), TakeOver::Always).await?;
-        let gone = |name: &String| Change {
-            kind: Kind::Endpoint,
-            name: name.as_str().into(),
-            old: Some("{customer: c0}".into()),
-            new: None,
-        };
+        let gone =
+            |name: &String| Change::new(Kind::Endpoint, name.as_str().into(), Some("{customer: c0}".into()), None);
         let changes: Vec<Change> = write.endpoints.iter().map(|(name, _)| gone(name)).collect();
         writer.write(&changes, &mut |_| {}).await?;
         writer.log(&changes).await

@@ -1,6 +1,6 @@
 //! `rater directory apply`.
 
-use super::present::{Progress, table, to_json};
+use super::present::{Progress, plans_with_bundles, say_plans, table, to_json};
 use crate::args::ApplyArgs;
 use crate::console::Console;
 use crate::exit::Failure;
@@ -17,8 +17,9 @@ pub(super) fn apply(args: &ApplyArgs, console: &mut Console) -> Result<(), Failu
     let inputs = if args.files.is_empty() { Vec::new() } else { reference::read_named(&args.files)? };
     let connected = connect(&args.store)?;
     let plan = connected.runtime.block_on(connected.store.plan(&inputs, &args.remove)).map_err(plan_failure)?;
-    let now = connected.store.now();
+    let now = connected.runtime.block_on(connected.store.clock()).map_err(failure)?;
     let changes = plan.changes();
+    let plans = plans_with_bundles(changes);
     let retroactive = changes.iter().filter(|change| is_retroactive(change, now)).count();
     if !console.json {
         if changes.is_empty() {
@@ -26,11 +27,13 @@ pub(super) fn apply(args: &ApplyArgs, console: &mut Console) -> Result<(), Failu
         }
         let shown = table(changes, now, console.paint());
         console.print(&shown)?;
+        say_plans(plans, console);
     }
     let mut object = json!({
         "base": plan.base().0,
         "changes": to_json(changes, now),
         "retroactive": retroactive,
+        "plans_with_bundles": plans,
         "version": null,
     });
     if changes.is_empty() {

@@ -24,7 +24,7 @@ pub(super) fn changes(args: &ChangesArgs, console: &mut Console) -> Result<(), F
 }
 
 fn versions(connected: &Connected, args: &ChangesArgs, console: &mut Console) -> Result<(), Failure> {
-    let until = connected.store.now();
+    let until = connected.runtime.block_on(connected.store.clock()).map_err(failure)?;
     let back = settings::milliseconds("--since", &args.since)?;
     let from = Timestamp::from_millis(until.millis().saturating_sub(back));
     let found = connected.runtime.block_on(connected.store.versions(from, until)).map_err(failure)?;

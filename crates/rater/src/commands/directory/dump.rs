@@ -52,7 +52,7 @@ pub(super) fn diff(args: &DiffArgs, console: &mut Console) -> Result<(), Failure
     let connected = connect(&args.store)?;
     let diff = connected.runtime.block_on(connected.store.diff(&inputs, &loaded)).map_err(failure)?;
     let (version, changes) = diff;
-    let now = connected.store.now();
+    let now = connected.runtime.block_on(connected.store.clock()).map_err(failure)?;
     if console.json {
         console.print_json(&json!({ "version": version.0, "changes": to_json(&changes, now) }))?;
     } else if changes.is_empty() {

@@ -1,6 +1,6 @@
 //! `rater directory migrate` and `load`.
 
-use super::present::{Progress, counts, counts_json};
+use super::present::{Progress, counts, counts_json, plans_with_bundles, say_plans};
 use crate::args::{LoadArgs, MigrateArgs};
 use crate::console::Console;
 use crate::exit::Failure;
@@ -73,12 +73,14 @@ pub(super) fn load(args: &LoadArgs, console: &mut Console) -> Result<(), Failure
     let version = outcome.map_err(failure)?;
     let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let written = planned.changes().len() as u64;
+    let plans = plans_with_bundles(planned.changes());
     let rate = written.saturating_mul(1_000) / took_ms.max(1);
     if console.json {
         return console.print_json(&json!({
             "version": version.0,
             "changes": counts_json(planned.changes()),
             "milliseconds": took_ms,
+            "plans_with_bundles": plans,
         }));
     }
     if written == 0 {
@@ -87,5 +89,6 @@ pub(super) fn load(args: &LoadArgs, console: &mut Console) -> Result<(), Failure
     let tick = console.paint().good("✓");
     console.print(&format!("version {version} {tick}  {}\n", counts(planned.changes())))?;
     console.say(&format!("{written} definitions in {} s, {rate} a second", took_ms / 1_000));
+    say_plans(plans, console);
     Ok(())
 }

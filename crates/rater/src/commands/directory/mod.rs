@@ -6,6 +6,7 @@ mod dump;
 mod get;
 mod load;
 mod present;
+mod verify;
 
 use crate::args::{Command, DirectoryCommand};
 use crate::config_file;
@@ -39,5 +40,6 @@ pub(crate) fn run(command: &DirectoryCommand, matches: &ArgMatches, console: &mu
         DirectoryCommand::Diff(args) => dump::diff(args, console),
         DirectoryCommand::Get(args) => get::get(args, console),
         DirectoryCommand::Changes(args) => changes::changes(args, console),
+        DirectoryCommand::Verify(args) => verify::verify(args, console),
     }
 }

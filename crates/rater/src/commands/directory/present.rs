@@ -91,6 +91,25 @@ pub(super) fn to_json(changes: &[Change], now: Timestamp) -> Value {
     changes.iter().map(one).collect()
 }
 
+/// How many endpoints get plans with bundles.
+pub(super) fn plans_with_bundles(changes: &[Change]) -> usize {
+    changes.iter().filter(|change| change.grants_bundles()).count()
+}
+
+/// Says that bundles in plans are not bought, if there are any.
+pub(super) fn say_plans(count: usize, console: &mut Console) {
+    if count == 0 {
+        return;
+    }
+    let note = console.talk_paint().warn("note");
+    let plans = if count == 1 {
+        "the plan of 1 endpoint grants".to_owned()
+    } else {
+        format!("the plans of {count} endpoints grant")
+    };
+    console.say(&format!("{note}      {plans} bundles, which nothing buys from a store: buy them by commands"));
+}
+
 /// How many of each kind, in words.
 pub(super) fn counts(changes: &[Change]) -> String {
     let of = |kind: Kind| changes.iter().filter(|change| change.kind == kind).count();
