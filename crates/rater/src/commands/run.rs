@@ -16,6 +16,7 @@ use rating::{Currency, Timestamp};
 use runtime::kafka::{KafkaSettings, Mechanism, Sasl, Secret, Security, Tls};
 use runtime::registry::{Credentials, RegistryConfig, TlsFiles};
 use runtime::service::{ServiceError, ServiceSettings, TopicNames, Workers, run as run_service};
+use runtime::stages::ScratchSettings;
 use runtime::telemetry::http::Server;
 use runtime::telemetry::{CacheNumbers, ReferenceNumbers, Telemetry};
 use runtime::wire::CloudEvents;
@@ -249,6 +250,10 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
             messages: service.skip_messages.iter().map(|text| place_of(text)).collect::<Result<_, _>>()?,
         },
         attempts: service.attempts,
+        scratch: ScratchSettings {
+            memory_bytes: service.suspense_memory,
+            folder: service.scratch_folder.clone().unwrap_or_else(std::env::temp_dir),
+        },
         now: settings::machine_now,
     })
 }

@@ -5,6 +5,8 @@ mod deployment;
 #[cfg(feature = "store")]
 mod faults;
 mod frozen;
+#[cfg(target_os = "linux")]
+mod memory;
 mod settings;
 mod shown;
 mod skipped;

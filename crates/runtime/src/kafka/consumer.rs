@@ -124,8 +124,6 @@ impl KafkaConsumer {
         let inputs: Arc<[String]> = topics.into();
         let mut config = settings.consumer_config();
         config
-            // What is fetched ahead, for each partition.
-            .set("queued.max.messages.kbytes", "16384")
             // Else a queue that ran full is filled again only a second later.
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.wait.max.ms", "100")

@@ -284,6 +284,8 @@ impl KafkaSettings {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("allow.auto.create.topics", "false")
+            // What is fetched ahead, for each partition: by the library's own default four times as much.
+            .set("queued.max.messages.kbytes", "16384")
             .set("check.crcs", "true");
         config
     }
