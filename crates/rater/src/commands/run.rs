@@ -317,7 +317,8 @@ pub(crate) fn kafka_settings(options: &KafkaOptions) -> Result<KafkaSettings, Fa
         let user = options.kafka_user.clone().unwrap_or_default();
         let password =
             settings::password(options.kafka_password_file.as_deref(), "RATER_KAFKA_PASSWORD")?.unwrap_or_default();
-        Ok(Sasl { mechanism, user, password: Secret::new(password) })
+        let password_file = options.kafka_password_file.clone();
+        Ok(Sasl { mechanism, user, password: Secret::new(password), password_file })
     };
     kafka.security = match options.kafka_security {
         KafkaSecurity::Plaintext => Security::Plaintext,

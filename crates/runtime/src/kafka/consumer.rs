@@ -139,13 +139,13 @@ impl KafkaConsumer {
             inputs: Arc::clone(&inputs),
             news: Mutex::default(),
             is_leaving: AtomicBool::new(false),
-            heard: Heard::default(),
+            heard: Heard::of(settings),
             ends: Ends::default(),
         };
         let brokers = settings.broker_list();
         let client: BaseConsumer<Member> = config
             .create_with_context(member)
-            .map_err(|error| LogError::Refused(format!("group {group:?}, kafka at {brokers}: {error}")))?;
+            .map_err(|error| settings.unusable(format!("group {group:?}, kafka at {brokers}: {error}")))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         client
             .subscribe(&names)
