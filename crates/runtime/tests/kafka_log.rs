@@ -303,7 +303,8 @@ fn what_is_wrong_outside_is_said() {
         let with_password = |password: &str| {
             let mut settings = KafkaSettings::new([broker.password_address().to_owned()]);
             let (user, password) = (PASSWORD_USER.to_owned(), Secret::new(password));
-            settings.security = Security::Sasl(Sasl { mechanism: Mechanism::Plain, user, password });
+            settings.security =
+                Security::Sasl(Sasl { mechanism: Mechanism::Plain, user, password, password_file: None });
             KafkaLog::new(settings).expect("settings")
         };
         let at = broker.password_address();

@@ -182,6 +182,12 @@ pub(crate) struct ServiceOptions {
     /// How long a transaction waits for more
     #[arg(long, env = "RATER_BATCH_WAIT", default_value = "100 ms", value_name = "LENGTH", value_parser = length_text)]
     pub(crate) batch_wait: String,
+    /// Bytes of suspended messages that recycle keeps in memory; the rest stands in a scratch file
+    #[arg(long, env = "RATER_SUSPENSE_MEMORY", default_value_t = 67_108_864, value_name = "N")]
+    pub(crate) suspense_memory: u64,
+    /// Folder of the scratch file, which is made anew at each start [default: the system's folder for what is temporary]
+    #[arg(long, env = "RATER_SCRATCH_FOLDER", value_name = "FOLDER")]
+    pub(crate) scratch_folder: Option<PathBuf>,
     /// Names this process among all that run: no two have one at the same time [default: name of the machine, number of the process and moment of its start]
     #[arg(long, env = "RATER_INSTANCE", value_name = "NAME")]
     pub(crate) instance: Option<String>,

@@ -16,6 +16,7 @@ use rating::{Currency, Timestamp};
 use runtime::kafka::{KafkaSettings, Mechanism, Sasl, Secret, Security, Tls};
 use runtime::registry::{Credentials, RegistryConfig, TlsFiles};
 use runtime::service::{ServiceError, ServiceSettings, TopicNames, Workers, run as run_service};
+use runtime::stages::ScratchSettings;
 use runtime::telemetry::http::Server;
 use runtime::telemetry::{CacheNumbers, ReferenceNumbers, Telemetry};
 use runtime::wire::CloudEvents;
@@ -249,6 +250,10 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
             messages: service.skip_messages.iter().map(|text| place_of(text)).collect::<Result<_, _>>()?,
         },
         attempts: service.attempts,
+        scratch: ScratchSettings {
+            memory_bytes: service.suspense_memory,
+            folder: service.scratch_folder.clone().unwrap_or_else(std::env::temp_dir),
+        },
         now: settings::machine_now,
     })
 }
@@ -312,7 +317,8 @@ pub(crate) fn kafka_settings(options: &KafkaOptions) -> Result<KafkaSettings, Fa
         let user = options.kafka_user.clone().unwrap_or_default();
         let password =
             settings::password(options.kafka_password_file.as_deref(), "RATER_KAFKA_PASSWORD")?.unwrap_or_default();
-        Ok(Sasl { mechanism, user, password: Secret::new(password) })
+        let password_file = options.kafka_password_file.clone();
+        Ok(Sasl { mechanism, user, password: Secret::new(password), password_file })
     };
     kafka.security = match options.kafka_security {
         KafkaSecurity::Plaintext => Security::Plaintext,

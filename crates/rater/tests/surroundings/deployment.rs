@@ -221,6 +221,11 @@ impl Running {
         String::from_utf8_lossy(&self.said.lock().expect("said")).into_owned()
     }
 
+    /// The number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     #[track_caller]
     pub(crate) fn wait_for_words(&mut self, words: &str) {
         let deadline = Instant::now() + LIMIT;

@@ -5,6 +5,8 @@ mod deployment;
 #[cfg(feature = "store")]
 mod faults;
 mod frozen;
+#[cfg(target_os = "linux")]
+mod memory;
 mod settings;
 mod shown;
 mod skipped;
@@ -56,6 +58,42 @@ fn credentials_that_are_refused_are_code_2() {
     deployment.write_usage(0, 2);
     deployment.wait_for("charges", 2 * LEVELS, &mut running);
     running.stop();
+}
+
+#[test]
+fn a_password_that_changes_under_a_running_process_is_waited_for() {
+    static CHANGING: std::sync::OnceLock<Kafka> = std::sync::OnceLock::new();
+    let kafka = CHANGING.get_or_init(|| Kafka::start().expect("a broker"));
+    let Some(broker) = kafka.brokers().first() else { return };
+    let deployment = Deployment::on(kafka, "password");
+    let folder = deployment.folder.path();
+    write_file(folder, "password", testkit::services::PASSWORD);
+    let options =
+        ["--kafka-brokers", broker.password_address(), "--kafka-security", "sasl", "--kafka-user", PASSWORD_USER];
+    let options = [&options[..], &["--kafka-password-file", "password"]].concat();
+    let (mut running, address) = shown::start(&deployment, &options);
+    deployment.write_usage(0, 2);
+    deployment.wait_for("charges", 2 * LEVELS, &mut running);
+
+    broker.change_password(testkit::services::PASSWORD, "another").expect("changed");
+    broker.restart().expect("a start");
+    running.wait_for_words("refuses the credentials");
+    shown::wait_for_page(&address, "/readyz", "refuses the credentials");
+    write_file(folder, "password", "another\n");
+    deployment.write_usage(2, 2);
+    deployment.wait_for("charges", 4 * LEVELS, &mut running);
+    shown::wait_for_page(&address, "/readyz", "\"ready\":true");
+    let said = running.stop();
+    assert!(!said.contains("another") && !said.contains(testkit::services::PASSWORD), "{said}");
+
+    // Nobody changes the file: it ends after all attempts.
+    let mut running = deployment.start(&[&options[..], &["--attempts", "2"]].concat());
+    running.wait_for_words("restored");
+    broker.change_password("another", "a third").expect("changed");
+    broker.restart().expect("a start");
+    let said = running.expect(3);
+    assert!(said.contains("refuses the credentials"), "{said}");
+    deployment.check_charged(4);
 }
 
 #[test]

@@ -50,6 +50,9 @@ const STATE_FOLDER: &str = ".rater";
 const STATE_FILE: &str = "state.redb";
 /// Batches and outputs that may wait between two threads.
 const QUEUE: usize = 2;
+
+/// Bytes of originals that wait after which is committed, however few they are: until then they are in memory.
+const MOST_UNCOMMITTED_BYTES: u64 = 64 << 20;
 /// Records between two commits, unless said otherwise: a few tenths of a second.
 pub const DEFAULT_COMMIT_RECORDS: u64 = 65_536;
 /// Records to a batch, unless said otherwise: large enough that threads are seldom waited for, small enough that what a batch puts out (up to
@@ -257,6 +260,8 @@ struct Folder {
     recycling: Option<Recycling>,
     uncommitted: Commit,
     uncommitted_records: u64,
+    /// Bytes of originals that wait, in what is not committed.
+    uncommitted_bytes: u64,
     log_bytes: u64,
     checkpoint_bytes: u64,
     /// Record ids in the log of the store.
@@ -349,6 +354,7 @@ impl Folder {
             recycling,
             uncommitted: Commit::default(),
             uncommitted_records: 0,
+            uncommitted_bytes: 0,
             log_bytes,
             checkpoint_bytes,
             logged_ids,
@@ -425,6 +431,7 @@ impl Folder {
                 self.examples.push(Example { open: open.clone(), detail });
             }
             let mut numbers = SuspenseNumbers::from(self.progress.next_suspense);
+            self.uncommitted_bytes += open.original.len() as u64;
             self.uncommitted.open.push((numbers.number(&open), open));
             self.progress.next_suspense = numbers.next();
             self.progress.open_suspense += 1;
@@ -436,11 +443,13 @@ impl Folder {
 
     fn commit_if_due(&mut self, records: u64, writing: &Writing) -> Result<(), RunError> {
         self.uncommitted_records += records;
-        if self.uncommitted_records >= self.commit_records { self.commit(writing) } else { Ok(()) }
+        let is_due =
+            self.uncommitted_records >= self.commit_records || self.uncommitted_bytes >= MOST_UNCOMMITTED_BYTES;
+        if is_due { self.commit(writing) } else { Ok(()) }
     }
 
     fn commit(&mut self, writing: &Writing) -> Result<(), RunError> {
-        self.uncommitted_records = 0;
+        (self.uncommitted_records, self.uncommitted_bytes) = (0, 0);
         let mut commit = std::mem::take(&mut self.uncommitted);
         commit.changes = self.engine.take_changes();
         commit.held = self.engine.held_changes();

@@ -63,7 +63,7 @@ impl KafkaAdmin {
         let mut config = settings.client_config();
         settings.add_properties(&mut config);
         let client = config
-            .create_with_context(Listening::default())
+            .create_with_context(Listening::of(&settings))
             .map_err(|error| LogError::Refused(format!("kafka at {}: {error}", settings.broker_list())))?;
         Ok(KafkaAdmin { client, settings, lookup })
     }

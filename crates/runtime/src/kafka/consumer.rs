@@ -124,8 +124,6 @@ impl KafkaConsumer {
         let inputs: Arc<[String]> = topics.into();
         let mut config = settings.consumer_config();
         config
-            // What is fetched ahead, for each partition.
-            .set("queued.max.messages.kbytes", "16384")
             // Else a queue that ran full is filled again only a second later.
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.wait.max.ms", "100")
@@ -141,13 +139,13 @@ impl KafkaConsumer {
             inputs: Arc::clone(&inputs),
             news: Mutex::default(),
             is_leaving: AtomicBool::new(false),
-            heard: Heard::default(),
+            heard: Heard::of(settings),
             ends: Ends::default(),
         };
         let brokers = settings.broker_list();
         let client: BaseConsumer<Member> = config
             .create_with_context(member)
-            .map_err(|error| LogError::Refused(format!("group {group:?}, kafka at {brokers}: {error}")))?;
+            .map_err(|error| settings.unusable(format!("group {group:?}, kafka at {brokers}: {error}")))?;
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         client
             .subscribe(&names)

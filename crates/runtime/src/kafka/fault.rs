@@ -1,20 +1,43 @@
 //! Errors of the client library, said so that people know what to do.
 
+use super::settings::KafkaSettings;
 use crate::worker::log::{LogError, TransactionError};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The last thing that went wrong behind a client's back (connections, authentication), with the library's reason. Calls themselves
 /// often only tell that time ran out.
-#[derive(Debug, Default)]
-pub(super) struct Heard(Mutex<Option<(Code, String)>>);
+#[derive(Debug)]
+pub(super) struct Heard {
+    last: Mutex<Option<(Code, String)>>,
+    served: Served,
+}
+
+/// Says whether the cluster has served this process before: then a password or a certificate that it refuses was good, and may be again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Served(Arc<AtomicBool>);
+
+impl Served {
+    pub(super) fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl Heard {
+    pub(super) fn of(settings: &KafkaSettings) -> Heard {
+        Heard { last: Mutex::default(), served: settings.served.clone() }
+    }
+
     pub(super) fn note(&self, error: &KafkaError, reason: &str) {
         if let Some(code) = error.rdkafka_error_code() {
-            let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             // That all brokers are down says less than why.
             if code != Code::AllBrokersDown || last.is_none() {
                 *last = Some((code, reason.to_owned()));
@@ -23,11 +46,17 @@ impl Heard {
     }
 
     pub(super) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn last(&self) -> Option<(Code, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the cluster has refused the credentials, or shows a certificate that is not trusted.
+    pub(super) fn is_refused(&self) -> bool {
+        let kind = self.last().map(|(code, reason)| kind_heard(code, &reason));
+        kind.is_some_and(|kind| matches!(kind, Kind::Credentials | Kind::Certificate))
     }
 
     /// Whether the cluster has refused the credentials.
@@ -37,9 +66,15 @@ impl Heard {
 }
 
 /// A client that only remembers what it heard.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Listening {
     pub(super) heard: Heard,
+}
+
+impl Listening {
+    pub(super) fn of(settings: &KafkaSettings) -> Listening {
+        Listening { heard: Heard::of(settings) }
+    }
 }
 
 impl ClientContext for Listening {
@@ -130,13 +165,16 @@ pub(super) fn explain_code(what: &str, code: Code, heard: &Heard, brokers: &str)
         }
         (kind, _) => kind,
     };
+    // It would not be another one the next time; but where it was good before, somebody is changing it.
+    let refused = |what: String| match heard.served.get() {
+        true => LogError::Unavailable(what),
+        false => LogError::Refused(what),
+    };
     match cause {
-        Kind::Credentials => {
-            LogError::Refused(format!("{what}: kafka at {brokers} refuses the credentials: {}", reason(code)))
-        }
-        // It would not be another one the next time.
-        Kind::Certificate => LogError::Refused(format!(
-            "{what}: the certificate is not trusted that kafka at {brokers} shows; --kafka-ca-file names an authority to trust: {}",
+        Kind::Credentials => refused(format!("{what}: kafka at {brokers} refuses the credentials: {}", reason(code))),
+        Kind::Certificate => refused(format!(
+            "{what}: the certificate is not trusted that kafka at {brokers} shows, has ended or is of another name; --kafka-ca-file names an authority \
+             to trust: {}",
             reason(code)
         )),
         Kind::Rights => LogError::Refused(format!("{what}: the access rules of kafka at {brokers} forbid it: {code}")),

@@ -33,6 +33,11 @@ impl Lookup {
         Ok(Lookup { client, settings })
     }
 
+    /// Returns whether the cluster refuses what this client shows, or shows what it does not trust.
+    pub(super) fn is_refused(&self) -> bool {
+        self.client.context().heard.is_refused()
+    }
+
     /// How many partitions a topic has.
     pub(super) fn partitions(&self, topic: &str) -> Result<u32, LogError> {
         let what = format!("topic {topic:?}");
@@ -142,8 +147,8 @@ fn ask<T>(
 
 pub(super) fn client(config: &ClientConfig, settings: &KafkaSettings) -> Result<BaseConsumer<Listening>, LogError> {
     config
-        .create_with_context(Listening::default())
-        .map_err(|error| LogError::Refused(format!("kafka at {}: {error}", settings.broker_list())))
+        .create_with_context(Listening::of(settings))
+        .map_err(|error| settings.unusable(format!("kafka at {}: {error}", settings.broker_list())))
 }
 
 /// Visits the committed messages of a partition below an offset.
@@ -176,9 +181,11 @@ pub(super) fn read_committed(
     let mut positions = TopicPartitionList::new();
     positions.add_partition_offset(topic, partition, rdkafka::Offset::Offset(first)).map_err(failed)?;
     client.assign(&positions).map_err(failed)?;
+    let mut progress = Instant::now();
     loop {
         match client.poll(settings.timeouts.request) {
             Some(Ok(message)) => {
+                progress = Instant::now();
                 if message.offset() < end {
                     visit(message.offset(), message.key().unwrap_or_default(), message.payload());
                 }
@@ -188,9 +195,9 @@ pub(super) fn read_committed(
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
             Some(Err(error)) => match failed(error) {
-                // The library goes on trying; it is silence that ends it.
-                LogError::Unavailable(_) => {}
-                failed @ (LogError::Missing(_) | LogError::Refused(_)) => return Err(failed),
+                // The library goes on trying, and says so each time: what ends it is that nothing comes.
+                LogError::Unavailable(_) if progress.elapsed() < settings.timeouts.request => {}
+                failed => return Err(failed),
             },
             None => {
                 return Err(failed(KafkaError::MessageConsumption(

@@ -38,7 +38,6 @@ pub struct KafkaProducer {
 }
 
 /// What the client's thread reports.
-#[derive(Default)]
 struct Deliveries {
     /// Messages of this transaction that did not arrive. Those that did are not reported: that would cost as much as sending them.
     failed: AtomicU64,
@@ -99,12 +98,19 @@ fn create(settings: &KafkaSettings, transactional_id: &str) -> Result<ThreadedPr
     let what = format!("transactional id {transactional_id:?}");
     let brokers = settings.broker_list();
     let client: ThreadedProducer<Deliveries> = config(settings, transactional_id)
-        .create_with_context(Deliveries::default())
-        .map_err(|error| LogError::Refused(format!("{what}, kafka at {brokers}: {error}")))?;
+        .create_with_context(Deliveries {
+            failed: AtomicU64::new(0),
+            failure: Mutex::new(None),
+            heard: Heard::of(settings),
+        })
+        .map_err(|error| settings.unusable(format!("{what}, kafka at {brokers}: {error}")))?;
     let deadline = Instant::now() + settings.timeouts.request;
     loop {
         // In slices, because the library hears that credentials are refused long before this gives up.
-        let Err(error) = client.init_transactions(Duration::from_secs(1)) else { return Ok(client) };
+        let Err(error) = client.init_transactions(Duration::from_secs(1)) else {
+            settings.served.note();
+            return Ok(client);
+        };
         let heard = &client.context().heard;
         let is_retriable = matches!(&error, KafkaError::Transaction(inner) if inner.is_retriable());
         if !is_retriable || heard.is_locked_out() || Instant::now() >= deadline {

@@ -23,7 +23,7 @@ pub struct KafkaReader {
 impl KafkaReader {
     pub(super) fn new(settings: &Arc<KafkaSettings>) -> Result<KafkaReader, LogError> {
         let mut config = settings.consumer_config();
-        config.set("fetch.wait.max.ms", "500").set("queued.max.messages.kbytes", "16384");
+        config.set("fetch.wait.max.ms", "500");
         settings.add_properties(&mut config);
         // The library assigns partitions only to members of a group; this one is never joined.
         config

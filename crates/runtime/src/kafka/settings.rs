@@ -5,8 +5,10 @@
 
 pub use crate::secret::Secret;
 
+use super::fault::Served;
 use super::properties::Verdict;
 use crate::secret::without_credentials;
+use crate::worker::log::LogError;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
@@ -27,6 +29,8 @@ pub struct KafkaSettings {
     pub timeouts: Timeouts,
     /// More properties of librdkafka, by its names.
     pub properties: BTreeMap<String, Secret>,
+    /// Shared by all clients of these settings, and by copies of them.
+    pub(super) served: Served,
 }
 
 /// How long things may take.
@@ -85,6 +89,17 @@ pub struct Sasl {
     pub user: String,
     /// The password.
     pub password: Secret,
+    /// The file that it stands in: read again for each client, so that it can be changed under a process that runs.
+    pub password_file: Option<PathBuf>,
+}
+
+impl Sasl {
+    /// The password as of now; the one of the start while the file cannot be read.
+    fn present_password(&self) -> Secret {
+        let text = self.password_file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        let text = text.as_deref().map(|text| text.trim_end_matches(['\n', '\r'])).filter(|text| !text.is_empty());
+        text.map_or_else(|| self.password.clone(), Secret::new)
+    }
 }
 
 /// How a password is shown to the cluster.
@@ -141,6 +156,7 @@ impl KafkaSettings {
             security: Security::Plaintext,
             timeouts: Timeouts::default(),
             properties: BTreeMap::new(),
+            served: Served::default(),
         }
     }
 
@@ -241,6 +257,11 @@ impl KafkaSettings {
         }
     }
 
+    /// A client cannot be made of these settings: for good, or while somebody is changing files that it is made of.
+    pub(super) fn unusable(&self, what: String) -> LogError {
+        if self.served.get() { LogError::Unavailable(what) } else { LogError::Refused(what) }
+    }
+
     /// What all clients have in common.
     pub(super) fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -259,7 +280,7 @@ impl KafkaSettings {
             config
                 .set("sasl.mechanism", sasl.mechanism.name())
                 .set("sasl.username", &sasl.user)
-                .set("sasl.password", sasl.password.reveal());
+                .set("sasl.password", sasl.present_password().reveal());
         }
         if let Some(tls) = tls {
             // As they are by default: nobody has to trust that a later library keeps it so.
@@ -284,6 +305,8 @@ impl KafkaSettings {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("allow.auto.create.topics", "false")
+            // What is fetched ahead, for each partition: by the library's own default four times as much.
+            .set("queued.max.messages.kbytes", "16384")
             .set("check.crcs", "true");
         config
     }
@@ -401,7 +424,8 @@ mod tests {
 
     #[test]
     fn secrets_are_never_printed() {
-        let sasl = Sasl { mechanism: Mechanism::Plain, user: "u".to_owned(), password: Secret::new("hush-1") };
+        let (user, password) = ("u".to_owned(), Secret::new("hush-1"));
+        let sasl = Sasl { mechanism: Mechanism::Plain, user, password, password_file: None };
         let mut settings = KafkaSettings::new(["h:1".to_owned()]);
         settings.security = Security::Sasl(sasl);
         settings.properties.insert("queue.buffering.max.ms".to_owned(), Secret::new("hush-2"));
@@ -415,7 +439,8 @@ mod tests {
 
     #[test]
     fn what_the_build_lacks_is_said() {
-        let sasl = Sasl { mechanism: Mechanism::ScramSha512, user: "u".to_owned(), password: Secret::new("p") };
+        let (user, password) = ("u".to_owned(), Secret::new("p"));
+        let sasl = Sasl { mechanism: Mechanism::ScramSha512, user, password, password_file: None };
         let found = mistakes(|settings| settings.security = Security::SaslTls(sasl, Tls::default()));
         assert_eq!(
             found.iter().filter(|mistake| mistake.contains("built without")).count(),

@@ -10,7 +10,7 @@ use crate::kafka::{KafkaLog, KafkaSettings, block_on};
 use crate::registry::RegistryConfig;
 use crate::stages::{
     Door, GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
-    RecycleSettings, RecycleStage,
+    RecycleSettings, RecycleStage, ScratchSettings,
 };
 use crate::wire::{CloudEvents, FramedDecoder, Frames, Limits, Message};
 use crate::worker::log::{GatherLimits, Log, LogError, Partition};
@@ -96,6 +96,8 @@ pub struct ServiceSettings {
     pub given_up: GivenUp,
     /// For how many attempts what is unavailable is asked for again.
     pub attempts: u32,
+    /// Where recycling keeps what is suspended.
+    pub scratch: ScratchSettings,
     /// The time of day.
     pub now: fn() -> Timestamp,
 }
@@ -199,7 +201,16 @@ pub fn run(
 ) -> Result<(), ServiceError> {
     let log = KafkaLog::new(settings.kafka.clone())?;
     check_ticks(settings)?;
+    check_scratch(settings)?;
     run_on(&log, settings, directory, stop, report)
+}
+
+/// Tries to make the scratch file, which is needed only once much is suspended.
+fn check_scratch(settings: &ServiceSettings) -> Result<(), ServiceError> {
+    match settings.workers_of(StageName::Recycle) {
+        0 => Ok(()),
+        _ => settings.scratch.check().map_err(ServiceError::Configuration),
+    }
 }
 
 /// The same on any log whose calls block, such as one that fails on purpose.
@@ -462,6 +473,7 @@ impl<L: Log> Service<'_, L> {
             frames: self.frames,
             events: self.settings.events.clone(),
             future_ms: self.settings.future_ms,
+            scratch: self.settings.scratch.clone(),
         })
     }
 

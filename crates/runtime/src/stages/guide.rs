@@ -568,6 +568,6 @@ impl Stage for GuideStage {
 
     fn status(&self) -> StageStatus {
         let ids = self.units.all().map(|unit| unit.kept.remembered.ids.len() as u64).sum();
-        StageStatus { clock: self.units.clock(), entries: ids, oldest: None }
+        StageStatus { clock: self.units.clock(), entries: ids, oldest: None, bytes: 0 }
     }
 }

@@ -233,6 +233,6 @@ impl Stage for IntakeStage {
     }
 
     fn status(&self) -> StageStatus {
-        StageStatus { clock: self.units.clock(), entries: 0, oldest: None }
+        StageStatus { clock: self.units.clock(), entries: 0, oldest: None, bytes: 0 }
     }
 }

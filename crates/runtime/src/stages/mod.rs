@@ -12,6 +12,7 @@
 //! Packed messages carry everything that the next stage needs (`packed`, `entry`): rate never reads the directory. A clock is the
 //! minimum over all sources, so a source that stands still holds it back.
 
+mod bodies;
 mod bytes;
 mod entry;
 mod facts;
@@ -31,9 +32,11 @@ mod replay;
 mod request;
 mod retry;
 mod segments;
+mod suspended;
 mod tick;
 mod waiting;
 
+pub use bodies::ScratchSettings;
 pub use guide::{GuideInput, GuideSettings, GuideStage};
 pub use inbound::{Door, Inbound};
 pub use intake::{IntakeSettings, IntakeStage};

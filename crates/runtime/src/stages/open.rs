@@ -30,9 +30,17 @@ pub struct Open {
 
 impl Open {
     /// Writes it, in [`WAITING_FORMAT`]. A trace is what is left at the end: entries of before there were any have none.
+    #[cfg(test)]
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        let Open { waited, due, since, number, is_held, trace } = self;
-        waited.write(out);
+        let mut waited = Vec::new();
+        self.waited.write(&mut waited);
+        self.write_as(&waited, out);
+    }
+
+    /// The same with what is suspended as it is written down.
+    pub(super) fn write_as(&self, waited: &[u8], out: &mut Vec<u8>) {
+        let Open { waited: _, due, since, number, is_held, trace } = self;
+        out.extend_from_slice(waited);
         due.write(out);
         since.write(out);
         number.write(out);

@@ -392,6 +392,6 @@ impl Stage for RateStage {
 
     fn status(&self) -> StageStatus {
         let accounts = self.units.all().map(|unit| unit.kept.shard.len() as u64).sum();
-        StageStatus { clock: self.units.clock(), entries: accounts, oldest: None }
+        StageStatus { clock: self.units.clock(), entries: accounts, oldest: None, bytes: 0 }
     }
 }

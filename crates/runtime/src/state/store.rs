@@ -1,7 +1,7 @@
 //! The tables of the store.
 
 use super::codec::{Corrupt, Stored};
-use crate::engine::OpenSuspense;
+use crate::engine::{OpenSuspense, SuspenseNumbers};
 use crate::private;
 use pipeline::Held;
 use rating::SuspenseReason;
@@ -16,6 +16,9 @@ const FORMAT: u32 = 3;
 
 /// Pages of the database kept in memory.
 const CACHE_BYTES: usize = 64 << 20;
+
+/// Bytes of what waits that are read at once.
+const OPEN_BYTES: usize = 16 << 20;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Changed accounts by commit, since the checkpoint.
@@ -305,17 +308,25 @@ impl Store {
         Ok(())
     }
 
-    /// Up to `limit` of what waits, from a number on.
+    /// Up to `limit` of what waits, from a number on; fewer where they are long, but what was once one record stays together.
     ///
     /// # Errors
     /// The database could not read, or holds something else.
     pub fn open_suspense(&self, from: u64, limit: usize) -> Result<Vec<(u64, OpenSuspense)>, StoreError> {
         let transaction = self.database.begin_read()?;
         let table = transaction.open_table(SUSPENSE)?;
-        let mut found = Vec::new();
+        let (mut found, mut room, mut length): (Vec<(u64, OpenSuspense)>, _, _) = (Vec::new(), 0..0, 0);
         for entry in table.range(from..)?.take(limit) {
             let (number, bytes) = entry?;
-            found.push((number.value(), decode_open(&mut bytes.value())?));
+            let (number, mut bytes) = (number.value(), bytes.value());
+            if !room.contains(&number) {
+                if length >= OPEN_BYTES {
+                    break;
+                }
+                room = SuspenseNumbers::room_of(number);
+            }
+            length += bytes.len();
+            found.push((number, decode_open(&mut bytes)?));
         }
         Ok(found)
     }

@@ -341,6 +341,16 @@ pub const SUSPENSE_OLDEST: Family = Family {
     todo: "what waits for days is nobody's job: give it to somebody, or it will be too late to charge",
 };
 
+/// How much that is.
+pub const SUSPENSE_BYTES: Family = Family {
+    name: "rater_suspense_bytes",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Bytes of them: what is beyond --suspense-memory stands in the scratch file in --scratch-folder.",
+    moves: "at commits of recycle, and when its partitions come and go",
+    todo: "growing: free room in the scratch folder, and see to what waits; each start reads all of it again",
+};
+
 /// Reference data.
 pub const DIRECTORY_SNAPSHOT: Family = Family {
     name: "rater_directory_snapshot_timestamp_seconds",
@@ -440,6 +450,7 @@ pub const FAMILIES: &[Family] = &[
     STATE_ENTRIES,
     SUSPENSE_OPEN,
     SUSPENSE_OLDEST,
+    SUSPENSE_BYTES,
     DIRECTORY_SNAPSHOT,
     DIRECTORY_LOOKUPS,
     DIRECTORY_CACHE_ENTRIES,

@@ -64,6 +64,7 @@ pub(super) struct Metrics {
     suspense_open: IntGauge,
     suspense_oldest: Gauge,
     longest_call: IntGauge,
+    suspense_bytes: IntGauge,
     /// Where reference data comes from a store.
     cache: Option<CacheMetrics>,
 }
@@ -210,6 +211,7 @@ impl Metrics {
             suspense_open: registered(registry, IntGauge::with_opts(options(&catalog::SUSPENSE_OPEN))?)?,
             suspense_oldest: registered(registry, Gauge::with_opts(options(&catalog::SUSPENSE_OLDEST))?)?,
             longest_call: registered(registry, IntGauge::with_opts(options(&catalog::LONGEST_CALL))?)?,
+            suspense_bytes: registered(registry, IntGauge::with_opts(options(&catalog::SUSPENSE_BYTES))?)?,
             cache,
         })
     }
@@ -294,10 +296,11 @@ impl Metrics {
         }
     }
 
-    /// Shows how much waits, and since when the oldest of it.
-    pub(super) fn waiting(&self, count: u64, oldest_ms: i64) {
+    /// Shows how much waits, since when the oldest of it, and how long all of it is.
+    pub(super) fn waiting(&self, count: u64, oldest_ms: i64, bytes: u64) {
         self.suspense_open.set(i64::try_from(count).unwrap_or(i64::MAX));
         self.suspense_oldest.set(seconds(oldest_ms));
+        self.suspense_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// Counts offsets that were skipped.

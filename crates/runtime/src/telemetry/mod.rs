@@ -196,8 +196,8 @@ impl Telemetry {
             let (clock_ms, entries) = workers.status(stage);
             self.metrics.status(stage, clock_ms, entries);
         }
-        let (count, oldest_ms) = workers.waiting();
-        self.metrics.waiting(count, oldest_ms);
+        let (count, oldest_ms, bytes) = workers.waiting();
+        self.metrics.waiting(count, oldest_ms, bytes);
         self.metrics.lags(&workers.lags());
         drop(workers);
         self.metrics.longest_call(self.presence().held.values().filter_map(|held| held.seconds).max().unwrap_or(0));

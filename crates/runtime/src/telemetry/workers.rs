@@ -150,11 +150,12 @@ impl Workers {
         (clock.map_or(0, |clock| clock.millis()), owning().map(|view| view.status.entries).sum())
     }
 
-    /// How much waits, and since when the oldest of it, in milliseconds.
-    pub(super) fn waiting(&self) -> (u64, i64) {
+    /// How much waits, since when the oldest of it, in milliseconds, and the bytes of all of it.
+    pub(super) fn waiting(&self) -> (u64, i64, u64) {
         let status = || self.of(StageName::Recycle).map(|view| view.status);
         let oldest = status().filter_map(|status| status.oldest).min();
-        (status().map(|status| status.entries).sum(), oldest.map_or(0, |oldest| oldest.millis()))
+        let bytes = status().map(|status| status.bytes).sum();
+        (status().map(|status| status.entries).sum(), oldest.map_or(0, |oldest| oldest.millis()), bytes)
     }
 
     fn of(&self, stage: StageName) -> impl Iterator<Item = &View> {

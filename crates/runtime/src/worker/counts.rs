@@ -327,6 +327,8 @@ pub struct StageStatus {
     pub entries: u64,
     /// Since when the oldest of what waits does, on the clock of ticks.
     pub oldest: Option<Timestamp>,
+    /// Bytes of what waits.
+    pub bytes: u64,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use runtime::registry::RegistryConfig;
 use runtime::service::plan::{Asked, plan};
 use runtime::service::topics::{CleanUp, PartitionCounts, Retention, Role, wanted};
 use runtime::service::{ServiceError, ServiceSettings, TopicNames, Workers, run};
+use runtime::stages::ScratchSettings;
 use runtime::worker::ForgottenPositions;
 use runtime::worker::log::GatherLimits;
 use std::collections::BTreeMap;
@@ -114,6 +115,7 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         topics_made_anew: Vec::new(),
         given_up: runtime::worker::GivenUp::default(),
         attempts: 20,
+        scratch: ScratchSettings::default(),
         now: || Timestamp::LATEST,
     }
 }

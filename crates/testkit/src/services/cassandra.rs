@@ -4,7 +4,7 @@
 
 use super::ServiceError;
 use super::cache::{self, Jars};
-use super::certificate::{Certificate, STORE_PASSWORD};
+use super::certificate::{Certificate, Flaw, STORE_PASSWORD};
 use super::java;
 use super::process::Process;
 use super::run::Run;
@@ -121,7 +121,7 @@ impl Cassandra {
     /// As [`Self::start`].
     pub fn start_with_tls() -> Result<Self, ServiceError> {
         Self::own(|folder| {
-            let Certificate { store, authority } = Certificate::new(folder)?;
+            let Certificate { store, authority } = Certificate::new(folder, Flaw::Nothing)?;
             let store = store.display();
             let tls = format!(
                 "client_encryption_options:\n  enabled: true\n  optional: true\n  require_client_auth: false\n  \

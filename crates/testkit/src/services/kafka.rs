@@ -75,6 +75,8 @@ pub struct Broker {
     address: String,
     password_address: String,
     secure: Option<SecureListener>,
+    /// The file of its properties.
+    settings: PathBuf,
     java: Process,
 }
 
@@ -370,7 +372,7 @@ impl Broker {
         let serve = serve.chain(["kafka.Kafka".to_owned(), settings.display().to_string()]).collect();
         let java = java::process(format!("kafka broker {id}"), Arc::clone(run), folder, serve)?;
         let (address, password_address) = (at(client_port(run, index)), at(password_port(run, index)));
-        Ok(Self { id, address, password_address, secure, java })
+        Ok(Self { id, address, password_address, secure, settings, java })
     }
 
     /// From 1.

@@ -42,6 +42,7 @@ mod run;
 
 pub use cache::folder;
 pub use cassandra::{CASSANDRA_PASSWORD, CASSANDRA_USER, Cassandra};
+pub use certificate::Flaw;
 pub use error::ServiceError;
 pub use kafka::{Broker, Kafka, PASSWORD, PASSWORD_USER, Place, SecureListener};
 pub use postgres::Postgres;

@@ -6,6 +6,7 @@ use directory::Loaded;
 use runtime::service::tail::MessageReader;
 use runtime::stages::{
     GuideSettings, GuideStage, IntakeStage, RateSettings, RateStage, RecycleRequest, RecycleSettings, RecycleStage,
+    ScratchSettings,
 };
 use runtime::worker::log::Partition;
 use runtime::worker::{Beginning, SidePlace, Stage};
@@ -97,6 +98,7 @@ impl Pipeline {
             frames: frames(),
             events: None,
             future_ms: 0,
+            scratch: ScratchSettings { memory_bytes: 1_000, ..ScratchSettings::default() },
         };
         Pipeline {
             intake: Running::new(intake(2, inbound("file")), &topics),

@@ -16,7 +16,7 @@ use pipeline::{Doubts, Kind, Kinds, QuantityLimits};
 use rating::Timestamp;
 use runtime::stages::{
     Door, GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
-    RecycleRequest, RecycleSettings, RecycleStage,
+    RecycleRequest, RecycleSettings, RecycleStage, ScratchSettings,
 };
 use runtime::wire::{FramedDecoder, Limits};
 use std::collections::{BTreeMap, BTreeSet};
@@ -252,6 +252,7 @@ impl<'c> Pipeline<'c> {
             frames: frames(),
             events: None,
             future_ms: 0,
+            scratch: ScratchSettings { memory_bytes: 1_000, ..ScratchSettings::default() },
         };
         let guide = Running::new(guide(case, loaded(false)), &topics);
         let rate = Running::new(RateStage::new(rate), &topics);

@@ -4,7 +4,7 @@ use super::memory::{self, Roughness, Running, Topics};
 use super::{SOURCE, load};
 use directory::Loaded;
 use runtime::stages::{
-    GuideSettings, GuideStage, IntakeStage, RateStage, RecycleRequest, RecycleSettings, RecycleStage,
+    GuideSettings, GuideStage, IntakeStage, RateStage, RecycleRequest, RecycleSettings, RecycleStage, ScratchSettings,
 };
 use runtime::wire::Message;
 use std::collections::BTreeMap;
@@ -99,6 +99,8 @@ impl Pipeline {
             frames: frames(),
             events: None,
             future_ms: 0,
+            // Hardly anything is kept in memory.
+            scratch: ScratchSettings { memory_bytes: 300, ..ScratchSettings::default() },
         });
         let guide = Running::new(guide, &topics);
         let (rate, recycle) = (Running::new(rate, &topics), Running::new(recycle, &topics));

@@ -61,7 +61,14 @@ impl Kafka {
         ];
         let java = java::process("kafka broker 1".to_owned(), run, folder, serve.to_vec())?;
         let address = format!("127.0.0.1:{}", place.outside);
-        let broker = Broker { id: 1, address: address.clone(), password_address: String::new(), secure: None, java };
+        let broker = Broker {
+            id: 1,
+            address: address.clone(),
+            password_address: String::new(),
+            secure: None,
+            settings: std::path::PathBuf::new(),
+            java,
+        };
         broker.java.start()?;
         wait_for(&address, "kafka of the image", &[&broker.java], |seen| broker.is_in(seen))?;
         Ok(Kafka { bootstrap: address, brokers: vec![broker] })
