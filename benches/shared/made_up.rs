@@ -1,6 +1,8 @@
 //! A store that makes its rows up when it is asked: 200 customers, and as many endpoints as there are numbers, with three identities each.
 
-use directory::cache::{Changes, EndpointRow, Head, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError, Version};
+use directory::cache::{
+    Changes, Edition, EndpointRow, Head, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError, Version,
+};
 use directory::model::IdentityKind;
 use directory::value::Digits;
 use directory::{Input, InputKind};
@@ -18,7 +20,7 @@ pub(crate) struct MadeUp {
 }
 
 fn row(number: u64) -> EndpointRow {
-    EndpointRow { endpoint: format!("meter-{number:07}").into(), definition: definition(number).into() }
+    EndpointRow { endpoint: format!("meter-{number:07}").into(), definition: Ok(definition(number).into()) }
 }
 
 pub(crate) fn imsi(number: u64) -> String {
@@ -76,8 +78,8 @@ impl Rows for MadeUp {
         Ok(numbers.map(|number| (key(number), vec![row(number)])).collect())
     }
 
-    async fn changes(&self, after: Version, _: &Head) -> Result<Changes, StoreError> {
-        Err(StoreError::Corrupt(format!("nothing changes after {after}")))
+    async fn changes(&self, after: &Edition, _: &Head) -> Result<Changes, StoreError> {
+        Err(StoreError::Corrupt(format!("nothing changes after {}", after.version)))
     }
 }
 
