@@ -23,8 +23,8 @@ fn a_broker_that_stands_still_is_said_within_5_s_and_delays_all_and_changes_noth
     let (times, seconds) = freezes();
     let mut records = 0;
     for _ in 0..times {
-        deployment.write_usage(records, 20_000);
-        records += 20_000;
+        deployment.write_usage(records, 4_000);
+        records += 4_000;
         deployment.wait_for("charges", records as usize / 2, &mut running);
         kafka.pause().expect("frozen");
         let frozen = Instant::now();
@@ -39,7 +39,7 @@ fn a_broker_that_stands_still_is_said_within_5_s_and_delays_all_and_changes_noth
     deployment.check_charged(records as usize);
 
     // Nobody answers any more, and something is under way: it ends in time nevertheless.
-    deployment.write_usage(records, 20_000);
+    deployment.write_usage(records, 4_000);
     kafka.pause().expect("frozen");
     let asked = Instant::now();
     running.ask_to_end();
