@@ -266,7 +266,7 @@ mod tests {
             let (mut most, mut longest) = (0, 0);
             for step in 0..4_000 {
                 let random = number(seed * 1_000_000 + step);
-                if random % 3 == 0 && !kept.is_empty() || kept.len() > 40 {
+                if random.is_multiple_of(3) && !kept.is_empty() || kept.len() > 40 {
                     kept.swap_remove((random / 7) as usize % kept.len());
                 } else {
                     let bytes = vec![random as u8; (random / 11 % 300) as usize];
@@ -320,10 +320,8 @@ mod tests {
         let first = bodies.keep(b"first").expect("kept");
         let mode = bodies.lock().file.as_ref().expect("a file").metadata().expect("metadata").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let whole = std::mem::replace(
-            &mut bodies.lock().file,
-            Some(File::options().write(true).open("/dev/full").expect("a full device")),
-        );
+        let full = File::options().write(true).open("/dev/full").expect("a full device");
+        let whole = bodies.lock().file.replace(full);
         let said = bodies.keep(b"second").expect_err("full").to_string();
         assert!(said.contains("No space left on device") && said.contains("Nothing is lost"), "{said}");
         bodies.lock().file = whole;
