@@ -1,4 +1,4 @@
-//! How late it is for guide, read from the ticks that it hands on.
+//! How late it is: by the ticks that were written, and for guide, by those that it hands on.
 
 use super::reader::Reader;
 use super::{Layout, VerifyError};
@@ -38,6 +38,27 @@ pub fn wait_for_clock(
         }
         thread::sleep(LOOK_AGAIN);
     }
+}
+
+/// The latest tick, in milliseconds since 1970. One that is ahead of the log's time is of somebody whose clock is wrong, and moves nobody's.
+pub(super) fn latest_tick(reader: &Reader, layout: &Layout) -> Result<Option<i64>, VerifyError> {
+    let topic = layout.topic("ticks");
+    let mut latest: Option<i64> = None;
+    reader.read(&topic, 0..reader.partitions(&topic)?, |message| {
+        let tick: Option<serde_json::Value> = serde_json::from_slice(message.value).ok();
+        let tick = tick.filter(|tick| tick.as_object().is_some_and(|tick| tick.len() == 1));
+        let instant = tick.and_then(|tick| tick["tick"].as_str()?.parse::<jiff::Timestamp>().ok());
+        let instant = instant.map(jiff::Timestamp::as_millisecond);
+        latest = latest.max(instant.filter(|instant| message.dated_ms.is_some_and(|dated| *instant <= dated)));
+        Ok(())
+    })?;
+    Ok(latest)
+}
+
+/// A moment as people read it.
+pub(super) fn show(at_ms: Option<i64>) -> String {
+    let at = at_ms.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    at.map_or("never".to_owned(), |at| at.to_string())
 }
 
 /// The clock of the partition of guide for which it is earliest; none where one of them has not had a tick.

@@ -9,6 +9,7 @@
 //! | usage records = guided + duplicates + waiting | each input message, by its place, its bytes and its identity; a copy counts as one only if it says the same |
 //! | what is at the wrong door | waits as `wrong_kind` (or cannot be read), once, and is never charged or answered |
 //! | retries | each has an outcome, or is a copy of a record that was charged; nothing is charged twice over all copies |
+//! | clock | guide hands on no tick that is later than those written; one ahead of the log is none |
 //! | too late | only what happened before the window, where that is given; of its copies one is charged at most |
 //! | legs = charged + waiting | by identity and level, each once |
 //! | packed sequences | without gaps from 1 for each source and target |
@@ -305,17 +306,7 @@ impl Look<'_> {
     /// The latest tick says from when on ids are remembered at most.
     fn ticks(&mut self) -> Result<(), VerifyError> {
         let Some(hours) = self.what.window_h else { return Ok(()) };
-        let topic = self.what.layout.topic("ticks");
-        let mut latest: Option<i64> = None;
-        self.reader.read(&topic, 0..self.reader.partitions(&topic)?, |message| {
-            let tick: Option<serde_json::Value> = serde_json::from_slice(message.value).ok();
-            let tick = tick.filter(|tick| tick.as_object().is_some_and(|tick| tick.len() == 1));
-            let instant = tick.and_then(|tick| tick["tick"].as_str()?.parse::<jiff::Timestamp>().ok());
-            let instant = instant.map(jiff::Timestamp::as_millisecond);
-            // One whose clock is wrong moves nobody's.
-            latest = latest.max(instant.filter(|instant| message.dated_ms.is_some_and(|dated| *instant <= dated)));
-            Ok(())
-        })?;
+        let latest = clock::latest_tick(&self.reader, &self.what.layout)?;
         let from = |hours: u32| {
             let hour = latest.map(|latest| latest.div_euclid(3_600_000) - i64::from(hours));
             hour.map_or(i64::MIN, |hour| hour * 3_600_000)
@@ -368,7 +359,7 @@ impl Look<'_> {
 
     fn guided(&mut self) -> Result<(), VerifyError> {
         let topic = self.what.layout.topic("guided");
-        let mut count = 0;
+        let (mut count, mut latest) = (0, None);
         for partition in 0..self.reader.partitions(&topic)? {
             let mut sequences = Sequences::default();
             let mut rating =
@@ -391,7 +382,7 @@ impl Look<'_> {
                             levels.iter().for_each(|(level, _)| inputs.guided(origin, original, *level, report));
                         }
                         GuidedEntry::Command { command_id, .. } => inputs.command_guided(command_id, report),
-                        GuidedEntry::Tick(_) => {}
+                        GuidedEntry::Tick(instant) => latest = latest.max(Some(instant.millis())),
                     }
                 }
                 rating.as_mut().map_or(Ok(()), |rating| rating.add(&guided, schemas, &mut sink))
@@ -402,6 +393,12 @@ impl Look<'_> {
             count += sequences.messages;
         }
         self.report.end("sequences from guide to rate", count, count);
+        // Afterwards: ticks go on while this reads.
+        let written = clock::latest_tick(&self.reader, &self.what.layout)?;
+        if latest > written {
+            self.report.differ(|| format!("guided: it is {}, and no tick says so", clock::show(latest)));
+        }
+        self.report.end("latest tick, at most", clock::show(written), clock::show(latest));
         Ok(())
     }
 
