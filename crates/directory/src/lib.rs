@@ -12,6 +12,7 @@ mod schema;
 mod secret;
 pub mod snapshot;
 mod source;
+pub mod spreadsheet;
 #[cfg(feature = "store")]
 pub mod store;
 mod validate;

@@ -1,6 +1,6 @@
 //! Endpoints from CSV.
 //!
-//! Splits the text itself, by RFC 4180, because errors need the place of every cell.
+//! Splits the text itself, by RFC 4180, because errors need the place of every cell. A name may be guarded against spreadsheets.
 
 use std::borrow::Cow;
 
@@ -10,6 +10,7 @@ use super::{Outcome, define};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, closest};
 use crate::model::{Catalog, Endpoint, Group, Identities, IdentityKind, Item, Plan, Reference, Spanned};
 use crate::source::{FileId, Sources, Span};
+use crate::spreadsheet::unguarded;
 use crate::value::{self, Digits, ValueError, parse_identity, parse_time};
 use rating::Mode;
 
@@ -251,7 +252,7 @@ impl<'s> Rows<'s> {
             )
             .help("quote the whole cell and double the quotes inside it"));
         }
-        Ok(Cell { text: Cow::Borrowed(text), span: self.span(start, self.at) })
+        Ok(Cell { text: Cow::Borrowed(unguarded(text)), span: self.span(start, self.at) })
     }
 
     fn quoted_cell(&mut self) -> Result<Cell<'s>, Diagnostic> {
@@ -282,7 +283,10 @@ impl<'s> Rows<'s> {
             ));
         }
         let inner = &self.text[start + 1..at - 1];
-        let text = if inner.contains('"') { Cow::Owned(inner.replace("\"\"", "\"")) } else { Cow::Borrowed(inner) };
+        let text = match inner.contains('"') {
+            true => Cow::Owned(unguarded(&inner.replace("\"\"", "\"")).to_owned()),
+            false => Cow::Borrowed(unguarded(inner)),
+        };
         Ok(Cell { text, span: self.span(start, at) })
     }
 }

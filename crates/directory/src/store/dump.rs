@@ -5,7 +5,9 @@ use super::definition::{Definition, Kind, file_of};
 use super::{Error, Store};
 use crate::cache::Version;
 use crate::model::{Endpoint, Group, Plan};
+use crate::spreadsheet::guarded;
 use rating::Mode;
+use std::borrow::Cow;
 
 /// Where endpoints go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,5 +72,22 @@ fn row_of(definition: &Definition) -> Option<String> {
     let mut cells = vec![definition.name.to_string(), customer.value.to_string()];
     cells.extend(identities.each_ref().map(|held| held.texts().join(";")));
     cells.extend([group.to_owned(), active.map_or_else(String::new, |at| at.to_string()), tariff.to_owned()]);
-    Some(format!("{}\n", cells.join(",")))
+    Some(row(&cells))
+}
+
+/// Names may begin with what a spreadsheet takes for a formula; then they are guarded.
+fn row(cells: &[String]) -> String {
+    let cells: Vec<Cow<'_, str>> = cells.iter().map(|cell| guarded(cell)).collect();
+    format!("{}\n", cells.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_holds_no_formula() {
+        let cells = ["-meter", "acme", "001010000000001;001010000000002", "", "", "none", "", "-retail"];
+        assert_eq!(row(&cells.map(str::to_owned)), "'-meter,acme,001010000000001;001010000000002,,,none,,'-retail\n");
+    }
 }

@@ -1,5 +1,6 @@
 //! The folder that `rater rate` writes: who may read and write it, and what else the program does without services.
 
+mod cells;
 #[cfg(feature = "kafka")]
 mod grants;
 mod private;

@@ -112,6 +112,14 @@ fn cells(text: &str) -> Vec<Vec<String>> {
     rows
 }
 
+/// The text of a cell without the apostrophe that keeps a spreadsheet from computing it.
+fn unmarked(cell: &str) -> &str {
+    let rest = cell.trim_start_matches('\'');
+    let is_marked =
+        cell.starts_with('\'') && rest.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    if is_marked { &cell[1..] } else { cell }
+}
+
 /// Rows of a CSV file, header included.
 pub(super) fn of_csv(bytes: &[u8]) -> Vec<Plain> {
     let rows = cells(std::str::from_utf8(bytes).expect("text"));
@@ -121,7 +129,7 @@ pub(super) fn of_csv(bytes: &[u8]) -> Vec<Plain> {
         let cells = header.iter().zip(row).map(|(name, cell)| {
             let value = match name.as_str() {
                 "segments" | "codes" | "properties" if !cell.is_empty() => serde_json::from_str(cell).expect("JSON"),
-                _ => Json::String(cell.clone()),
+                _ => Json::String(unmarked(cell).to_owned()),
             };
             (name.clone(), value)
         });

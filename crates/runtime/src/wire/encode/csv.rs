@@ -1,10 +1,11 @@
-//! Messages as CSV rows (RFC 4180, line feeds): one column per field of the schema, in its order.
+//! Messages as CSV rows (RFC 4180, line feeds): one column per field of the schema, in its order. Texts are no formulas of a [`spreadsheet`].
 
 use super::json;
 use super::part::{self, Part};
 use super::sink::{Item, Pairs, Sink};
 use super::text;
 use crate::wire::schema::Message;
+use directory::spreadsheet;
 use rating::{Amount, Timestamp};
 
 /// Writes the fields of one row.
@@ -39,12 +40,24 @@ impl Row<'_> {
         self.is_first = false;
     }
 
+    /// A text, which may be from outside.
+    fn text_cell(&mut self, value: &[u8]) {
+        self.separate();
+        self.content(if spreadsheet::is_formula(value) { b"'" } else { b"" }, value);
+    }
+
+    /// What we write ourselves and nobody could take for a formula.
     fn cell(&mut self, value: &[u8]) {
         self.separate();
+        self.content(b"", value);
+    }
+
+    fn content(&mut self, mark: &[u8], value: &[u8]) {
         // Nearly all cells are plain, and this looks at many bytes at once.
         let is_special = |byte: &u8| matches!(byte, b',' | b'"' | b'\n' | b'\r');
         if value.iter().fold(false, |found, byte| found | is_special(byte)) {
             self.out.push(b'"');
+            self.out.extend_from_slice(mark);
             for byte in value {
                 if *byte == b'"' {
                     self.out.push(b'"');
@@ -53,6 +66,7 @@ impl Row<'_> {
             }
             self.out.push(b'"');
         } else {
+            self.out.extend_from_slice(mark);
             self.out.extend_from_slice(value);
         }
     }
@@ -69,15 +83,19 @@ impl Row<'_> {
 
 impl Sink for Row<'_> {
     fn text(&mut self, _name: &'static str, value: &str) {
-        self.cell(value.as_bytes());
+        self.text_cell(value.as_bytes());
     }
 
     fn optional_text(&mut self, _name: &'static str, value: Option<&str>) {
-        self.cell(value.unwrap_or_default().as_bytes());
+        self.text_cell(value.unwrap_or_default().as_bytes());
     }
 
     fn joined(&mut self, _name: &'static str, parts: &[Part<'_>]) {
-        self.made(|out| part::write(parts, out, |out, text| out.extend_from_slice(text.as_bytes())));
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        part::write(parts, &mut scratch, |out, text| out.extend_from_slice(text.as_bytes()));
+        self.text_cell(&scratch);
+        self.scratch = scratch;
     }
 
     fn optional_joined(&mut self, name: &'static str, parts: Option<&[Part<'_>]>) {
@@ -134,11 +152,12 @@ impl Sink for Row<'_> {
     fn bytes(&mut self, _name: &'static str, value: &[u8]) {
         match std::str::from_utf8(value) {
             Ok(_) => {
-                self.cell(value);
+                self.text_cell(value);
                 self.separate();
             }
             Err(_) => {
                 self.separate();
+                // A sign may begin it, but no function can be called with these letters, and whoever decodes it needs all of them.
                 self.made(|out| json::base64(value, out));
             }
         }
