@@ -248,6 +248,7 @@ impl Console {
                 }
                 #[cfg(feature = "store")]
                 Failure::Conflict(text) => json!({ "kind": failure.kind(), "message": text }),
+                Failure::Folder(code, text) => json!({ "kind": failure.kind(), "code": code, "message": text }),
                 Failure::Data(text) | Failure::Surroundings(text) | Failure::Control(text) => {
                     json!({ "kind": failure.kind(), "message": text })
                 }
@@ -277,6 +278,9 @@ impl Console {
             }
             #[cfg(feature = "store")]
             Failure::Conflict(text) => format!("{} {}\n", self.stderr_paint.bad("error:"), indented(text)),
+            Failure::Folder(code, text) => {
+                format!("{} {}\n", self.stderr_paint.bad(&format!("error[{code}]:")), indented(text))
+            }
             Failure::Data(text) | Failure::Surroundings(text) => {
                 format!("{} {}\n", self.stderr_paint.bad("error:"), indented(text))
             }

@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Findings,
     /// Usage, data or configuration.
     Data(String),
+    /// A folder that cannot be gone on with: a stable code, and the words.
+    Folder(&'static str, String),
     /// Reference data with errors.
     Reference(Box<Refused>),
     /// Somebody else was quicker; nothing was done, and it can be tried again.
@@ -43,7 +45,7 @@ impl Failure {
             Failure::Findings => 1,
             #[cfg(feature = "store")]
             Failure::Conflict(_) => 1,
-            Failure::Data(_) | Failure::Reference(_) => 2,
+            Failure::Data(_) | Failure::Folder(..) | Failure::Reference(_) => 2,
             Failure::Surroundings(_) => 3,
             Failure::Control(_) => 70,
         }
@@ -56,6 +58,7 @@ impl Failure {
             #[cfg(feature = "store")]
             Failure::Conflict(_) => "conflict",
             Failure::Data(_) => "data",
+            Failure::Folder(..) => "folder",
             Failure::Reference(_) => "reference",
             Failure::Surroundings(_) => "surroundings",
             Failure::Control(_) => "control_totals",
@@ -75,12 +78,18 @@ impl Failure {
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Failure {
         let text = error.to_string();
+        if let Some(code) = error.code() {
+            return Failure::Folder(code, text);
+        }
         match error {
             RunError::Input(..)
             | RunError::UnknownFormat(_)
             | RunError::Exposed(..)
             | RunError::OutputExists(_)
             | RunError::OutputTouched(_)
+            | RunError::OutputEdited(_)
+            | RunError::StateOlder { .. }
+            | RunError::StateForeign(_)
             | RunError::OutputMissing(_)
             | RunError::OtherFormat { .. }
             | RunError::NotAnInput(..)

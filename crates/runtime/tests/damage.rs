@@ -187,12 +187,33 @@ fn outputs_that_were_touched() {
             change(&out.join(name), |bytes| bytes.truncate(10));
         });
         assert!(matches!(&error, Some(RunError::OutputTouched(path)) if path.ends_with(name)), "{error:?}");
+        let error = rated.damaged("edited", |out| change(&out.join(name), |bytes| bytes[9] ^= 1));
+        assert!(matches!(&error, Some(RunError::OutputEdited(path)) if path.ends_with(name)), "{error:?}");
         let error = rated.damaged("longer", |out| change(&out.join(name), |bytes| bytes.extend(b"{\"half a charge")));
         assert!(error.is_none(), "what was not committed is cut off: {error:?}");
     }
     // Nothing was notified, so nothing is missed.
     let error = rated.damaged("empty", |out| std::fs::remove_file(out.join("notifications.jsonl")).expect("removed"));
     assert!(error.is_none(), "{error:?}");
+}
+
+#[test]
+fn a_witness_that_was_lost() {
+    for rated in [Rated::new(), Rated::in_good_order()] {
+        let lost = |damage: fn(&Path)| {
+            let error = rated.damaged("the witness", |out| damage(&out.join(".last-commit")));
+            assert!(error.is_none(), "the checksums of the state are enough: {error:?}");
+        };
+        lost(|witness| std::fs::remove_file(witness).expect("removed"));
+        lost(|witness| std::fs::write(witness, b"").expect("written"));
+        lost(|witness| change(witness, |bytes| bytes.truncate(30)));
+        lost(|witness| std::fs::write(witness, b"{\"version\":2}").expect("written"));
+        let error = rated.damaged("the witness and an output", |out| {
+            std::fs::remove_file(out.join(".last-commit")).expect("removed");
+            change(&out.join("charges.jsonl"), |bytes| bytes[9] ^= 1);
+        });
+        assert!(matches!(error, Some(RunError::OutputEdited(_))), "{error:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The folder that `rater rate` writes: who may read and write it, and what else the program does without services.
 
 mod cells;
+mod edited;
 #[cfg(feature = "kafka")]
 mod grants;
 mod private;

@@ -25,6 +25,19 @@ pub enum RunError {
     OutputExists(PathBuf),
     /// An output is shorter than what was committed.
     OutputTouched(PathBuf),
+    /// What was committed of an output is no longer what it holds.
+    OutputEdited(PathBuf),
+    /// The state is one of before.
+    StateOlder {
+        /// The state.
+        path: PathBuf,
+        /// How many commits it has had.
+        commits: u64,
+        /// How many the folder has had.
+        last: u64,
+    },
+    /// The state is of another folder.
+    StateForeign(PathBuf),
     /// An output to which something was committed is gone.
     OutputMissing(PathBuf),
     /// The folder was begun with another output form.
@@ -79,6 +92,39 @@ pub enum RunError {
     WriterStopped,
 }
 
+/// What to do about a folder whose parts do not belong together (docs/operating/folder.md).
+const PUT_BACK: &str =
+    "put back what the last run left, or the whole folder as of one moment, or rate into another folder";
+
+impl RunError {
+    /// The stable name of what is wrong with a folder; `None` where it is something else.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            RunError::Exposed(..) => Some("folder_exposed"),
+            RunError::OutputExists(_) => Some("output_exists"),
+            RunError::OutputTouched(_) => Some("output_cut"),
+            RunError::OutputEdited(_) => Some("output_edited"),
+            RunError::OutputMissing(_) => Some("output_missing"),
+            RunError::OtherFormat { .. } => Some("output_format"),
+            RunError::StateOlder { .. } => Some("state_older"),
+            RunError::StateForeign(_) => Some("state_foreign"),
+            RunError::File(..)
+            | RunError::Input(..)
+            | RunError::UnknownFormat(_)
+            | RunError::NotAnInput(..)
+            | RunError::Interrupted { .. }
+            | RunError::OtherContent { .. }
+            | RunError::Shrunk { .. }
+            | RunError::Currency(_)
+            | RunError::Store(_)
+            | RunError::Ids(_)
+            | RunError::Directory(_)
+            | RunError::Control(_)
+            | RunError::WriterStopped => None,
+        }
+    }
+}
+
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -96,9 +142,26 @@ impl fmt::Display for RunError {
             RunError::OutputExists(path) => {
                 write!(f, "{}: exists already and was not written by a run into this folder", path.display())
             }
-            RunError::OutputTouched(path) => write!(f, "{}: is shorter than what was committed", path.display()),
+            RunError::OutputTouched(path) => {
+                write!(f, "{}: is shorter than what was committed; {PUT_BACK}", path.display())
+            }
+            RunError::OutputEdited(path) => {
+                write!(
+                    f,
+                    "{}: is not what was committed: it was edited, or is of another run; {PUT_BACK}",
+                    path.display()
+                )
+            }
+            RunError::StateOlder { path, commits, last } => write!(
+                f,
+                "{}: is an older copy, of commit {commits}, and the outputs are of commit {last}; {PUT_BACK}",
+                path.display()
+            ),
+            RunError::StateForeign(path) => {
+                write!(f, "{}: is not the state of these outputs; {PUT_BACK}", path.display())
+            }
             RunError::OutputMissing(path) => {
-                write!(f, "{}: is missing; put it back, or rate into another folder", path.display())
+                write!(f, "{}: is missing; {PUT_BACK}", path.display())
             }
             RunError::OtherFormat { folder, format } => {
                 write!(f, "{}: was begun with the output form {format}", folder.display())

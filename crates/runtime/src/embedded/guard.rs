@@ -1,5 +1,6 @@
 //! Who may read and write an output folder: looked at before anything in it is believed, as ssh looks at its keys.
 
+use super::last_commit;
 use super::output::path_of;
 use super::{RunError, STATE_FILE, STATE_FOLDER};
 use crate::private::{self, Exposure};
@@ -18,6 +19,7 @@ pub(super) fn check(folder: &Path) -> Result<(), RunError> {
         let state = folder.join(STATE_FOLDER);
         paths.push(state.join(STATE_FILE));
         paths.push(state);
+        paths.push(last_commit::path(folder));
         paths.extend(outputs(folder));
     }
     for path in paths {

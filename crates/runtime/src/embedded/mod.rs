@@ -8,6 +8,7 @@ mod error;
 mod grant;
 mod guard;
 mod input;
+mod last_commit;
 mod lock;
 mod output;
 mod plan;
@@ -33,6 +34,7 @@ use crate::engine::{
 use crate::state::{Commit, SealedIds, Store, Stored};
 use crate::wire::{Decoder, Encoder, Ending, OutputFormat, RawBatch};
 use directory::Loaded;
+use last_commit::LastCommit;
 use lock::RunLock;
 use output::{Order, Outputs};
 use pipeline::intake::earliest_event;
@@ -178,7 +180,8 @@ pub fn run_within(
     seen: &mut dyn FnMut(Seen<'_>),
 ) -> Result<Report, RunError> {
     let mut folder = Folder::open(loaded, settings, limits)?;
-    let outputs = Outputs::open(&settings.output, settings.format, &folder.progress.outputs)?;
+    let commits = (folder.last.clone(), folder.ended.as_ref());
+    let outputs = Outputs::open(&settings.output, settings.format, &folder.progress, commits)?;
     let store = folder.store.clone();
     std::thread::scope(|scope| {
         let (orders, received) = sync_channel(QUEUE);
@@ -237,6 +240,9 @@ impl Writing {
 struct Folder {
     _lock: RunLock,
     store: std::sync::Arc<Store>,
+    /// The commit that the state is of, and what the folder says of its last one.
+    last: LastCommit,
+    ended: Option<LastCommit>,
     engine: Engine,
     progress: Progress,
     run: ControlTotals,
@@ -270,12 +276,18 @@ impl Folder {
         guard::make(&state)?;
         let lock = RunLock::take(&state)?;
         let store = lock::open_store(&state.join(STATE_FILE))?;
-        let mut progress = match store.progress()? {
-            Some(bytes) => Progress::read(&mut &*bytes).map_err(crate::state::StoreError::Corrupt)?,
+        let stored = match store.progress()? {
+            Some(stored) => stored,
             None => Folder::first_commit(&store, settings)?,
         };
+        let mut progress = Progress::read(&mut &*stored).map_err(crate::state::StoreError::Corrupt)?;
         if *progress.output_format != *settings.format.extension() {
             return Err(RunError::OtherFormat { folder: settings.output.clone(), format: progress.output_format });
+        }
+        let state_hash = last_commit::hash_of(&stored);
+        let ended = LastCommit::read(&settings.output);
+        if let Some(ended) = &ended {
+            ended.check_state(&settings.output, &progress, state_hash)?;
         }
         // An input without records leaves no trace.
         progress.inputs.retain(InputProgress::is_begun);
@@ -322,6 +334,8 @@ impl Folder {
         Ok(Folder {
             _lock: lock,
             store: store.into(),
+            last: LastCommit::new(progress.commits.unwrap_or_default(), state_hash),
+            ended,
             engine,
             progress,
             run: ControlTotals::default(),
@@ -345,7 +359,7 @@ impl Folder {
     }
 
     /// A new folder is claimed before any file is made in it, so that a run that is killed at once can be repeated.
-    fn first_commit(store: &Store, settings: &RunSettings) -> Result<Progress, RunError> {
+    fn first_commit(store: &Store, settings: &RunSettings) -> Result<Vec<u8>, RunError> {
         Outputs::ensure_absent(&settings.output, settings.format)?;
         let progress = Progress {
             job_now: settings.now,
@@ -361,11 +375,12 @@ impl Folder {
             next_suspense: 1,
             open_suspense: 0,
             granted: Vec::new(),
+            commits: Some(1),
         };
         let mut commit = Commit::default();
         progress.write(&mut commit.progress);
         store.commit(&commit)?;
-        Ok(progress)
+        Ok(commit.progress)
     }
 
     fn run(
@@ -451,6 +466,7 @@ impl Folder {
             self.log_bytes = 0;
             commit.checkpoint = Some(parts);
         }
+        self.progress.commits = Some(self.progress.commits.unwrap_or_default() + 1);
         self.progress.clock = self.engine.clock();
         self.progress.horizon = self.engine.horizon();
         self.progress.summary = self.engine.summary()?.clone();

@@ -5,6 +5,7 @@
 //! its own, while the next messages are written behind those that it brings to the disk.
 
 use super::RunError;
+use super::last_commit::{self, LastCommit, Stamp, check_output};
 use super::progress::{OutputProgress, Progress};
 use crate::engine::{BatchOutput, Encoded};
 use crate::private;
@@ -40,8 +41,11 @@ pub(crate) fn path_of(folder: &Path, message: Message, format: OutputFormat) -> 
 /// The output files of a folder.
 #[derive(Debug)]
 pub(super) struct Outputs {
+    folder: PathBuf,
     format: OutputFormat,
     files: Vec<OutputFile>,
+    /// The last commit that was handed over.
+    last: LastCommit,
 }
 
 #[derive(Debug)]
@@ -50,17 +54,29 @@ struct OutputFile {
     message: Message,
     file: File,
     progress: OutputProgress,
+    /// Of everything written.
+    checksum: crc32fast::Hasher,
     is_synced: bool,
 }
 
 impl Outputs {
-    /// Opens the files as of a commit, cutting off what came after it.
-    pub(super) fn open(folder: &Path, format: OutputFormat, committed: &[OutputProgress]) -> Result<Outputs, RunError> {
+    /// Opens the files as of a commit, cutting off what came after it. Before anything is changed all of them are checked, as far as they may
+    /// have been touched since the run that is known to have ended.
+    pub(super) fn open(
+        folder: &Path,
+        format: OutputFormat,
+        committed: &Progress,
+        (last, ended): (LastCommit, Option<&LastCommit>),
+    ) -> Result<Outputs, RunError> {
         let files = Message::KEPT.iter().enumerate().map(|(at, message)| {
-            let committed = committed.get(at).cloned().unwrap_or_default();
-            OutputFile::open(path_of(folder, *message, format), *message, format, committed)
+            let of_output = committed.outputs.get(at).cloned().unwrap_or_default();
+            let stamp = ended.and_then(|ended| ended.stamp(committed.commits, at));
+            OutputFile::open(path_of(folder, *message, format), *message, of_output, stamp)
         });
-        Ok(Outputs { format, files: files.collect::<Result<_, _>>()? })
+        let mut files = files.collect::<Result<Vec<_>, _>>()?;
+        last.write_begun(folder)?;
+        files.iter_mut().try_for_each(|file| file.begin(format))?;
+        Ok(Outputs { folder: folder.to_owned(), format, files, last })
     }
 
     /// Refuses a folder that holds outputs of something else; called before the first commit.
@@ -78,13 +94,29 @@ impl Outputs {
     ) -> Result<(), RunError> {
         std::thread::scope(|scope| {
             let (commits, due) = sync_channel::<DueCommit>(COMMITS_AHEAD);
-            let committer = scope.spawn(move || due.into_iter().try_for_each(|due| due.commit(store)));
+            let folder = self.folder.clone();
+            let committer = scope.spawn(move || due.into_iter().try_for_each(|due| due.commit(store, &folder)));
             let followed = self.follow(orders, written, &commits);
             drop(commits);
             let committed = committer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             // A commit that failed is why no more could be handed over.
             committed.and(followed)
-        })
+        })?;
+        self.end()
+    }
+
+    /// Writes down how the files look now, if nothing stands behind the last commit.
+    fn end(self) -> Result<(), RunError> {
+        if self.files.iter().any(|file| !file.is_synced) {
+            return Ok(());
+        }
+        let stamp = |file: &OutputFile| {
+            let found = file.file.metadata().map_err(|error| RunError::File(file.path.clone(), error))?;
+            Ok(Stamp::of(&found))
+        };
+        let stamps = self.files.iter().map(stamp).collect::<Result<Vec<_>, RunError>>()?;
+        let written = self.last.ended(stamps).write(&self.folder);
+        written.map_err(|error| RunError::File(last_commit::path(&self.folder), error))
     }
 
     fn follow(
@@ -128,10 +160,11 @@ impl Outputs {
 
     /// What a commit of everything written so far takes.
     fn due_commit(&mut self, mut commit: Commit, mut progress: Progress) -> Result<DueCommit, RunError> {
-        progress.outputs = self.files.iter().map(|file| file.progress.clone()).collect();
+        progress.outputs = self.files.iter().map(OutputFile::progress).collect();
         progress.write(&mut commit.progress);
+        self.last = LastCommit::new(progress.commits.unwrap_or_default(), last_commit::hash_of(&commit.progress));
         let unsynced = self.files.iter_mut().filter_map(|file| file.take_unsynced().transpose());
-        Ok(DueCommit { files: unsynced.collect::<Result<_, _>>()?, commit })
+        Ok(DueCommit { files: unsynced.collect::<Result<_, _>>()?, commit, last: self.last.clone() })
     }
 }
 
@@ -141,41 +174,50 @@ struct DueCommit {
     /// Files with messages that may not be on the disk yet.
     files: Vec<(PathBuf, File)>,
     commit: Commit,
+    last: LastCommit,
 }
 
 impl DueCommit {
-    fn commit(self, store: &Store) -> Result<(), RunError> {
+    fn commit(self, store: &Store, folder: &Path) -> Result<(), RunError> {
         for (path, file) in self.files {
             file.sync_data().map_err(|error| RunError::File(path, error))?;
         }
-        store.commit(&self.commit).map_err(RunError::Store)
+        store.commit(&self.commit).map_err(RunError::Store)?;
+        self.last.write(folder).map_err(|error| RunError::File(last_commit::path(folder), error))
     }
 }
 
 impl OutputFile {
+    /// Opens a file and checks it; nothing in it is changed.
     fn open(
         path: PathBuf,
         message: Message,
-        format: OutputFormat,
-        progress: OutputProgress,
+        mut progress: OutputProgress,
+        stamp: Option<Stamp>,
     ) -> Result<OutputFile, RunError> {
-        let failed = |error| RunError::File(path.clone(), error);
         if progress.bytes > 0 && !path.exists() {
             return Err(RunError::OutputMissing(path));
         }
-        let mut file = private::open_file(&path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
-        if length < progress.bytes {
-            return Err(RunError::OutputTouched(path));
+        let mut file = private::open_file(&path).map_err(|error| RunError::File(path.clone(), error))?;
+        let checksum = check_output((&path, &mut file), progress.bytes, progress.checksum, stamp)?;
+        progress.checksum = Some(checksum);
+        let checksum = crc32fast::Hasher::new_with_initial_len(checksum, progress.bytes);
+        Ok(OutputFile { path, message, file, progress, checksum, is_synced: false })
+    }
+
+    /// Cuts off what was not committed, and goes on behind what was.
+    fn begin(&mut self, format: OutputFormat) -> Result<(), RunError> {
+        let bytes = self.progress.bytes;
+        let cut = self.file.set_len(bytes).and_then(|()| self.file.seek(SeekFrom::Start(bytes)));
+        cut.map_err(|error| RunError::File(self.path.clone(), error))?;
+        match bytes {
+            0 => self.write(&format.header(self.message)),
+            _ => Ok(()),
         }
-        file.set_len(progress.bytes).map_err(failed)?;
-        file.seek(SeekFrom::Start(progress.bytes)).map_err(failed)?;
-        let mut output = OutputFile { path, message, file, progress, is_synced: false };
-        if output.progress.bytes == 0 {
-            let header = format.header(message);
-            output.write(&header)?;
-        }
-        Ok(output)
+    }
+
+    fn progress(&self) -> OutputProgress {
+        OutputProgress { checksum: Some(self.checksum.clone().finalize()), ..self.progress.clone() }
     }
 
     fn append(&mut self, format: OutputFormat, encoded: &Encoded) -> Result<(), RunError> {
@@ -233,6 +275,7 @@ impl OutputFile {
         if !bytes.is_empty() {
             self.file.write_all(bytes).map_err(|error| RunError::File(self.path.clone(), error))?;
             self.progress.bytes += bytes.len() as u64;
+            self.checksum.update(bytes);
             self.is_synced = false;
         }
         Ok(())

@@ -37,6 +37,8 @@ pub struct Progress {
     pub open_suspense: u64,
     /// Ids of grants of the reference data that were carried out.
     pub granted: Vec<Box<str>>,
+    /// How many commits there were; `None` where the last one was made by a program of before.
+    pub commits: Option<u64>,
 }
 
 /// How far an input was read.
@@ -135,10 +137,14 @@ pub struct OutputProgress {
     pub pending: Vec<u8>,
     /// How many those are.
     pub pending_messages: u64,
+    /// Checksum (CRC-32) of the bytes; `None` where the last commit was made by a program of before.
+    pub checksum: Option<u32>,
 }
 
 /// Written before what progress has had since inputs are known by what was rated of them.
 const WITH_STANDS: u8 = 1;
+/// Written before what progress has had since outputs have checksums. A program of before passes over it, and writes none.
+const WITH_CHECKSUMS: u8 = 2;
 
 impl Stored for Progress {
     fn write(&self, out: &mut Vec<u8>) {
@@ -157,6 +163,7 @@ impl Stored for Progress {
             next_suspense,
             open_suspense,
             granted,
+            commits,
         } = self;
         job_now.write(out);
         output_format.write(out);
@@ -173,6 +180,9 @@ impl Stored for Progress {
         granted.write(out);
         WITH_STANDS.write(out);
         inputs.iter().for_each(|input| input.write_rest(out));
+        WITH_CHECKSUMS.write(out);
+        commits.write(out);
+        outputs.iter().for_each(|output| output.checksum.write(out));
     }
 
     fn read(input: &mut &[u8]) -> Result<Progress, Corrupt> {
@@ -190,12 +200,22 @@ impl Stored for Progress {
             next_suspense: Stored::read(input)?,
             open_suspense: Stored::read(input)?,
             granted: Stored::read(input)?,
+            commits: None,
         };
         if !input.is_empty() {
             if u8::read(input)? != WITH_STANDS {
                 return Err(Corrupt { what: "where inputs go on", left: input.len() });
             }
             progress.inputs.iter_mut().try_for_each(|known| known.read_rest(input))?;
+        }
+        if !input.is_empty() {
+            if u8::read(input)? != WITH_CHECKSUMS {
+                return Err(Corrupt { what: "checksums of outputs", left: input.len() });
+            }
+            progress.commits = Stored::read(input)?;
+            for output in &mut progress.outputs {
+                output.checksum = Stored::read(input)?;
+            }
         }
         Ok(progress)
     }
@@ -233,10 +253,30 @@ impl Stored for InputProgress {
     }
 }
 
+impl Stored for OutputProgress {
+    /// Writes what folders of before have as well; the checksum follows behind the progress.
+    fn write(&self, out: &mut Vec<u8>) {
+        let OutputProgress { bytes, messages, pending, pending_messages, checksum: _ } = self;
+        bytes.write(out);
+        messages.write(out);
+        pending.write(out);
+        pending_messages.write(out);
+    }
+
+    fn read(input: &mut &[u8]) -> Result<OutputProgress, Corrupt> {
+        Ok(OutputProgress {
+            bytes: Stored::read(input)?,
+            messages: Stored::read(input)?,
+            pending: Stored::read(input)?,
+            pending_messages: Stored::read(input)?,
+            checksum: None,
+        })
+    }
+}
+
 record!(FileId { device, number });
 record!(InputStand { head, restart });
 record!(Restart { at, place, is_behind_return, is_line_cut });
-record!(OutputProgress { bytes, messages, pending, pending_messages });
 record!(ControlTotals { received, guided, duplicates, suspended, commands, ticks, levels, money });
 record!(LevelTotals { legs, units, charged, charged_units, suspended, suspended_units });
 record!(MoneyTotals { charges, deltas, charged, posted });

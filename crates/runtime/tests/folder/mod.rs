@@ -96,7 +96,11 @@ pub(crate) fn stop_after(loaded: &Loaded, settings: &RunSettings, records: u64) 
 /// Every output file by name.
 pub(crate) fn outputs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = std::fs::read_dir(folder).expect("outputs").map(|entry| entry.expect("an entry"));
-    let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    // Hidden is what Rater keeps for itself.
+    let is_output = |entry: &std::fs::DirEntry| {
+        entry.file_type().is_ok_and(|kind| kind.is_file()) && !entry.file_name().to_string_lossy().starts_with('.')
+    };
+    let files = entries.filter(is_output);
     files
         .map(|file| (file.file_name().to_string_lossy().into_owned(), std::fs::read(file.path()).expect("a file")))
         .collect()

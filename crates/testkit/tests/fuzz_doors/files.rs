@@ -296,10 +296,11 @@ fn rate(settings: &RunSettings) -> Result<Report, RunError> {
     run(loaded(), settings, &mut |_| {})
 }
 
-/// The files of a folder.
+/// The outputs of a folder; hidden is what Rater keeps for itself.
 fn outputs(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let Ok(entries) = std::fs::read_dir(folder) else { return BTreeMap::new() };
     let files = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_file());
+    let files = files.filter(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')));
     files
         .map(|path| {
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
