@@ -22,7 +22,7 @@ pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure>
     let Source { loaded, look: followed, plans: _ } =
         source::open(&options.directory, &options.reference, first.as_deref(), Plans::Unasked, |news| match news {
             News::Good(_) => {}
-            News::Bad(what) => eprintln!("the directory's store: {}", visible(&what)),
+            News::Bad(what) => eprintln!("the directory's store: {}", visible(what)),
         })?;
     if followed.is_some() {
         console.say("from a store, bundles granted in plans of endpoints are not bought: buy them by commands");
