@@ -40,6 +40,7 @@ pub(crate) enum Verbosity {
 const CODE: &str = "\u{fdd0}";
 const END: &str = "\u{fdd1}";
 /// Has a terminal forget what it shows.
+#[cfg(feature = "kafka")]
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 /// Puts colours around text, or not.

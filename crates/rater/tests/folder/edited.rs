@@ -109,6 +109,16 @@ fn folders_are_moved_and_copied_as_a_whole_only() {
     std::fs::rename(path.join("moved"), path.join("again")).expect("moved");
     go_on(path, "again", "jsonl").expect(0);
 
+    // Emptied, it is a new one, whatever was left behind.
+    let hidden = path.join("emptied/.last-commit");
+    copy(&path.join("again"), &path.join("emptied"));
+    std::fs::remove_dir_all(path.join("emptied/.rater")).expect("removed");
+    for output in ["notifications"].iter().chain(&OUTPUTS) {
+        std::fs::remove_file(path.join(format!("emptied/{output}.jsonl"))).expect("removed");
+    }
+    assert!(hidden.exists());
+    go_on(path, "emptied", "jsonl").expect(0);
+
     // Outputs of one folder beside the state of another: each is whole, and they do not belong together.
     for output in OUTPUTS {
         let (ours, theirs) = (format!("out/{output}.jsonl"), format!("again/{output}.jsonl"));

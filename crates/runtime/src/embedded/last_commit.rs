@@ -109,6 +109,14 @@ impl LastCommit {
         synced.and_then(|()| File::open(folder)?.sync_all()).map_err(|error| RunError::File(folder.join(FILE), error))
     }
 
+    /// Forgets what was before a folder was emptied and begun anew.
+    pub(super) fn forget(folder: &Path) -> Result<(), RunError> {
+        match std::fs::remove_file(folder.join(FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(RunError::File(folder.join(FILE), error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     /// Refuses a state that is not the one of the last commit. A later one is fine: the witness may lag.
     ///
     /// # Errors

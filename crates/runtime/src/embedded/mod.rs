@@ -367,6 +367,7 @@ impl Folder {
     /// A new folder is claimed before any file is made in it, so that a run that is killed at once can be repeated.
     fn first_commit(store: &Store, settings: &RunSettings) -> Result<Vec<u8>, RunError> {
         Outputs::ensure_absent(&settings.output, settings.format)?;
+        LastCommit::forget(&settings.output)?;
         let progress = Progress {
             job_now: settings.now,
             output_format: settings.format.extension().into(),
