@@ -1,7 +1,7 @@
 //! The tables of the store.
 
 use super::codec::{Corrupt, Stored};
-use crate::engine::OpenSuspense;
+use crate::engine::{OpenSuspense, SuspenseNumbers};
 use pipeline::Held;
 use rating::SuspenseReason;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -15,6 +15,9 @@ const FORMAT: u32 = 3;
 
 /// Pages of the database kept in memory.
 const CACHE_BYTES: usize = 64 << 20;
+
+/// Bytes of what waits that are read at a time, but for one record that has more: originals may have a megabyte each.
+const MAX_OPEN_BYTES: usize = 8 << 20;
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Changed accounts by commit, since the checkpoint.
@@ -303,16 +306,21 @@ impl Store {
         Ok(())
     }
 
-    /// Up to `limit` of what waits, from a number on.
+    /// Up to `limit` of what waits, from a number on; fewer where the originals are long. What was once one record is not cut by their length.
     ///
     /// # Errors
     /// The database could not read, or holds something else.
     pub fn open_suspense(&self, from: u64, limit: usize) -> Result<Vec<(u64, OpenSuspense)>, StoreError> {
         let transaction = self.database.begin_read()?;
         let table = transaction.open_table(SUSPENSE)?;
-        let mut found = Vec::new();
+        let (mut found, mut found_bytes) = (Vec::new(), 0);
         for entry in table.range(from..)?.take(limit) {
             let (number, bytes) = entry?;
+            let last = found.last().map(|(last, _)| SuspenseNumbers::room_of(*last));
+            if found_bytes >= MAX_OPEN_BYTES && last.is_some_and(|room| !room.contains(&number.value())) {
+                break;
+            }
+            found_bytes += bytes.value().len();
             found.push((number.value(), decode_open(&mut bytes.value())?));
         }
         Ok(found)
