@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Feeds rater what is absurdly long, deep, wide or many, and prints the time and the peak memory of each run.
+"""Feeds rater what is absurdly long, deep, wide or many, and prints time, CPU time and peak memory of each run.
 
     cargo build --release -p rater
     python3 benches/limits.py [--binary target/release/rater] [--list] [NAME ...]
@@ -176,6 +176,7 @@ CASES = {
     "line-100-mb": ("rate", RATED, lambda: between_good_lines(b"x" * 100_000_000), "jsonl", []),
     "line-without-end": ("rate", RATED, lambda: usage(1) + b"\n" + b"x" * 100_000_000, "jsonl", []),
     "lines-of-2-mb": ("rate", RATED, lambda: between_good_lines(b"\n".join([b"\x01" * (2 * MIB)] * 50)), "jsonl", []),
+    "lines-recycled": ("rate", RATED, lambda: between_good_lines(b"\n".join([b"x" * (2 * MIB)] * 400)), "jsonl", ["--recycle"]),
     # JSON.
     "json-depth": ("rate", RATED, lambda: between_good_lines(usage(3)[:-1] + b',"x":' + b"[" * DEEP + b"}"), "jsonl", []),
     "json-depth-attributes": ("rate", RATED, lambda: between_good_lines(usage(3)[:-1] + b',"attributes":{"x":' + b"[" * DEEP + b"}}"), "jsonl", []),
@@ -226,14 +227,14 @@ CASES = {
 
 
 def run(command, folder):
-    """Runs a command; returns code, seconds, peak memory in MiB, and the last line of each stream."""
+    """Runs a command; returns code, seconds, seconds of CPU, peak memory in MiB, and the last line of each stream."""
     begun = time.monotonic()
     out, err = open(folder / "stdout", "wb"), open(folder / "stderr", "wb")
     child = subprocess.Popen(command, cwd=folder, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
     _, status, used = os.wait4(child.pid, 0)
     seconds = time.monotonic() - begun
     said = [(folder / name).read_bytes()[-4000:].decode(errors="replace").strip().splitlines()[-1:] for name in ("stderr", "stdout")]
-    return os.waitstatus_to_exitcode(status), seconds, used.ru_maxrss / 1024, " ".join(line for lines in said for line in lines)
+    return os.waitstatus_to_exitcode(status), seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, " ".join(line for lines in said for line in lines)
 
 
 def outcomes(folder):
@@ -268,14 +269,18 @@ def measure(binary, name):
         make(name, folder)
         command = [binary, kind, "rating.yaml"]
         if kind == "rate":
-            command = [binary, "rate", f"in.{ending}", "--reference", "rating.yaml", "-o", "out", "-q", *options]
+            command = [binary, "rate", f"in.{ending}", "--reference", "rating.yaml", "-o", "out", "-q"]
+            if "--recycle" in options:
+                run(command, folder)
+            command += options
         elif data:
             command.append(f"in.{ending}")
         size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-        code, seconds, peak, said = run(command, folder)
+        code, seconds, cpu, peak, said = run(command, folder)
         result = outcomes(folder) if kind == "rate" else ""
-        result = f"{result}; {said}" if code not in (0, 1) or not result else result
-        print(f"| {name} | {size:.1f} MB | {seconds:.1f} s | {peak:.0f} MiB | {code} | {result[:200]} |", flush=True)
+        if code not in (0, 1) or not result:
+            result = f"{result}; {said}".removeprefix("; ")
+        print(f"| {name} | {size:.1f} MB | {seconds:.1f} s | {cpu:.1f} s | {peak:.0f} MiB | {code} | {result[:150]} |", flush=True)
 
 
 def main():
@@ -296,7 +301,7 @@ def main():
     resource.setrlimit(resource.RLIMIT_CPU, (arguments.limit, arguments.limit))
     resource.setrlimit(resource.RLIMIT_AS, (arguments.memory << 30, arguments.memory << 30))
     binary = str(Path(arguments.binary).resolve())
-    print("| case | input | time | peak memory | exit | outcome |\n| --- | ---: | ---: | ---: | ---: | --- |")
+    print("| case | input | time | CPU | peak memory | exit | outcome |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |")
     for name in arguments.names or CASES:
         measure(binary, name)
 

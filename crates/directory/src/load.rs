@@ -9,9 +9,9 @@ use siphasher::sip::SipHasher13;
 
 use crate::compile::{Found, Tariffs, Zones, snapshot};
 use crate::diagnostic::{Code, Diagnostic, Diagnostics, Refused};
-use crate::model::Model;
+use crate::model::{Model, Tariff, Version};
 use crate::needs::{Directory, Whole};
-use crate::read::{Outcome, read_csv, read_file};
+use crate::read::{Outcome, Sections, read_csv, read_file};
 use crate::snapshot::Snapshot;
 use crate::source::{FileId, Sources, Span};
 use crate::validate::{Check, Units, check_accounts, check_bundles, check_endpoints, check_grants};
@@ -129,11 +129,33 @@ pub struct Grant {
     pub at: Timestamp,
 }
 
+/// What becomes of the versions of a tariff as they were written, once it is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    /// They stay in the model.
+    Kept,
+    /// They are let go.
+    Dropped,
+}
+
 /// Loads, validates as a whole and compiles.
 ///
 /// # Errors
 /// Everything that is wrong, in the order of inputs and lines, with the texts that the errors point into.
 pub fn load(inputs: Vec<Input>) -> Result<Loaded, Refused> {
+    load_and(Written::Kept, inputs)
+}
+
+/// As [`load`], for those who rate: the tariffs of the model have no versions. They are let go as they are compiled, which halves the memory
+/// that a million tariffs take.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_to_rate(inputs: Vec<Input>) -> Result<Loaded, Refused> {
+    load_and(Written::Dropped, inputs)
+}
+
+fn load_and(written: Written, inputs: Vec<Input>) -> Result<Loaded, Refused> {
     let hash = hash_of(&inputs);
     let mut sources = Sources::new();
     let mut errors = Diagnostics::new();
@@ -147,11 +169,16 @@ pub fn load(inputs: Vec<Input>) -> Result<Loaded, Refused> {
         };
         complete &= outcome == Outcome::Read;
     }
+    let zones = Zones::compile(&model);
+    let units = Units::collect(&mut Check { model: &model, errors: &mut errors, complete });
+    let versions = take_versions(&mut model);
+    let mut kept = Vec::new();
     let (found, grants) = {
         let mut check = Check { model: &model, errors: &mut errors, complete };
-        let zones = Zones::compile(&model);
-        let units = Units::collect(&mut check);
-        let tariffs = Tariffs::compile(&mut check, &zones, &units);
+        let tariffs = Tariffs::compile(&mut check, &zones, &units, versions, |versions| match written {
+            Written::Kept => kept.push(versions),
+            Written::Dropped => {}
+        });
         check_bundles(&mut check);
         let hierarchy = check_accounts(&mut check, &tariffs);
         let held = check_endpoints(&mut check, &tariffs);
@@ -159,6 +186,11 @@ pub fn load(inputs: Vec<Input>) -> Result<Loaded, Refused> {
         let found = Found { zones, units, tariffs, hierarchy, held };
         (errors.is_empty().then(|| snapshot(&model, &found, version_of(hash))), grants)
     };
+    for (tariff, versions) in model.tariffs.values_mut().zip(kept) {
+        if let Some(Tariff::Master(master)) = tariff {
+            master.versions = versions;
+        }
+    }
     match found {
         Some(snapshot) => {
             let snapshot = Arc::new(snapshot);
@@ -209,14 +241,25 @@ pub(crate) fn read(
         InputKind::EndpointCsv => read_csv(sources, file, &mut model.endpoints, errors),
         InputKind::Yaml => {
             let before = errors.count();
-            let root = yaml::parse(sources, file, errors);
+            let mut sections = Sections::begin(model);
+            let root = yaml::parse_file(sources, file, errors, &mut sections);
             if root.is_none() && errors.count() > before {
+                sections.take_back();
                 return Outcome::Unreadable;
             }
             let start = Span { file, start: 0, end: 0 };
-            read_file(root.as_ref(), start, model, errors)
+            read_file(root.as_ref(), start, sections, errors)
         }
     }
+}
+
+/// Takes the versions out of all tariffs, by their positions.
+fn take_versions(model: &mut Model) -> Vec<Vec<Version>> {
+    let taken = model.tariffs.values_mut().map(|tariff| match tariff {
+        Some(Tariff::Master(master)) => std::mem::take(&mut master.versions),
+        Some(Tariff::Alias(_)) | None => Vec::new(),
+    });
+    taken.collect()
 }
 
 /// Where the currency of each account is written.
@@ -282,5 +325,65 @@ mod tests {
             let is_there = |d: &Diagnostic| d.span.is_some_and(|s| (span.start..span.start + 2).contains(&s.start));
             assert!(refused.diagnostics.iter().any(is_there), "line {line}: {value} is not blamed:\n{refused}");
         }
+    }
+
+    fn inputs(texts: &[&str]) -> Vec<Input> {
+        let input = |(number, text): (usize, &&str)| Input {
+            name: format!("{number}.yaml"),
+            bytes: text.as_bytes().to_vec(),
+            kind: InputKind::Yaml,
+        };
+        texts.iter().enumerate().map(input).collect()
+    }
+
+    /// Definitions are read before it is known whether their file can be: then none of them may count, and nothing is said of what is wrong
+    /// with them.
+    #[test]
+    fn definitions_of_a_file_that_cannot_be_read_are_taken_back() {
+        let account = "accounts: { top: { kind: operator, currency: GBP }, odd: { kind: what } }\n";
+        let good = "format: rater/v1\naccounts: { top: { kind: operator, currency: GBP } }\n";
+        for (broken, code) in [
+            (format!("format: rater/v1\n{account}zones: [\n"), Code::Syntax),
+            (format!("{account}zones: {{}}\n"), Code::Format),
+            (format!("{account}format: rater/v2\n"), Code::Format),
+            (format!("format: rater/v1\n{account}zones: {}\n", "[".repeat(70)), Code::TooDeep),
+        ] {
+            let refused = load(inputs(&[&broken, good])).expect_err("broken");
+            let codes: Vec<Code> = refused.diagnostics.iter().map(|found| found.code).collect();
+            assert_eq!(codes, [code], "{broken}\n{refused}");
+        }
+        let last = format!("{account}format: rater/v1\n").replace(", odd: { kind: what }", "");
+        assert_eq!(load(inputs(&[&last])).expect("valid").model.accounts.len(), 1);
+    }
+
+    /// A section that is no map is refused, and the others are read all the same.
+    #[test]
+    fn a_section_given_twice_or_as_a_list_costs_itself_only() {
+        let text = "format: rater/v1\nzones: [uk]\naccounts: { top: { kind: operator, currency: GBP }, top: { kind: what } }\naccounts: { x: y }\n";
+        let refused = load(inputs(&[text])).expect_err("broken");
+        let found: Vec<(Code, &str)> = refused
+            .diagnostics
+            .iter()
+            .map(|found| (found.code, refused.sources.text(found.span.expect("a place"))))
+            .collect();
+        assert_eq!(found, [(Code::WrongKind, "[uk]"), (Code::DuplicateKey, "top"), (Code::DuplicateKey, "accounts")]);
+    }
+
+    #[test]
+    fn who_rates_gets_the_same_without_the_prices_as_written() {
+        let (kept, dropped) =
+            (load_text(EVERYTHING.to_owned()).expect("valid"), load_to_rate(inputs(&[EVERYTHING])).expect("valid"));
+        let versions = |loaded: &Loaded| {
+            let tariffs = loaded.model.tariffs.values();
+            tariffs
+                .map(|(_, tariff)| if let Tariff::Master(master) = tariff { master.versions.len() } else { 0 })
+                .sum::<usize>()
+        };
+        assert!(versions(&kept) > 0);
+        assert_eq!(versions(&dropped), 0);
+        assert_eq!(
+            (kept.hash, kept.grants, kept.model.tariffs.len()),
+            (dropped.hash, dropped.grants, dropped.model.tariffs.len())
+        );
     }
 }

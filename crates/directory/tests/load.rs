@@ -106,7 +106,7 @@ fn levels(loaded: &Loaded, usage: &UsageRecord) -> Vec<String> {
                         PricingSpec::Package { size, price } => format!("{price} for {size}"),
                         PricingSpec::Blocked => "blocked".to_owned(),
                     };
-                    format!("{payer} {} {} {pricing}", rate.tariff_id, rate.zone())
+                    format!("{payer} {} {} {pricing}", rate.facts.tariff_id, rate.zone())
                 }
                 RateChoice::NoTariff => format!("{payer} free"),
                 RateChoice::Missing(reason) => format!("{payer} {}", reason.name()),

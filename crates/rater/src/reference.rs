@@ -44,7 +44,7 @@ pub(crate) fn read_named(files: &[PathBuf]) -> Result<Vec<Input>, Failure> {
 /// # Errors
 /// Reference data with errors.
 pub(crate) fn load_inputs(inputs: Vec<Input>) -> Result<Loaded, Failure> {
-    directory::load(inputs).map_err(|refused| Failure::Reference(Box::new(refused)))
+    directory::load_to_rate(inputs).map_err(|refused| Failure::Reference(Box::new(refused)))
 }
 
 fn default_file(first_input: Option<&Path>) -> Result<PathBuf, Failure> {

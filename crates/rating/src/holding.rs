@@ -9,7 +9,7 @@ use crate::bundle::{BundleTemplate, Instance};
 use crate::calendar::Timestamp;
 use crate::command::CommandRefusal;
 use crate::leg::{Status, add_status};
-use crate::matching::KeyFilter;
+use crate::matching::MatchKeys;
 
 /// Most bundles that an account, or an endpoint of it, may hold, ended ones included.
 pub const MAX_INSTANCES: usize = 10_000;
@@ -153,7 +153,7 @@ fn size_of_template(template: &BundleTemplate) -> usize {
     let BundleTemplate { id, currency: _, fee: _, starts: _, lasts: _, scope: _, promotional: _, warn_at, elements } =
         template;
     let of_elements = elements.iter().map(|element| {
-        let KeyFilter { rating_group: _, apn, rat, direction, sponsor } = &element.applies.keys;
+        let MatchKeys { rating_group: _, apn, rat, direction, sponsor } = &*element.applies.keys;
         let keys = [apn, rat, direction, sponsor].into_iter().flatten().map(|text| text.len()).sum::<usize>();
         ELEMENT_BYTES + element.applies.service.len() + element.applies.zone.size_bytes() + keys
     });

@@ -1,10 +1,11 @@
 //! Most-specific match (rule 9): which rate of a version, or which element of a bundle, fits a record, and how specifically.
 
+use crate::few::Few;
 use crate::usage::UsageRecord;
 use crate::zone::{Grade, Plmn, Zone};
-use hashbrown::HashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// How specific a match is; greater is more specific. The order of the fields is the order of rule 9.
@@ -18,9 +19,13 @@ pub struct Specificity {
     pub grade: Grade,
 }
 
-/// Optional keys of a rate or element; an absent key matches anything.
+/// Optional keys of a rate or element; an absent key matches anything. Nearly all have none, which takes the room of a pointer.
+#[derive(Clone, Debug, Default)]
+pub struct KeyFilter(Option<Box<MatchKeys>>);
+
+/// The keys of a [`KeyFilter`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct KeyFilter {
+pub struct MatchKeys {
     /// Rating group of the charging rule.
     pub rating_group: Option<i64>,
     /// Access point name.
@@ -33,8 +38,40 @@ pub struct KeyFilter {
     pub sponsor: Option<Box<str>>,
 }
 
+static NO_KEYS: MatchKeys = MatchKeys { rating_group: None, apn: None, rat: None, direction: None, sponsor: None };
+
+impl From<MatchKeys> for KeyFilter {
+    fn from(keys: MatchKeys) -> KeyFilter {
+        KeyFilter((keys != NO_KEYS).then(|| Box::new(keys)))
+    }
+}
+
+impl Deref for KeyFilter {
+    type Target = MatchKeys;
+
+    fn deref(&self) -> &MatchKeys {
+        self.0.as_deref().unwrap_or(&NO_KEYS)
+    }
+}
+
+impl PartialEq for KeyFilter {
+    fn eq(&self, other: &KeyFilter) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for KeyFilter {}
+
+impl Hash for KeyFilter {
+    /// As the keys themselves: counters are found by it.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
 impl KeyFilter {
-    fn mask(&self) -> u8 {
+    /// Which keys are given, a bit for each.
+    pub fn mask(&self) -> u8 {
         u8::from(self.rating_group.is_some())
             | u8::from(self.apn.is_some()) << 1
             | u8::from(self.rat.is_some()) << 2
@@ -72,7 +109,12 @@ impl KeyFilter {
     }
 
     fn hash_values(&self) -> u128 {
-        hash_keys(self.mask(), self.rating_group, [&self.apn, &self.rat, &self.direction, &self.sponsor])
+        self.hash_of(self.mask())
+    }
+
+    /// Returns a hash of the keys of a mask, all of which are given: equal where their values mean the same.
+    pub fn hash_of(&self, mask: u8) -> u128 {
+        hash_keys(mask, self.rating_group, [&self.apn, &self.rat, &self.direction, &self.sponsor])
     }
 }
 
@@ -200,7 +242,7 @@ pub struct Overlap {
 /// Finds the most specific entry by look-ups whose number does not depend on how many entries there are.
 #[derive(Debug, Default)]
 pub struct MatchIndex {
-    services: HashMap<Box<str>, Vec<KeyGroup>>,
+    services: Few<Box<str>, Vec<KeyGroup>>,
 }
 
 /// All entries of a service that give the same set of keys; groups are sorted by the number of keys, most first.
@@ -208,22 +250,22 @@ pub struct MatchIndex {
 struct KeyGroup {
     mask: u8,
     count: u8,
-    by_values: HashMap<u128, ZoneTable>,
+    by_values: Few<u128, ZoneTable>,
 }
 
 #[derive(Debug, Default)]
 struct ZoneTable {
     /// Lengths of called prefixes in use, longest first.
     prefix_lengths: Vec<usize>,
-    by_prefix: HashMap<Box<str>, NetworkTable>,
+    by_prefix: Few<Box<str>, NetworkTable>,
     any_destination: NetworkTable,
 }
 
 #[derive(Debug, Default)]
 struct NetworkTable {
-    networks: HashMap<Plmn, u32>,
-    groups: HashMap<Plmn, u32>,
-    countries: HashMap<Plmn, u32>,
+    networks: Few<Plmn, u32>,
+    groups: Few<Plmn, u32>,
+    countries: Few<Plmn, u32>,
     root: Option<u32>,
 }
 
@@ -239,18 +281,21 @@ impl MatchIndex {
         }
         for groups in index.services.values_mut() {
             groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+            groups.shrink_to_fit();
+            groups.iter_mut().for_each(KeyGroup::shrink_to_fit);
         }
+        index.services.shrink_to_fit();
         Ok(index)
     }
 
     fn insert(&mut self, position: usize, entry: &UsageMatch) -> Result<(), Overlap> {
         let mask = entry.keys.mask();
-        let groups = self.services.entry(entry.service.clone()).or_default();
+        let groups = self.services.get_or_default(entry.service.clone());
         let at = groups.iter().position(|group| group.mask == mask).unwrap_or_else(|| {
-            groups.push(KeyGroup { mask, count: entry.keys.count(), by_values: HashMap::new() });
+            groups.push(KeyGroup { mask, count: entry.keys.count(), by_values: Few::default() });
             groups.len() - 1
         });
-        let table = groups[at].by_values.entry(entry.keys.hash_values()).or_default();
+        let table = groups[at].by_values.get_or_default(entry.keys.hash_values());
         if entry.zone.prefixes().is_empty() {
             return table.any_destination.insert(position, &entry.zone);
         }
@@ -258,7 +303,7 @@ impl MatchIndex {
             if let Err(slot) = table.prefix_lengths.binary_search_by(|length| prefix.len().cmp(length)) {
                 table.prefix_lengths.insert(slot, prefix.len());
             }
-            table.by_prefix.entry(prefix.clone()).or_default().insert(position, &entry.zone)?;
+            table.by_prefix.get_or_default(prefix.clone()).insert(position, &entry.zone)?;
         }
         Ok(())
     }
@@ -285,6 +330,18 @@ impl MatchIndex {
     }
 }
 
+impl KeyGroup {
+    fn shrink_to_fit(&mut self) {
+        self.by_values.shrink_to_fit();
+        for zones in self.by_values.values_mut() {
+            zones.prefix_lengths.shrink_to_fit();
+            zones.by_prefix.shrink_to_fit();
+            zones.by_prefix.values_mut().for_each(NetworkTable::shrink_to_fit);
+            zones.any_destination.shrink_to_fit();
+        }
+    }
+}
+
 impl ZoneTable {
     fn find(&self, usage: &UsageRecord) -> Option<(u8, Grade, u32)> {
         if let Some(called) = usage.destination.as_deref() {
@@ -300,6 +357,12 @@ impl ZoneTable {
 }
 
 impl NetworkTable {
+    fn shrink_to_fit(&mut self) {
+        self.networks.shrink_to_fit();
+        self.groups.shrink_to_fit();
+        self.countries.shrink_to_fit();
+    }
+
     fn insert(&mut self, position: usize, zone: &Zone) -> Result<(), Overlap> {
         let second = position;
         let position = u32::try_from(position).unwrap_or(u32::MAX);
@@ -370,13 +433,13 @@ mod tests {
         for (name, key, value, expected) in cases {
             let text = |wanted| (name == wanted).then(|| Box::<str>::from(key));
             let (apn, rat) = (text(KeyName::Apn), text(KeyName::Rat));
-            let keys = KeyFilter {
+            let keys = KeyFilter::from(MatchKeys {
                 rating_group: None,
                 apn,
                 rat,
                 direction: text(KeyName::Direction),
                 sponsor: text(KeyName::Sponsor),
-            };
+            });
             let mut usage = UsageRecord::new("a", "s", "data", Timestamp::EPOCH);
             match name {
                 KeyName::Apn => usage.apn = Some(value.into()),

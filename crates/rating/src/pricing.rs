@@ -81,12 +81,12 @@ pub fn price<'a>(
     let mut pricer = Pricer { rate, leg, segments: SmallVec::new(), exact: Exact::ZERO };
     pricer.free(span.free);
     let band_connect = pricer.span(&span)?;
-    let connects = rate.marks_session && span.billed_to > span.billed_from;
+    let connects = rate.facts.has_connect && span.billed_to > span.billed_from;
     if connects && band_connect > 0 && session.is_none_or(|session| !session.is_connected(leg, rate)) {
         pricer.fee(SegmentSource::Connect(rate), band_connect)?;
     }
     let priced = before.priced.checked_add(pricer.exact).ok_or(SuspenseReason::AmountOverflow)?;
-    let total = priced.round(rate.rounding).ok_or(SuspenseReason::AmountOverflow)?;
+    let total = priced.round(rate.facts.rounding).ok_or(SuspenseReason::AmountOverflow)?;
     let charged = total.checked_sub(before.charged).ok_or(SuspenseReason::AmountOverflow)?.max(Amount::ZERO);
     let counter = place.map(|place| ScopedCounter {
         scope: place.scope,
@@ -326,7 +326,7 @@ impl<'a> Pricer<'a, '_> {
         price: impl Fn(usize) -> UnitPrice,
         span: &Span,
     ) -> Result<i128, SuspenseReason> {
-        let zone = &self.rate.time_zone;
+        let zone = &self.rate.facts.time_zone;
         let event_time = self.leg.usage.event_time;
         let units = span.billed_to - span.billed_from;
         let parts = if self.rate.spec.unit == Unit::Seconds {

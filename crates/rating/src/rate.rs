@@ -118,25 +118,11 @@ pub enum RateError {
 /// A compiled rate of one tariff version.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// The tariff, an alias under its own name.
-    pub tariff_id: Arc<str>,
-    /// Start of the version.
-    pub version_from: Timestamp,
+    /// What its version says about it: with the specification all that it was compiled from.
+    pub facts: Arc<VersionFacts>,
     /// As written.
     pub spec: RateSpec,
-    /// The one rounding.
-    pub rounding: Rounding,
-    /// Zone of the bands.
-    pub time_zone: TimeZone,
-    /// Cap per edge, tariff and month (detail f).
-    pub cap: Option<Amount>,
-    /// Ledger and tax codes.
-    pub codes: Arc<[(Box<str>, Box<str>)]>,
     pub(crate) key: u128,
-    /// A session has to be remembered because some rate of the tariff, in any of its versions, has a connect fee (detail h).
-    pub(crate) marks_session: bool,
-    /// Starts of all versions of the tariff, ascending; empty where an older program sent the rate.
-    pub versions: Arc<[Timestamp]>,
     pub(crate) denominator: i128,
     pub(crate) connect: i128,
     pub(crate) pricing: Pricing,
@@ -167,7 +153,7 @@ pub(crate) struct Band {
 }
 
 /// What a version says about all its rates.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionFacts {
     /// The tariff, an alias under its own name.
     pub tariff_id: Arc<str>,
@@ -181,9 +167,9 @@ pub struct VersionFacts {
     pub cap: Option<Amount>,
     /// Ledger and tax codes.
     pub codes: Arc<[(Box<str>, Box<str>)]>,
-    /// Some rate of the tariff, in any of its versions, has a connect fee.
+    /// Some rate of the tariff, in any of its versions, has a connect fee: a session has to be remembered (detail h).
     pub has_connect: bool,
-    /// Starts of all versions of the tariff, ascending.
+    /// Starts of all versions of the tariff, ascending; empty where an older program sent the rate.
     pub versions: Arc<[Timestamp]>,
 }
 
@@ -199,11 +185,11 @@ impl RateSpec {
 }
 
 impl Rate {
-    /// Compiles a specification: of a version, or of a rate that was sent ([`Rate::facts`] and [`Rate::spec`]).
+    /// Compiles a specification: of a version, or of a rate that was sent (its facts and specification).
     ///
     /// # Errors
     /// See [`RateError`].
-    pub fn compile(facts: &VersionFacts, spec: &RateSpec) -> Result<Rate, RateError> {
+    pub fn compile(facts: &Arc<VersionFacts>, spec: &RateSpec) -> Result<Rate, RateError> {
         check(spec)?;
         let mut common = Denominator(1);
         common.visit(spec)?;
@@ -236,34 +222,13 @@ impl Rate {
         facts.tariff_id.hash(&mut hasher);
         spec.applies.hash_identity(&mut hasher);
         Ok(Rate {
-            tariff_id: facts.tariff_id.clone(),
-            version_from: facts.version_from,
-            rounding: facts.rounding,
-            time_zone: facts.time_zone.clone(),
-            cap: facts.cap,
-            codes: facts.codes.clone(),
+            facts: Arc::clone(facts),
             key: hasher.finish128().as_u128(),
-            marks_session: facts.has_connect,
-            versions: facts.versions.clone(),
             denominator,
             connect: money(spec.connect)?,
             pricing,
             spec: spec.clone(),
         })
-    }
-
-    /// What its version said about it: with the specification all that it was compiled from.
-    pub fn facts(&self) -> VersionFacts {
-        VersionFacts {
-            tariff_id: self.tariff_id.clone(),
-            version_from: self.version_from,
-            rounding: self.rounding,
-            time_zone: self.time_zone.clone(),
-            cap: self.cap,
-            codes: self.codes.clone(),
-            has_connect: self.marks_session,
-            versions: self.versions.clone(),
-        }
     }
 
     /// The zone that matched.

@@ -36,7 +36,7 @@ pub fn needs_member(leg: &Leg<'_>, account: &Account) -> bool {
     }
     match leg.rate {
         RateChoice::Rate(rate) => {
-            leg.usage.session_id.is_some() && (rate.spec.scope == Scope::Session || rate.marks_session)
+            leg.usage.session_id.is_some() && (rate.spec.scope == Scope::Session || rate.facts.has_connect)
         }
         RateChoice::NoTariff | RateChoice::Missing(_) => false,
     }
@@ -160,11 +160,11 @@ struct Cap<'a> {
 
 impl<'a> Cap<'a> {
     fn of(leg: &Leg<'_>, rate: &'a Rate, charged: Amount, account: &Account) -> Option<Cap<'a>> {
-        let cap = rate.cap?;
+        let cap = rate.facts.cap?;
         let month = leg.edge.time_zone.month_of(leg.usage.event_time);
         let mut hasher = SipHasher13::new();
         leg.edge.payee.hash(&mut hasher);
-        rate.tariff_id.hash(&mut hasher);
+        rate.facts.tariff_id.hash(&mut hasher);
         month.hash(&mut hasher);
         let key = hasher.finish128().as_u128();
         let fresh = CapCounter { charged: Amount::ZERO, notified: false, month };
@@ -247,7 +247,7 @@ fn settle<'a>(
         }
         payer.account.caps.insert(cap.key, cap.counter);
         if cap.notifies {
-            let kind = NotificationKind::CapReached { tariff: cap.rate.tariff_id.clone() };
+            let kind = NotificationKind::CapReached { tariff: cap.rate.facts.tariff_id.clone() };
             outputs.notifications.push(notification(leg, kind));
         }
     }

@@ -121,9 +121,9 @@ impl<'s> LegSession<'s> {
             mark.is_some_and(|mark| mark.counter.connected && mark.counter.last_event >= leg.horizons.sessions_from)
         };
         // A version that ended behind the horizon has no mark that is remembered.
-        let ends = rate.versions.iter().skip(1).copied().chain(std::iter::once(Timestamp::FAR_FUTURE));
-        let others = rate.versions.iter().copied().zip(ends).filter(|(_, end)| *end > leg.horizons.sessions_from);
-        is_marked(rate.version_from) || others.map(|(from, _)| from).any(is_marked)
+        let ends = rate.facts.versions.iter().skip(1).copied().chain(std::iter::once(Timestamp::FAR_FUTURE));
+        let others = rate.facts.versions.iter().copied().zip(ends).filter(|(_, end)| *end > leg.horizons.sessions_from);
+        is_marked(rate.facts.version_from) || others.map(|(from, _)| from).any(is_marked)
     }
 
     /// The change that a leg makes: of the session, and of its counter under a key. `None` where no rate counts the session and none has before.
@@ -187,7 +187,7 @@ pub(crate) fn counter_keys(leg: &Leg<'_>, rate: &Rate) -> Option<(u128, Option<u
     let mut hasher = SipHasher13::new();
     leg.usage.session_id.as_deref()?.hash(&mut hasher);
     leg.usage.source.hash(&mut hasher);
-    rate.version_from.hash(&mut hasher);
+    rate.facts.version_from.hash(&mut hasher);
     leg.edge.payee.hash(&mut hasher);
     rate.key.hash(&mut hasher);
     let without_account = hasher.finish128().as_u128();
@@ -206,7 +206,7 @@ fn older_connect_key(leg: &Leg<'_>, rate: &Rate, version_from: Timestamp) -> Opt
     leg.usage.session_id.as_deref()?.hash(&mut hasher);
     leg.usage.source.hash(&mut hasher);
     leg.edge.payee.hash(&mut hasher);
-    rate.tariff_id.hash(&mut hasher);
+    rate.facts.tariff_id.hash(&mut hasher);
     version_from.hash(&mut hasher);
     "connect".hash(&mut hasher);
     Some(hasher.finish128().as_u128())

@@ -136,7 +136,7 @@ impl Tariff {
         let starts: Arc<[Timestamp]> = spec.versions.iter().map(|version| version.from).collect();
         let mut versions = Vec::with_capacity(spec.versions.len());
         for (position, version) in spec.versions.iter().enumerate() {
-            let facts = VersionFacts {
+            let facts = Arc::new(VersionFacts {
                 tariff_id: spec.id.clone(),
                 version_from: version.from,
                 rounding: spec.rounding,
@@ -145,7 +145,7 @@ impl Tariff {
                 codes: spec.codes.clone(),
                 has_connect,
                 versions: starts.clone(),
-            };
+            });
             let mut rates = Vec::with_capacity(version.rates.len());
             for (rate, written) in version.rates.iter().enumerate() {
                 let compiled = Rate::compile(&facts, written).map_err(|error| TariffError::Rate {

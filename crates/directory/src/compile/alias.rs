@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
 use rating::rate::PricingSpec;
 use rating::tariff::MarkUp;
 use rating::{Currency, TariffSpec, Timestamp, UnitPrice};
@@ -22,7 +23,7 @@ struct Placed {
 
 /// Resolves every alias whose master is sound, and returns the currencies of all tariffs. Follows chains without recursion: their length is
 /// up to whoever writes them.
-pub(super) fn follow(check: &mut Check<'_, '_>, resolved: &mut [Option<Resolved>]) -> Vec<Option<Currency>> {
+pub(super) fn follow(check: &mut Check<'_, '_>, resolved: &mut HashMap<usize, Resolved>) -> Vec<Option<Currency>> {
     let model = check.model;
     let items = model.tariffs.items();
     let mut done = vec![false; items.len()];
@@ -54,7 +55,9 @@ pub(super) fn follow(check: &mut Check<'_, '_>, resolved: &mut [Option<Resolved>
             let Some(master) = model.tariffs.find(&alias.of.value) else { continue };
             currencies[at] = currencies[master];
             let thing = Thing { kind: "tariff", name: &items[at].name };
-            resolved[at] = resolve(check, thing, alias, resolved[master].as_ref()).filter(|_| items[at].sound);
+            if let Some(alias) = resolve(check, thing, alias, resolved.get(&master)).filter(|_| items[at].sound) {
+                resolved.insert(at, alias);
+            }
         }
     }
     currencies

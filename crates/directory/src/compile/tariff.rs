@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hashbrown::{HashMap, HashSet};
 use rating::rate::{BandSpec, PricingSpec, RateError, TierSpec};
 use rating::tariff::TariffError;
 use rating::{Currency, RateSpec, Tariff, TariffSpec, UsageMatch, VersionSpec};
@@ -9,7 +10,7 @@ use rating::{Currency, RateSpec, Tariff, TariffSpec, UsageMatch, VersionSpec};
 use super::Zones;
 use super::alias::follow;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Band, BandTime, Master, Model, Pricing, Rate, Reference, Tariff as Written};
+use crate::model::{Band, BandTime, Master, Model, Pricing, Rate, Reference, Tariff as Written, Version};
 use crate::read::Thing;
 use crate::source::Span;
 use crate::validate::{Check, Units, check_tariff};
@@ -29,28 +30,44 @@ pub(super) struct Resolved {
 }
 
 impl Tariffs {
-    /// Checks and compiles all tariffs.
-    pub(crate) fn compile(check: &mut Check<'_, '_>, zones: &Zones, units: &Units) -> Tariffs {
+    /// Checks and compiles all tariffs. The versions of each, which were taken out of the model, are given back as soon as they are compiled:
+    /// what is written and what is made of it are never there for all tariffs at once, unless somebody keeps them.
+    pub(crate) fn compile(
+        check: &mut Check<'_, '_>,
+        zones: &Zones,
+        units: &Units,
+        written: Vec<Vec<Version>>,
+        mut give_back: impl FnMut(Vec<Version>),
+    ) -> Tariffs {
         let model = check.model;
-        let mut resolved: Vec<Option<Resolved>> = Vec::with_capacity(model.tariffs.len());
-        for item in model.tariffs.items() {
+        let followed = followed(model);
+        let mut resolved: HashMap<usize, Resolved> = HashMap::new();
+        let mut compiled = vec![None; model.tariffs.len()];
+        for (at, (item, versions)) in model.tariffs.items().iter().zip(written).enumerate() {
             let Some(Written::Master(master)) = &item.value else {
-                resolved.push(None);
+                give_back(versions);
                 continue;
             };
             let thing = Thing { kind: "tariff", name: &item.name };
             let before = check.count();
-            check_tariff(check, thing, master);
-            let sound = item.sound && check.count() == before;
-            let spec = if sound { master_spec(model, zones, units, &item.name, master) } else { None };
-            resolved.push(spec.map(|spec| Resolved { spec, units: master.units }));
+            check_tariff(check, thing, &versions);
+            let is_sound = item.sound && check.count() == before;
+            let spec = is_sound.then(|| master_spec(model, zones, units, &item.name, master, &versions));
+            if let Some(spec) = spec.flatten() {
+                compiled[at] = compile(check, thing, item.span, &versions, &spec);
+                // A specification takes as much as what is made of it, and nearly all tariffs have no alias.
+                if followed.contains(&at) {
+                    resolved.insert(at, Resolved { spec, units: master.units });
+                }
+            }
+            give_back(versions);
         }
         let currencies = follow(check, &mut resolved);
-        let mut compiled = Vec::with_capacity(resolved.len());
-        for (item, resolved) in model.tariffs.items().iter().zip(resolved) {
-            let spec = resolved.map(|resolved| resolved.spec);
+        for (at, item) in model.tariffs.items().iter().enumerate() {
+            let Some(Written::Alias(_)) = &item.value else { continue };
             let thing = Thing { kind: "tariff", name: &item.name };
-            compiled.push(spec.and_then(|spec| compile(check, thing, item.span, item.value.as_ref(), &spec)));
+            let spec = resolved.get(&at).map(|resolved| &resolved.spec);
+            compiled[at] = spec.and_then(|spec| compile(check, thing, item.span, &[], spec));
         }
         Tariffs { currencies, compiled }
     }
@@ -71,23 +88,29 @@ impl Tariffs {
     }
 }
 
+/// The positions of tariffs that an alias names.
+fn followed(model: &Model) -> HashSet<usize> {
+    let aliases = model.tariffs.values().filter_map(|(_, tariff)| match tariff {
+        Written::Alias(alias) => model.tariffs.find(&alias.of.value),
+        Written::Master(_) => None,
+    });
+    aliases.collect()
+}
+
 fn compile(
     check: &mut Check<'_, '_>,
     thing: Thing<'_>,
     span: Span,
-    written: Option<&Written>,
+    written: &[Version],
     spec: &TariffSpec,
 ) -> Option<Arc<Tariff>> {
     let error = match Tariff::compile(spec) {
         Ok(tariff) => return Some(Arc::new(tariff)),
         Err(error) => error,
     };
-    // The places of rates are known of masters only; an alias is shown by its name.
-    let place = |version: usize, rate: usize| match written {
-        Some(Written::Master(master)) => {
-            master.versions.get(version).and_then(|version| version.rates.get(rate)).map_or(span, |rate| rate.span)
-        }
-        Some(Written::Alias(_)) | None => span,
+    // An alias has no versions of its own: it is shown by its name.
+    let place = |version: usize, rate: usize| {
+        written.get(version).and_then(|version| version.rates.get(rate)).map_or(span, |rate| rate.span)
     };
     let diagnostic = match error {
         TariffError::Rate { version, rate, error } => {
@@ -115,9 +138,15 @@ fn compile(
     None
 }
 
-fn master_spec(model: &Model, zones: &Zones, units: &Units, name: &str, master: &Master) -> Option<TariffSpec> {
-    let versions: Option<Vec<VersionSpec>> = master
-        .versions
+fn master_spec(
+    model: &Model,
+    zones: &Zones,
+    units: &Units,
+    name: &str,
+    master: &Master,
+    written: &[Version],
+) -> Option<TariffSpec> {
+    let versions: Option<Vec<VersionSpec>> = written
         .iter()
         .map(|version| {
             let rates: Option<Vec<RateSpec>> =

@@ -105,6 +105,12 @@ impl Diagnostics {
         }
     }
 
+    /// Adds those of another list, behind these.
+    pub(crate) fn append(&mut self, others: Diagnostics) {
+        others.list.into_iter().for_each(|diagnostic| self.push(diagnostic));
+        self.dropped += others.dropped;
+    }
+
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()

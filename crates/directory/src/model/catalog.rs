@@ -88,6 +88,22 @@ impl<T> Catalog<T> {
         Ok(())
     }
 
+    /// Values of those that could be read, to be changed; by position.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = Option<&mut T>> {
+        self.items.iter_mut().map(|item| item.value.as_mut())
+    }
+
+    /// Takes back what was added behind the first so many.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        for at in (len..self.items.len()).rev() {
+            let hash = self.hasher.hash_one(&*self.items[at].name);
+            if let Ok(entry) = self.index.find_entry(hash, |found| *found as usize == at) {
+                entry.remove();
+            }
+        }
+        self.items.truncate(len);
+    }
+
     /// Makes room, where it is known how many will come.
     pub(crate) fn reserve(&mut self, more: usize) {
         self.items.reserve(more);

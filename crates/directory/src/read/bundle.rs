@@ -32,6 +32,7 @@ pub(super) fn read(reader: &mut Reader<'_>, thing: Thing<'_>, entry: &Entry<'_>)
     if reader.flaws != before && elements.is_empty() {
         return None;
     }
+    elements.shrink_to_fit();
     Some(Bundle {
         currency: currency?,
         price,
@@ -116,6 +117,7 @@ fn element(reader: &mut Reader<'_>, thing: Thing<'_>, node: &Node<'_>, units: Un
     if reader.flaws != before {
         return None;
     }
+    measured.shrink_to_fit();
     let (service, zone, keys) = applies?;
     Some(Element {
         span: node.span,

@@ -16,13 +16,13 @@ mod zone;
 pub(crate) use csv::read_csv;
 pub(crate) use fields::{Least, Thing, with_article};
 
-use rating::KeyFilter;
+use rating::{KeyFilter, MatchKeys};
 
 use crate::diagnostic::{Code, Diagnostic, Diagnostics};
 use crate::model::{Catalog, Item, Model, Reference};
 use crate::source::Span;
 use crate::value::{self, parse_integer};
-use crate::yaml::{Entry, Node, Value};
+use crate::yaml::{Definitions, Entry, Node, Value};
 use fields::{Fields, Reader, bad_name};
 
 /// Whether a file could be read; if not, names defined in it are unknown and must not be missed elsewhere.
@@ -32,27 +32,87 @@ pub(crate) enum Outcome {
     Unreadable,
 }
 
-/// Adds what a YAML file defines to the model. `start` is where the file begins.
-pub(crate) fn read_file(root: Option<&Node<'_>>, start: Span, model: &mut Model, errors: &mut Diagnostics) -> Outcome {
+/// Keys of the sections of a file, in the order in which their errors are reported.
+const SECTIONS: &[&str] = &["zones", "tariffs", "bundles", "accounts", "endpoints"];
+
+/// The definitions of a file that is still read: they are in the model, and what is wrong with them is not reported yet. Whoever finds that the
+/// file cannot be read takes all of them back.
+pub(crate) struct Sections<'m> {
+    model: &'m mut Model,
+    /// How many definitions there were of each section before.
+    before: [usize; SECTIONS.len()],
+    errors: [Diagnostics; SECTIONS.len()],
+}
+
+impl<'m> Sections<'m> {
+    /// Begins a file.
+    pub(crate) fn begin(model: &'m mut Model) -> Sections<'m> {
+        let Model { zones, tariffs, bundles, accounts, endpoints } = &*model;
+        let before = [zones.len(), tariffs.len(), bundles.len(), accounts.len(), endpoints.len()];
+        Sections { model, before, errors: Default::default() }
+    }
+
+    /// Takes back all definitions of the file, with what is wrong with them.
+    pub(crate) fn take_back(self) {
+        let [zones, tariffs, bundles, accounts, endpoints] = self.before;
+        self.model.zones.truncate(zones);
+        self.model.tariffs.truncate(tariffs);
+        self.model.bundles.truncate(bundles);
+        self.model.accounts.truncate(accounts);
+        self.model.endpoints.truncate(endpoints);
+    }
+}
+
+impl Definitions for Sections<'_> {
+    fn sections(&self) -> &'static [&'static str] {
+        SECTIONS
+    }
+
+    fn take(&mut self, section: usize, definition: &Entry<'_>) {
+        let Sections { model, errors, .. } = self;
+        let mut reader = Reader::new(&mut errors[section]);
+        match SECTIONS[section] {
+            "zones" => read_definition(&mut reader, "zone", &mut model.zones, definition, zone::read),
+            "tariffs" => read_definition(&mut reader, "tariff", &mut model.tariffs, definition, tariff::read),
+            "bundles" => read_definition(&mut reader, "bundle", &mut model.bundles, definition, bundle::read),
+            "accounts" => read_definition(&mut reader, "account", &mut model.accounts, definition, account::read),
+            _ => read_definition(&mut reader, "endpoint", &mut model.endpoints, definition, endpoint::read),
+        }
+    }
+}
+
+/// Reads what is left of a YAML file whose definitions were taken out. `start` is where the file begins.
+pub(crate) fn read_file(
+    root: Option<&Node<'_>>,
+    start: Span,
+    sections: Sections<'_>,
+    errors: &mut Diagnostics,
+) -> Outcome {
     let thing = Thing { kind: "reference data", name: "" };
     let mut reader = Reader::new(errors);
     let Some(root) = root else {
         let message = format!("{thing}: the key \"format\" of the file is missing");
         reader.report(Diagnostic::new(Code::Format, start, message).help("begin the file with `format: rater/v1`"));
+        sections.take_back();
         return Outcome::Unreadable;
     };
     if let Err(()) = check_format(&mut reader, thing, start, root) {
+        sections.take_back();
         return Outcome::Unreadable;
     }
-    let Some(file) = reader.object(thing, start, root, &shape::FILE) else { return Outcome::Unreadable };
-    let sections = [
-        section(&mut reader, &file, "zones", "zone", &mut model.zones, zone::read),
-        section(&mut reader, &file, "tariffs", "tariff", &mut model.tariffs, tariff::read),
-        section(&mut reader, &file, "bundles", "bundle", &mut model.bundles, bundle::read),
-        section(&mut reader, &file, "accounts", "account", &mut model.accounts, account::read),
-        section(&mut reader, &file, "endpoints", "endpoint", &mut model.endpoints, endpoint::read),
-    ];
-    if sections.contains(&Outcome::Unreadable) { Outcome::Unreadable } else { Outcome::Read }
+    let Some(file) = reader.object(thing, start, root, &shape::FILE) else {
+        sections.take_back();
+        return Outcome::Unreadable;
+    };
+    let mut outcome = Outcome::Read;
+    for (key, found) in SECTIONS.iter().zip(sections.errors) {
+        // The definitions of a section that is a map have been taken out of it.
+        if file.get(key).is_some_and(|node| reader.map(thing, key, node).is_none()) {
+            outcome = Outcome::Unreadable;
+        }
+        reader.errors.append(found);
+    }
+    outcome
 }
 
 /// Reads the definition of one endpoint, as it stands behind its name.
@@ -120,29 +180,22 @@ fn check_format(reader: &mut Reader<'_>, thing: Thing<'_>, start: Span, root: &N
     }
 }
 
-/// Reads the definitions of one kind.
-fn section<'n, 's, T>(
+/// Reads one definition.
+fn read_definition<'n, 's, T>(
     reader: &mut Reader<'_>,
-    file: &Fields<'n, 's, '_>,
-    key: &'static str,
     kind: &'static str,
     catalog: &mut Catalog<T>,
+    entry: &'n Entry<'s>,
     read: impl Fn(&mut Reader<'_>, Thing<'_>, &'n Entry<'s>) -> Option<T>,
-) -> Outcome {
-    let Some(node) = file.get(key) else { return Outcome::Read };
-    let Some(entries) = reader.map(file.thing, key, node) else { return Outcome::Unreadable };
-    catalog.reserve(entries.len());
-    for entry in entries {
-        let thing = Thing { kind, name: &entry.key };
-        if !value::is_name(&entry.key) {
-            reader.value_error(thing, "name", entry.key_span, bad_name(&entry.key));
-        }
-        let before = reader.flaws;
-        let value = read(reader, thing, entry);
-        let sound = reader.flaws == before;
-        define(reader, catalog, thing, Item { name: Box::from(&*entry.key), span: entry.key_span, value, sound });
+) {
+    let thing = Thing { kind, name: &entry.key };
+    if !value::is_name(&entry.key) {
+        reader.value_error(thing, "name", entry.key_span, bad_name(&entry.key));
     }
-    Outcome::Read
+    let before = reader.flaws;
+    let value = read(reader, thing, entry);
+    let sound = reader.flaws == before;
+    define(reader, catalog, thing, Item { name: Box::from(&*entry.key), span: entry.key_span, value, sound });
 }
 
 /// Adds a definition, unless its name is taken.
@@ -168,8 +221,8 @@ fn usage_match(
         negative if negative < 0 => Err(value::ValueError::new(Code::Negative, format!("{text} is negative"))),
         group => Ok(group),
     });
-    let keys = KeyFilter { rating_group: rating_group.map(|group| group.value), apn, rat, direction, sponsor };
-    Some((service?, zone, keys))
+    let keys = MatchKeys { rating_group: rating_group.map(|group| group.value), apn, rat, direction, sponsor };
+    Some((service?, zone, keys.into()))
 }
 
 /// A map from texts to texts.

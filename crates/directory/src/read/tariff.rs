@@ -47,6 +47,7 @@ fn master(reader: &mut Reader<'_>, thing: Thing<'_>, entry: &Entry<'_>) -> Optio
     for item in items.unwrap_or_default() {
         versions.extend(version(reader, thing, item, units, currency.map(|currency| currency.value)));
     }
+    versions.shrink_to_fit();
     Some(Master { currency: currency?, units, rounding, time_zone, codes, versions }).filter(|_| complete)
 }
 
@@ -85,6 +86,7 @@ fn version(
             Err(zone) => loose_zones.extend(zone),
         }
     }
+    rates.shrink_to_fit();
     Some(Version { span: node.span, from: from?, cap, rates, loose_zones })
 }
 
@@ -116,6 +118,7 @@ fn rate(
         (None, Pricing::Tiers(_)) => Scope::Month,
         (None, Pricing::Price(_) | Pricing::Bands(_) | Pricing::Package { .. } | Pricing::Blocked) => Scope::Record,
     };
+    measured.shrink_to_fit();
     Ok(Rate {
         span: node.span,
         service,

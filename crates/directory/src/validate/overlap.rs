@@ -1,7 +1,7 @@
 //! Rates that could match one record equally well (rule 9).
 
 use hashbrown::{HashMap, HashSet};
-use rating::{Grade, Plmn};
+use rating::{Grade, KeyFilter, Plmn};
 
 use super::Check;
 use crate::diagnostic::{Code, Diagnostic};
@@ -24,11 +24,42 @@ struct Slot<'m> {
     network: Option<Plmn>,
 }
 
+/// A rate by its position, with a network of its zone.
+type Placed = (usize, Option<Plmn>);
+
+/// The rates of a slot, by the values of their keys: rates that differ in a key that both have never meet, and there may be 100,000 of them.
+#[derive(Default)]
+struct Others {
+    /// The sets of keys that occur, as masks; there are at most ten of one size.
+    masks: Vec<u8>,
+    /// By the keys that a rate has, those of them that are looked at, and the values of these.
+    by_values: HashMap<(u8, u8, u128), Vec<Placed>>,
+}
+
+impl Others {
+    /// The rates whose keys have the same values as far as both have them.
+    fn of_equal_keys(&self, keys: &KeyFilter) -> impl Iterator<Item = &Placed> {
+        let own = keys.mask();
+        let found = move |theirs: &u8| self.by_values.get(&(*theirs, own & theirs, keys.hash_of(own & theirs)));
+        self.masks.iter().filter_map(found).flatten()
+    }
+
+    fn add(&mut self, keys: &KeyFilter, placed: Placed) {
+        let own = keys.mask();
+        if !self.masks.contains(&own) {
+            self.masks.push(own);
+        }
+        for looked_at in (0..=own).filter(|looked_at| own & looked_at == *looked_at) {
+            self.by_values.entry((own, looked_at, keys.hash_of(looked_at))).or_default().push(placed);
+        }
+    }
+}
+
 /// Reports rates of one version that overlap. Rates whose zone is not defined have been reported before.
 pub(super) fn check_overlaps(check: &mut Check<'_, '_>, thing: Thing<'_>, rates: &[Rate]) {
     let model = check.model;
     let root = Zone { networks: Vec::new(), to: Vec::new() };
-    let mut slots: HashMap<Slot<'_>, Vec<(usize, Option<Plmn>)>> = HashMap::new();
+    let mut slots: HashMap<Slot<'_>, Others> = HashMap::new();
     let mut reported: HashSet<(usize, usize)> = HashSet::new();
     for (at, rate) in rates.iter().enumerate() {
         let zone = match &rate.zone {
@@ -46,7 +77,7 @@ pub(super) fn check_overlaps(check: &mut Check<'_, '_>, thing: Thing<'_>, rates:
                 network: network.map(|network| if grade == Grade::Network { network } else { network.country() }),
             };
             let others = slots.entry(slot).or_default();
-            for (other, theirs) in others.iter() {
+            for (other, theirs) in others.of_equal_keys(&rate.keys) {
                 let meet = match (network, theirs) {
                     (Some(mine), Some(theirs)) => intersects(mine, *theirs),
                     (None, None) => true,
@@ -54,11 +85,14 @@ pub(super) fn check_overlaps(check: &mut Check<'_, '_>, thing: Thing<'_>, rates:
                 };
                 let first = &rates[*other];
                 let is_news = *other != at && meet && compatible(&first.keys, &rate.keys);
-                if is_news && reported.len() < MAX_PAIRS && reported.insert((*other, at)) {
+                if is_news && reported.insert((*other, at)) {
                     check.report(overlap(thing, first, rate, prefix, network));
+                    if reported.len() == MAX_PAIRS {
+                        return;
+                    }
                 }
             }
-            others.push((at, network));
+            others.add(&rate.keys, (at, network));
         }
     }
 }

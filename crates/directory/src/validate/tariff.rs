@@ -3,14 +3,14 @@
 use super::overlap::check_overlaps;
 use super::{Check, NameKind};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{Band, BandTime, Master, Pricing, Reference, Tier};
+use crate::model::{Band, BandTime, Pricing, Reference, Tier, Version};
 use crate::read::Thing;
 use crate::value::{DaySet, MINUTES_PER_DAY};
 
 /// Everything about a tariff with prices of its own, except what mark-ups of others make of it.
-pub(crate) fn check_tariff(check: &mut Check<'_, '_>, thing: Thing<'_>, master: &Master) {
-    check.ascending(thing, "versions", master.versions.iter().map(|version| &version.from));
-    for version in &master.versions {
+pub(crate) fn check_tariff(check: &mut Check<'_, '_>, thing: Thing<'_>, versions: &[Version]) {
+    check.ascending(thing, "versions", versions.iter().map(|version| &version.from));
+    for version in versions {
         for zone in &version.loose_zones {
             check_zone(check, thing, Some(zone));
         }

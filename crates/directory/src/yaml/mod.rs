@@ -8,7 +8,9 @@ mod parse;
 
 use std::borrow::Cow;
 
+#[cfg(any(test, feature = "store"))]
 pub(crate) use parse::parse;
+pub(crate) use parse::{Definitions, parse_file};
 
 use crate::source::Span;
 

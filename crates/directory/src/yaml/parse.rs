@@ -12,9 +12,38 @@ use crate::source::{FileId, Sources, Span};
 /// Deepest nesting accepted; the form of reference data needs about ten levels.
 const MAX_DEPTH: usize = 64;
 
+/// Takes definitions out of a file while it is read. A tree of a million of them would take many times the memory of what is made of it.
+pub(crate) trait Definitions {
+    /// The keys of the file whose maps are taken apart.
+    fn sections(&self) -> &'static [&'static str];
+
+    /// Takes a definition of a section, given by its position. Whether the rest of the file can be read is not known yet.
+    fn take(&mut self, section: usize, definition: &Entry<'_>);
+}
+
 /// The only document of a file. `None` if there is none or it could not be read to its end; then an error was reported, except for an empty
 /// file.
+#[cfg(any(test, feature = "store"))]
 pub(crate) fn parse<'s>(sources: &'s Sources, file: FileId, errors: &mut Diagnostics) -> Option<Node<'s>> {
+    build(sources, file, errors, None)
+}
+
+/// As [`parse`], but for sections of definitions: each definition is given away, and the section is left as an empty map.
+pub(crate) fn parse_file<'s>(
+    sources: &'s Sources,
+    file: FileId,
+    errors: &mut Diagnostics,
+    definitions: &mut dyn Definitions,
+) -> Option<Node<'s>> {
+    build(sources, file, errors, Some(definitions))
+}
+
+fn build<'s, 'd>(
+    sources: &'s Sources,
+    file: FileId,
+    errors: &'d mut Diagnostics,
+    definitions: Option<&'d mut (dyn Definitions + 'd)>,
+) -> Option<Node<'s>> {
     let whole = sources.file(file).text();
     // The parser takes NUL for the end of the input, which would drop the rest of the file in silence.
     if let Some(at) = memchr::memchr(0, whole.as_bytes()) {
@@ -25,6 +54,7 @@ pub(crate) fn parse<'s>(sources: &'s Sources, file: FileId, errors: &mut Diagnos
     let body = whole.strip_prefix('\u{feff}').unwrap_or(whole);
     let mut builder = Builder {
         errors,
+        definitions,
         places: Places::new(file, body, whole.len() - body.len()),
         open: Vec::new(),
         root: None,
@@ -99,7 +129,41 @@ impl<'s> Places<'s> {
 /// A list or map whose end has not been seen yet.
 enum Open<'s> {
     List { span: Span, items: Vec<Node<'s>> },
-    Map { span: Span, entries: Vec<Entry<'s>>, seen: Seen<'s>, key: Option<Key<'s>> },
+    Map { span: Span, entries: Entries<'s>, seen: Seen<'s>, key: Option<Key<'s>> },
+}
+
+/// The entries of a map so far.
+enum Entries<'s> {
+    Listed(Vec<Entry<'s>>),
+    /// The definitions of a section, by its position: they are given away. Of the first the key's place is left, of the last the value's.
+    Given {
+        section: usize,
+        places: Option<(Span, Span)>,
+    },
+}
+
+impl<'s> Entries<'s> {
+    /// The place of the first key, and that of the last value.
+    fn ends(&self) -> Option<(Span, Span)> {
+        match self {
+            Entries::Listed(entries) => Some((entries.first()?.key_span, entries.last()?.value.span)),
+            Entries::Given { places, .. } => *places,
+        }
+    }
+
+    fn listed(&self) -> Option<&[Entry<'s>]> {
+        match self {
+            Entries::Listed(entries) => Some(entries),
+            Entries::Given { .. } => None,
+        }
+    }
+
+    fn into_listed(self) -> Vec<Entry<'s>> {
+        match self {
+            Entries::Listed(entries) => entries,
+            Entries::Given { .. } => Vec::new(),
+        }
+    }
 }
 
 struct Key<'s> {
@@ -109,7 +173,7 @@ struct Key<'s> {
     refused: bool,
 }
 
-/// Keys of a map so far. Small maps are searched, large ones hashed.
+/// Keys of a map so far. Small maps are searched; large ones, and those whose entries are given away, are hashed.
 #[derive(Default)]
 struct Seen<'s> {
     large: HashMap<Cow<'s, str>, Span, foldhash::fast::RandomState>,
@@ -118,25 +182,28 @@ struct Seen<'s> {
 impl<'s> Seen<'s> {
     const SMALL: usize = 16;
 
-    fn find(&mut self, entries: &[Entry<'s>], key: &str) -> Option<Span> {
-        if entries.len() < Self::SMALL {
-            return entries.iter().find(|entry| entry.key == key).map(|entry| entry.key_span);
-        }
-        if self.large.is_empty() {
-            self.large.extend(entries.iter().map(|entry| (entry.key.clone(), entry.key_span)));
+    fn find(&mut self, entries: &Entries<'s>, key: &str) -> Option<Span> {
+        if let Some(entries) = entries.listed() {
+            if entries.len() < Self::SMALL {
+                return entries.iter().find(|entry| entry.key == key).map(|entry| entry.key_span);
+            }
+            if self.large.is_empty() {
+                self.large.extend(entries.iter().map(|entry| (entry.key.clone(), entry.key_span)));
+            }
         }
         self.large.get(key).copied()
     }
 
-    fn add(&mut self, key: Cow<'s, str>, span: Span) {
-        if !self.large.is_empty() {
-            self.large.insert(key, span);
+    fn add(&mut self, entries: &Entries<'s>, key: &Cow<'s, str>, span: Span) {
+        if entries.listed().is_none() || !self.large.is_empty() {
+            self.large.insert(key.clone(), span);
         }
     }
 }
 
 struct Builder<'s, 'd> {
     errors: &'d mut Diagnostics,
+    definitions: Option<&'d mut dyn Definitions>,
     places: Places<'s>,
     open: Vec<Open<'s>>,
     root: Option<Node<'s>>,
@@ -174,7 +241,8 @@ impl<'s> Builder<'s, '_> {
             Event::MappingStart(anchor, tag) => {
                 let span = self.places.span(marks);
                 self.refuse_decoration(span, anchor, tag.is_some());
-                self.begin(Open::Map { span, entries: Vec::new(), seen: Seen::default(), key: None }, span)
+                let entries = self.entries();
+                self.begin(Open::Map { span, entries, seen: Seen::default(), key: None }, span)
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let end = self.places.span(marks);
@@ -256,6 +324,17 @@ impl<'s> Builder<'s, '_> {
         }
     }
 
+    /// The entries of a map that begins: definitions, if it is the value of a section's key.
+    fn entries(&self) -> Entries<'s> {
+        let section = match (&self.definitions, &*self.open) {
+            (Some(definitions), [Open::Map { key: Some(Key { text, refused: false, .. }), .. }]) => {
+                definitions.sections().iter().position(|section| **section == **text)
+            }
+            _ => None,
+        };
+        section.map_or(Entries::Listed(Vec::new()), |section| Entries::Given { section, places: None })
+    }
+
     fn begin(&mut self, open: Open<'s>, span: Span) -> Step {
         if self.open.len() >= MAX_DEPTH {
             let message = format!("values are nested more than {MAX_DEPTH} levels deep");
@@ -274,9 +353,13 @@ impl<'s> Builder<'s, '_> {
                 Node { span: last.map_or(span, |last| span.to(last)), value: Value::List(items) }
             }
             Some(Open::Map { span, entries, .. }) => {
-                let last = if end.start == end.end { entries.last().map(|entry| entry.value.span) } else { Some(end) };
-                let first = entries.first().filter(|_| end.start == end.end).map_or(span, |entry| entry.key_span);
-                Node { span: last.map_or(first, |last| first.to(last)), value: Value::Map(entries) }
+                let ends = entries.ends();
+                let (first, last) = match ends.filter(|_| end.start == end.end) {
+                    Some((first, last)) => (first, Some(last)),
+                    None => (span, (end.start != end.end).then_some(end)),
+                };
+                let value = Value::Map(entries.into_listed());
+                Node { span: last.map_or(first, |last| first.to(last)), value }
             }
             None => return,
         };
@@ -291,15 +374,24 @@ impl<'s> Builder<'s, '_> {
                 None => *key = Some(accept_key(node, entries, seen, self.errors)),
                 Some(key) if key.refused => {}
                 Some(Key { text, span, .. }) => {
-                    seen.add(text.clone(), span);
-                    entries.push(Entry { key: text, key_span: span, value: node });
+                    seen.add(entries, &text, span);
+                    let entry = Entry { key: text, key_span: span, value: node };
+                    match (entries, &mut self.definitions) {
+                        (Entries::Given { section, places }, Some(definitions)) => {
+                            let first = places.map_or(span, |(first, _)| first);
+                            *places = Some((first, entry.value.span));
+                            definitions.take(*section, &entry);
+                        }
+                        (Entries::Listed(entries), _) => entries.push(entry),
+                        (Entries::Given { .. }, None) => unreachable!("only definitions are given away"),
+                    }
                 }
             },
         }
     }
 }
 
-fn accept_key<'s>(node: Node<'s>, entries: &[Entry<'s>], seen: &mut Seen<'s>, errors: &mut Diagnostics) -> Key<'s> {
+fn accept_key<'s>(node: Node<'s>, entries: &Entries<'s>, seen: &mut Seen<'s>, errors: &mut Diagnostics) -> Key<'s> {
     let span = node.span;
     let Value::Scalar(Scalar { text, .. }) = node.value else {
         if !matches!(node.value, Value::Broken) {

@@ -6,7 +6,7 @@ use directory::Needs;
 use directory::snapshot::LineageEdge;
 use pipeline::{Taken, guide};
 use rating::draw::{self, Place};
-use rating::{KeyFilter, Leg, Timestamp, UsageMatch, UsageRecord};
+use rating::{KeyFilter, Leg, MatchKeys, Timestamp, UsageMatch, UsageRecord};
 
 /// Everything that was looked at for one leg.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ fn rejection(applies: &UsageMatch, usage: &UsageRecord) -> String {
 }
 
 fn keys_text(keys: &KeyFilter) -> String {
-    let KeyFilter { rating_group, apn, rat, direction, sponsor } = keys;
+    let MatchKeys { rating_group, apn, rat, direction, sponsor } = &**keys;
     let texts = [("apn", apn), ("rat", rat), ("direction", direction), ("sponsor", sponsor)];
     let group = rating_group.map(|group| format!("rating_group {group}"));
     let others = texts.into_iter().filter_map(|(name, value)| value.as_ref().map(|value| format!("{name} {value}")));

@@ -164,7 +164,7 @@ impl Stored for CommandKind {
 /// A compiled rate as bytes: what it was compiled from.
 pub(super) fn write_rate(rate: &Rate, out: &mut Vec<u8>) {
     // Destructured without `..`, so that a new field does not compile until it is sent.
-    let VersionFacts { tariff_id, version_from, rounding, time_zone, cap, codes, has_connect, versions } = rate.facts();
+    let VersionFacts { tariff_id, version_from, rounding, time_zone, cap, codes, has_connect, versions } = &*rate.facts;
     tariff_id.write(out);
     version_from.write(out);
     rounding.write(out);
@@ -191,7 +191,7 @@ pub(super) fn read_rate(bytes: &[u8]) -> Result<Rate, Corrupt> {
     };
     let spec = RateSpec::read(input)?;
     let versions = if input.is_empty() { facts.versions.clone() } else { Stored::read(input)? };
-    let facts = VersionFacts { versions, ..facts };
+    let facts = Arc::new(VersionFacts { versions, ..facts });
     Rate::compile(&facts, &spec).map_err(|_| Corrupt { what: "a rate that can be compiled", left: input.len() })
 }
 

@@ -92,7 +92,7 @@ mod tests {
     use rating::bundle::{Allowance, ElementClass, Phase};
     use rating::holding;
     use rating::{
-        AccountId, Amount, BundleScope, BundleTemplate, Currency, Element, Instance, KeyFilter, Length, Month, Plmn,
+        AccountId, Amount, BundleScope, BundleTemplate, Currency, Element, Instance, Length, MatchKeys, Month, Plmn,
         Starts, Status, Timestamp, Unit, UsageMatch, Zone,
     };
     use std::sync::Arc;
@@ -109,13 +109,14 @@ mod tests {
         let applies = UsageMatch {
             service: "s".repeat(256).into(),
             zone: Arc::new(zone),
-            keys: KeyFilter {
+            keys: MatchKeys {
                 rating_group: Some(i64::MIN),
                 apn: text(),
                 rat: text(),
                 direction: text(),
                 sponsor: text(),
-            },
+            }
+            .into(),
         };
         let element = Element {
             priority: u32::MAX,

@@ -12,8 +12,8 @@ use rating::holding::HeldBytes;
 use rating::leg::add_status;
 use rating::{
     Account, AccountId, Amount, BundleScope, BundleTemplate, Counter, Currency, Element, Exact, Instance, KeyFilter,
-    Length, Member, Month, NetworkPattern, SessionCounter, SessionKey, SessionState, Starts, Status, Sum, Table,
-    Timestamp, Unit, UsageMatch, Zone,
+    Length, MatchKeys, Member, Month, NetworkPattern, SessionCounter, SessionKey, SessionState, Starts, Status, Sum,
+    Table, Timestamp, Unit, UsageMatch, Zone,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -537,9 +537,19 @@ record!(Instance {
 record!(BundleTemplate { id, currency, fee, starts, lasts, scope, promotional, warn_at, elements });
 record!(Element { priority, applies, unit, amount, class });
 record!(UsageMatch { service, zone, keys });
-record!(KeyFilter { rating_group, apn, rat, direction, sponsor });
+record!(MatchKeys { rating_group, apn, rat, direction, sponsor });
 record!(Allowance { used, warned });
 record!(Held { value, owner, count });
+
+impl Stored for KeyFilter {
+    fn write(&self, out: &mut Vec<u8>) {
+        (**self).write(out);
+    }
+
+    fn read(input: &mut &[u8]) -> Result<KeyFilter, Corrupt> {
+        MatchKeys::read(input).map(KeyFilter::from)
+    }
+}
 
 impl Stored for Arc<BundleTemplate> {
     fn write(&self, out: &mut Vec<u8>) {

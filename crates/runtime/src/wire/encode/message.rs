@@ -141,7 +141,7 @@ pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, sink
         Some(of) => sink.list("segments", &[FeeSegment { of, fee: charge.amount }]),
         None => sink.list("segments", &charge.segments),
     }
-    sink.pairs("codes", charge.rate.map_or(&[], |rate| &rate.codes));
+    sink.pairs("codes", charge.rate.map_or(&[], |rate| &rate.facts.codes));
     sink.optional_text("directory_version", (!directory_version.is_empty()).then_some(directory_version));
     sink.pairs("properties", &edge.properties);
     let id = charge.delta.as_ref().map(|delta| delta_id(edge.payer.as_str(), delta));
@@ -178,8 +178,8 @@ impl Item for Segment<'_> {
         sink.optional_amount("unit_price", price.map(|(price, _)| price));
         sink.optional_integer("per_units", price.map(|(_, per_units)| integer(per_units)));
         sink.amount("amount", self.amount.shown().unwrap_or(Amount::ZERO));
-        sink.optional_text("tariff_id", rate.map(|rate| &*rate.tariff_id));
-        sink.optional_time("tariff_version", rate.map(|rate| rate.version_from));
+        sink.optional_text("tariff_id", rate.map(|rate| &*rate.facts.tariff_id));
+        sink.optional_time("tariff_version", rate.map(|rate| rate.facts.version_from));
         sink.optional_text("zone", rate.map(|rate| &**rate.spec.applies.zone.name()));
         let allowance = draw.map(|draw| allowance_id(&draw.instance, draw.element));
         sink.optional_joined("allowance_id", allowance.as_ref().map(<[Part<'_>; 3]>::as_slice));
