@@ -323,6 +323,10 @@ impl Consumer for PlantedConsumer {
         self.inner.go_on().await
     }
 
+    async fn hold_only(&mut self, partitions: &[Partition]) -> Result<(), LogError> {
+        self.inner.hold_only(partitions).await
+    }
+
     fn handed_over(&mut self) -> Result<BTreeMap<Partition, Offset>, LogError> {
         match self.planted.bug {
             Bug::TickBehindFetched => Ok(self.inner.fetched()),
