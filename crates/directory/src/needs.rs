@@ -20,7 +20,7 @@ pub trait Directory: fmt::Debug + Send + Sync {
     fn snapshot_for(&self, needs: &Needs<'_>) -> Result<Arc<Snapshot>, Unavailable>;
 
     /// Returns whether a snapshot for these needs can be had without asking anybody.
-    fn is_at_hand(&self, needs: &Needs<'_>) -> bool;
+    fn can_answer(&self, needs: &Needs<'_>) -> bool;
 }
 
 /// A directory cannot answer now; asking again may help.
@@ -119,7 +119,7 @@ impl Directory for Whole {
         Ok(self.0.clone())
     }
 
-    fn is_at_hand(&self, _needs: &Needs<'_>) -> bool {
+    fn can_answer(&self, _needs: &Needs<'_>) -> bool {
         true
     }
 }

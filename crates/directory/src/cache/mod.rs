@@ -185,7 +185,7 @@ impl<R: Rows> Directory for Cache<R> {
         Ok(Arc::new(lookup.finish()))
     }
 
-    fn is_at_hand(&self, needs: &Needs<'_>) -> bool {
+    fn can_answer(&self, needs: &Needs<'_>) -> bool {
         let shared = &self.shared;
         if shared.check_confirmed().is_err() {
             return false;

@@ -72,7 +72,7 @@ impl Prepared {
             let mut needs = Needs::default();
             let taken = self.decoded.get(&message.place());
             taken.into_iter().flatten().for_each(|taken| taken.add_needs(&mut needs));
-            if !self.directory.is_at_hand(&needs) {
+            if !self.directory.can_answer(&needs) {
                 held.insert(message.partition);
                 waiting.insert(message.place());
             }

@@ -55,7 +55,7 @@ fn what_is_at_hand_is_told_and_an_outage_is_not_waited_for() {
     let is_at_hand = |number: u64| {
         let (record, mut needs) = (by_imsi(number), Needs::default());
         needs.add_record(&record);
-        small.cache.is_at_hand(&needs)
+        small.cache.can_answer(&needs)
     };
     assert!(is_at_hand(0) && !is_at_hand(1));
     let begun = Instant::now();

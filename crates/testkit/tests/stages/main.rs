@@ -170,7 +170,7 @@ struct PerBatch {
 }
 
 impl Directory for PerBatch {
-    fn is_at_hand(&self, _needs: &Needs<'_>) -> bool {
+    fn can_answer(&self, _needs: &Needs<'_>) -> bool {
         true
     }
 
