@@ -18,6 +18,9 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// # Errors
     /// Not to be had now. What cannot be read is never taken for unknown.
     fn snapshot_for(&self, needs: &Needs<'_>) -> Result<Arc<Snapshot>, Unavailable>;
+
+    /// Returns whether a snapshot for these needs can be had without asking anybody.
+    fn can_answer(&self, needs: &Needs<'_>) -> bool;
 }
 
 /// A directory cannot answer now; asking again may help.
@@ -114,5 +117,9 @@ impl Directory for Whole {
 
     fn snapshot_for(&self, _needs: &Needs<'_>) -> Result<Arc<Snapshot>, Unavailable> {
         Ok(self.0.clone())
+    }
+
+    fn can_answer(&self, _needs: &Needs<'_>) -> bool {
+        true
     }
 }

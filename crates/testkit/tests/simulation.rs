@@ -15,7 +15,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// What happened at least so often in a thousand seeds.
-const MUST_HAPPEN: [(&str, u64); 42] = [
+const MUST_HAPPEN: [(&str, u64); 43] = [
     ("abort", 700),
     ("answer late", 2000),
     ("answer lost", 1500),
@@ -32,6 +32,7 @@ const MUST_HAPPEN: [(&str, u64); 42] = [
     ("member too late for a rebalance", 3),
     ("message failed", 20),
     ("message sent again", 2000),
+    ("partitions held beside others", 1000),
     ("paused worker replaced under its name", 400),
     ("positions expired", 250),
     ("positions not stable or not told", 3000),
@@ -104,14 +105,4 @@ fn planted_errors_are_found() {
         }
     }
     assert!(missed.is_empty(), "not found within {SEEDS_PER_BUG} seeds: {missed:?}");
-}
-
-/// A batch holds all that was handed out and is executed as a whole or dropped with its positions: so nothing can lie between what was handed
-/// out and what was processed.
-#[test]
-fn what_is_handed_out_is_processed() {
-    for seed in 0..300 {
-        let outcome = run_model(seed, Bug::HandedOutPosition, Telling::Nothing);
-        assert_eq!(outcome.failure, None, "seed {seed}");
-    }
 }

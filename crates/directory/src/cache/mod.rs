@@ -129,6 +129,10 @@ impl<R: Rows> Cache<R> {
 
     /// Has keys read, and waits for them.
     fn fetch(&self, epoch: &Arc<Epoch>, keys: Vec<IdentityKey>, lookup: &mut Lookup<'_>) -> Result<(), Unavailable> {
+        // Others wait for this batch: whoever is known to be away is not waited for.
+        if let Some(why) = self.shared.away() {
+            return Err(Unavailable(why));
+        }
         self.shared.counters.misses.fetch_add(keys.len() as u64, Ordering::Relaxed);
         let boarded = self.shared.flights.board(&epoch.head.edition(), keys, self.shared.settings.keys_per_read);
         if !boarded.own.is_empty() {
@@ -179,5 +183,17 @@ impl<R: Rows> Directory for Cache<R> {
         shared.counters.hits.fetch_add(lookup.hits, Ordering::Relaxed);
         shared.counters.absent_hits.fetch_add(lookup.absent, Ordering::Relaxed);
         Ok(Arc::new(lookup.finish()))
+    }
+
+    fn can_answer(&self, needs: &Needs<'_>) -> bool {
+        let shared = &self.shared;
+        if shared.check_confirmed().is_err() {
+            return false;
+        }
+        let present = shared.present();
+        let mut lookup = Lookup::new(&present, needs.len());
+        let now = Kept::Here(shared.absent_until());
+        needs.endpoints().iter().all(|name| lookup.name(name, now) == Step::Done)
+            && needs.records().all(|record| lookup.record(&record, now) == Step::Done)
     }
 }

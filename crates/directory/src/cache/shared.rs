@@ -134,6 +134,11 @@ impl<R: Rows> Shared<R> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why the last look at the head got no answer, if it got none.
+    pub(super) fn away(&self) -> Option<String> {
+        self.trouble().away().map(str::to_owned)
+    }
+
     /// How long it counts that there is nobody: a little while, and as long as anything else does while the store does not confirm.
     pub(super) fn absent_until(&self) -> AbsentUntil {
         let asked_from = if self.trouble().what().is_some() {

@@ -8,6 +8,8 @@ use super::settings::CacheEvent;
 pub(super) struct Trouble {
     /// Why the last look failed.
     what: Option<String>,
+    /// The store did not answer that look.
+    is_away: bool,
     /// The version that was refused last, and why: it is not loaded again and again.
     refused: Option<(Edition, String)>,
     /// Another store was met.
@@ -48,6 +50,11 @@ impl Trouble {
         self.what.as_deref()
     }
 
+    /// Why the last look got no answer, if it got none.
+    pub(super) fn away(&self) -> Option<&str> {
+        self.what().filter(|_| self.is_away)
+    }
+
     /// Why a version was refused, if it was the last one that was.
     pub(super) fn refused(&self, edition: &Edition) -> Option<Lag> {
         let (known, text) = self.refused.as_ref()?;
@@ -63,6 +70,7 @@ impl Trouble {
     pub(super) fn begin(&mut self, lag: Lag) -> Option<CacheEvent> {
         let mut begins = self.what.is_none();
         self.is_suspect = true;
+        self.is_away = matches!(lag, Lag::Store(StoreError::Unavailable(_)));
         let (text, event) = match lag {
             Lag::Store(error) => {
                 let text = error.to_string();

@@ -61,6 +61,9 @@ type Columns = (
     Option<String>,
 );
 
+/// When version, identity, last claim and claim were written, in microseconds.
+type WriteTimes = (Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+
 fn number(value: i64) -> Result<Version, Error> {
     u64::try_from(value).map(Version).map_err(|_| Error::Corrupt(format!("{value} is no version")))
 }
@@ -196,8 +199,7 @@ impl Store {
     /// Names the cell of the head that was written with a time ahead of the store's clock, if there is one.
     pub(super) async fn ahead(&self) -> Result<Option<String>, Error> {
         const COLUMNS: [&str; 4] = ["version", "identity", "last_claim", "claim"];
-        let rows: Vec<(Option<i64>, Option<i64>, Option<i64>, Option<i64>)> =
-            self.rows(&self.statements().head_times, ()).await?;
+        let rows: Vec<WriteTimes> = self.rows(&self.statements().head_times, ()).await?;
         let now = self.clock().await?;
         let Some((version, identity, last_claim, claim)) = rows.into_iter().next() else { return Err(no_head()) };
         let times = COLUMNS.into_iter().zip([version, identity, last_claim, claim]);

@@ -118,11 +118,11 @@ pub(super) fn by_name(rows: &[Written]) -> impl Iterator<Item = (&str, &[Written
 }
 
 /// What counts of the rows of a kind of definition: all of them can be believed, or none is used.
-fn held(kind: Kind, rows: &[Written], head: &Head) -> Result<Vec<(Box<str>, Box<str>)>, StoreError> {
+fn held(kind: Kind, rows: &[Written], head: &Head) -> Result<Vec<Definition>, StoreError> {
     let mut found = Vec::new();
     for (name, rows) in by_name(rows) {
         match counting(rows, head, None) {
-            Counting::Body(body) => found.push((Box::from(name), body.into_boxed_str())),
+            Counting::Body(body) => found.push(Definition { kind, name: Box::from(name), body: body.into_boxed_str() }),
             Counting::Nothing => {}
             Counting::Misnumbered(misnumbered) => {
                 return Err(StoreError::Corrupt(misnumbered.of(&format!("{} \"{name}\"", kind.as_str()), head)));
@@ -169,7 +169,8 @@ impl Store {
         });
         let mut found = BTreeMap::new();
         for (kind, rows) in parts.await? {
-            found.extend(held(kind, &rows, head)?.into_iter().map(|(name, body)| ((kind, name), body)));
+            let each = held(kind, &rows, head)?.into_iter();
+            found.extend(each.map(|Definition { kind, name, body }| ((kind, name), body)));
         }
         Ok(found)
     }
@@ -354,8 +355,7 @@ impl Store {
         let logged = each(IN_FLIGHT, versions, |version| {
             let store = self.clone();
             async move {
-                let rows: Vec<(Option<bool>, Option<bool>, Option<String>, Option<String>)> =
-                    store.rows(&store.statements().changed_kinds, (bigint(version)?,)).await?;
+                let rows: Vec<FirstPart> = store.rows(&store.statements().changed_kinds, (bigint(version)?,)).await?;
                 let logged = rows.into_iter().next().map(|(bulk, catalog, identity, follows)| Logged {
                     edition: Edition { version, identity: identity.unwrap_or_default().into() },
                     follows: follows.unwrap_or_default(),
@@ -368,6 +368,9 @@ impl Store {
         logged.await
     }
 }
+
+/// Columns of the first part of a log: bulk, catalog, identity, follows.
+type FirstPart = (Option<bool>, Option<bool>, Option<String>, Option<String>);
 
 /// What the first part of a version's change log says of it.
 struct Logged {

@@ -18,7 +18,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMe
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Message, Statistics, TopicPartitionList};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ pub struct KafkaConsumer {
     started: BTreeMap<Partition, Offset>,
     /// News that was told and not answered.
     unanswered: Option<Unanswered>,
+    /// What is held while others are read.
+    held: BTreeSet<Partition>,
     flow: Flow,
     /// Since when no broker can be reached.
     down_since: Option<Instant>,
@@ -157,6 +159,7 @@ impl KafkaConsumer {
             inputs,
             started: BTreeMap::new(),
             unanswered: None,
+            held: BTreeSet::new(),
             flow: Flow::Open,
             down_since: None,
         })
@@ -231,6 +234,7 @@ impl KafkaConsumer {
     }
 
     fn unassign(&mut self, partitions: &[Partition]) -> Result<(), LogError> {
+        self.held.retain(|partition| !partitions.contains(partition));
         // The library refuses to take away what it was never told to read.
         let ours: Vec<Partition> =
             partitions.iter().copied().filter(|partition| self.started.remove(partition).is_some()).collect();
@@ -367,9 +371,26 @@ impl LogConsumer for KafkaConsumer {
 
     async fn go_on(&mut self) -> Result<(), LogError> {
         self.flow = Flow::Open;
+        self.held.clear();
         self.client.context().ends.hold(false);
         let list = self.list(self.started.keys().copied())?;
         self.client.resume(&list).map_err(|error| self.failed("going on with partitions", &error))
+    }
+
+    async fn hold_only(&mut self, partitions: &[Partition]) -> Result<(), LogError> {
+        let ours = |partition: &Partition| self.started.contains_key(partition);
+        let held: BTreeSet<Partition> = partitions.iter().copied().filter(ours).collect();
+        let on: Vec<Partition> = self.held.difference(&held).copied().filter(ours).collect();
+        let newly: Vec<Partition> = held.difference(&self.held).copied().collect();
+        let (on, newly) = (self.list(on)?, self.list(newly)?);
+        self.held = held;
+        if on.count() > 0 {
+            self.client.resume(&on).map_err(|error| self.failed("going on with partitions", &error))?;
+        }
+        if newly.count() > 0 {
+            self.client.pause(&newly).map_err(|error| self.failed("holding partitions", &error))?;
+        }
+        Ok(())
     }
 
     fn new_ends(&mut self) -> Vec<(Partition, Offset)> {

@@ -151,6 +151,11 @@ impl<C: Consumer> Consumer for Kept<'_, C> {
         self.inner.go_on().await
     }
 
+    async fn hold_only(&mut self, partitions: &[Partition]) -> Result<(), LogError> {
+        let _inside = self.post.enter(Call::Start);
+        self.inner.hold_only(partitions).await
+    }
+
     fn handed_over(&mut self) -> Result<BTreeMap<Partition, Offset>, LogError> {
         let _inside = self.post.enter(Call::Positions);
         self.inner.handed_over()

@@ -13,7 +13,7 @@ use super::{SHARDS, check_targets, send_packed, topic_of};
 use crate::state::Stored;
 use crate::wire::{CloudEvents, CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{CommandResult, RecordOutcome, Service, StageStatus};
-use crate::worker::log::{Batch, Offset, Partition};
+use crate::worker::log::{self, Batch, Offset, Partition};
 use crate::worker::{Beginning, FactsMissing, Known, NoTick, Output, Side, Stage, StageError};
 use directory::Directory;
 use directory::snapshot::Snapshot;
@@ -22,6 +22,7 @@ use pipeline::{ControlTotals, Duplicates, Fault, Intaken, Intent, Place, Taken, 
 use rating::charge::{Notification, NotificationKind};
 use rating::{Command, CommandRefusal, Horizons, Leg, SuspenseReason, Timestamp};
 use smallvec::SmallVec;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Outputs, by their place in the list.
@@ -495,6 +496,7 @@ impl Stage for GuideStage {
     }
 
     fn prepare(&mut self, batch: &Batch) -> Result<(), FactsMissing> {
+        self.prepared.begin();
         let (inbound, forms) = (&mut self.inbound, &mut self.forms);
         match self.steps.settings.input {
             // A message that cannot be read is found out again, and said, when it is executed.
@@ -509,6 +511,10 @@ impl Stage for GuideStage {
                 self.prepared.prepare(batch, |message| vec![inbound.take(message)])
             }
         }
+    }
+
+    fn waiting(&self, batch: &Batch) -> Option<BTreeSet<log::Place>> {
+        self.prepared.waiting(batch)
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {

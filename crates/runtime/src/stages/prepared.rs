@@ -1,11 +1,12 @@
 //! What guide knows of a batch before it executes it: the one snapshot, and the records where the snapshot depends on them.
 
 use crate::worker::FactsMissing;
-use crate::worker::log::{Batch, Incoming, Place};
+use crate::worker::log::{Batch, Incoming, Partition, Place};
 use directory::snapshot::Snapshot;
 use directory::{Directory, Needs};
 use hashbrown::HashMap;
 use pipeline::Taken;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A batch and its snapshot. With a directory that is whole, nothing is decoded ahead.
@@ -14,12 +15,14 @@ pub(super) struct Prepared {
     directory: Arc<dyn Directory>,
     snapshot: Option<Arc<Snapshot>>,
     decoded: HashMap<Place, Vec<Taken>>,
+    /// The directory was asked last, and could not answer.
+    is_missing: bool,
 }
 
 impl Prepared {
     pub(super) fn new(directory: Arc<dyn Directory>) -> Prepared {
         let snapshot = directory.whole().cloned();
-        Prepared { directory, snapshot, decoded: HashMap::new() }
+        Prepared { directory, snapshot, decoded: HashMap::new(), is_missing: false }
     }
 
     /// Gets the snapshot of a batch. What `decode` made of a message is kept, however often the directory has to be asked; messages that
@@ -44,8 +47,37 @@ impl Prepared {
             taken.into_iter().flatten().for_each(|taken| taken.add_needs(&mut needs));
         }
         self.snapshot = None;
-        self.snapshot = Some(self.directory.snapshot_for(&needs).map_err(|missing| FactsMissing(missing.0))?);
+        let snapshot = self.directory.snapshot_for(&needs);
+        self.is_missing = snapshot.is_err();
+        self.snapshot = Some(snapshot.map_err(|missing| FactsMissing(missing.0))?);
         Ok(())
+    }
+
+    /// Nothing was asked of the directory yet.
+    pub(super) fn begin(&mut self) {
+        self.is_missing = false;
+    }
+
+    /// The first message of each partition that needs what is not at hand, if it was the directory that could not answer.
+    pub(super) fn waiting(&self, batch: &Batch) -> Option<BTreeSet<Place>> {
+        if !self.is_missing {
+            return None;
+        }
+        let mut held: BTreeSet<Partition> = BTreeSet::new();
+        let mut waiting = BTreeSet::new();
+        for message in batch.messages() {
+            if held.contains(&message.partition) {
+                continue;
+            }
+            let mut needs = Needs::default();
+            let taken = self.decoded.get(&message.place());
+            taken.into_iter().flatten().for_each(|taken| taken.add_needs(&mut needs));
+            if !self.directory.can_answer(&needs) {
+                held.insert(message.partition);
+                waiting.insert(message.place());
+            }
+        }
+        Some(waiting)
     }
 
     /// The snapshot of the batch.

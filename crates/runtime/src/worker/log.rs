@@ -6,7 +6,7 @@
 
 use super::trace::TraceContext;
 use rating::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
@@ -147,6 +147,37 @@ impl Batch {
     pub fn remove(&mut self, partitions: &[Partition]) {
         self.messages.retain(|message| !partitions.contains(&message.partition));
         self.ticks.retain(|tick| !partitions.contains(&tick.partition));
+    }
+
+    /// Adds the messages and ticks of another batch behind its own.
+    pub fn append(&mut self, other: &Batch) {
+        other.messages().for_each(|message| self.push(message));
+        self.ticks.extend_from_slice(&other.ticks);
+    }
+
+    /// Takes out these messages and whatever stands behind them in their partitions. Ticks that come after them are forgotten: they are due again when
+    /// nothing is left before them.
+    pub fn cut(&mut self, from: &BTreeSet<Place>) -> Batch {
+        let mut behind = Batch::default();
+        let mut cut: BTreeSet<Partition> = BTreeSet::new();
+        let mut stays = Vec::with_capacity(self.messages.len());
+        for message in self.messages() {
+            let is_cut = cut.contains(&message.partition) || from.contains(&message.place());
+            if is_cut {
+                cut.insert(message.partition);
+                behind.push(message);
+            }
+            stays.push(!is_cut);
+        }
+        let mut stays = stays.into_iter();
+        self.messages.retain(|_| stays.next().unwrap_or(true));
+        self.ticks.retain(|tick| !cut.contains(&tick.partition));
+        behind
+    }
+
+    /// Forgets the ticks: they are due again.
+    pub fn forget_ticks(&mut self) {
+        self.ticks.clear();
     }
 
     /// Messages in it.
@@ -373,6 +404,9 @@ pub trait Consumer {
 
     /// Ends [`Consumer::hold`].
     fn go_on(&mut self) -> impl Future<Output = Result<(), LogError>>;
+
+    /// Reads nothing of these partitions until it is called again without them, and goes on with all others that were held in this way.
+    fn hold_only(&mut self, partitions: &[Partition]) -> impl Future<Output = Result<(), LogError>>;
 
     /// Up to which offset everything that can be read of each started partition was handed over by [`Consumer::gather`]: messages, what was aborted,
     /// and the markers of transactions that nobody is ever shown. So it reaches the end of the partition once nothing is left to be read.

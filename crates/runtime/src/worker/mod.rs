@@ -9,10 +9,12 @@
 //! | after a commit whose fate is not known the producer and all state are dropped | a late answer could hit the next transaction |
 //! | a partition starts from what is committed in its changelog, read up to its uncommitted end as of after the position was read | so nothing that was committed before is missed |
 //! | nothing is kept after an abort: the stage undoes, the consumer goes back | delivered is not committed |
+//! | what waits for facts holds its partition, and no other one ([`deferred`]) | the order within a partition stays |
 //!
 //! What a message means is the [`Stage`]'s business; where it comes from is the [`log`]'s.
 
 pub mod counts;
+mod deferred;
 pub mod log;
 mod report;
 mod restore;
@@ -26,10 +28,11 @@ pub use sides::{Beginning, Known, NoTick, Side, SideKind, SidePlace};
 pub use stage::{FactsMissing, Output, Stage, StageError, Target};
 
 use counts::BatchTimes;
+use deferred::Deferred;
 use log::{Batch, Consumer, Event, GatherLimits, Log, LogError, Offset, Partition, TopicId};
 use rating::Timestamp;
 use sides::Sides;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -253,6 +256,7 @@ pub struct Worker<'w, L: Log, S: Stage> {
     topics: BTreeMap<u16, TopicId>,
     sides: Sides<L::Reader>,
     batch: Batch,
+    deferred: Deferred,
     output: Output,
 }
 
@@ -276,6 +280,7 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             topics: BTreeMap::new(),
             sides: Sides::default(),
             batch: Batch::default(),
+            deferred: Deferred::default(),
             output: Output::default(),
         }
     }
@@ -327,7 +332,8 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
         let mut consumer = self.log.consumer(&self.settings.group, self.stage.inputs()).await?;
         while !self.stop.load(Ordering::Relaxed) {
             let mut lap = Lap::start();
-            let event = match consumer.gather(&mut self.batch, &self.settings.limits).await {
+            let limits = self.next_limits();
+            let event = match consumer.gather(&mut self.batch, &limits).await {
                 Ok(event) => event,
                 // A position that is not in a partition mostly means that it is another topic.
                 Err(error) => {
@@ -340,11 +346,13 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             let is_full = event == Event::Gathered;
             self.follow(&mut consumer, event).await?;
             self.look_behind(&mut consumer);
-            if is_full {
+            if is_full && self.deferred.len() < self.settings.limits.messages {
                 self.look_beside(&mut consumer).await?;
+            }
+            if is_full {
                 self.pass_over();
             }
-            if is_full && !self.batch.is_empty() {
+            if is_full && !(self.batch.is_empty() && self.deferred.is_empty()) {
                 self.get_facts(&mut consumer).await?;
                 times.prepare = lap.next();
             }
@@ -355,29 +363,6 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             }
         }
         Ok(())
-    }
-
-    /// Gets the facts that the batch needs, however long that takes; meanwhile the group may take some of the batch away.
-    async fn get_facts(&mut self, consumer: &mut L::Consumer) -> Result<(), End> {
-        let Err(mut missing) = self.stage.prepare(&self.batch) else { return Ok(()) };
-        // The group must go on hearing from us, or it would give the partitions to somebody who fares no better.
-        consumer.hold().await?;
-        for attempt in 1..=self.settings.attempts {
-            (self.report)(Report::Waiting(&missing.0));
-            let news_only = GatherLimits { messages: 0, bytes: 0, wait: RETRY_PAUSE * attempt.min(20) };
-            let event = consumer.gather(&mut self.batch, &news_only).await?;
-            self.follow(consumer, event).await?;
-            self.look_behind(consumer);
-            if self.stop.load(Ordering::Relaxed) {
-                self.batch.clear();
-                return Ok(());
-            }
-            match self.stage.prepare(&self.batch) {
-                Ok(()) => return Ok(consumer.go_on().await?),
-                Err(still) => missing = still,
-            }
-        }
-        Err(End::Stop(WorkerError::Surroundings(LogError::Unavailable(missing.0))))
     }
 
     /// Does what the group's news asks for.
@@ -445,7 +430,15 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
                 self.sides.undo();
                 self.batch.clear();
                 (self.report)(Report::Aborted(&why));
-                for (partition, _) in positions {
+                // What is deferred is read again as well, as is all that stands beside it.
+                let deferred = self.deferred.partitions();
+                self.deferred.clear();
+                if !deferred.is_empty() {
+                    consumer.hold_only(&[]).await?;
+                }
+                let back: BTreeSet<Partition> =
+                    positions.into_iter().map(|(partition, _)| partition).chain(deferred).collect();
+                for partition in back {
                     if let Some(before) = self.positions.get(&partition) {
                         consumer.seek(partition, *before).await?;
                     }
@@ -545,6 +538,7 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
     /// Drops what belongs to partitions that are no longer ours.
     fn drop_state(&mut self, partitions: &[Partition]) {
         self.batch.remove(partitions);
+        self.deferred.remove(partitions);
         for partition in partitions {
             self.stage.drop_state(*partition);
             self.sides.remove(*partition);
@@ -554,6 +548,7 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
 
     fn drop_everything(&mut self) {
         self.batch.clear();
+        self.deferred.clear();
         self.sides.clear();
         self.topics.clear();
         for partition in std::mem::take(&mut self.positions).into_keys() {

@@ -1,11 +1,12 @@
 //! What a worker runs: a stage with the state of its partitions.
 
 use super::counts::{BatchCounts, StageStatus};
-use super::log::{Batch, Offset, Outgoing, Partition};
+use super::log::{Batch, Offset, Outgoing, Partition, Place};
 use super::sides::{Beginning, Known, NoTick, Side};
 use super::trace::TraceContext;
 use pipeline::ControlMismatch;
 use rating::Timestamp;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -184,6 +185,12 @@ pub trait Stage {
     /// # Errors
     /// Not to be had now.
     fn prepare(&mut self, batch: &Batch) -> Result<(), FactsMissing>;
+
+    /// Returns the messages of a batch that need what could not be had when [`Stage::prepare`] failed; all others can be executed without them. `None` if
+    /// nothing can.
+    fn waiting(&self, _batch: &Batch) -> Option<BTreeSet<Place>> {
+        None
+    }
 
     /// Executes a batch: adds what leaves and what changed (changelog entries, the positions after the batch among them) to `output`.
     ///

@@ -48,6 +48,8 @@ pub(super) struct ConsumerClient {
     joins: u64,
     version: u64,
     held: bool,
+    /// Partitions of which nothing is handed over, while others are read.
+    held_only: BTreeSet<Partition>,
     closed: bool,
     last_gather: Micros,
     last_pulse: Micros,
@@ -285,6 +287,7 @@ impl SimulatedConsumer {
             joins: 0,
             version: 0,
             held: false,
+            held_only: BTreeSet::new(),
             closed: false,
             last_gather: now,
             last_pulse: now,
@@ -340,6 +343,9 @@ impl Consumer for SimulatedConsumer {
                 }
                 if !client.held && !client.answering {
                     for (partition, stream) in &mut client.streams {
+                        if client.held_only.contains(partition) {
+                            continue;
+                        }
                         while !is_full(batch)
                             && let Some(Read { offset, message }) = stream.ahead.pop_front()
                         {
@@ -416,6 +422,7 @@ impl Consumer for SimulatedConsumer {
         client.answering = false;
         for partition in partitions {
             client.streams.remove(partition);
+            client.held_only.remove(partition);
         }
         world.join_if_wanted(self.id);
         Ok(())
@@ -437,8 +444,20 @@ impl Consumer for SimulatedConsumer {
         Ok(())
     }
 
+    async fn hold_only(&mut self, partitions: &[Partition]) -> Result<(), LogError> {
+        let mut world = self.shared.borrow_mut();
+        if !partitions.is_empty() {
+            world.count("partitions held beside others");
+        }
+        world.consumer(self.id).held_only = partitions.iter().copied().collect();
+        Ok(())
+    }
+
     async fn go_on(&mut self) -> Result<(), LogError> {
-        self.shared.borrow_mut().consumer(self.id).held = false;
+        let mut world = self.shared.borrow_mut();
+        let client = world.consumer(self.id);
+        client.held = false;
+        client.held_only.clear();
         Ok(())
     }
 

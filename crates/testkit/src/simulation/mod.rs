@@ -53,6 +53,8 @@ use world::{Life, MS, Micros, Place, ProcessId, Shared, Topic, World};
 
 /// When the last input comes: after that all has to come to an end.
 const LAST_INPUT_MS: u64 = 16_000;
+/// For how many twentieths of a second an outage of reference data lasts.
+const OUTAGE_SLOTS: usize = 6;
 
 type Running = Pin<Box<dyn Future<Output = Result<(), WorkerError>>>>;
 type Make = Box<dyn Fn(SimulatedLog, String, Rc<AtomicBool>) -> Running>;
@@ -444,7 +446,10 @@ pub fn run_model(seed: u64, bug: Bug, telling: Telling) -> Outcome {
     let outages: Vec<bool> = (0..200).map(|_| random.chance(80)).collect();
     simulation.every(50, 9_000, move |at_ms| {
         surroundings.wall_h.set((at_ms / 600).cast_signed());
-        let is_out = at_ms < 9_000 && outages.get(at_ms as usize / 50).copied().unwrap_or(false);
+        // Most last longer than a batch, so that it is aborted or taken away while some of it waits.
+        let slot = at_ms as usize / 50;
+        let mut lately = outages.iter().take(slot + 1).skip(slot.saturating_sub(OUTAGE_SLOTS - 1));
+        let is_out = at_ms < 9_000 && lately.any(|begins| *begins);
         surroundings.outage.set(is_out);
     });
     simulation.run(|simulation| {

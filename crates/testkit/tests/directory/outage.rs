@@ -2,7 +2,8 @@
 
 use crate::support::{Small, by_imsi, endpoint};
 use directory::cache::{CacheEvent, CacheSettings};
-use std::time::Duration;
+use directory::{Directory, Needs};
+use std::time::{Duration, Instant};
 use testkit::histories::memory::Write;
 
 #[test]
@@ -39,7 +40,30 @@ fn what_cannot_be_read_is_unavailable_and_never_unknown() {
     small.rows.set_down(false);
     assert_eq!(small.payer(&by_imsi(1)).unwrap(), "acme");
     assert_eq!(small.payer(&by_imsi(7)).unwrap(), "unknown_endpoint");
-    assert_eq!(small.cache.stats().failed_reads, 2);
+    // Once it is known to be away, it is not asked for them.
+    assert!(small.cache.stats().failed_reads <= 2);
+}
+
+/// What is at hand can be told apart without asking, and a store that is known to be away is not waited for: others wait for this batch.
+#[test]
+fn what_is_at_hand_is_told_and_an_outage_is_not_waited_for() {
+    let settings = CacheSettings { read_timeout: Duration::from_secs(2), ..CacheSettings::default() };
+    let small = Small::open(2, settings);
+    assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
+    small.rows.set_delay(Duration::from_secs(60));
+    small.hears(|event| matches!(event, CacheEvent::Unconfirmed(_)));
+    let is_at_hand = |number: u64| {
+        let (record, mut needs) = (by_imsi(number), Needs::default());
+        needs.add_record(&record);
+        small.cache.can_answer(&needs)
+    };
+    assert!(is_at_hand(0) && !is_at_hand(1));
+    let begun = Instant::now();
+    assert!(small.payer(&by_imsi(1)).is_err());
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert_eq!(small.payer(&by_imsi(0)).unwrap(), "acme");
+    small.clock.advance(Duration::from_secs(60));
+    assert!(!is_at_hand(0), "nobody confirms it");
 }
 
 #[test]

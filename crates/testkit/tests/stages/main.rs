@@ -170,6 +170,10 @@ struct PerBatch {
 }
 
 impl Directory for PerBatch {
+    fn can_answer(&self, _needs: &Needs<'_>) -> bool {
+        true
+    }
+
     fn whole(&self) -> Option<&Arc<Snapshot>> {
         None
     }

@@ -5,12 +5,22 @@ use super::{
     TARGETS, TICKS, USAGE, Usage, payer, target_of,
 };
 use rating::Timestamp;
-use runtime::worker::log::{Batch, Offset, Partition, Tick};
+use runtime::worker::log::{Batch, Incoming, Offset, Partition, Place, Tick};
 use runtime::worker::{
     Beginning, FactsMissing, Known, NoTick, Output, Side, SideKind, SidePlace, Stage, StageError, Target,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+
+/// What cannot be guided in an outage, while others can.
+fn is_stranger(message: &Incoming<'_>) -> bool {
+    message.offset % 5 == 3
+}
+
+/// What nobody can be guided beside in an outage.
+fn needs_everything(message: &Incoming<'_>) -> bool {
+    message.offset % 40 == 17
+}
 
 /// See the module.
 #[derive(Debug)]
@@ -157,12 +167,19 @@ impl Stage for Guide {
         self.touched.remove(&partition);
     }
 
-    fn prepare(&mut self, _: &Batch) -> Result<(), FactsMissing> {
-        if self.surroundings.outage.get() {
+    fn prepare(&mut self, batch: &Batch) -> Result<(), FactsMissing> {
+        let is_missing = |message: Incoming<'_>| is_stranger(&message) || needs_everything(&message);
+        if self.surroundings.outage.get() && batch.messages().any(is_missing) {
             return Err(FactsMissing("reference data".to_owned()));
         }
         self.epoch = self.surroundings.epoch();
         Ok(())
+    }
+
+    fn waiting(&self, batch: &Batch) -> Option<BTreeSet<Place>> {
+        let needs_all = batch.messages().any(|message| needs_everything(&message));
+        let strangers = batch.messages().filter(is_stranger).map(|message| message.place());
+        (!needs_all).then(|| strangers.collect())
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
