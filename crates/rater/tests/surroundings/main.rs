@@ -87,7 +87,7 @@ fn a_password_that_changes_under_a_running_process_is_waited_for() {
     assert!(!said.contains("another") && !said.contains(testkit::services::PASSWORD), "{said}");
 
     // Nobody changes the file: it ends after all attempts.
-    let mut running = deployment.start(&[&options[..], &["--attempts", "2"]].concat());
+    let mut running = deployment.start(&[&options[..], &["--attempts", "6"]].concat());
     running.wait_for_words("restored");
     broker.change_password("another", "a third").expect("changed");
     broker.restart().expect("a start");

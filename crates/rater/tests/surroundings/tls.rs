@@ -103,7 +103,7 @@ fn a_certificate_that_changes_is_waited_for_where_it_was_good_and_refused_at_a_s
 
     // One that ends, or is of another host, ends it after all attempts; a start it refuses.
     for flaw in [Flaw::Expired, Flaw::OtherName] {
-        let mut running = deployment.start(&[&options[..], &["--attempts", "2"]].concat());
+        let mut running = deployment.start(&[&options[..], &["--attempts", "6"]].concat());
         running.wait_for_words("restored");
         listener.renew(flaw).expect("a certificate");
         broker.restart().expect("a start");

@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::{ClientConfig, Message, TopicPartitionList};
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a restore waits for transactions that are open below the end it wants.
@@ -17,6 +17,32 @@ const OPEN_TRANSACTION_LIMIT: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 impl ConsumerContext for Listening {}
+
+/// Asks questions outside a group.
+pub(super) struct Questions {
+    settings: Arc<KafkaSettings>,
+    present: Mutex<Arc<Lookup>>,
+}
+
+impl Questions {
+    pub(super) fn new(settings: &Arc<KafkaSettings>) -> Result<Questions, LogError> {
+        let present = Mutex::new(Arc::new(Lookup::new(Arc::clone(settings))?));
+        Ok(Questions { settings: Arc::clone(settings), present })
+    }
+
+    /// Asks something. A client reads authorities and passwords once: where they are refused, the next question is another client's.
+    pub(super) fn ask<T>(&self, question: impl FnOnce(&Lookup) -> Result<T, LogError>) -> Result<T, LogError> {
+        let present = Arc::clone(&self.present.lock().unwrap_or_else(PoisonError::into_inner));
+        let answer = question(&present);
+        if answer.is_err()
+            && present.is_refused()
+            && let Ok(next) = Lookup::new(Arc::clone(&self.settings))
+        {
+            *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        }
+        answer
+    }
+}
 
 /// A client that reads nothing, and to which an end is the end **with** what is not committed.
 pub(super) struct Lookup {

@@ -36,10 +36,10 @@ pub use reader::KafkaReader;
 pub use settings::{HAS_TLS, KafkaSettings, Mechanism, Sasl, Secret, Security, SettingsError, Timeouts, Tls};
 
 use crate::worker::log::{Log, LogError, Offset, TopicId, Visit};
-use lookup::Lookup;
+use lookup::Questions;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub const MAX_MESSAGE_BYTES: u32 = 8_388_608;
 /// A Kafka cluster as a worker sees it. One value may serve several workers.
 pub struct KafkaLog {
     settings: Arc<KafkaSettings>,
-    lookup: Mutex<Arc<Lookup>>,
+    questions: Arc<Questions>,
 }
 
 impl KafkaLog {
@@ -62,25 +62,8 @@ impl KafkaLog {
     pub fn new(settings: KafkaSettings) -> Result<KafkaLog, LogError> {
         settings.check().map_err(|error| LogError::Refused(error.to_string()))?;
         let settings = Arc::new(settings);
-        let lookup = Mutex::new(Arc::new(Lookup::new(Arc::clone(&settings))?));
-        Ok(KafkaLog { settings, lookup })
-    }
-
-    fn lookup(&self) -> Arc<Lookup> {
-        Arc::clone(&self.lookup.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Asks something outside a group. A client reads authorities and passwords once: where they are refused, the next question is another client's.
-    fn ask<T>(&self, question: impl FnOnce(&Lookup) -> Result<T, LogError>) -> Result<T, LogError> {
-        let lookup = self.lookup();
-        let answer = question(&lookup);
-        if answer.is_err()
-            && lookup.is_refused()
-            && let Ok(next) = Lookup::new(Arc::clone(&self.settings))
-        {
-            *self.lookup.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
-        }
-        answer
+        let questions = Arc::new(Questions::new(&settings)?);
+        Ok(KafkaLog { settings, questions })
     }
 }
 
@@ -92,13 +75,13 @@ impl Log for KafkaLog {
     async fn consumer(&self, group: &str, topics: &[String]) -> Result<KafkaConsumer, LogError> {
         // A group's member only hears of a missing topic much later.
         for topic in topics {
-            self.ask(|lookup| lookup.partitions(topic))?;
+            self.questions.ask(|lookup| lookup.partitions(topic))?;
         }
         KafkaConsumer::join(&self.settings, group, topics)
     }
 
     async fn producer(&self, transactional_id: &str) -> Result<KafkaProducer, LogError> {
-        KafkaProducer::new(&self.settings, &self.lookup(), transactional_id)
+        KafkaProducer::new(&self.settings, &self.questions, transactional_id)
     }
 
     async fn reader(&self) -> Result<KafkaReader, LogError> {
@@ -106,7 +89,7 @@ impl Log for KafkaLog {
     }
 
     async fn topic_ids(&self, topics: &[String]) -> Result<Vec<Option<TopicId>>, LogError> {
-        self.ask(|lookup| lookup.topic_ids(topics))
+        self.questions.ask(|lookup| lookup.topic_ids(topics))
     }
 
     async fn fence(&self, transactional_id: &str) -> Result<(), LogError> {
@@ -114,19 +97,19 @@ impl Log for KafkaLog {
     }
 
     async fn partitions(&self, topic: &str) -> Result<u32, LogError> {
-        self.ask(|lookup| lookup.partitions(topic))
+        self.questions.ask(|lookup| lookup.partitions(topic))
     }
 
     async fn first_offset(&self, topic: &str, partition: u32) -> Result<Offset, LogError> {
-        self.ask(|lookup| lookup.ends(topic, partition)).map(|(first, _)| first)
+        self.questions.ask(|lookup| lookup.ends(topic, partition)).map(|(first, _)| first)
     }
 
     async fn uncommitted_end(&self, topic: &str, partition: u32) -> Result<Offset, LogError> {
-        self.ask(|lookup| lookup.ends(topic, partition)).map(|(_, end)| end)
+        self.questions.ask(|lookup| lookup.ends(topic, partition)).map(|(_, end)| end)
     }
 
     async fn uncommitted_ends(&self, places: &[(String, u32)]) -> Result<Vec<Offset>, LogError> {
-        self.ask(|lookup| lookup.ends_of(places))
+        self.questions.ask(|lookup| lookup.ends_of(places))
     }
 
     async fn read_committed(

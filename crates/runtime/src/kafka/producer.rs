@@ -6,7 +6,7 @@
 use super::MAX_MESSAGE_BYTES;
 use super::consumer::KafkaGroup;
 use super::fault::{Heard, explain, is_for_good, judge};
-use super::lookup::Lookup;
+use super::lookup::Questions;
 use super::settings::KafkaSettings;
 use crate::worker::log::{LogError, Offset, Outgoing, Partition, Producer as LogProducer, TransactionError};
 use rdkafka::config::RDKafkaLogLevel;
@@ -30,7 +30,7 @@ const FIRST_DELIVERY_LIMIT: Duration = Duration::from_secs(2);
 pub struct KafkaProducer {
     client: ThreadedProducer<Deliveries>,
     settings: Arc<KafkaSettings>,
-    lookup: Arc<Lookup>,
+    questions: Arc<Questions>,
     /// Topics that are there, with their partitions.
     known: Vec<(String, u32)>,
     /// Messages of this transaction.
@@ -130,14 +130,14 @@ pub(super) fn fence(settings: &KafkaSettings, transactional_id: &str) -> Result<
 impl KafkaProducer {
     pub(super) fn new(
         settings: &Arc<KafkaSettings>,
-        lookup: &Arc<Lookup>,
+        questions: &Arc<Questions>,
         transactional_id: &str,
     ) -> Result<Self, LogError> {
         let client = create(settings, transactional_id)?;
         Ok(KafkaProducer {
             client,
             settings: Arc::clone(settings),
-            lookup: Arc::clone(lookup),
+            questions: Arc::clone(questions),
             known: Vec::new(),
             sent: 0,
         })
@@ -149,10 +149,11 @@ impl KafkaProducer {
         let partitions = match known {
             Some(partitions) => partitions,
             None => {
-                let partitions = self.lookup.partitions(topic).map_err(|error| match error {
-                    LogError::Unavailable(what) => TransactionError::Retriable(what),
-                    LogError::Missing(what) | LogError::Refused(what) => TransactionError::Uncertain(what),
-                })?;
+                let partitions =
+                    self.questions.ask(|lookup| lookup.partitions(topic)).map_err(|error| match error {
+                        LogError::Unavailable(what) => TransactionError::Retriable(what),
+                        LogError::Missing(what) | LogError::Refused(what) => TransactionError::Uncertain(what),
+                    })?;
                 self.known.push((topic.to_owned(), partitions));
                 partitions
             }
