@@ -194,10 +194,8 @@ impl<'s> Seen<'s> {
         self.large.get(key).copied()
     }
 
-    fn add(&mut self, entries: &Entries<'s>, key: &Cow<'s, str>, span: Span) {
-        if entries.listed().is_none() || !self.large.is_empty() {
-            self.large.insert(key.clone(), span);
-        }
+    fn is_hashed(&self, entries: &Entries<'s>) -> bool {
+        entries.listed().is_none() || !self.large.is_empty()
     }
 }
 
@@ -374,7 +372,9 @@ impl<'s> Builder<'s, '_> {
                 None => *key = Some(accept_key(node, entries, seen, self.errors)),
                 Some(key) if key.refused => {}
                 Some(Key { text, span, .. }) => {
-                    seen.add(entries, &text, span);
+                    if seen.is_hashed(entries) {
+                        seen.large.insert(text.clone(), span);
+                    }
                     let entry = Entry { key: text, key_span: span, value: node };
                     match (entries, &mut self.definitions) {
                         (Entries::Given { section, places }, Some(definitions)) => {
