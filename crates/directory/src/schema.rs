@@ -62,7 +62,7 @@ fn form(form_of: &Form) -> Value {
         }
         Form::Length => text("^[0-9]+ +(hour|day|week|month|year)s?$".to_owned()),
         Form::Network => text("^[0-9]{3}(-[0-9]{2,3})?$".to_owned()),
-        Form::Prefix => text("^[0-9]{1,15}$".to_owned()),
+        Form::Prefix => text("^[0-9]{1,15}\\$?$".to_owned()),
         Form::Identity(kind) => text(
             match kind {
                 IdentityKind::Imsi => "^[0-9]{6,15}$",

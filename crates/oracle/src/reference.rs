@@ -416,7 +416,12 @@ impl Reference {
         if !zone.prefixes.is_empty() {
             let called = keys.destination.as_deref()?;
             let called = called.strip_prefix('+').unwrap_or(called);
-            let fitting = zone.prefixes.iter().filter(|prefix| called.starts_with(prefix.as_str()));
+            // A dollar sign ends the number: only the whole number fits, and it beats every prefix.
+            let is_fitting = |prefix: &&String| match prefix.strip_suffix('$') {
+                Some(number) => called == number,
+                None => called.starts_with(prefix.as_str()),
+            };
+            let fitting = zone.prefixes.iter().filter(is_fitting);
             prefix_length = fitting.map(String::len).max()?;
         }
         let countries_only = zone.networks.iter().all(|(_, mnc)| mnc.is_none());

@@ -2,7 +2,7 @@
 
 use crate::few::Few;
 use crate::usage::UsageRecord;
-use crate::zone::{Grade, Plmn, Zone};
+use crate::zone::{END_OF_NUMBER, Grade, Plmn, Zone};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
@@ -346,7 +346,11 @@ impl ZoneTable {
     fn find(&self, usage: &UsageRecord) -> Option<(u8, Grade, u32)> {
         if let Some(called) = usage.destination.as_deref() {
             for &length in &self.prefix_lengths {
-                let table = called.get(..length).and_then(|prefix| self.by_prefix.get(prefix));
+                let table = match called.get(..length) {
+                    Some(prefix) => self.by_prefix.get(prefix),
+                    None if length == called.len() + 1 => self.by_prefix.get(&*format!("{called}{END_OF_NUMBER}")),
+                    None => None,
+                };
                 if let Some((grade, position)) = table.and_then(|table| table.find(usage.network)) {
                     return Some((u8::try_from(length).unwrap_or(u8::MAX), grade, position));
                 }

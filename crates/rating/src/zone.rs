@@ -92,6 +92,10 @@ const ZONE_BYTES: usize = 16;
 const NETWORK_BYTES: usize = 8;
 const PREFIX_BYTES: usize = 4;
 
+/// Behind a called prefix: the number ends there. A number with this behind it begins with such a prefix only where it is the whole number, and
+/// the prefix is longer than every other one that fits.
+pub(crate) const END_OF_NUMBER: char = '$';
+
 /// A rate zone: where use happened and, for voice and SMS, what number was called.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Zone {
@@ -137,7 +141,7 @@ impl Zone {
         &self.networks
     }
 
-    /// Called-number prefixes; empty means any destination or none.
+    /// Called-number prefixes, and whole numbers with `$` behind them; empty means any destination or none.
     pub fn prefixes(&self) -> &[Box<str>] {
         &self.prefixes
     }
@@ -153,12 +157,17 @@ impl Zone {
             || network.is_some_and(|at| self.networks.iter().any(|entry| *entry == at || *entry == at.country()))
     }
 
-    /// The length of the longest called prefix that matches; `Some(0)` where the zone names none; `None` where none matches.
+    /// The length of the longest called prefix that matches, a whole number one longer than its digits; `Some(0)` where the zone names none;
+    /// `None` where none matches.
     pub fn prefix_length(&self, destination: Option<&str>) -> Option<usize> {
         if self.prefixes.is_empty() {
             return Some(0);
         }
         let called = destination?;
-        self.prefixes.iter().filter(|prefix| called.starts_with(&***prefix)).map(|prefix| prefix.len()).max()
+        let fits = |prefix: &&Box<str>| match prefix.strip_suffix(END_OF_NUMBER) {
+            Some(whole) => called == whole,
+            None => called.starts_with(&***prefix),
+        };
+        self.prefixes.iter().filter(fits).map(|prefix| prefix.len()).max()
     }
 }

@@ -89,7 +89,7 @@ pub(crate) static ZONE: Shape = shape(
     "zone",
     &[
         optional("networks", Form::List(&Form::Network), "MCCs and MCC-MNCs"),
-        optional("to", Form::List(&Form::Prefix), "called-number prefixes"),
+        optional("to", Form::List(&Form::Prefix), "called-number prefixes; with `$` behind the digits a whole number"),
     ],
 );
 

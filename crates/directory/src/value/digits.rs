@@ -91,9 +91,9 @@ pub(crate) fn intersects(a: Plmn, b: Plmn) -> bool {
     a == b || a.country() == b || b.country() == a
 }
 
-/// A called-number prefix: 1 to 15 digits.
+/// A called-number prefix: 1 to 15 digits; with `$` behind them a whole number, such as that of a short code.
 pub(crate) fn parse_prefix(text: &str) -> Result<Box<str>, ValueError> {
-    parse_digits(text, "called prefix", 1, 15).map(|_| Box::from(text))
+    parse_digits(text.strip_suffix('$').unwrap_or(text), "called prefix", 1, 15).map(|_| Box::from(text))
 }
 
 /// An identity of an endpoint with the lengths that the standards give it (E.212, E.118, E.164).

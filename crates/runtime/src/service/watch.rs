@@ -1,6 +1,6 @@
 //! Watches over calls that may never return: into the client library of Kafka, and whatever a stage calls between them.
 //!
-//! Each thread of the service has a [`Post`] that says which call it is inside of; [`Watched`](super::watched::Watched) writes it. The thread
+//! Each thread of the service has a [`Post`] that says which call it is inside of; `watched` writes it. The thread
 //! that started them looks at all posts now and then. It measures by its own looks, so a process that was itself stopped for a while accuses nobody.
 //!
 //! A call that never returns cannot be ended from outside: all that helps is the end of the process.

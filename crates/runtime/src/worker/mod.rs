@@ -9,7 +9,7 @@
 //! | after a commit whose fate is not known the producer and all state are dropped | a late answer could hit the next transaction |
 //! | a partition starts from what is committed in its changelog, read up to its uncommitted end as of after the position was read | so nothing that was committed before is missed |
 //! | nothing is kept after an abort: the stage undoes, the consumer goes back | delivered is not committed |
-//! | what waits for facts holds its partition, and no other one ([`deferred`]) | the order within a partition stays |
+//! | what waits for facts holds its partition, and no other one (`deferred`) | the order within a partition stays |
 //!
 //! What a message means is the [`Stage`]'s business; where it comes from is the [`log`]'s.
 
