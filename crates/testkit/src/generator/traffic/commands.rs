@@ -155,11 +155,21 @@ impl Command<'_> {
         if self.random.chance(200) {
             return self.line("activate", name, &issuer, &[]);
         }
+        // Some arrive when their end has long come, and are dated back.
+        let is_late = self.random.chance(200);
+        let before = is_late.then(|| self.line("activate", name, &issuer, &[]));
+        if is_late {
+            self.at += 1;
+            self.id.push_str("-late");
+        }
         let suspension = self.line("suspend", name, &issuer, &[]);
         self.at += i64::try_from(self.random.between(1, 3 * 86_400_000)).unwrap_or(1);
         self.id.push_str("-end");
         arrivals.push(Arrival { at: self.at, line: self.line("activate", name, &issuer, &[]).into_bytes() });
-        suspension
+        let Some(before) = before else { return suspension };
+        let arrival = self.at + i64::try_from(self.random.between(1, 86_400_000)).unwrap_or(1);
+        arrivals.push(Arrival { at: arrival, line: suspension.into_bytes() });
+        before
     }
 
     fn nonsense(&mut self) -> String {
