@@ -179,6 +179,9 @@ impl Duplicates {
     /// Decides about a command: its id is remembered from its arrival on, for the memory of commands (ACCEPTANCE-2, "Clarified", rules 23 and 26). One that
     /// takes effect before that memory begins is too late.
     pub fn admit_command(&mut self, id: Identity, kept: Option<u64>) -> Admission {
+        if let Some(Held { value, owner: Some(_), .. }) = self.held.get(short_key(id.key)) {
+            return Admission::of(*value, pack(id.payload, 0));
+        }
         if let Some(known) = self.remembered(id, kept) {
             return known;
         }

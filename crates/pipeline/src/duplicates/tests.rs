@@ -131,6 +131,20 @@ fn another_payload_under_an_id_is_never_charged_beside_the_first() {
     assert_eq!(ids.held().get(1).map(|held| held.count), Some(1));
 }
 
+/// Found by the fuzz of doors (seed 707454): before the first tick nobody knows how late a command has come, so its id is forgotten with that tick.
+#[test]
+fn another_command_under_an_id_is_never_applied_beside_the_first() {
+    let mut ids = window(1);
+    assert_eq!(ids.admit_command(copy(5, 10, 1), None), Admission::New);
+    assert_eq!(ids.admit_command(copy(6, 990, 2), None), Admission::Conflict);
+    ids.suspend_conflict(copy(6, 990, 2), None);
+    ids.hold(copy(6, 990, 2), false);
+    ids.settle();
+    ids.tick(hour(1_000));
+    assert_eq!(ids.admit_command(copy(6, 990, 2), None), Admission::Conflict, "recycled when the first is forgotten");
+    assert_eq!(ids.admit_command(copy(5, 10, 3), None), Admission::Duplicate);
+}
+
 #[test]
 fn a_copy_of_another_time_that_is_charged_stands_for_those_that_came_too_late() {
     let mut ids = window(1);
