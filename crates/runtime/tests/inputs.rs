@@ -536,10 +536,14 @@ fn as_before(out: &Path, input: &Path, records: u64) {
         (known.bytes, known.hash) = (whole.len() as u64, siphasher::sip128::Hasher128::finish128(&hasher).as_u128());
         (known.records, known.file_id, known.stand, known.source) = (records, None, None, InputSource::File);
     }
+    // It knew no checksums of outputs either.
+    progress.commits = None;
+    progress.outputs.iter_mut().for_each(|output| output.checksum = None);
     let mut commit = Commit::default();
     progress.write(&mut commit.progress);
-    // What has been added since stands behind all else: a mark, and three bytes for an input without any of it.
-    let added = 1 + 3 * progress.inputs.len();
+    // What has been added since stands behind all else: a mark, and three bytes for an input without any of it; a mark, and a byte for the count of commits
+    // and each output.
+    let added = 1 + 3 * progress.inputs.len() + 1 + 1 + progress.outputs.len();
     commit.progress.truncate(commit.progress.len() - added);
     assert!(Progress::read(&mut &*commit.progress).is_ok_and(|before| before == progress));
     store.commit(&commit).expect("committed");
