@@ -89,8 +89,8 @@ suspense_reasons! {
     IdentityConflict = "identity_conflict", "record", "correct the SIM inventory or the producer, then recycle";
     /// The endpoint is not active at the event time, or has no customer or endpoint group (rule 7).
     EndpointInactive = "endpoint_inactive", "record", "activate the endpoint as of the event time, then recycle";
-    /// What the directory's store holds for the endpoint is no definition, or names what is not there: only in a store, where it was written past `rater directory`.
-    EndpointUnreadable = "endpoint_unreadable", "record", "correct the definition that the detail names; it is tried again by itself";
+    /// What the directory's store holds for the endpoint is no definition, names what is not there, or stands in a row that no writer wrote: only in a store, where it was written past `rater directory`.
+    EndpointUnreadable = "endpoint_unreadable", "record", "correct the definition that the detail names, or `rater directory verify --mend`; it is tried again by itself";
     /// The payer was suspended at the event time (rule 7).
     AccountSuspended = "account_suspended", "leg", "lift the suspension as of the event time, then recycle";
     /// The payer was closed at the event time (rule 7).
