@@ -239,17 +239,21 @@ impl<'w> Workers<'w> {
 
     /// Asks one to end and waits for it.
     fn remove(&mut self, at: usize) -> io::Result<()> {
-        self.signal(at, Signal::CONT);
         self.signal(at, Signal::TERM);
-        self.running.swap_remove(at).child.wait().map(drop)
+        let mut worker = self.running.swap_remove(at);
+        while worker.child.try_wait()?.is_none() {
+            // It may freeze itself once more on its way out.
+            if is_stopped(worker.child.id()) {
+                signal_to(&worker, Signal::CONT);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     fn signal(&self, at: usize, signal: Signal) {
-        let Some(worker) = self.running.get(at) else { return };
-        let process = i32::try_from(worker.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(process) = process {
-            // It may have ended meanwhile.
-            let _ = kill_process(process, signal);
+        if let Some(worker) = self.running.get(at) {
+            signal_to(worker, signal);
         }
     }
 
@@ -412,6 +416,14 @@ impl Drop for Workers<'_> {
 fn last_lines(text: &str) -> String {
     let last: Vec<&str> = text.lines().rev().take(20).collect();
     last.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+fn signal_to(worker: &Worker, signal: Signal) {
+    let process = i32::try_from(worker.child.id()).ok().and_then(Pid::from_raw);
+    if let Some(process) = process {
+        // It may have ended meanwhile.
+        let _ = kill_process(process, signal);
+    }
 }
 
 /// Whether a process is stopped by a signal.
