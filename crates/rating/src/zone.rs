@@ -164,10 +164,10 @@ impl Zone {
             return Some(0);
         }
         let called = destination?;
-        let fits = |prefix: &&Box<str>| match prefix.strip_suffix(END_OF_NUMBER) {
+        let fits = |prefix: &str| match prefix.strip_suffix(END_OF_NUMBER) {
             Some(whole) => called == whole,
-            None => called.starts_with(&***prefix),
+            None => called.starts_with(prefix),
         };
-        self.prefixes.iter().filter(fits).map(|prefix| prefix.len()).max()
+        self.prefixes.iter().filter(|prefix| fits(prefix)).map(|prefix| prefix.len()).max()
     }
 }
