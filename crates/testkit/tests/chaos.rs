@@ -47,7 +47,6 @@ fn trouble_loses_and_doubles_nothing() {
 fn what_comes_too_late_is_charged_once_when_it_is_asked_for() {
     let said = run(&["--seed", "3", "--records", "10000", "--kills", "2", "--window", "24", "--late", "100"]);
     assert!(number(&said, "too late") >= 200, "{said}");
-    assert!(number(&said, "commands too late") > 0, "{said}");
     assert!(said.contains(" - 0 unreadable"), "commands could not be read: {said}");
 }
 
