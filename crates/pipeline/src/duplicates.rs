@@ -179,9 +179,6 @@ impl Duplicates {
     /// Decides about a command: its id is remembered from its arrival on, for the memory of commands (ACCEPTANCE-2, "Clarified", rules 23 and 26). One that
     /// takes effect before that memory begins is too late.
     pub fn admit_command(&mut self, id: Identity, kept: Option<u64>) -> Admission {
-        if let Some(Held { value, owner: Some(_), .. }) = self.held.get(short_key(id.key)) {
-            return Admission::of(*value, pack(id.payload, 0));
-        }
         if let Some(known) = self.remembered(id, kept) {
             return known;
         }
@@ -189,6 +186,10 @@ impl Duplicates {
         let hour = hour_at(id.at);
         if self.horizon_hour().is_some_and(|horizon| hour < horizon - extra) {
             return Admission::TooLate;
+        }
+        // The first one may be forgotten while another one that is suspended is not too late.
+        if let Some(Held { value, owner: Some(_), .. }) = self.held.get(short_key(id.key)) {
+            return Admission::of(*value, pack(id.payload, 0));
         }
         let arrival = self.clock_hour().map_or(hour, |now| hour.max(now));
         self.remember(id, arrival + extra);

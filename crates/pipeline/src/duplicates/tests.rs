@@ -142,7 +142,7 @@ fn another_command_under_an_id_is_never_applied_beside_the_first() {
     ids.settle();
     ids.tick(hour(1_000));
     assert_eq!(ids.admit_command(copy(6, 990, 2), None), Admission::Conflict, "recycled when the first is forgotten");
-    assert_eq!(ids.admit_command(copy(5, 10, 3), None), Admission::Duplicate);
+    assert_eq!(ids.admit_command(copy(5, 10, 3), None), Admission::TooLate);
 }
 
 #[test]
