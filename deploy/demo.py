@@ -213,7 +213,7 @@ def cases(deployment):
              kill, start_again, "the process is started again", max(SESSION_S + 5, deployment.form.linger_s)),
         Case("the store stands still",
              f"SIGSTOP to Cassandra; what is cached is served for {deployment.form.lead_s} s; then, or for an endpoint that is not, guide waits",
-             ("DirectoryStale", "PipelineStuck"),
+             ("DirectoryStale",),
              (("time() - min(rater_directory_snapshot_timestamp_seconds)", "s"),
               (f"sum by (result) (rate(rater_directory_lookups_total[{window}]))", "reqps"),
               ('sum by (stage) (rater_workers{state="waiting"})', "short"), records, lag),

@@ -482,6 +482,7 @@ impl Look<'_> {
                     ledger.charge(&charge, report);
                     found.charge(&charge, datum);
                     if let (Some(reference), Some(version)) = (&what.reference, charge.version)
+                        && !is_of_a_store(version)
                         && !reference.versions.iter().any(|known| known == version)
                     {
                         report
@@ -556,4 +557,9 @@ impl Look<'_> {
             Ok(())
         })
     }
+}
+
+/// Whether a version of reference data is the number of a store's, which files do not tell.
+fn is_of_a_store(version: &str) -> bool {
+    version.strip_prefix('v').is_some_and(|number| number.parse::<u64>().is_ok())
 }
