@@ -25,8 +25,9 @@ impl Served {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Judges what would not be another one the next time; but where it was good before, somebody is changing it.
+    pub(super) fn refusal(&self, what: String) -> LogError {
+        if self.0.load(Ordering::Relaxed) { LogError::Unavailable(what) } else { LogError::Refused(what) }
     }
 }
 
@@ -165,14 +166,11 @@ pub(super) fn explain_code(what: &str, code: Code, heard: &Heard, brokers: &str)
         }
         (kind, _) => kind,
     };
-    // It would not be another one the next time; but where it was good before, somebody is changing it.
-    let refused = |what: String| match heard.served.get() {
-        true => LogError::Unavailable(what),
-        false => LogError::Refused(what),
-    };
     match cause {
-        Kind::Credentials => refused(format!("{what}: kafka at {brokers} refuses the credentials: {}", reason(code))),
-        Kind::Certificate => refused(format!(
+        Kind::Credentials => {
+            heard.served.refusal(format!("{what}: kafka at {brokers} refuses the credentials: {}", reason(code)))
+        }
+        Kind::Certificate => heard.served.refusal(format!(
             "{what}: the certificate is not trusted that kafka at {brokers} shows, has ended or is of another name; --kafka-ca-file names an authority \
              to trust: {}",
             reason(code)

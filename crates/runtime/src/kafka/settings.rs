@@ -259,7 +259,7 @@ impl KafkaSettings {
 
     /// A client cannot be made of these settings: for good, or while somebody is changing files that it is made of.
     pub(super) fn unusable(&self, what: String) -> LogError {
-        if self.served.get() { LogError::Unavailable(what) } else { LogError::Refused(what) }
+        self.served.refusal(what)
     }
 
     /// What all clients have in common.

@@ -273,9 +273,7 @@ impl Duty {
         let ticks = settings.tick_every.map(Duty::Tick);
         std::iter::once(Duty::BePresent).chain(StageName::ALL.into_iter().flat_map(of)).chain(ticks)
     }
-}
 
-impl Duty {
     fn post(&self) -> Post {
         match self {
             Duty::Work(..) | Duty::Tick(_) => Post::new(self.to_string()),

@@ -469,32 +469,45 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
         Ok(())
     }
 
-    /// Checks that nothing is gone of the inputs that was not processed.
+    /// Checks that nothing is gone of the inputs that was not processed. A gap that may be skipped is skipped when its partition is taken over again.
     async fn check_gaps(&self) -> Result<(), End> {
         for (partition, position) in &self.positions {
-            self.over_gap(*partition, *position).await?;
+            if let Some(gap) = self.gap_before(*partition, *position).await? {
+                self.check_given_up(&gap)?;
+                return Err(LogError::Unavailable(gap.to_string()).into());
+            }
         }
         Ok(())
     }
 
     /// The first offset to process of an input: its position, or what is there behind a gap that was given up.
     async fn over_gap(&self, partition: Partition, position: Offset) -> Result<Offset, End> {
-        let topic = self.input(partition.topic);
-        let first = self.log.first_offset(topic, partition.number).await?;
-        if position >= first {
-            return Ok(position);
+        match self.gap_before(partition, position).await? {
+            None => Ok(position),
+            Some(gap) => self.give_up(&gap),
         }
-        self.give_up(Gap { topic: topic.to_owned(), partition: partition.number, from: position, to: first })?;
-        Ok(first)
     }
 
-    /// Goes on behind a gap, if somebody said so.
-    fn give_up(&self, gap: Gap) -> Result<(), End> {
+    /// What is gone of an input between its position and the first message that is there.
+    async fn gap_before(&self, partition: Partition, position: Offset) -> Result<Option<Gap>, End> {
+        let topic = self.input(partition.topic);
+        let first = self.log.first_offset(topic, partition.number).await?;
+        let gap = || Gap { topic: topic.to_owned(), partition: partition.number, from: position, to: first };
+        Ok((position < first).then(gap))
+    }
+
+    /// Goes on behind a gap, if somebody said so; where.
+    fn give_up(&self, gap: &Gap) -> Result<Offset, End> {
+        self.check_given_up(gap)?;
+        (self.report)(Report::GaveUp(gap));
+        Ok(gap.to)
+    }
+
+    fn check_given_up(&self, gap: &Gap) -> Result<(), End> {
         match self.settings.given_up.gaps.contains(&gap.topic) {
-            true => (self.report)(Report::GaveUp(&gap)),
-            false => return Err(End::Stop(WorkerError::Gap(gap))),
+            true => Ok(()),
+            false => Err(End::Stop(WorkerError::Gap(gap.clone()))),
         }
-        Ok(())
     }
 
     /// Leaves messages out of the batch that are given up.

@@ -345,8 +345,7 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
                     SideKind::Ticks => known.offset.max(first),
                     SideKind::Messages if known.offset < first => {
                         let topic = side.topic.clone();
-                        self.give_up(Gap { topic, partition: number, from: known.offset, to: first })?;
-                        first
+                        self.give_up(&Gap { topic, partition: number, from: known.offset, to: first })?
                     }
                     SideKind::Messages => known.offset,
                 },
