@@ -32,6 +32,6 @@ pub use held::{Held, HeldIds, Place};
 pub use intake::{Doubts, Fault, IntakeRules, Intaken, MAX_TEXT_BYTES, intake_command, intake_usage};
 pub use kind::{Kind, Kinds};
 pub use limits::{QuantityLimit, QuantityLimits};
-pub use rate::{Entry, RateOutcome, RateShard, RatedTask, Task, Work};
+pub use rate::{RateOutcome, RateShard, RatedTask, Task, Work};
 pub use raw::{Field, RawCommand, RawUsage, RawValue};
 pub use totals::{ControlMismatch, ControlTotals};

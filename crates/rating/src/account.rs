@@ -1,23 +1,18 @@
-//! The state that rating owns: one [`Account`] per payer, and one [`Member`] per payer and endpoint for what is kept per endpoint.
-//!
-//! A leg touches one account and at most one member, so that an account with many endpoints stays small, and the undo journal and
-//! the changelog carry only what changed. Pots and holds join `Account` as further lists; recurring grants join `Instance`.
+//! The head of an account: its money, and what of it holds from which instant on. The tables beside it are in [`state`](crate::state).
 
-use crate::bundle::Instance;
 use crate::calendar::{Month, Timestamp};
 use crate::charge::Delta;
-use crate::counter::Counters;
-use crate::holding::HeldBytes;
+use crate::command::CommandRefusal;
 use crate::id::Currency;
-use crate::leg::{Mode, Status, status_at};
+use crate::leg::{Mode, Status, add_status, status_at};
 use crate::money::Amount;
-use crate::session::{SessionCounter, SessionState};
-use crate::table::Table;
-use hashbrown::HashMap;
 
-/// The money and counters of one payer.
+/// Most suspensions and activations that an account, or a bundle, remembers: a row of state stays small enough for a message.
+pub const MAX_STATUSES: usize = 10_000;
+
+/// The money and the status of one payer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Account {
+pub struct Head {
     /// Currency of its edge, from its first charge or applied command on; it never changes (rule 8).
     pub currency: Option<Currency>,
     /// Money available; negative is owed.
@@ -28,29 +23,6 @@ pub struct Account {
     pub exhausted: bool,
     /// Status by command, ascending by instant: what holds from then on.
     pub statuses: Vec<(Timestamp, Status)>,
-    /// Pools granted to this payer.
-    pub pools: Vec<Instance>,
-    /// How many instances of scope `endpoint` its members hold.
-    pub member_bundles: u32,
-    /// Counters per payee, rate and month.
-    pub counters: Counters,
-    /// Caps per payee, tariff and month.
-    pub caps: HashMap<u128, CapCounter>,
-    /// The size of the pools.
-    pub held: HeldBytes,
-}
-
-/// What is kept per payer and endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Member {
-    /// Instances of scope `endpoint`.
-    pub bundles: Vec<Instance>,
-    /// Sessions by [`SessionKey`](crate::SessionKey), per payee.
-    pub sessions: Table<SessionState>,
-    /// Counters per payee, session, rate and version.
-    pub counters: Table<SessionCounter>,
-    /// The size of the bundles.
-    pub held: HeldBytes,
 }
 
 /// What a cap has let through in a month (detail f).
@@ -64,43 +36,7 @@ pub struct CapCounter {
     pub month: Month,
 }
 
-impl Account {
-    /// All but the counters, of which there may be many: they undo by themselves.
-    #[must_use]
-    pub fn without_counters(&self) -> Account {
-        // Destructured without `..`, so that a new field does not compile until it is copied.
-        let Account {
-            currency,
-            balance,
-            delta_sequence,
-            exhausted,
-            statuses,
-            pools,
-            member_bundles,
-            counters: _,
-            caps,
-            held,
-        } = self;
-        Account {
-            currency: *currency,
-            balance: *balance,
-            delta_sequence: *delta_sequence,
-            exhausted: *exhausted,
-            statuses: statuses.clone(),
-            pools: pools.clone(),
-            member_bundles: *member_bundles,
-            counters: Counters::default(),
-            caps: caps.clone(),
-            held: *held,
-        }
-    }
-
-    /// Puts back all but the counters.
-    pub fn put_back(&mut self, before: Account) {
-        let counters = std::mem::take(&mut self.counters);
-        *self = Account { counters, ..before };
-    }
-
+impl Head {
     /// Books a change of the balance; `None` out of range, and then nothing has changed.
     pub fn post(&mut self, amount: Amount) -> Option<Delta> {
         let balance_after = self.balance.checked_add(amount)?;
@@ -113,7 +49,7 @@ impl Account {
         Some(Delta { sequence, amount, balance_after })
     }
 
-    /// Whether a prepaid balance has just run out and nobody was told yet; from now on somebody was.
+    /// Returns whether a prepaid balance has just run out and nobody was told yet; from now on somebody was.
     pub(crate) fn take_exhausted(&mut self, mode: Mode) -> bool {
         let news = mode == Mode::Prepaid && !self.exhausted && !self.balance.is_positive();
         self.exhausted |= news;
@@ -123,5 +59,59 @@ impl Account {
     /// The status that commands gave the account as of an instant.
     pub fn status_at(&self, instant: Timestamp) -> Status {
         status_at(&self.statuses, instant)
+    }
+}
+
+/// Notes a status from an instant on.
+///
+/// # Errors
+/// [`CommandRefusal::AccountFull`]; then nothing has changed.
+pub(crate) fn note_status(
+    facts: &mut Vec<(Timestamp, Status)>,
+    at: Timestamp,
+    status: Status,
+) -> Result<(), CommandRefusal> {
+    let replaces = || facts.binary_search_by_key(&at, |(known, _)| *known).is_ok();
+    match facts.len() < MAX_STATUSES || replaces() {
+        true => add_status(facts, at, status),
+        false => return Err(CommandRefusal::AccountFull),
+    }
+    Ok(())
+}
+
+/// Drops the statuses that end at or before an instant: what holds at it stays.
+pub(crate) fn forget_statuses(facts: &mut Vec<(Timestamp, Status)>, horizon: Timestamp) -> bool {
+    let after = facts.partition_point(|(from, _)| *from <= horizon);
+    let ended = after.saturating_sub(1);
+    facts.drain(..ended);
+    ended > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_account_takes_what_replaces_another_status_only() {
+        let at = Timestamp::from_millis;
+        let mut facts: Vec<_> = (0..MAX_STATUSES as i64).map(|ms| (at(ms), Status::Active)).collect();
+        assert_eq!(note_status(&mut facts, at(7), Status::Suspended), Ok(()));
+        assert_eq!(note_status(&mut facts, at(-1), Status::Suspended), Err(CommandRefusal::AccountFull));
+        assert_eq!((facts.len(), facts[7].1), (MAX_STATUSES, Status::Suspended));
+        facts.pop();
+        assert_eq!(note_status(&mut facts, at(-1), Status::Suspended), Ok(()));
+    }
+
+    #[test]
+    fn the_status_that_holds_at_the_horizon_stays() {
+        let at = Timestamp::from_millis;
+        let all = vec![(at(1), Status::Suspended), (at(5), Status::Active), (at(9), Status::Suspended)];
+        for horizon in 0..12 {
+            let mut facts = all.clone();
+            forget_statuses(&mut facts, at(horizon));
+            for instant in horizon..12 {
+                assert_eq!(status_at(&facts, at(instant)), status_at(&all, at(instant)), "{horizon} {instant}");
+            }
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Bundles: what is sold (templates), and what is left of one grant of it (instances with allowances). Rules 15 to 18.
 
 use crate::calendar::{Length, Timestamp};
+use crate::dictionary::KnownTemplate;
 use crate::id::{AccountId, Currency};
 use crate::leg::{Status, status_at};
-use crate::matching::UsageMatch;
+use crate::matching::{MatchKeys, UsageMatch};
 use crate::money::Amount;
 use crate::quantity::Unit;
 use std::sync::Arc;
@@ -81,11 +82,11 @@ pub struct Instance {
     /// The id of the command that bought it.
     pub id: Arc<str>,
     /// As bought.
-    pub template: Arc<BundleTemplate>,
+    pub template: Arc<KnownTemplate>,
     /// The payee of the edge on which it was bought: legs to another payee never draw from it (rule 6).
     pub payee: AccountId,
     /// The only endpoint that draws, for scope `endpoint`.
-    pub endpoint: Option<Box<str>>,
+    pub endpoint: Option<Arc<str>>,
     /// Earliest instant at which it may be used.
     pub granted_at: Timestamp,
     /// Phase.
@@ -140,6 +141,24 @@ pub struct AllowanceDraw {
     pub after: Option<u64>,
 }
 
+/// Most bytes that a template, or one of its zones, takes where it is stored: half of what a message may hold.
+const MAX_STORED_BYTES: usize = 4_000_000;
+
+impl BundleTemplate {
+    /// Returns whether it, and each of its zones, is small enough for a row of state.
+    pub(crate) fn can_be_stored(&self) -> bool {
+        const ELEMENT_BYTES: usize = 200;
+        let of_keys = |keys: &MatchKeys| {
+            let MatchKeys { rating_group: _, apn, rat, direction, sponsor } = keys;
+            [apn, rat, direction, sponsor].into_iter().flatten().map(|text| text.len()).sum::<usize>()
+        };
+        let elements = self.elements.iter();
+        let sizes = elements.map(|element| ELEMENT_BYTES + element.applies.service.len() + of_keys(&element.applies.keys));
+        sizes.sum::<usize>() <= MAX_STORED_BYTES
+            && self.elements.iter().all(|element| element.applies.zone.size_bytes() <= MAX_STORED_BYTES)
+    }
+}
+
 impl Instance {
     /// Units left of an element; `None` is unlimited.
     pub fn left(&self, element: usize) -> Option<u64> {
@@ -160,6 +179,15 @@ impl Instance {
     /// Returns whether it is suspended as of an instant.
     pub fn is_suspended_at(&self, instant: Timestamp) -> bool {
         status_at(&self.statuses, instant) != Status::Active
+    }
+
+    /// The instant from which on nothing can be drawn any more: its end, or when it was terminated; `None` where neither is known.
+    pub fn drawn_until(&self) -> Option<Timestamp> {
+        let end = match self.phase {
+            Phase::Active { end, .. } => end,
+            Phase::Pending | Phase::Armed => None,
+        };
+        end.into_iter().chain(self.terminated_at).min()
     }
 
     /// The state's name as of an instant (rule 17).

@@ -137,6 +137,11 @@ impl Month {
         let months = (era * 400 + year_of_era) * 12 + march_month + 2;
         Month(i32::try_from(months).unwrap_or(i32::MAX))
     }
+
+    /// Returns whether the month is over at an instant, wherever it is counted: no zone is two days apart from UTC.
+    pub fn is_over(self, instant: Timestamp) -> bool {
+        Month::of_days(instant.0.div_euclid(86_400_000) - 2) > self
+    }
 }
 
 impl fmt::Display for Month {

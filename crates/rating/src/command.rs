@@ -3,16 +3,18 @@
 //! A command applies once; that is guide's business, by its id. Here a command meets the state of its account and is applied or
 //! refused, with a reason, changing nothing. Reservations, reversals and closing join [`CommandKind`].
 
-use crate::account::{Account, Member};
+use crate::account::{Head, note_status};
 use crate::bundle::{Allowance, BundleScope, BundleTemplate, Instance, Phase, Starts};
+use crate::bundles::InstanceKey;
 use crate::calendar::Timestamp;
 use crate::charge::{CommandDelta, DeltaKind, FeeOf, Notification, NotificationKind, Outputs};
 use crate::draw;
-use crate::holding::{HeldBytes, Holding, StatusRoom};
 use crate::id::{AccountId, Currency};
 use crate::leg::{Edge, Mode, Status};
 use crate::money::Amount;
 use crate::rate_leg::{fee_charge, fee_endpoint};
+use crate::state::{AccountNumber, State};
+use crate::table::RowPlace;
 use std::sync::Arc;
 
 /// An account command after intake.
@@ -126,7 +128,7 @@ pub enum CommandRefusal {
     NoMoney,
     /// The instance or account is in a state that does not allow it.
     WrongState,
-    /// The account, or the endpoint, holds as much as one may ([`holding`](crate::holding)).
+    /// The account or the bundle remembers as many statuses as it may ([`MAX_STATUSES`](crate::account::MAX_STATUSES)), or the bundle is too large to be kept.
     AccountFull,
     /// It takes effect before the memory of commands begins: whether it was applied before cannot be known (rule 23).
     TooLate,
@@ -172,225 +174,202 @@ pub struct GuidedCommand<'a> {
 /// The refusal; a notification `command_refused` has been added, and nothing else has changed.
 pub fn apply_command<'a>(
     guided: &GuidedCommand<'a>,
-    account: &mut Account,
-    member: Option<&mut Member>,
+    state: &mut State,
+    account: AccountNumber,
     outputs: &mut Outputs<'a>,
 ) -> Result<(), CommandRefusal> {
-    let outcome = apply(guided, account, member, outputs);
+    let outcome = Target { guided, state, account }.apply(outputs);
     match outcome {
-        Ok(()) => account.currency = Some(guided.edge.currency),
+        Ok(()) => state.head_mut(account).currency = Some(guided.edge.currency),
         Err(refusal) => tell(guided, NotificationKind::CommandRefused { reason: refusal.name() }, outputs),
     }
     outcome
 }
 
-fn apply<'a>(
-    guided: &GuidedCommand<'a>,
-    account: &mut Account,
-    mut member: Option<&mut Member>,
-    outputs: &mut Outputs<'a>,
-) -> Result<(), CommandRefusal> {
-    let command = guided.command;
-    let is_other = |currency: Currency| currency != guided.edge.currency;
-    if command.currency.is_some_and(is_other) || account.currency.is_some_and(is_other) {
-        return Err(CommandRefusal::CurrencyMismatch);
-    }
-    if guided.edge.status == Status::Closed {
-        return Err(CommandRefusal::WrongState);
-    }
-    match &command.kind {
-        CommandKind::TopUp(amount) => book(guided, account, DeltaKind::TopUp, *amount, outputs),
-        CommandKind::Credit(amount) => book(guided, account, DeltaKind::Credit, *amount, outputs),
-        CommandKind::Debit(amount) => book(guided, account, DeltaKind::Debit, amount.negated(), outputs),
-        CommandKind::BuyBundle { endpoint, .. } => buy(guided, endpoint.as_deref(), account, member, outputs),
-        CommandKind::CancelBundle(of) => {
-            let instance = find(account, member, of, command.effective_time)?;
-            instance.terminated_at = Some(command.effective_time);
-            Ok(())
+/// A command with the account that it is for.
+struct Target<'g, 'a> {
+    guided: &'g GuidedCommand<'a>,
+    state: &'g mut State,
+    account: AccountNumber,
+}
+
+impl<'a> Target<'_, 'a> {
+    fn apply(&mut self, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
+        let GuidedCommand { command, edge, .. } = *self.guided;
+        let is_other = |currency: Currency| currency != edge.currency;
+        if command.currency.is_some_and(is_other) || self.state.head(self.account).currency.is_some_and(is_other) {
+            return Err(CommandRefusal::CurrencyMismatch);
         }
-        CommandKind::SuspendBundle(of) => {
-            let room = status_room(of, account, member.as_deref_mut());
-            let instance = find(account, member, of, command.effective_time)?;
-            room.add(&mut instance.statuses, command.effective_time, Status::Suspended)
+        if edge.status == Status::Closed {
+            return Err(CommandRefusal::WrongState);
         }
-        CommandKind::ActivateBundle(of) => activate_bundle(guided, of, account, member, outputs),
-        CommandKind::SuspendAccount => {
-            let room = Holding::of_account(account).status_room();
-            room.add(&mut account.statuses, command.effective_time, Status::Suspended)
-        }
-        CommandKind::ActivateAccount => {
-            let room = Holding::of_account(account).status_room();
-            room.add(&mut account.statuses, command.effective_time, Status::Active)
+        let at = command.effective_time;
+        match &command.kind {
+            CommandKind::TopUp(amount) => self.book(DeltaKind::TopUp, *amount, outputs),
+            CommandKind::Credit(amount) => self.book(DeltaKind::Credit, *amount, outputs),
+            CommandKind::Debit(amount) => self.book(DeltaKind::Debit, amount.negated(), outputs),
+            CommandKind::BuyBundle { endpoint, .. } => self.buy(endpoint.as_deref(), outputs),
+            CommandKind::CancelBundle(of) => {
+                let place = self.find(of)?;
+                self.state.bundles.change(place, |instance| instance.terminated_at = Some(at));
+                Ok(())
+            }
+            CommandKind::SuspendBundle(of) => {
+                let place = self.find(of)?;
+                self.note_bundle_status(place, Status::Suspended)
+            }
+            CommandKind::ActivateBundle(of) => self.activate_bundle(of, outputs),
+            CommandKind::SuspendAccount => self.note_account_status(Status::Suspended),
+            CommandKind::ActivateAccount => self.note_account_status(Status::Active),
         }
     }
-}
 
-fn book<'a>(
-    guided: &GuidedCommand<'a>,
-    account: &mut Account,
-    kind: DeltaKind,
-    amount: Amount,
-    outputs: &mut Outputs<'a>,
-) -> Result<(), CommandRefusal> {
-    if amount.is_zero() {
-        return Err(CommandRefusal::BadAmount);
+    fn note_account_status(&mut self, status: Status) -> Result<(), CommandRefusal> {
+        note_status(&mut self.state.head_mut(self.account).statuses, self.guided.command.effective_time, status)
     }
-    let delta = account.post(amount).ok_or(CommandRefusal::BadAmount)?;
-    outputs.deltas.push(CommandDelta { edge: guided.edge, delta, kind, command: guided.command });
-    tell_exhausted(guided, account, outputs);
-    Ok(())
-}
 
-fn buy<'a>(
-    guided: &GuidedCommand<'a>,
-    endpoint: Option<&'a str>,
-    account: &mut Account,
-    mut member: Option<&mut Member>,
-    outputs: &mut Outputs<'a>,
-) -> Result<(), CommandRefusal> {
-    let (command, edge) = (guided.command, guided.edge);
-    let template = guided.template.ok_or(CommandRefusal::UnknownBundle)?;
-    if template.currency != edge.currency {
-        return Err(CommandRefusal::CurrencyMismatch);
+    fn note_bundle_status(&mut self, place: RowPlace, status: Status) -> Result<(), CommandRefusal> {
+        let at = self.guided.command.effective_time;
+        self.state.bundles.change_beside(place, |instance| note_status(&mut instance.statuses, at, status))
     }
-    if (template.scope == BundleScope::Endpoint) != endpoint.is_some() {
-        return Err(CommandRefusal::WrongScope);
-    }
-    let mut instance = Instance {
-        id: Arc::from(&*command.id),
-        template: template.clone(),
-        payee: edge.payee.clone(),
-        endpoint: endpoint.map(Box::from),
-        granted_at: command.effective_time,
-        phase: match template.starts {
-            Starts::Date | Starts::Activation => Phase::Pending,
-            Starts::FirstUse => Phase::Armed,
-        },
-        terminated_at: None,
-        statuses: Vec::new(),
-        allowances: vec![Allowance::default(); template.elements.len()].into(),
-        activation_failed: false,
-    };
-    // Before what is held is searched, which takes long where it is much.
-    holding(endpoint, account, member.as_deref_mut()).admit(&instance)?;
-    if draw::instances(account, member.as_deref()).any(|(_, held)| *held.id == *command.id) {
-        return Err(CommandRefusal::InstanceExists);
-    }
-    let fee = template.fee.unwrap_or(Amount::ZERO);
-    let after_fee = account.balance.checked_sub(fee).ok_or(CommandRefusal::BadAmount)?;
-    // What starts later is paid when it starts (rule 19), and may fail then (detail x).
-    let starts_now = template.starts == Starts::Date;
-    if starts_now && edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
-        let (bundle, instance) = (template.id.clone(), Arc::from(&*command.id));
-        tell(guided, NotificationKind::ActivationFailed { bundle, instance }, outputs);
-        return Err(CommandRefusal::NoMoney);
-    }
-    if template.starts == Starts::Date {
-        start(guided, &mut instance, account, outputs);
-    }
-    match (endpoint, member) {
-        (Some(_), Some(member)) => {
-            account.member_bundles = account.member_bundles.saturating_add(1);
-            member.held.add(&instance);
-            member.bundles.push(instance);
+
+    fn book(&mut self, kind: DeltaKind, amount: Amount, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
+        if amount.is_zero() {
+            return Err(CommandRefusal::BadAmount);
         }
-        // An endpoint account has no members: what is for its endpoint is for all of it.
-        (None, _) | (Some(_), None) => {
-            account.held.add(&instance);
-            account.pools.push(instance);
+        let head = self.state.head_mut(self.account);
+        let delta = head.post(amount).ok_or(CommandRefusal::BadAmount)?;
+        let GuidedCommand { command, edge, .. } = *self.guided;
+        outputs.deltas.push(CommandDelta { edge, delta, kind, command });
+        tell_exhausted(self.guided, head, outputs);
+        Ok(())
+    }
+
+    /// Who holds the bundles of an endpoint: the endpoint; but the account of an endpoint holds its own as pools.
+    fn holder<'e>(&self, endpoint: Option<&'e str>) -> Option<&'e str> {
+        endpoint.filter(|_| self.guided.edge.level > 0)
+    }
+
+    fn key(&self, endpoint: Option<&str>, id: &str) -> InstanceKey {
+        InstanceKey { account: self.account, holder: self.holder(endpoint).map(Arc::from), id: Arc::from(id) }
+    }
+
+    fn buy(&mut self, endpoint: Option<&str>, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
+        let GuidedCommand { command, edge, template, .. } = *self.guided;
+        let template = template.ok_or(CommandRefusal::UnknownBundle)?;
+        if template.currency != edge.currency {
+            return Err(CommandRefusal::CurrencyMismatch);
+        }
+        if (template.scope == BundleScope::Endpoint) != endpoint.is_some() {
+            return Err(CommandRefusal::WrongScope);
+        }
+        if !template.can_be_stored() {
+            return Err(CommandRefusal::AccountFull);
+        }
+        let key = self.key(endpoint, &command.id);
+        let pool = InstanceKey { holder: None, ..key.clone() };
+        if self.state.bundles.place(&key).is_some() || self.state.bundles.place(&pool).is_some() {
+            return Err(CommandRefusal::InstanceExists);
+        }
+        let fee = template.fee.unwrap_or(Amount::ZERO);
+        let balance = self.state.head(self.account).balance;
+        let after_fee = balance.checked_sub(fee).ok_or(CommandRefusal::BadAmount)?;
+        // What starts later is paid when it starts (rule 19), and may fail then (detail x).
+        let starts_now = template.starts == Starts::Date;
+        if starts_now && edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
+            let (bundle, instance) = (template.id.clone(), key.id);
+            tell(self.guided, NotificationKind::ActivationFailed { bundle, instance }, outputs);
+            return Err(CommandRefusal::NoMoney);
+        }
+        let mut instance = Instance {
+            id: key.id.clone(),
+            template: self.state.dictionary.template(template),
+            payee: edge.payee.clone(),
+            endpoint: endpoint.map(|endpoint| key.holder.clone().unwrap_or_else(|| Arc::from(endpoint))),
+            granted_at: command.effective_time,
+            phase: match template.starts {
+                Starts::Date | Starts::Activation => Phase::Pending,
+                Starts::FirstUse => Phase::Armed,
+            },
+            terminated_at: None,
+            statuses: Vec::new(),
+            allowances: vec![Allowance::default(); template.elements.len()].into(),
+            activation_failed: false,
+        };
+        if starts_now {
+            self.start(&mut instance, outputs);
+        }
+        self.state.bundles.add(&key, instance);
+        Ok(())
+    }
+
+    /// Makes an instance active and charges its fee; the range of the balance was checked before.
+    fn start(&mut self, instance: &mut Instance, outputs: &mut Outputs<'a>) {
+        let GuidedCommand { command, edge, .. } = *self.guided;
+        let at = command.effective_time;
+        draw::activate(&edge.time_zone, instance, at);
+        if let Some(fee) = instance.template.fee.filter(|fee| !fee.is_zero()) {
+            let of = FeeOf { bundle: instance.template.id.clone(), instance: instance.id.clone() };
+            let endpoint = fee_endpoint(edge, command.kind.endpoint(), instance);
+            let mut charge = fee_charge(edge, endpoint, at, of, fee);
+            let head = self.state.head_mut(self.account);
+            charge.delta = Some(head.post(fee.negated()).expect("the range was checked before"));
+            outputs.charges.push(charge);
+            tell_exhausted(self.guided, head, outputs);
         }
     }
-    Ok(())
-}
 
-/// Makes an instance active and charges its fee; the range of the balance was checked before.
-fn start<'a>(guided: &GuidedCommand<'a>, instance: &mut Instance, account: &mut Account, outputs: &mut Outputs<'a>) {
-    let at = guided.command.effective_time;
-    draw::activate(&guided.edge.time_zone, instance, at);
-    if let Some(fee) = instance.template.fee.filter(|fee| !fee.is_zero()) {
-        let of = FeeOf { bundle: instance.template.id.clone(), instance: instance.id.clone() };
-        let endpoint = fee_endpoint(guided.edge, guided.command.kind.endpoint(), instance);
-        let mut charge = fee_charge(guided.edge, endpoint, at, of, fee);
-        charge.delta = account.post(fee.negated());
-        outputs.charges.push(charge);
-        tell_exhausted(guided, account, outputs);
+    fn activate_bundle(&mut self, of: &BundleRef, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
+        let place = self.find(of)?;
+        let edge = self.guided.edge;
+        let found = self.state.bundles.at(place).expect("what was found is there");
+        match found.phase {
+            // A suspension of an earlier instant may arrive later: it ends here then.
+            Phase::Active { .. } => return self.note_bundle_status(place, Status::Active),
+            // Bought on an edge that is no more: nothing could be drawn, and no fee is due (rule 6, detail y).
+            Phase::Pending | Phase::Armed if found.payee != edge.payee => return Err(CommandRefusal::WrongState),
+            Phase::Pending | Phase::Armed => {}
+        }
+        let fee = found.template.fee.unwrap_or(Amount::ZERO);
+        let balance = self.state.head(self.account).balance;
+        let after_fee = balance.checked_sub(fee).ok_or(CommandRefusal::BadAmount)?;
+        if edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
+            let (bundle, instance) = (found.template.id.clone(), found.id.clone());
+            tell(self.guided, NotificationKind::ActivationFailed { bundle, instance }, outputs);
+            return Err(CommandRefusal::NoMoney);
+        }
+        let mut started = found.clone();
+        note_status(&mut started.statuses, self.guided.command.effective_time, Status::Active)?;
+        self.start(&mut started, outputs);
+        self.state.bundles.change(place, |instance| *instance = started);
+        Ok(())
     }
-}
 
-fn activate_bundle<'a>(
-    guided: &GuidedCommand<'a>,
-    of: &BundleRef,
-    account: &mut Account,
-    mut member: Option<&mut Member>,
-    outputs: &mut Outputs<'a>,
-) -> Result<(), CommandRefusal> {
-    let at = guided.command.effective_time;
-    let balance = account.balance;
-    let room = status_room(of, account, member.as_deref_mut());
-    let found = find(account, member.as_deref_mut(), of, at)?;
-    match found.phase {
-        // A suspension of an earlier instant may arrive later: it ends here then.
-        Phase::Active { .. } => return room.add(&mut found.statuses, at, Status::Active),
-        // Bought on an edge that is no more: nothing could be drawn, and no fee is due (rule 6, detail y).
-        Phase::Pending | Phase::Armed if found.payee != guided.edge.payee => return Err(CommandRefusal::WrongState),
-        Phase::Pending | Phase::Armed => {}
+    /// The instance by its id, or the only living one of a template.
+    fn find(&self, of: &BundleRef) -> Result<RowPlace, CommandRefusal> {
+        let at = self.guided.command.effective_time;
+        let bundles = &self.state.bundles;
+        let lives = |instance: &Instance| !matches!(instance.state_at(at), "terminated" | "expired");
+        let place = match bundles.place(&self.key(of.endpoint.as_deref(), &of.name)) {
+            Some(place) => place,
+            None => {
+                let held = bundles.places(self.account, self.holder(of.endpoint.as_deref()));
+                let is_it = |place: &RowPlace| {
+                    bundles.at(*place).is_some_and(|instance| *instance.template.id == *of.name && lives(instance))
+                };
+                let mut of_template = held.filter(is_it);
+                match (of_template.next(), of_template.next()) {
+                    (Some(place), None) => place,
+                    (_, _) => return Err(CommandRefusal::NoSuchInstance),
+                }
+            }
+        };
+        // What has ended stays as it is (rule 17).
+        match bundles.at(place).is_some_and(lives) {
+            true => Ok(place),
+            false => Err(CommandRefusal::WrongState),
+        }
     }
-    let fee = found.template.fee.unwrap_or(Amount::ZERO);
-    let after_fee = balance.checked_sub(fee).ok_or(CommandRefusal::BadAmount)?;
-    if guided.edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
-        let (bundle, instance) = (found.template.id.clone(), found.id.clone());
-        tell(guided, NotificationKind::ActivationFailed { bundle, instance }, outputs);
-        return Err(CommandRefusal::NoMoney);
-    }
-    let mut started = found.clone();
-    room.add(&mut started.statuses, at, Status::Active)?;
-    start(guided, &mut started, account, outputs);
-    *find(account, member, of, at)? = started;
-    Ok(())
-}
-
-/// How much is held where a bundle of an endpoint, or a pool, is kept.
-fn holding(endpoint: Option<&str>, account: &mut Account, member: Option<&mut Member>) -> Holding {
-    match (endpoint, member) {
-        (Some(_), Some(member)) => Holding::of_endpoint(member),
-        // An endpoint account has no members.
-        (None, _) | (Some(_), None) => Holding::of_account(account),
-    }
-}
-
-/// The room for another suspension or activation of a bundle. What is held is counted anew after it.
-fn status_room(of: &BundleRef, account: &mut Account, mut member: Option<&mut Member>) -> StatusRoom {
-    let room = holding(of.endpoint.as_deref(), account, member.as_deref_mut()).status_room();
-    account.held = HeldBytes::default();
-    member.into_iter().for_each(|member| member.held = HeldBytes::default());
-    room
-}
-
-/// The instance by its id, or the only living one of a template.
-fn find<'s>(
-    account: &'s mut Account,
-    member: Option<&'s mut Member>,
-    of: &BundleRef,
-    at: Timestamp,
-) -> Result<&'s mut Instance, CommandRefusal> {
-    let held = match (&of.endpoint, member) {
-        (Some(_), Some(member)) => &mut member.bundles,
-        (None, _) | (Some(_), None) => &mut account.pools,
-    };
-    let by_id = held.iter().position(|instance| *instance.id == *of.name);
-    let lives = |instance: &Instance| !matches!(instance.state_at(at), "terminated" | "expired");
-    let mut of_template =
-        held.iter().enumerate().filter(|(_, instance)| *instance.template.id == *of.name && lives(instance));
-    let position = match (by_id, of_template.next(), of_template.next()) {
-        (Some(position), _, _) | (None, Some((position, _)), None) => position,
-        (None, _, _) => return Err(CommandRefusal::NoSuchInstance),
-    };
-    let instance = held.get_mut(position).ok_or(CommandRefusal::NoSuchInstance)?;
-    // What has ended stays as it is (rule 17).
-    if !lives(instance) {
-        return Err(CommandRefusal::WrongState);
-    }
-    Ok(instance)
 }
 
 fn tell<'a>(guided: &GuidedCommand<'a>, kind: NotificationKind, outputs: &mut Outputs<'a>) {
@@ -404,7 +383,7 @@ fn tell<'a>(guided: &GuidedCommand<'a>, kind: NotificationKind, outputs: &mut Ou
     });
 }
 
-fn tell_exhausted<'a>(guided: &GuidedCommand<'a>, account: &mut Account, outputs: &mut Outputs<'a>) {
+fn tell_exhausted<'a>(guided: &GuidedCommand<'a>, account: &mut Head, outputs: &mut Outputs<'a>) {
     if account.take_exhausted(guided.edge.mode) {
         let kind = NotificationKind::BalanceExhausted { balance: account.balance, currency: guided.edge.currency };
         tell(guided, kind, outputs);

@@ -2,10 +2,6 @@
 
 use crate::calendar::Timestamp;
 use crate::money::{Amount, Exact};
-use crate::table::Table;
-
-/// Counters by key.
-pub type Counters = Table<Counter>;
 
 /// What a scope (session or month) on one edge and rate has accumulated (rule 12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,24 +1,21 @@
 //! Drawing bundles: which allowances may cover a leg, in which order (rule 15), and how much each gives. Planning changes nothing;
 //! `take` cannot fail.
+//!
+//! Candidates come from the [index](crate::bundles) one by one, the first first, until the leg is covered: what a leg costs does not depend on how much more is held.
 
-use crate::account::{Account, Member};
 use crate::bundle::{AllowanceDraw, ElementClass, Instance, Phase};
+use crate::bundles::{ActiveKey, ArmedKey, Bundles, Group, Origin, Shelved};
 use crate::calendar::Timestamp;
+use crate::id::AccountId;
 use crate::leg::{Leg, Mode};
 use crate::matching::Specificity;
 use crate::money::Amount;
+use crate::ordered::Entries;
+use crate::state::{AccountNumber, State};
+use crate::table::RowPlace;
 use smallvec::SmallVec;
 use std::cmp::Reverse;
 use std::sync::Arc;
-
-/// Where an instance is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// In the member: the endpoint's own.
-    Own(usize),
-    /// In the account: shared.
-    Pool(usize),
-}
 
 /// Why an element does not cover a leg: for explanations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +63,8 @@ impl Rejection {
 /// Units taken from one element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draw {
-    /// The instance.
-    pub place: Place,
+    /// Where the instance stands.
+    pub place: RowPlace,
     /// Position of the element.
     pub element: usize,
     /// Units.
@@ -75,21 +72,21 @@ pub struct Draw {
 }
 
 /// What bundles do for a leg.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Draws in burn-down order.
     pub draws: SmallVec<[Draw; 2]>,
     /// Armed instances that become active, in order.
-    pub activations: SmallVec<[Place; 1]>,
+    pub activations: SmallVec<[RowPlace; 1]>,
     /// Armed instances that a prepaid account could not pay for.
-    pub failed: SmallVec<[Place; 1]>,
+    pub failed: SmallVec<[RowPlace; 1]>,
     /// Units covered.
     pub covered: u64,
 }
 
 /// The burn-down order of rule 15, smallest first.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Order {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Order<'s> {
     class: Class,
     priority: u32,
     specificity: Reverse<Specificity>,
@@ -97,7 +94,7 @@ struct Order {
     ownership: Ownership,
     origin: Origin,
     effective: Timestamp,
-    id: Arc<str>,
+    id: &'s str,
     element: usize,
 }
 
@@ -108,172 +105,270 @@ enum Class {
     FairUse,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Ownership {
     Own,
     Shared,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Origin {
-    Promotional,
-    Paid,
-}
-
-struct Candidate {
-    order: Order,
-    place: Place,
-    left: Option<u64>,
-    fee: Amount,
+#[derive(Clone, Debug)]
+struct Candidate<'s> {
+    order: Order<'s>,
+    place: RowPlace,
+    instance: &'s Instance,
     needs_activation: bool,
 }
 
+impl Candidate<'_> {
+    fn left(&self) -> Option<u64> {
+        self.instance.left(self.order.element)
+    }
+
+    fn fee(&self) -> Amount {
+        self.instance.template.fee.unwrap_or(Amount::ZERO)
+    }
+}
+
+/// Candidates of one group, in order.
+struct Stream<'s> {
+    entries: Listing<'s>,
+    class: Class,
+    priority: u32,
+    specificity: Reverse<Specificity>,
+    ownership: Ownership,
+    /// The first of those that are left.
+    first: Option<Candidate<'s>>,
+}
+
+enum Listing<'s> {
+    Active(Entries<'s, ActiveKey, Shelved>),
+    /// With the end that each would have.
+    Armed(Entries<'s, ArmedKey, Shelved>, Timestamp),
+    /// One that an activation has made drawable.
+    Single,
+}
+
+impl<'s> Stream<'s> {
+    /// Goes on to the next candidate that can be drawn from, and is not to be passed over.
+    fn advance(&mut self, leg: &Leg<'_>, bundles: &'s Bundles, passes_over: impl Fn(RowPlace) -> bool) {
+        let at = leg.usage.event_time;
+        let Stream { entries, class, priority, specificity, ownership, .. } = self;
+        let order = |expiry, origin, effective, id: &'s str, element| Order {
+            class: *class,
+            priority: *priority,
+            specificity: *specificity,
+            expiry,
+            ownership: *ownership,
+            origin,
+            effective,
+            id,
+            element,
+        };
+        let next = loop {
+            let (order, shelved, needs_activation) = match entries {
+                Listing::Single => break None,
+                Listing::Active(entries) => {
+                    let Some((key, shelved)) = entries.next() else { break None };
+                    if key.effective > at || shelved.until <= at {
+                        continue;
+                    }
+                    (order(key.expiry, key.origin, key.effective, &key.id, key.element), shelved, false)
+                }
+                Listing::Armed(entries, expiry) => {
+                    let Some((key, shelved)) = entries.next() else { break None };
+                    if key.granted_at > at || shelved.until <= at || passes_over(shelved.place) {
+                        continue;
+                    }
+                    (order(*expiry, key.origin, key.granted_at, &key.id, key.element), shelved, true)
+                }
+            };
+            let instance = bundles.at(shelved.place).expect("what stands in the index is there");
+            if instance.endpoint.as_deref().is_none_or(|only| leg.endpoint == Some(only))
+                && !instance.is_suspended_at(at)
+            {
+                break Some(Candidate { order, place: shelved.place, instance, needs_activation });
+            }
+        };
+        self.first = next;
+    }
+
+    fn single(candidate: Candidate<'s>) -> Stream<'s> {
+        let Order { class, priority, specificity, ownership, .. } = candidate.order;
+        Stream { entries: Listing::Single, class, priority, specificity, ownership, first: Some(candidate) }
+    }
+}
+
 /// Plans the draws for a leg; touches nothing.
-pub fn plan(leg: &Leg<'_>, account: &Account, member: Option<&Member>) -> Plan {
+pub fn plan(leg: &Leg<'_>, state: &State, account: AccountNumber) -> Plan {
     let mut plan = Plan::default();
-    if account.pools.is_empty() && member.is_none_or(|member| member.bundles.is_empty()) {
+    let bundles = &state.bundles;
+    if !bundles.has_any(account) {
         return plan;
     }
-    let mut candidates: SmallVec<[Candidate; 4]> = SmallVec::new();
-    for (place, instance) in instances(account, member) {
-        for element in 0..instance.template.elements.len() {
-            if let Ok(candidate) = candidate(leg, place, instance, element) {
-                candidates.push(candidate);
-            }
+    let mut streams: SmallVec<[Stream<'_>; 4]> = SmallVec::new();
+    for (shelf, ownership) in bundles.shelves(account, leg.endpoint).into_iter().zip([Ownership::Own, Ownership::Shared]) {
+        let groups = shelf.into_iter().flat_map(|shelf| shelf.groups_of(leg.usage.unit, &leg.usage.service));
+        for group in groups.filter(|group| group.payee == leg.edge.payee) {
+            let Some(specificity) = group.applies.specificity(leg.usage) else { continue };
+            add_streams(leg, group, specificity, ownership, &mut streams);
         }
     }
-    // Descending, so that the next one is at the end.
-    candidates.sort_unstable_by(|a, b| b.order.cmp(&a.order));
+    streams.iter_mut().for_each(|stream| stream.advance(leg, bundles, |_| false));
     let mut wanted = leg.usage.quantity;
-    let mut money = account.balance;
-    while let Some(candidate) = candidates.pop() {
-        if wanted == 0 {
-            break;
-        }
-        if candidate.needs_activation {
-            let class = candidate.order.class;
-            if class == Class::FairUse || plan.failed.contains(&candidate.place) {
-                continue;
-            }
-            let after_fee = money.checked_sub(candidate.fee);
+    let mut money = state.head(account).balance;
+    while wanted > 0 {
+        let first = streams.iter().enumerate().filter_map(|(at, stream)| Some((at, &stream.first.as_ref()?.order)));
+        let Some((at, _)) = first.min_by(|(_, a), (_, b)| a.cmp(b)) else { break };
+        let candidate = streams[at].first.take().expect("the stream that was chosen has a candidate");
+        let is_to_be_paid = candidate.needs_activation;
+        if is_to_be_paid {
+            let after_fee = money.checked_sub(candidate.fee());
             let is_short = after_fee.is_none_or(|rest| rest < Amount::ZERO);
-            if leg.edge.mode == Mode::Prepaid && !candidate.fee.is_zero() && is_short {
+            if leg.edge.mode == Mode::Prepaid && !candidate.fee().is_zero() && is_short {
                 plan.failed.push(candidate.place);
+                pass_over(leg, bundles, &plan, &mut streams, at);
                 continue;
             }
             money = after_fee.unwrap_or(money);
             plan.activations.push(candidate.place);
-            // From its first unit on it is active, and so are its other allowances (rule 15): as if each unit were a record.
-            for other in candidates.iter_mut().filter(|other| other.place == candidate.place) {
-                other.needs_activation = false;
-                other.order.class = match other.order.class {
-                    Class::Active | Class::Armed => Class::Active,
-                    Class::FairUse => Class::FairUse,
-                };
-                other.order.effective = leg.usage.event_time;
-            }
-            candidates.sort_unstable_by(|a, b| b.order.cmp(&a.order));
         }
-        let units = candidate.left.map_or(wanted, |left| left.min(wanted));
+        let units = candidate.left().map_or(wanted, |left| left.min(wanted));
         plan.draws.push(Draw { place: candidate.place, element: candidate.order.element, units });
         plan.covered += units;
         wanted -= units;
+        if is_to_be_paid {
+            pass_over(leg, bundles, &plan, &mut streams, at);
+            // From its first unit on it is active, and so are its other allowances (rule 15): as if each unit were a record.
+            streams.extend(activated_with(leg, &candidate).map(Stream::single));
+        } else {
+            streams[at].advance(leg, bundles, |place| is_decided(&plan, place));
+        }
     }
     plan
 }
 
-/// Every instance that a leg of this payer and endpoint might draw from.
-pub fn instances<'s>(account: &'s Account, member: Option<&'s Member>) -> impl Iterator<Item = (Place, &'s Instance)> {
-    let own = member.into_iter().flat_map(|member| member.bundles.iter().enumerate());
-    let shared = account.pools.iter().enumerate();
-    own.map(|(at, instance)| (Place::Own(at), instance)).chain(shared.map(|(at, pool)| (Place::Pool(at), pool)))
+fn add_streams<'s>(
+    leg: &Leg<'_>,
+    group: &'s Group,
+    specificity: Specificity,
+    ownership: Ownership,
+    streams: &mut SmallVec<[Stream<'s>; 4]>,
+) {
+    let at = leg.usage.event_time;
+    let mut add = |class, entries| {
+        let (priority, specificity) = (group.priority, Reverse(specificity));
+        streams.push(Stream { entries, class, priority, specificity, ownership, first: None });
+    };
+    if !group.active.is_empty() {
+        let class = match group.class {
+            ElementClass::Standard => Class::Active,
+            ElementClass::FairUse => Class::FairUse,
+        };
+        // What has ended by then stands before.
+        let first = || ActiveKey {
+            expiry: Timestamp::from_millis(at.millis().saturating_add(1)),
+            origin: Origin::Promotional,
+            effective: Timestamp::from_millis(i64::MIN),
+            id: Arc::from(""),
+            element: 0,
+        };
+        add(class, Listing::Active(group.active.from(|key| key.expiry <= at, first)));
+    }
+    // Fair use of an armed bundle is not drawn (detail r).
+    if group.class == ElementClass::Standard {
+        for (lasts, armed) in group.armed.iter().filter(|(_, armed)| !armed.is_empty()) {
+            let end = lasts.and_then(|length| leg.edge.time_zone.plus(at, length));
+            add(Class::Armed, Listing::Armed(armed.iter(), end.unwrap_or(Timestamp::FAR_FUTURE)));
+        }
+    }
+}
+
+/// Returns whether the plan has decided on an armed instance.
+fn is_decided(plan: &Plan, place: RowPlace) -> bool {
+    plan.activations.contains(&place) || plan.failed.contains(&place)
+}
+
+/// Lets every stream go on that stands at an instance on which was decided, and the one from which it was taken.
+fn pass_over<'s>(leg: &Leg<'_>, bundles: &'s Bundles, plan: &Plan, streams: &mut [Stream<'s>], taken_from: usize) {
+    for (at, stream) in streams.iter_mut().enumerate() {
+        let stands_there =
+            stream.first.as_ref().is_some_and(|first| first.needs_activation && is_decided(plan, first.place));
+        if stands_there || at == taken_from {
+            stream.advance(leg, bundles, |place| is_decided(plan, place));
+        }
+    }
+}
+
+/// The other allowances of an instance that a leg has just activated, as far as they fit it.
+fn activated_with<'s>(leg: &Leg<'_>, activated: &Candidate<'s>) -> impl Iterator<Item = Candidate<'s>> {
+    let Candidate { order, place, instance, .. } = activated.clone();
+    let event_time = leg.usage.event_time;
+    let fits = move |(index, element): (usize, &'s crate::bundle::Element), leg: &Leg<'_>| {
+        let is_other = index != order.element && element.unit == leg.usage.unit && instance.left(index) != Some(0);
+        let specificity = if is_other { element.applies.specificity(leg.usage)? } else { return None };
+        let class = match element.class {
+            ElementClass::Standard => Class::Active,
+            ElementClass::FairUse => Class::FairUse,
+        };
+        let order = Order {
+            class,
+            priority: element.priority,
+            specificity: Reverse(specificity),
+            effective: event_time,
+            element: index,
+            ..order.clone()
+        };
+        Some(Candidate { order, place, instance, needs_activation: false })
+    };
+    let all: SmallVec<[Candidate<'s>; 2]> =
+        instance.template.elements.iter().enumerate().filter_map(|each| fits(each, leg)).collect();
+    all.into_iter()
+}
+
+/// Every instance that a leg of this payer and endpoint might draw from: for explanations.
+pub fn instances<'s>(
+    state: &'s State,
+    payer: &AccountId,
+    endpoint: Option<&str>,
+) -> Vec<(RowPlace, &'s Instance)> {
+    let Some(account) = state.known_account(payer) else { return Vec::new() };
+    let bundles = &state.bundles;
+    let own = endpoint.into_iter().flat_map(|endpoint| bundles.places(account, Some(endpoint)));
+    own.chain(bundles.places(account, None)).filter_map(|place| Some((place, bundles.at(place)?))).collect()
 }
 
 /// Why an element would not be drawn from, `None` if it could be: for explanations.
-pub fn rejection(
-    leg: &Leg<'_>,
-    account: &Account,
-    place: Place,
-    instance: &Instance,
-    element: usize,
-) -> Option<Rejection> {
-    match candidate(leg, place, instance, element) {
-        Err(rejection) => Some(rejection),
-        Ok(found) if found.needs_activation && found.order.class == Class::FairUse => Some(Rejection::ArmedFairUse),
-        Ok(found) if found.needs_activation && leg.edge.mode == Mode::Prepaid && found.fee > account.balance => {
-            Some(Rejection::NoMoney)
-        }
-        Ok(_) => None,
-    }
-}
-
-fn candidate(leg: &Leg<'_>, place: Place, instance: &Instance, index: usize) -> Result<Candidate, Rejection> {
+pub fn rejection(leg: &Leg<'_>, balance: Amount, instance: &Instance, index: usize) -> Option<Rejection> {
     let at = leg.usage.event_time;
-    let element = instance.template.elements.get(index).ok_or(Rejection::NoMatch)?;
-    if element.unit != leg.usage.unit {
-        return Err(Rejection::NoMatch);
+    let Some(element) = instance.template.elements.get(index) else { return Some(Rejection::NoMatch) };
+    if element.unit != leg.usage.unit || element.applies.specificity(leg.usage).is_none() {
+        return Some(Rejection::NoMatch);
     }
-    let specificity = element.applies.specificity(leg.usage).ok_or(Rejection::NoMatch)?;
     if instance.payee != leg.edge.payee {
-        return Err(Rejection::OtherEdge);
+        return Some(Rejection::OtherEdge);
     }
     if instance.endpoint.as_deref().is_some_and(|only| leg.endpoint != Some(only)) {
-        return Err(Rejection::OtherEndpoint);
+        return Some(Rejection::OtherEndpoint);
     }
     if instance.terminated_at.is_some_and(|end| end <= at) {
-        return Err(Rejection::Ended);
+        return Some(Rejection::Ended);
     }
     if instance.is_suspended_at(at) {
-        return Err(Rejection::Suspended);
+        return Some(Rejection::Suspended);
     }
-    let (needs_activation, effective, end) = match instance.phase {
-        Phase::Pending => return Err(Rejection::Pending),
-        Phase::Armed if at < instance.granted_at => return Err(Rejection::NotYetValid),
-        Phase::Armed => (true, instance.granted_at, end_of(leg, instance, at)),
-        Phase::Active { start, .. } if at < start => return Err(Rejection::NotYetValid),
-        Phase::Active { end: Some(end), .. } if end <= at => return Err(Rejection::Ended),
-        Phase::Active { start, end } => (false, start, end),
-    };
-    let left = instance.left(index);
-    if left == Some(0) {
-        return Err(Rejection::UsedUp);
-    }
-    let class = match (element.class, needs_activation) {
-        (ElementClass::FairUse, _) => Class::FairUse,
-        (ElementClass::Standard, true) => Class::Armed,
-        (ElementClass::Standard, false) => Class::Active,
-    };
-    let order = Order {
-        class,
-        priority: element.priority,
-        specificity: Reverse(specificity),
-        expiry: end.unwrap_or(Timestamp::FAR_FUTURE),
-        ownership: match place {
-            Place::Own(_) => Ownership::Own,
-            Place::Pool(_) => Ownership::Shared,
-        },
-        origin: if instance.template.promotional { Origin::Promotional } else { Origin::Paid },
-        effective,
-        id: instance.id.clone(),
-        element: index,
-    };
-    let fee = instance.template.fee.unwrap_or(Amount::ZERO);
-    Ok(Candidate { order, place, left, fee, needs_activation })
-}
-
-fn end_of(leg: &Leg<'_>, instance: &Instance, start: Timestamp) -> Option<Timestamp> {
-    instance.template.lasts.and_then(|length| leg.edge.time_zone.plus(start, length))
-}
-
-/// The instance at a place of a plan.
-pub(crate) fn instance_mut<'s>(
-    account: &'s mut Account,
-    member: Option<&'s mut Member>,
-    place: Place,
-) -> Option<&'s mut Instance> {
-    match place {
-        Place::Own(at) => member?.bundles.get_mut(at),
-        Place::Pool(at) => account.pools.get_mut(at),
+    let is_used_up = instance.left(index) == Some(0);
+    match instance.phase {
+        Phase::Pending => Some(Rejection::Pending),
+        Phase::Active { start, .. } if at < start => Some(Rejection::NotYetValid),
+        Phase::Active { end: Some(end), .. } if end <= at => Some(Rejection::Ended),
+        Phase::Armed if at < instance.granted_at => Some(Rejection::NotYetValid),
+        Phase::Active { .. } | Phase::Armed if is_used_up => Some(Rejection::UsedUp),
+        Phase::Active { .. } => None,
+        Phase::Armed if element.class == ElementClass::FairUse => Some(Rejection::ArmedFairUse),
+        Phase::Armed => {
+            let fee = instance.template.fee.unwrap_or(Amount::ZERO);
+            (leg.edge.mode == Mode::Prepaid && fee > balance).then_some(Rejection::NoMoney)
+        }
     }
 }
 
@@ -283,14 +378,23 @@ pub(crate) fn activate(leg_zone: &crate::calendar::TimeZone, instance: &mut Inst
     instance.phase = Phase::Active { start, end };
 }
 
-/// Takes the units of a draw; returns what to tell, and the thresholds crossed (rule 25) as percentages.
-pub(crate) fn take(instance: &mut Instance, draw: &Draw) -> (AllowanceDraw, SmallVec<[u8; 2]>) {
-    let before = instance.left(draw.element);
-    let granted = instance.template.elements.get(draw.element).and_then(|element| element.amount);
-    let template = instance.template.clone();
-    let mut crossed = SmallVec::new();
-    if let Some(allowance) = instance.allowances.get_mut(draw.element) {
+/// What was drawn from an element, and what is to be told of it.
+pub(crate) struct Drawn {
+    pub(crate) told: AllowanceDraw,
+    /// The thresholds crossed (rule 25), as percentages.
+    pub(crate) crossed: SmallVec<[u8; 2]>,
+}
+
+/// Takes the units of a draw.
+pub(crate) fn take(bundles: &mut Bundles, draw: &Draw) -> Drawn {
+    let (drawn, is_used_up) = bundles.change_beside(draw.place, |instance| {
+        let before = instance.left(draw.element);
+        let template = instance.template.clone();
+        let granted = template.elements.get(draw.element).and_then(|element| element.amount);
+        let allowance = instance.allowances.get_mut(draw.element).expect("every element has an allowance");
+        // More than 2^64 units of an unlimited allowance are as many as can be told.
         allowance.used = allowance.used.saturating_add(draw.units);
+        let mut crossed = SmallVec::new();
         for (bit, percent) in template.warn_at.iter().enumerate().take(8) {
             let reached = granted
                 .is_some_and(|granted| u128::from(allowance.used) * 100 >= u128::from(granted) * u128::from(*percent));
@@ -299,13 +403,18 @@ pub(crate) fn take(instance: &mut Instance, draw: &Draw) -> (AllowanceDraw, Smal
                 crossed.push(*percent);
             }
         }
+        let after = instance.left(draw.element);
+        let told = AllowanceDraw {
+            bundle: template.id.clone(),
+            instance: instance.id.clone(),
+            element: u16::try_from(draw.element).unwrap_or(u16::MAX),
+            before,
+            after,
+        };
+        (Drawn { told, crossed }, after == Some(0))
+    });
+    if is_used_up {
+        bundles.used_up(draw.place, draw.element);
     }
-    let told = AllowanceDraw {
-        bundle: template.id.clone(),
-        instance: instance.id.clone(),
-        element: u16::try_from(draw.element).unwrap_or(u16::MAX),
-        before,
-        after: instance.left(draw.element),
-    };
-    (told, crossed)
+    drawn
 }

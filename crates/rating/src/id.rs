@@ -72,6 +72,9 @@ impl AccountKind {
 pub struct Currency([u8; 3]);
 
 impl Currency {
+    /// No currency (ISO 4217, `XXX`).
+    pub(crate) const NONE: Currency = Currency(*b"XXX");
+
     /// Parses `GBP`; `None` for anything but three letters A-Z.
     pub fn parse(text: &str) -> Option<Currency> {
         let bytes: [u8; 3] = text.as_bytes().try_into().ok()?;

@@ -3,50 +3,54 @@
 //! Everything here is pure: no I/O, no clock, no randomness, no floats, no logging. Values come in, values go out, and
 //! every function is total: what cannot be rated is a [`SuspenseReason`], never a panic and never a silent zero.
 //!
-//! Reading order: a [`Leg`] (what has to be priced on one edge) meets the payer's state ([`Account`], [`Member`]) in
+//! Reading order: a [`Leg`] (what has to be priced on one edge) meets the payer's [`State`] in
 //! [`rate_leg`], which draws bundles ([`draw`]), prices the rest ([`pricing`]) and emits a [`Charge`] with at most one
 //! balance delta.
 
 pub mod account;
 mod bands;
 pub mod bundle;
+pub mod bundles;
 pub mod calendar;
 pub mod charge;
 pub mod command;
 pub mod counter;
+pub mod dictionary;
 pub mod draw;
 mod few;
-pub mod holding;
 pub mod id;
 pub mod leg;
 pub mod matching;
 pub mod money;
+mod ordered;
 pub mod pricing;
 pub mod quantity;
 pub mod rate;
 mod rate_leg;
 pub mod reason;
 pub mod session;
+pub mod state;
 pub mod table;
 pub mod tariff;
 pub mod usage;
 pub mod zone;
 
-pub use account::{Account, Member};
+pub use account::Head;
 pub use bundle::{BundleScope, BundleTemplate, Element, Instance, Starts};
 pub use calendar::{Length, Month, TimeZone, Timestamp};
 pub use charge::{Charge, ChargeId, Delta, DeltaKind, Notification, Outputs, Segment};
 pub use command::{Command, CommandKind, CommandRefusal, apply_command};
-pub use counter::{Counter, Counters};
+pub use counter::Counter;
 pub use id::{AccountId, AccountKind, Currency};
 pub use leg::{Edge, Horizons, Leg, Mode, RateChoice, Status};
 pub use matching::{KeyFilter, MatchKeys, Specificity, UsageMatch, radio_access};
 pub use money::{Amount, Exact, Rounding, RoundingMode, Sum, UnitPrice};
 pub use quantity::{Unit, unit_of_service};
 pub use rate::{Rate, RateSpec};
-pub use rate_leg::{needs_member, rate_leg};
+pub use rate_leg::rate_leg;
 pub use reason::{ChargeReason, SuspenseReason};
-pub use session::{SessionCounter, SessionKey, SessionState, knows_session};
+pub use session::{SessionCounter, SessionKey, SessionState};
+pub use state::{AccountNumber, State};
 pub use table::Table;
 pub use tariff::{Tariff, TariffSpec, TariffVersion, VersionSpec};
 pub use usage::UsageRecord;

@@ -5,7 +5,6 @@
 //! adds to the billable units is priced; the charge is the rounded sum so far less what was already charged (rule 12). The work
 //! does not depend on the number of increments.
 
-use crate::account::Account;
 use crate::bands::{self, Timed};
 use crate::charge::{Segment, SegmentSource};
 use crate::counter::Counter;
@@ -14,7 +13,8 @@ use crate::money::{Amount, Exact, UnitPrice};
 use crate::quantity::{MAX_QUANTITY, Unit};
 use crate::rate::{Band, Pricing, PricingSpec, Rate, Scope, Tier};
 use crate::reason::SuspenseReason;
-use crate::session::{LegSession, counter_keys};
+use crate::session::{KnownPayer, counter_keys};
+use crate::state::HashedKey;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 use std::hash::Hash;
@@ -37,7 +37,7 @@ pub struct Priced<'a> {
 pub struct ScopedCounter {
     /// Session or month; never record.
     pub scope: Scope,
-    /// Key in the member's sessions or the account's counters.
+    /// Key among the counters of the endpoint's sessions or of the account.
     pub key: u128,
     /// The counter.
     pub counter: Counter,
@@ -61,13 +61,12 @@ pub fn billable(rate: &Rate, uncovered: u64, covered: u64) -> Option<u64> {
 ///
 /// # Errors
 /// `amount_overflow`, `duration_too_long`, `blocked`, `unit_mismatch`.
-pub fn price<'a>(
+pub(crate) fn price<'a>(
     leg: &Leg<'a>,
     rate: &'a Rate,
     covered: u64,
     uncovered: u64,
-    account: &Account,
-    session: Option<&LegSession<'_>>,
+    payer: KnownPayer<'_>,
 ) -> Result<Priced<'a>, SuspenseReason> {
     if rate.is_blocked() {
         return Err(SuspenseReason::Blocked);
@@ -76,13 +75,13 @@ pub fn price<'a>(
         return Err(SuspenseReason::UnitMismatch);
     }
     let place = CounterPlace::of(leg, rate);
-    let before = place.and_then(|place| place.recall(leg, account, session)).copied().unwrap_or_default();
+    let before = place.and_then(|place| place.recall(leg, payer)).copied().unwrap_or_default();
     let span = Span::new(rate, &before, covered, uncovered).ok_or(SuspenseReason::AmountOverflow)?;
     let mut pricer = Pricer { rate, leg, segments: SmallVec::new(), exact: Exact::ZERO };
     pricer.free(span.free);
     let band_connect = pricer.span(&span)?;
     let connects = rate.facts.has_connect && span.billed_to > span.billed_from;
-    if connects && band_connect > 0 && session.is_none_or(|session| !session.is_connected(leg, rate)) {
+    if connects && band_connect > 0 && payer.session.is_none_or(|session| !session.is_connected(leg, rate, payer.state)) {
         pricer.fee(SegmentSource::Connect(rate), band_connect)?;
     }
     let priced = before.priced.checked_add(pricer.exact).ok_or(SuspenseReason::AmountOverflow)?;
@@ -110,14 +109,13 @@ pub(crate) fn note_covered(
     leg: &Leg<'_>,
     rate: &Rate,
     covered: u64,
-    account: &Account,
-    session: Option<&LegSession<'_>>,
+    payer: KnownPayer<'_>,
 ) -> Option<ScopedCounter> {
     if rate.spec.minimum == 0 || rate.spec.unit != leg.usage.unit {
         return None;
     }
     let place = CounterPlace::of(leg, rate)?;
-    let mut counter = place.recall(leg, account, session).copied().unwrap_or_default();
+    let mut counter = place.recall(leg, payer).copied().unwrap_or_default();
     counter.covered = counter.covered.saturating_add(covered);
     counter.last_event = counter.last_event.max(leg.usage.event_time);
     Some(ScopedCounter { scope: place.scope, key: place.key, counter })
@@ -153,13 +151,14 @@ impl CounterPlace {
     }
 
     /// The counter, unless it lies behind what is remembered: whether it was dropped from memory already does not matter.
-    fn recall<'s>(self, leg: &Leg<'_>, account: &'s Account, session: Option<&LegSession<'s>>) -> Option<&'s Counter> {
+    fn recall<'s>(self, leg: &Leg<'_>, payer: KnownPayer<'s>) -> Option<&'s Counter> {
+        let KnownPayer { state, account, session } = payer;
         match self.scope {
-            Scope::Month => account
-                .counters
-                .get(self.key)
-                .filter(|counter| counter.is_remembered_month(leg.horizons.remembered_from)),
-            Scope::Session | Scope::Record => session?.counter(leg, self.key, self.older_key),
+            Scope::Month => {
+                let counter = state.counters.get(&HashedKey { key: self.key, account });
+                counter.filter(|counter| counter.is_remembered_month(leg.horizons.remembered_from))
+            }
+            Scope::Session | Scope::Record => session?.counter(leg, state, self.key, self.older_key),
         }
     }
 }

@@ -14,33 +14,21 @@
 //! | 7 | the rest: free by intent, rate missing, blocked | charge of 0, or suspense (details k, m) |
 //! | 8 | the rest has a rate | priced, capped, debited |
 
-use crate::account::{Account, CapCounter, Member};
+use crate::account::{CapCounter, Head};
 use crate::charge::{Charge, ChargeId, Delta, FeeOf, Notification, NotificationKind, Outputs, Segment, SegmentSource};
 use crate::counter::Counter;
-use crate::draw::{self, Place, Plan};
+use crate::draw::{self, Drawn, Plan};
 use crate::leg::{Leg, RateChoice, Status};
 use crate::money::{Amount, Exact};
 use crate::pricing::{self, Priced, ScopedCounter};
 use crate::rate::{Rate, Scope};
 use crate::reason::{ChargeReason, SuspenseReason};
-use crate::session::{LegSession, SessionChange};
+use crate::session::{KnownPayer, LegSession, SessionChange};
+use crate::state::{AccountNumber, HashedKey, State};
+use crate::table::RowPlace;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 use std::hash::Hash;
-
-/// Returns whether rating a leg touches the member (payer and endpoint) besides the account: without looking at the member, which may know
-/// the leg's session besides ([`knows_session`](crate::knows_session)).
-pub fn needs_member(leg: &Leg<'_>, account: &Account) -> bool {
-    if account.member_bundles > 0 {
-        return true;
-    }
-    match leg.rate {
-        RateChoice::Rate(rate) => {
-            leg.usage.session_id.is_some() && (rate.spec.scope == Scope::Session || rate.facts.has_connect)
-        }
-        RateChoice::NoTariff | RateChoice::Missing(_) => false,
-    }
-}
 
 /// Rates a leg: on success exactly one usage charge (and fees of bundles it activated before it) has been added to `outputs`.
 ///
@@ -48,34 +36,41 @@ pub fn needs_member(leg: &Leg<'_>, account: &Account) -> bool {
 /// The reason why the leg waits; neither state nor outputs have changed.
 pub fn rate_leg<'a>(
     leg: &Leg<'a>,
-    account: &mut Account,
-    member: Option<&mut Member>,
+    state: &mut State,
+    account: AccountNumber,
     outputs: &mut Outputs<'a>,
 ) -> Result<(), SuspenseReason> {
-    check_payer(leg, account)?;
-    let session = member.as_deref().and_then(|member| LegSession::of(leg, member));
+    check_payer(leg, state.head(account))?;
+    let session = LegSession::of(leg, state, account);
     if leg.usage.quantity == 0 {
-        account.currency = Some(leg.edge.currency);
+        note_currency(leg, state, account);
         let change = session.and_then(|session| session.change(leg.usage.event_time, false, None));
-        if let (Some(change), Some(member)) = (change, member) {
-            change.apply(member);
+        if let Some(change) = change {
+            change.apply(state);
         }
         outputs.charges.push(charge_of(leg, ChargeReason::ZeroQuantity));
         return Ok(());
     }
-    let plan = draw::plan(leg, account, member.as_deref());
+    let plan = draw::plan(leg, state, account);
     let rest = leg.usage.quantity - plan.covered;
-    let verdict = judge(leg, plan.covered, rest, account, session.as_ref())?;
-    let cap = verdict.rate.and_then(|rate| Cap::of(leg, rate, verdict.charged, account));
+    let verdict = judge(leg, plan.covered, rest, KnownPayer { state, account, session: session.as_ref() })?;
+    let cap = verdict.rate.and_then(|rate| Cap::of(leg, rate, verdict.charged, state, account));
     let waived = cap.as_ref().map_or(Amount::ZERO, |cap| cap.waived);
     let amount = verdict.charged.checked_sub(waived).ok_or(SuspenseReason::AmountOverflow)?;
-    check_balance(&plan, amount, account, member.as_deref())?;
+    check_balance(&plan, amount, state, account)?;
     // After this point everything succeeds.
-    settle(leg, plan, verdict, cap, amount, Payer { account, member }, outputs);
+    settle(leg, plan, verdict, cap, amount, (state, account), outputs);
     Ok(())
 }
 
-fn check_payer(leg: &Leg<'_>, account: &Account) -> Result<(), SuspenseReason> {
+/// The account has the edge's currency from its first charge on.
+fn note_currency(leg: &Leg<'_>, state: &mut State, account: AccountNumber) {
+    if state.head(account).currency != Some(leg.edge.currency) {
+        state.head_mut(account).currency = Some(leg.edge.currency);
+    }
+}
+
+fn check_payer(leg: &Leg<'_>, account: &Head) -> Result<(), SuspenseReason> {
     let by_command = account.status_at(leg.usage.event_time);
     if leg.edge.status == Status::Closed || by_command == Status::Closed {
         return Err(SuspenseReason::AccountClosed);
@@ -114,8 +109,7 @@ fn judge<'a>(
     leg: &Leg<'a>,
     covered: u64,
     rest: u64,
-    account: &Account,
-    session: Option<&LegSession<'_>>,
+    payer: KnownPayer<'_>,
 ) -> Result<Verdict<'a>, SuspenseReason> {
     let verdict = |reason, counter: Option<ScopedCounter>, connects| {
         let (month_counter, session_counter) = match counter {
@@ -124,19 +118,19 @@ fn judge<'a>(
             None => (None, None),
         };
         let session_change =
-            session.and_then(|session| session.change(leg.usage.event_time, connects, session_counter));
+            payer.session.and_then(|session| session.change(leg.usage.event_time, connects, session_counter));
         let (segments, charged, rate) = (SmallVec::new(), Amount::ZERO, None);
         Verdict { reason, segments, charged, rate, month_counter, session_change }
     };
     match leg.rate {
         RateChoice::Rate(rate) if rest > 0 => {
             let Priced { segments, charged, counter, connects } =
-                pricing::price(leg, rate, covered, rest, account, session)?;
+                pricing::price(leg, rate, covered, rest, payer)?;
             let rate = Some(rate);
             Ok(Verdict { segments, charged, rate, ..verdict(ChargeReason::Rated, counter, connects) })
         }
         RateChoice::Rate(rate) => {
-            let counter = pricing::note_covered(leg, rate, covered, account, session);
+            let counter = pricing::note_covered(leg, rate, covered, payer);
             Ok(verdict(ChargeReason::Bundle, counter, false))
         }
         RateChoice::NoTariff if rest > 0 => {
@@ -151,7 +145,7 @@ fn judge<'a>(
 
 /// What a cap does to a charge (detail f: per edge, tariff and month, after rounding).
 struct Cap<'a> {
-    key: u128,
+    key: HashedKey,
     counter: CapCounter,
     waived: Amount,
     notifies: bool,
@@ -159,16 +153,16 @@ struct Cap<'a> {
 }
 
 impl<'a> Cap<'a> {
-    fn of(leg: &Leg<'_>, rate: &'a Rate, charged: Amount, account: &Account) -> Option<Cap<'a>> {
+    fn of(leg: &Leg<'_>, rate: &'a Rate, charged: Amount, state: &State, account: AccountNumber) -> Option<Cap<'a>> {
         let cap = rate.facts.cap?;
         let month = leg.edge.time_zone.month_of(leg.usage.event_time);
         let mut hasher = SipHasher13::new();
         leg.edge.payee.hash(&mut hasher);
         rate.facts.tariff_id.hash(&mut hasher);
         month.hash(&mut hasher);
-        let key = hasher.finish128().as_u128();
+        let key = HashedKey { key: hasher.finish128().as_u128(), account };
         let fresh = CapCounter { charged: Amount::ZERO, notified: false, month };
-        let mut counter = account.caps.get(&key).copied().unwrap_or(fresh);
+        let mut counter = state.caps.get(&key).copied().unwrap_or(fresh);
         let room = cap.checked_sub(counter.charged).map_or(Amount::ZERO, |room| room.max(Amount::ZERO));
         let let_through = charged.min(room);
         let waived = charged.checked_sub(let_through)?;
@@ -180,27 +174,14 @@ impl<'a> Cap<'a> {
 }
 
 /// The balance can take the amount and all fees: so that posting them cannot fail.
-fn check_balance(
-    plan: &Plan,
-    amount: Amount,
-    account: &Account,
-    member: Option<&Member>,
-) -> Result<(), SuspenseReason> {
+fn check_balance(plan: &Plan, amount: Amount, state: &State, account: AccountNumber) -> Result<(), SuspenseReason> {
     let mut total = amount;
     for place in &plan.activations {
-        let instance = match place {
-            Place::Own(at) => member.and_then(|member| member.bundles.get(*at)),
-            Place::Pool(at) => account.pools.get(*at),
-        };
-        let fee = instance.and_then(|instance| instance.template.fee).unwrap_or(Amount::ZERO);
+        let instance = state.bundles.at(*place).expect("a plan names instances that are there");
+        let fee = instance.template.fee.unwrap_or(Amount::ZERO);
         total = total.checked_add(fee).ok_or(SuspenseReason::AmountOverflow)?;
     }
-    account.balance.checked_sub(total).map(|_| ()).ok_or(SuspenseReason::AmountOverflow)
-}
-
-struct Payer<'s> {
-    account: &'s mut Account,
-    member: Option<&'s mut Member>,
+    state.head(account).balance.checked_sub(total).map(|_| ()).ok_or(SuspenseReason::AmountOverflow)
 }
 
 fn settle<'a>(
@@ -209,23 +190,21 @@ fn settle<'a>(
     verdict: Verdict<'a>,
     cap: Option<Cap<'a>>,
     amount: Amount,
-    mut payer: Payer<'_>,
+    (state, account): (&mut State, AccountNumber),
     outputs: &mut Outputs<'a>,
 ) {
-    let last_delta = payer.account.delta_sequence;
+    let last_delta = state.head(account).delta_sequence;
     for place in &plan.failed {
-        tell_failed_activation(leg, &mut payer, *place, outputs);
+        tell_failed_activation(leg, state, *place, outputs);
     }
     for place in &plan.activations {
-        activate(leg, &mut payer, *place, outputs);
+        activate(leg, state, account, *place, outputs);
     }
     let mut charge = charge_of(leg, verdict.reason);
     for draw in &plan.draws {
-        let Some(instance) = draw::instance_mut(payer.account, payer.member.as_deref_mut(), draw.place) else {
-            continue;
-        };
-        let (told, crossed) = draw::take(instance, draw);
+        let Drawn { told, crossed } = draw::take(&mut state.bundles, draw);
         for percent in crossed {
+            let instance = state.bundles.at(draw.place).expect("an instance that was drawn from is there");
             outputs.notifications.push(notification(leg, threshold(leg, instance, draw.element, percent)));
         }
         let source = SegmentSource::Allowance(told);
@@ -245,44 +224,53 @@ fn settle<'a>(
             let amount = Exact::from(cap.waived.negated());
             charge.segments.push(Segment { source, quantity: 0, billable: 0, amount });
         }
-        payer.account.caps.insert(cap.key, cap.counter);
+        state.caps.set(&cap.key, cap.counter);
         if cap.notifies {
             let kind = NotificationKind::CapReached { tariff: cap.rate.facts.tariff_id.clone() };
             outputs.notifications.push(notification(leg, kind));
         }
     }
     if let Some((key, counter)) = verdict.month_counter {
-        payer.account.counters.set(key, counter);
+        state.counters.set(&HashedKey { key, account }, counter);
     }
-    if let (Some(change), Some(member)) = (verdict.session_change, payer.member.as_deref_mut()) {
-        change.apply(member);
+    if let Some(change) = verdict.session_change {
+        change.apply(state);
     }
-    payer.account.currency = Some(leg.edge.currency);
-    charge.delta = debit(payer.account, amount);
+    note_currency(leg, state, account);
+    charge.delta = debit(state, account, amount);
     outputs.charges.push(charge);
     // A balance that did not change reaches nothing (detail C).
-    if payer.account.delta_sequence > last_delta {
-        tell_exhausted(leg, payer.account, outputs);
+    if state.head(account).delta_sequence > last_delta {
+        tell_exhausted(leg, state.head_mut(account), outputs);
     }
 }
 
 /// Debits an amount; a charge of 0 has no delta (detail A). The range was checked before.
-fn debit(account: &mut Account, amount: Amount) -> Option<Delta> {
-    if amount.is_zero() { None } else { account.post(amount.negated()) }
+fn debit(state: &mut State, account: AccountNumber, amount: Amount) -> Option<Delta> {
+    if amount.is_zero() {
+        return None;
+    }
+    let delta = state.head_mut(account).post(amount.negated());
+    Some(delta.expect("the range was checked before"))
 }
 
-fn activate<'a>(leg: &Leg<'a>, payer: &mut Payer<'_>, place: Place, outputs: &mut Outputs<'a>) {
-    let Some(instance) = draw::instance_mut(payer.account, payer.member.as_deref_mut(), place) else {
-        return;
-    };
-    draw::activate(&leg.edge.time_zone, instance, leg.usage.event_time);
-    let Some(fee) = instance.template.fee.filter(|fee| !fee.is_zero()) else {
-        return;
-    };
-    let of = FeeOf { bundle: instance.template.id.clone(), instance: instance.id.clone() };
-    let endpoint = fee_endpoint(leg.edge, leg.endpoint, instance);
+fn activate<'a>(
+    leg: &Leg<'a>,
+    state: &mut State,
+    account: AccountNumber,
+    place: RowPlace,
+    outputs: &mut Outputs<'a>,
+) {
+    let of_fee = state.bundles.change(place, |instance| {
+        draw::activate(&leg.edge.time_zone, instance, leg.usage.event_time);
+        let fee = instance.template.fee.filter(|fee| !fee.is_zero())?;
+        let of = FeeOf { bundle: instance.template.id.clone(), instance: instance.id.clone() };
+        Some((fee, of, fee_endpoint(leg.edge, leg.endpoint, instance)))
+    });
+    // A bundle without a fee is activated all the same.
+    let Some((fee, of, endpoint)) = of_fee else { return };
     let mut charge = fee_charge(leg.edge, endpoint, leg.usage.event_time, of, fee);
-    charge.delta = debit(payer.account, fee);
+    charge.delta = debit(state, account, fee);
     outputs.charges.push(charge);
 }
 
@@ -375,19 +363,17 @@ fn threshold(leg: &Leg<'_>, instance: &crate::bundle::Instance, element: usize, 
     }
 }
 
-fn tell_failed_activation<'a>(leg: &Leg<'a>, payer: &mut Payer<'_>, place: Place, outputs: &mut Outputs<'a>) {
-    let Some(instance) = draw::instance_mut(payer.account, payer.member.as_deref_mut(), place) else {
-        return;
-    };
+fn tell_failed_activation<'a>(leg: &Leg<'a>, state: &mut State, place: RowPlace, outputs: &mut Outputs<'a>) {
+    let instance = state.bundles.at(place).expect("a plan names instances that are there");
     if !instance.activation_failed {
-        instance.activation_failed = true;
         let kind =
             NotificationKind::ActivationFailed { bundle: instance.template.id.clone(), instance: instance.id.clone() };
         outputs.notifications.push(notification(leg, kind));
+        state.bundles.change_beside(place, |instance| instance.activation_failed = true);
     }
 }
 
-fn tell_exhausted<'a>(leg: &Leg<'a>, account: &mut Account, outputs: &mut Outputs<'a>) {
+fn tell_exhausted<'a>(leg: &Leg<'a>, account: &mut Head, outputs: &mut Outputs<'a>) {
     if account.take_exhausted(leg.edge.mode) {
         let kind = NotificationKind::BalanceExhausted { balance: account.balance, currency: leg.edge.currency };
         outputs.notifications.push(notification(leg, kind));

@@ -12,11 +12,11 @@
 //! Whether something forgotten was dropped from memory already changes no charge: a session that begins again notes from which horizon on it
 //! did, and counters that are older than that are none of it.
 
-use crate::account::Member;
 use crate::calendar::Timestamp;
 use crate::counter::Counter;
-use crate::leg::Leg;
-use crate::rate::Rate;
+use crate::leg::{Leg, RateChoice};
+use crate::rate::{Rate, Scope};
+use crate::state::{AccountNumber, EndpointKey, EndpointRowKey, State};
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hash;
 use std::num::NonZeroU128;
@@ -57,21 +57,11 @@ impl SessionKey {
         Some(SessionKey(NonZeroU128::new(hasher.finish128().as_u128()).unwrap_or(NonZeroU128::MIN)))
     }
 
-    fn state(self, member: &Member) -> Option<&SessionState> {
-        member.sessions.get(self.0.get())
-    }
 }
 
 /// The account that stands for the endpoint where there is none.
 fn named_account<'a>(leg: &Leg<'a>) -> Option<&'a str> {
     if leg.endpoint.is_some() { None } else { leg.usage.account_id.as_deref() }
-}
-
-/// Returns whether the member remembers the leg's session, so that the leg moves its last event.
-pub fn knows_session(leg: &Leg<'_>, member: &Member) -> bool {
-    leg.usage.session_id.is_some()
-        && !member.sessions.is_empty()
-        && SessionKey::of(leg).and_then(|key| key.state(member)).is_some_and(|state| state.is_remembered(leg))
 }
 
 impl SessionState {
@@ -80,44 +70,62 @@ impl SessionState {
     }
 }
 
-/// The session of a leg as its member knows it before the leg.
+/// The session of a leg as its payer knows it before the leg.
 #[derive(Clone, Copy, Debug)]
-pub struct LegSession<'s> {
+pub struct LegSession {
     key: SessionKey,
-    state: SessionState,
+    session: SessionState,
     is_known: bool,
-    member: &'s Member,
+    endpoint: EndpointKey,
+    account: AccountNumber,
 }
 
-impl<'s> LegSession<'s> {
-    /// The session of a leg; `None` for a record without one.
-    pub fn of(leg: &Leg<'_>, member: &'s Member) -> Option<LegSession<'s>> {
+impl LegSession {
+    /// The session of a leg; `None` for a record without one, and where neither the account knows any nor the leg begins one.
+    pub(crate) fn of(leg: &Leg<'_>, state: &State, account: AccountNumber) -> Option<LegSession> {
+        if leg.usage.session_id.is_none() || !(state.has_sessions(account) || begins_session(leg)) {
+            return None;
+        }
         let key = SessionKey::of(leg)?;
-        let known = key.state(member).copied().filter(|state| state.is_remembered(leg));
+        let endpoint = EndpointKey::of(leg.endpoint.unwrap_or(""));
+        let known = state.sessions.get(&EndpointRowKey { key: key.0.get(), endpoint, account }).copied();
+        let known = known.filter(|session| session.is_remembered(leg));
         let fresh = SessionState { last_event: Timestamp::EPOCH, since: leg.horizons.sessions_from, connected: false };
-        Some(LegSession { key, state: known.unwrap_or(fresh), is_known: known.is_some(), member })
+        Some(LegSession { key, session: known.unwrap_or(fresh), is_known: known.is_some(), endpoint, account })
+    }
+
+    fn row_key(&self, key: u128) -> EndpointRowKey {
+        EndpointRowKey { key, endpoint: self.endpoint, account: self.account }
     }
 
     /// The counter under the key of a rate, and where there is none yet, under the key that older programs gave it.
-    pub(crate) fn counter(&self, leg: &Leg<'_>, key: u128, older_key: Option<u128>) -> Option<&'s Counter> {
-        let own = self.member.counters.get(key).filter(|kept| match kept.session {
-            Some(_) => kept.counter.last_event >= self.state.since,
+    pub(crate) fn counter<'s>(
+        &self,
+        leg: &Leg<'_>,
+        state: &'s State,
+        key: u128,
+        older_key: Option<u128>,
+    ) -> Option<&'s Counter> {
+        let own = state.session_counters.get(&self.row_key(key)).filter(|kept| match kept.session {
+            Some(_) => kept.counter.last_event >= self.session.since,
             None => kept.counter.last_event >= leg.horizons.sessions_from,
         });
         let older = || {
-            self.member.counters.get(older_key?).filter(|kept| kept.counter.last_event >= leg.horizons.sessions_from)
+            let kept = state.session_counters.get(&self.row_key(older_key?))?;
+            (kept.counter.last_event >= leg.horizons.sessions_from).then_some(kept)
         };
         own.or_else(older).map(|kept| &kept.counter)
     }
 
     /// Returns whether the connect fee is settled: by the session, or by a mark that an older program made for one of the tariff's versions.
-    pub(crate) fn is_connected(&self, leg: &Leg<'_>, rate: &Rate) -> bool {
-        self.state.connected || (!self.member.counters.is_empty() && self.has_older_mark(leg, rate))
+    pub(crate) fn is_connected(&self, leg: &Leg<'_>, rate: &Rate, state: &State) -> bool {
+        self.session.connected || (state.has_older_marks() && self.has_older_mark(leg, rate, state))
     }
 
-    fn has_older_mark(&self, leg: &Leg<'_>, rate: &Rate) -> bool {
+    fn has_older_mark(&self, leg: &Leg<'_>, rate: &Rate, state: &State) -> bool {
         let is_marked = |version_from: Timestamp| {
-            let mark = older_connect_key(leg, rate, version_from).and_then(|key| self.member.counters.get(key));
+            let key = older_connect_key(leg, rate, version_from).map(|key| self.row_key(key));
+            let mark = key.and_then(|key| state.session_counters.get(&key));
             mark.is_some_and(|mark| mark.counter.connected && mark.counter.last_event >= leg.horizons.sessions_from)
         };
         // A version that ended behind the horizon has no mark that is remembered.
@@ -136,47 +144,52 @@ impl<'s> LegSession<'s> {
         if !self.is_known && !connects && counter.is_none() {
             return None;
         }
-        let SessionState { last_event, since, connected } = self.state;
-        let state = SessionState { last_event: last_event.max(event_time), since, connected: connected || connects };
+        let SessionState { last_event, since, connected } = self.session;
+        let session = SessionState { last_event: last_event.max(event_time), since, connected: connected || connects };
         let counter = counter.map(|(key, counter)| {
-            let counter = Counter { last_event: state.last_event, ..counter };
-            (key, SessionCounter { counter, session: Some(self.key) })
+            let counter = Counter { last_event: session.last_event, ..counter };
+            (self.row_key(key), SessionCounter { counter, session: Some(self.key) })
         });
-        let is_moved = !self.is_known || state != self.state;
-        Some(SessionChange { key: self.key, state: is_moved.then_some(state), counter })
+        let is_moved = !self.is_known || session != self.session;
+        Some(SessionChange { key: self.row_key(self.key.0.get()), session: is_moved.then_some(session), counter })
     }
 }
 
 /// The change that a leg makes to its session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionChange {
-    key: SessionKey,
-    state: Option<SessionState>,
-    counter: Option<(u128, SessionCounter)>,
+    key: EndpointRowKey,
+    session: Option<SessionState>,
+    counter: Option<(EndpointRowKey, SessionCounter)>,
 }
 
 impl SessionChange {
     /// Applies the change.
-    pub(crate) fn apply(self, member: &mut Member) {
-        if let Some(state) = self.state {
-            member.sessions.set(self.key.0.get(), state);
+    pub(crate) fn apply(self, state: &mut State) {
+        if let Some(session) = self.session {
+            state.sessions.set(&self.key, session);
+            state.note_sessions(self.key.account);
         }
         if let Some((key, counter)) = self.counter {
-            member.counters.set(key, counter);
+            state.session_counters.set(&key, counter);
         }
     }
 }
 
-impl Member {
-    /// Drops sessions whose last event lies behind the state horizon, with their counters.
-    pub fn forget_sessions(&mut self, sessions_from: Timestamp) {
-        self.sessions.retain(|state| state.last_event >= sessions_from);
-        let sessions = &self.sessions;
-        self.counters.retain(|kept| match kept.session {
-            Some(key) => sessions.get(key.0.get()).is_some_and(|state| kept.counter.last_event >= state.since),
-            None => kept.counter.last_event >= sessions_from,
-        });
+/// Returns whether a leg begins a session that its account does not know: where its rate counts within sessions, or has a connect fee.
+fn begins_session(leg: &Leg<'_>) -> bool {
+    match leg.rate {
+        RateChoice::Rate(rate) => rate.spec.scope == Scope::Session || rate.facts.has_connect,
+        RateChoice::NoTariff | RateChoice::Missing(_) => false,
     }
+}
+
+/// What is known of the payer of a leg before it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownPayer<'s> {
+    pub(crate) state: &'s State,
+    pub(crate) account: AccountNumber,
+    pub(crate) session: Option<&'s LegSession>,
 }
 
 /// The key of a counter in a session of a rate, and the key by which older programs found it if that was another one.

@@ -1,185 +1,436 @@
-//! Values by key that know which of them changed.
+//! Rows by key that know which of them changed: what all state consists of (ADR 40).
 //!
-//! An endpoint may have thousands of sessions that are remembered, of which a batch changes a few. So a table knows which of its values
-//! changed and what they were before: a commit writes, and an undo restores, as much as the batch changed and no more.
+//! A commit writes, and an undo restores, as much as was changed and no more. A row has a place, which it keeps as long as it is there; a sweep
+//! visits rows by their places, and so goes on where it stopped whatever was added or removed meanwhile.
+//!
+//! The life of a change: [`Table::set`], [`Table::change`] and [`Table::remove`] note what was there before; [`Table::take_changes`] hands the change out
+//! to be written; then [`Table::settle`] forgets what was before, or [`Table::undo`] puts it back.
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
+use std::hash::{BuildHasher, Hash};
 
-/// Values by key.
+/// Where a row stands in its table.
+pub type RowPlace = u32;
+
+/// Rows by key.
 #[derive(Clone, Debug)]
-pub struct Table<V> {
-    all: HashMap<u128, TrackedValue<V>>,
-    /// Keys that changed since the last [`Table::settle`], with what was there before. After [`Table::take_changed`] a key may come
-    /// again; then its first entry is the oldest.
-    changed: Vec<(u128, Option<V>)>,
+pub struct Table<K, V> {
+    places: HashTable<RowPlace>,
+    rows: Vec<Row<K, V>>,
+    /// Places without a row, to be taken first.
+    free: Vec<RowPlace>,
+    /// What was before, the oldest first, since the last [`Table::settle`].
+    journal: Vec<Before<V>>,
+    /// Places that changed and were not taken yet.
+    changed: Vec<RowPlace>,
+    can_undo: bool,
+    hasher: DefaultHashBuilder,
 }
 
-impl<V> Default for Table<V> {
-    fn default() -> Table<V> {
-        Table { all: HashMap::new(), changed: Vec::new() }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct TrackedValue<V> {
-    value: V,
-    /// It changed since changes were last taken.
+#[derive(Clone, Debug)]
+struct Row<K, V> {
+    key: K,
+    /// `None` where the row is gone; its place is free once that is settled.
+    value: Option<V>,
+    /// The cycle in which it was last written down.
+    written: u32,
+    /// It stands in `changed`.
     is_changed: bool,
+    /// What it was at the last settling stands in `journal`.
+    is_journaled: bool,
 }
 
-/// Equal are tables with equal values, whatever has changed.
-impl<V: Copy + PartialEq> PartialEq for Table<V> {
-    fn eq(&self, other: &Table<V>) -> bool {
-        self.len() == other.len() && self.iter().all(|(key, value)| other.get(key) == Some(value))
+/// What a row was before its first change, or before it was marked as written.
+#[derive(Clone, Debug)]
+enum Before<V> {
+    Value(RowPlace, Option<V>, u32),
+    Written(RowPlace, u32),
+}
+
+impl<K, V> Default for Table<K, V> {
+    fn default() -> Table<K, V> {
+        Table {
+            places: HashTable::new(),
+            rows: Vec::new(),
+            free: Vec::new(),
+            journal: Vec::new(),
+            changed: Vec::new(),
+            can_undo: false,
+            hasher: DefaultHashBuilder::default(),
+        }
     }
 }
 
-impl<V: Copy + Eq> Eq for Table<V> {}
+impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
+    /// Keeps from now on what rows were before they changed.
+    pub fn allow_undo(&mut self) {
+        self.can_undo = true;
+    }
 
-impl<V: Copy> Table<V> {
+    /// The place of a key's row, also if that row is gone and not settled yet.
+    fn known_place(&self, key: &K) -> Option<RowPlace> {
+        let hash = self.hasher.hash_one(key);
+        self.places.find(hash, |place| self.rows.get(*place as usize).is_some_and(|row| row.key == *key)).copied()
+    }
+
+    /// The place of a key's row.
+    #[inline]
+    pub fn place(&self, key: &K) -> Option<RowPlace> {
+        self.known_place(key).filter(|place| self.at(*place).is_some())
+    }
+
     /// The value of a key.
-    pub fn get(&self, key: u128) -> Option<&V> {
-        self.all.get(&key).map(|tracked| &tracked.value)
+    #[inline]
+    pub fn get(&self, key: &K) -> Option<&V> {
+        if self.places.is_empty() {
+            return None;
+        }
+        self.at(self.known_place(key)?)
     }
 
-    /// Sets the value of a key: that is a change.
-    pub fn set(&mut self, key: u128, value: V) {
-        let now = TrackedValue { value, is_changed: true };
-        match self.all.entry(key) {
-            Entry::Occupied(mut known) => {
-                let before = known.insert(now);
-                if !before.is_changed {
-                    self.changed.push((key, Some(before.value)));
+    /// The value at a place.
+    #[inline]
+    pub fn at(&self, place: RowPlace) -> Option<&V> {
+        self.rows.get(place as usize)?.value.as_ref()
+    }
+
+    /// The value at a place, for what changes nothing that is written down.
+    pub(crate) fn at_mut(&mut self, place: RowPlace) -> Option<&mut V> {
+        self.rows.get_mut(place as usize)?.value.as_mut()
+    }
+
+    /// Returns whether a row was ever written down, and would be found.
+    pub(crate) fn is_written(&self, place: RowPlace) -> bool {
+        self.rows.get(place as usize).is_some_and(|row| row.written > 0)
+    }
+
+    /// The key and the value at a place; no value where the row is gone and that is not settled yet.
+    pub fn row(&self, place: RowPlace) -> Option<(&K, Option<&V>)> {
+        self.rows.get(place as usize).map(|row| (&row.key, row.value.as_ref()))
+    }
+
+    /// Sets the value of a key: that is a change. Returns its place.
+    pub fn set(&mut self, key: &K, value: V) -> RowPlace {
+        match self.known_place(key) {
+            Some(place) => {
+                self.note(place);
+                if let Some(row) = self.rows.get_mut(place as usize) {
+                    row.value = Some(value);
+                }
+                place
+            }
+            None => {
+                let place = self.add(key.clone(), None);
+                self.note(place);
+                if let Some(row) = self.rows.get_mut(place as usize) {
+                    row.value = Some(value);
+                }
+                place
+            }
+        }
+    }
+
+    /// The value at a place, to be changed.
+    #[inline]
+    pub fn change(&mut self, place: RowPlace) -> Option<&mut V> {
+        self.at(place)?;
+        self.note(place);
+        self.rows.get_mut(place as usize)?.value.as_mut()
+    }
+
+    /// Removes the row at a place: that is a change.
+    pub fn remove(&mut self, place: RowPlace) {
+        if self.at(place).is_some() {
+            self.note(place);
+            if let Some(row) = self.rows.get_mut(place as usize) {
+                row.value = None;
+            }
+            if !self.can_undo {
+                self.journal.push(Before::Value(place, None, 0));
+            }
+        }
+    }
+
+    /// Puts back a row as it was written down in a cycle, or that it is gone: that is no change. Returns its place where there is a row.
+    pub fn restore(&mut self, key: &K, value: Option<V>, cycle: u32) -> Option<RowPlace> {
+        let place = match (self.known_place(key), &value) {
+            (Some(place), _) => place,
+            (None, Some(_)) => self.add(key.clone(), None),
+            (None, None) => return None,
+        };
+        let is_there = value.is_some();
+        if let Some(row) = self.rows.get_mut(place as usize) {
+            (row.value, row.written) = (value, cycle);
+        }
+        match is_there {
+            true => Some(place),
+            false => {
+                self.release(place);
+                None
+            }
+        }
+    }
+
+    /// Adds a row that has no value yet.
+    fn add(&mut self, key: K, value: Option<V>) -> RowPlace {
+        let hash = self.hasher.hash_one(&key);
+        let row = Row { key, value, written: 0, is_changed: false, is_journaled: false };
+        let place = match self.free.pop() {
+            Some(place) => {
+                if let Some(free) = self.rows.get_mut(place as usize) {
+                    *free = row;
+                }
+                place
+            }
+            None => {
+                let place = RowPlace::try_from(self.rows.len()).expect("fewer than 2^32 rows fit into memory");
+                self.rows.push(row);
+                place
+            }
+        };
+        let (rows, hasher) = (&self.rows, &self.hasher);
+        self.places.insert_unique(hash, place, |place| hasher.hash_one(&rows[*place as usize].key));
+        place
+    }
+
+    /// Frees the place of a row that is gone.
+    fn release(&mut self, place: RowPlace) {
+        let Some(row) = self.rows.get(place as usize) else { return };
+        let hash = self.hasher.hash_one(&row.key);
+        if let Ok(entry) = self.places.find_entry(hash, |known| *known == place) {
+            entry.remove();
+            self.free.push(place);
+        }
+    }
+
+    /// Notes what a row is before it changes.
+    #[inline]
+    fn note(&mut self, place: RowPlace) {
+        let Some(row) = self.rows.get_mut(place as usize) else { return };
+        if !row.is_journaled && self.can_undo {
+            row.is_journaled = true;
+            self.journal.push(Before::Value(place, row.value.clone(), row.written));
+        }
+        if !row.is_changed {
+            row.is_changed = true;
+            self.changed.push(place);
+        }
+    }
+
+    /// Takes the places of rows that changed since the last call, in the order of their first change, as written in a cycle.
+    pub fn take_changes(&mut self, cycle: u32) -> Vec<RowPlace> {
+        for place in &self.changed {
+            if let Some(row) = self.rows.get_mut(*place as usize) {
+                (row.is_changed, row.written) = (false, cycle);
+            }
+        }
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Marks a row as written in a cycle; returns whether it had not been yet.
+    pub fn mark_written(&mut self, place: RowPlace, cycle: u32) -> bool {
+        let Some(row) = self.rows.get_mut(place as usize).filter(|row| row.value.is_some() && row.written < cycle)
+        else {
+            return false;
+        };
+        if !row.is_journaled && self.can_undo {
+            self.journal.push(Before::Written(place, row.written));
+        }
+        row.written = cycle;
+        true
+    }
+
+    /// What changed up to here will not be undone. What was not taken until now is no change any more.
+    pub fn settle(&mut self) {
+        for place in self.changed.drain(..) {
+            self.rows.get_mut(place as usize).into_iter().for_each(|row| row.is_changed = false);
+        }
+        // Gives memory back: most rows do not change with the next batch.
+        for before in std::mem::take(&mut self.journal) {
+            let Before::Value(place, ..) = before else { continue };
+            let Some(row) = self.rows.get_mut(place as usize) else { continue };
+            row.is_journaled = false;
+            if row.value.is_none() {
+                self.release(place);
+            }
+        }
+    }
+
+    /// Puts back what was there at the last [`Table::settle`]; `visit` sees the place of each row, what it is, and what it will be.
+    pub fn undo(&mut self, mut visit: impl FnMut(RowPlace, &K, Option<&V>, Option<&V>)) {
+        self.changed.clear();
+        for before in std::mem::take(&mut self.journal).into_iter().rev() {
+            match before {
+                Before::Written(place, written) => {
+                    self.rows.get_mut(place as usize).into_iter().for_each(|row| row.written = written);
+                }
+                Before::Value(place, value, written) => {
+                    let Some(row) = self.rows.get_mut(place as usize) else { continue };
+                    visit(place, &row.key, row.value.as_ref(), value.as_ref());
+                    let is_there = value.is_some();
+                    (row.value, row.written) = (value, written);
+                    (row.is_changed, row.is_journaled) = (false, false);
+                    if !is_there {
+                        self.release(place);
+                    }
                 }
             }
-            Entry::Vacant(free) => {
-                free.insert(now);
-                self.changed.push((key, None));
-            }
         }
     }
 
-    /// Restores a value that was written down: that is no change.
-    pub fn restore(&mut self, key: u128, value: V) {
-        self.all.insert(key, TrackedValue { value, is_changed: false });
+    /// The rows that were last written before a cycle, although all that is there was written since: what a log tells of them is over. Returns their places.
+    pub fn older_than(&self, cycle: u32) -> Vec<RowPlace> {
+        let is_old = |row: &Row<K, V>| row.value.is_some() && row.written < cycle;
+        (0..).zip(&self.rows).filter(|(_, row)| is_old(row)).map(|(place, _)| place).collect()
     }
 
-    /// Returns the values that changed since the last call, in the order of their keys.
-    pub fn take_changed(&mut self) -> Vec<(u128, V)> {
-        let mut taken = Vec::new();
-        for (key, _) in &self.changed {
-            if let Some(tracked) = self.all.get_mut(key).filter(|tracked| tracked.is_changed) {
-                tracked.is_changed = false;
-                taken.push((*key, tracked.value));
-            }
-        }
-        taken.sort_unstable_by_key(|(key, _)| *key);
-        taken
-    }
-
-    /// What changed up to here will not be undone.
-    pub fn settle(&mut self) {
-        // Gives memory back: most values do not change with the next batch.
-        for (key, _) in std::mem::take(&mut self.changed) {
-            if let Some(tracked) = self.all.get_mut(&key) {
-                tracked.is_changed = false;
-            }
+    /// Drops a row without a trace: that is no change.
+    pub fn drop_row(&mut self, place: RowPlace) {
+        if let Some(row) = self.rows.get_mut(place as usize).filter(|row| row.value.is_some()) {
+            row.value = None;
+            self.release(place);
         }
     }
 
-    /// Puts back what was there at the last [`Table::settle`].
-    pub fn undo(&mut self) {
-        for (key, before) in std::mem::take(&mut self.changed).into_iter().rev() {
-            match before {
-                Some(value) => self.restore(key, value),
-                None => drop(self.all.remove(&key)),
-            }
-        }
+    /// The first place that no row has ever had: where a sweep ends.
+    pub fn end(&self) -> RowPlace {
+        self.rows.len() as RowPlace
     }
 
-    /// Drops the values that `keeps` does not want: that is no change, and is not undone.
-    pub fn retain(&mut self, keeps: impl Fn(&V) -> bool) {
-        self.all.retain(|_, tracked| keeps(&tracked.value));
+    /// All rows, by their places.
+    pub fn iter(&self) -> impl Iterator<Item = (RowPlace, &K, &V)> {
+        (0..).zip(&self.rows).filter_map(|(place, row)| Some((place, &row.key, row.value.as_ref()?)))
     }
 
-    /// All of them, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = (u128, &V)> {
-        self.all.iter().map(|(key, tracked)| (*key, &tracked.value))
+    /// Returns whether there was never a row: a quick answer for what is rarely used.
+    #[inline]
+    pub fn is_unused(&self) -> bool {
+        self.places.is_empty()
     }
 
-    /// All of them, in the order of their keys.
-    pub fn sorted(&self) -> Vec<(u128, V)> {
-        let mut all: Vec<(u128, V)> = self.iter().map(|(key, value)| (key, *value)).collect();
-        all.sort_unstable_by_key(|(key, _)| *key);
-        all
-    }
-
-    /// How many there are.
+    /// How many rows there are, those included that are gone and not settled.
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.places.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.places.is_empty()
     }
 }
 
-impl<V: Copy> FromIterator<(u128, V)> for Table<V> {
-    /// Collects values as they were written down.
-    fn from_iter<I: IntoIterator<Item = (u128, V)>>(all: I) -> Table<V> {
-        let mut table = Table::default();
-        all.into_iter().for_each(|(key, value)| table.restore(key, value));
-        table
+/// Equal are tables with equal rows, whatever has changed and wherever they stand.
+impl<K: Hash + Eq + Clone, V: Clone + PartialEq> PartialEq for Table<K, V> {
+    fn eq(&self, other: &Table<K, V>) -> bool {
+        self.iter().count() == other.iter().count() && self.iter().all(|(_, key, value)| other.get(key) == Some(value))
     }
 }
+
+impl<K: Hash + Eq + Clone, V: Clone + Eq> Eq for Table<K, V> {}
 
 #[cfg(test)]
 mod tests {
-    use crate::calendar::Timestamp;
-    use crate::counter::{Counter, Counters};
+    use super::*;
+    use std::collections::BTreeMap;
 
-    fn counter(billed: u64) -> Counter {
-        Counter { billed, ..Counter::default() }
+    fn nothing(_: RowPlace, _: &u32, _: Option<&u32>, _: Option<&u32>) {}
+
+    fn taken(table: &mut Table<u32, u32>) -> Vec<(u32, Option<u32>)> {
+        let places = table.take_changes(1);
+        places.into_iter().map(|at| table.row(at).map(|(key, value)| (*key, value.copied())).expect("a row")).collect()
     }
 
     #[test]
     fn what_changed_is_taken_once_and_undone_to_what_was_settled() {
-        let mut counters: Counters = (1..=1_000).map(|key| (key, counter(0))).collect();
-        let before = counters.clone();
-        assert_eq!(counters.take_changed(), []);
-        counters.set(7, counter(1));
-        counters.set(2_000, counter(1));
-        counters.set(7, counter(2));
-        assert_eq!(counters.take_changed(), [(7, counter(2)), (2_000, counter(1))]);
-        assert_eq!(counters.take_changed(), []);
+        let mut table: Table<u32, u32> = Table::default();
+        table.allow_undo();
+        (1..=1_000).for_each(|key| drop(table.restore(&key, Some(0), 1)));
+        let before = table.clone();
+        assert_eq!(taken(&mut table), []);
+        table.set(&7, 1);
+        table.set(&2_000, 1);
+        table.set(&7, 2);
+        assert_eq!(taken(&mut table), [(7, Some(2)), (2_000, Some(1))]);
+        assert_eq!(taken(&mut table), []);
         // Taken and changed again: taken again, and undone to the first of all.
-        counters.set(7, counter(3));
-        counters.set(3, counter(9));
-        assert_eq!(counters.take_changed(), [(3, counter(9)), (7, counter(3))]);
-        counters.set(3, counter(10));
-        let mut undone = counters.clone();
-        undone.undo();
-        assert_eq!(undone, before);
-        assert_eq!(undone.take_changed(), []);
-        counters.settle();
-        let settled = counters.clone();
-        counters.undo();
-        assert_eq!(counters, settled);
-        assert_eq!(counters.get(7), Some(&counter(3)));
-        // What was settled without being taken is no change any more, and the next change is one.
-        counters.set(3, counter(11));
-        assert_eq!(counters.take_changed(), [(3, counter(11))]);
+        table.set(&7, 3);
+        table.remove(table.place(&3).expect("a row"));
+        assert_eq!(taken(&mut table), [(7, Some(3)), (3, None)]);
+        table.set(&3, 10);
+        let mut undone = table.clone();
+        undone.undo(nothing);
+        assert!(undone == before && taken(&mut undone).is_empty());
+        table.settle();
+        let settled = table.clone();
+        table.undo(nothing);
+        assert!(table == settled);
+        assert_eq!(table.get(&7), Some(&3));
     }
 
+    /// Checks a table against a plain map through random changes, undone or settled, with a sweep that goes on meanwhile.
     #[test]
-    fn what_is_forgotten_is_gone() {
-        let late = Counter { last_event: Timestamp::from_millis(10), ..counter(1) };
-        let mut counters: Counters = [(1, counter(1)), (2, late)].into_iter().collect();
-        counters.set(1, counter(2));
-        counters.retain(|counter| counter.last_event >= Timestamp::from_millis(10));
-        assert_eq!((counters.take_changed(), counters.len()), (Vec::new(), 1));
-        assert_eq!(counters.sorted(), [(2, late)]);
+    fn a_table_is_a_map_that_can_go_back() {
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = |below: u32| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed >> 33) as u32 % below
+        };
+        let mut table: Table<u32, u32> = Table::default();
+        table.allow_undo();
+        let mut settled: BTreeMap<u32, u32> = BTreeMap::new();
+        // What was written of each row: what a reader of the log knows.
+        let mut log: BTreeMap<u32, u32> = BTreeMap::new();
+        let (mut cycle, mut from) = (1, 0);
+        for round in 0..3_000 {
+            let (mut now, mut written, came_from) = (settled.clone(), log.clone(), from);
+            for _ in 0..random(6) {
+                let key = random(40);
+                match (random(4), table.place(&key)) {
+                    (0, Some(place)) => {
+                        table.remove(place);
+                        now.remove(&key);
+                    }
+                    (1, Some(place)) => {
+                        *table.change(place).expect("a row") = round;
+                        now.insert(key, round);
+                    }
+                    _ => {
+                        table.set(&key, round);
+                        now.insert(key, round);
+                    }
+                }
+            }
+            for place in table.take_changes(cycle) {
+                let (key, value) = table.row(place).map(|(key, value)| (*key, value.copied())).expect("a row");
+                match value {
+                    Some(value) => written.insert(key, value),
+                    None => written.remove(&key),
+                };
+            }
+            for _ in 0..3 {
+                if table.mark_written(from, cycle) {
+                    let (key, value) = table.row(from).map(|(key, value)| (*key, *value.expect("a value"))).expect("a row");
+                    written.insert(key, value);
+                }
+                from += 1;
+            }
+            if random(3) == 0 {
+                table.undo(nothing);
+                from = came_from;
+            } else {
+                table.settle();
+                (settled, log) = (now, written);
+            }
+            let rows: BTreeMap<u32, u32> = table.iter().map(|(_, key, value)| (*key, *value)).collect();
+            assert_eq!(rows, settled, "round {round}");
+            assert_eq!(log, settled, "round {round}");
+            if from >= table.end() {
+                assert_eq!(table.older_than(cycle), [], "round {round}");
+                (cycle, from) = (cycle + 1, 0);
+            }
+        }
+        assert!(cycle > 100 && table.len() < 45, "{cycle}, {}", table.len());
     }
 }

@@ -1,0 +1,45 @@
+//! State as bytes that can grow (ADR 41).
+//!
+//! A value consists of numbered fields. A field that is what it would be if it were missing is not written; one that a program does not know is passed over;
+//! one that is missing has its default. So a program reads what earlier ones wrote, and a field can be added without a new format.
+//!
+//! | module | owns |
+//! | --- | --- |
+//! | `number` | integers in base 128, texts, bytes of a fixed length |
+//! | `field` | what a field can hold, and how fields follow each other |
+//! | `values` | the fields of everything that state consists of |
+//! | `rows` | rows of accounts and of the dictionary, one after the other |
+//!
+//! What is read is not trusted: bytes that are no such value are an error with its place, never a panic.
+
+mod field;
+mod number;
+mod rows;
+mod values;
+
+use std::fmt;
+
+pub use rows::{RowReader, RowWriter, is_row};
+
+/// Bytes that are not what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt {
+    /// What was expected.
+    pub what: &'static str,
+    /// How many bytes were left.
+    pub left: usize,
+}
+
+impl Corrupt {
+    fn new<T>(what: &'static str, input: &[u8]) -> Result<T, Corrupt> {
+        Err(Corrupt { what, left: input.len() })
+    }
+}
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stored state is damaged: {} expected, {} bytes before the end", self.what, self.left)
+    }
+}
+
+impl std::error::Error for Corrupt {}

@@ -1,0 +1,624 @@
+//! The state that rating owns: the accounts of one shard, as heads and tables (ADR 40).
+//!
+//! | table | key within its account | row |
+//! | --- | --- | --- |
+//! | accounts | | [`Head`]: money and status |
+//! | counters | rate and month | [`Counter`] |
+//! | caps | tariff and month | [`CapCounter`] |
+//! | sessions | endpoint, session | [`SessionState`] |
+//! | session counters | endpoint, session, rate, version | [`SessionCounter`] |
+//! | instances | holder, id | [`Instance`] |
+//! | templates, zones | none: what instances name ([`dictionary`](crate::dictionary)) | |
+//!
+//! Whatever kind of row it is: a commit takes what changed ([`State::take_changes`]) and a share of the rest ([`State::sweep`]); then it is settled
+//! or undone. What no event at or after the state horizon can see leaves when the sweep comes by.
+
+use crate::account::{CapCounter, Head, forget_statuses};
+use crate::bundle::Instance;
+use crate::bundles::{Bundles, InstanceKey};
+use crate::counter::Counter;
+use crate::dictionary::{Address, Dictionary, KnownTemplate};
+use crate::id::AccountId;
+use crate::leg::Horizons;
+use crate::session::{SessionCounter, SessionState};
+use crate::table::{RowPlace, Table};
+use crate::zone::Zone;
+use siphasher::sip::SipHasher13;
+use std::hash::{Hash, Hasher};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Names an account within a shard: where its head stands. It is never written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountNumber(RowPlace);
+
+impl AccountNumber {
+    /// The number, to be used as an index.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Names an endpoint by a hash of its name, within an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EndpointKey(pub u64);
+
+impl EndpointKey {
+    /// The key of an endpoint; of records without one, that of the empty name.
+    pub fn of(endpoint: &str) -> EndpointKey {
+        let mut hasher = SipHasher13::new_with_keys(0x7261_7465_7220_656e, 0x6470_6f69_6e74_7320);
+        hasher.write(endpoint.as_bytes());
+        EndpointKey(hasher.finish())
+    }
+}
+
+/// Names a row of an account by a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HashedKey {
+    /// What the row is about.
+    pub key: u128,
+    /// The account.
+    pub account: AccountNumber,
+}
+
+/// Names a row of an endpoint of an account by a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EndpointRowKey {
+    /// What the row is about.
+    pub key: u128,
+    /// The endpoint.
+    pub endpoint: EndpointKey,
+    /// The account.
+    pub account: AccountNumber,
+}
+
+/// A kind of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Zone,
+    Template,
+    Account,
+    Counter,
+    Cap,
+    Session,
+    SessionCounter,
+    Instance,
+}
+
+impl Kind {
+    /// In the order in which a sweep visits them.
+    const ALL: [Kind; 8] = [
+        Kind::Zone,
+        Kind::Template,
+        Kind::Account,
+        Kind::Counter,
+        Kind::Cap,
+        Kind::Session,
+        Kind::SessionCounter,
+        Kind::Instance,
+    ];
+}
+
+/// A row of an account as it has to be written down.
+#[derive(Clone, Copy, Debug)]
+pub enum Row<'s> {
+    /// A zone of the dictionary; `None` where it is gone.
+    Zone(Address, Option<&'s Zone>),
+    /// A template of the dictionary.
+    Template(Address, Option<&'s KnownTemplate>),
+    /// The head of an account.
+    Account(&'s AccountId, Option<&'s Head>),
+    /// A counter of a month.
+    Counter(&'s AccountId, u128, Option<&'s Counter>),
+    /// A cap.
+    Cap(&'s AccountId, u128, Option<&'s CapCounter>),
+    /// A session.
+    Session(&'s AccountId, EndpointKey, u128, Option<&'s SessionState>),
+    /// A counter of a session.
+    SessionCounter(&'s AccountId, EndpointKey, u128, Option<&'s SessionCounter>),
+    /// An instance of a bundle, by its holder and id.
+    Instance(&'s AccountId, &'s InstanceKey, Option<&'s Instance>),
+}
+
+/// A place among all rows, up to which a sweep has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SweepPlace {
+    kind: usize,
+    row: RowPlace,
+}
+
+/// Most rows that a sweep looks at in one go, also if it writes none of them.
+const MAX_LOOKED_AT: usize = 20_000;
+
+/// The accounts of one shard.
+#[derive(Debug, Default)]
+pub struct State {
+    accounts: Table<AccountId, Head>,
+    pub(crate) counters: Table<HashedKey, Counter>,
+    pub(crate) caps: Table<HashedKey, CapCounter>,
+    pub(crate) sessions: Table<EndpointRowKey, SessionState>,
+    pub(crate) session_counters: Table<EndpointRowKey, SessionCounter>,
+    pub(crate) bundles: Bundles,
+    pub(crate) dictionary: Dictionary,
+    /// By the number of the account: it has or had a session. Where it is wrong it only costs time.
+    has_sessions: Vec<bool>,
+    /// There is a counter that an older program made to say that a connect fee is settled.
+    has_older_marks: bool,
+}
+
+/// A row that names what is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// Instances of a template that was not written down.
+    Template(Address),
+    /// A template with a zone that was not written down.
+    Zone(Address),
+    /// Rows of an account that was not written down.
+    Account,
+}
+
+impl State {
+    /// No accounts; changes can be undone.
+    pub fn with_undo() -> State {
+        let mut state = State::default();
+        state.accounts.allow_undo();
+        state.counters.allow_undo();
+        state.caps.allow_undo();
+        state.sessions.allow_undo();
+        state.session_counters.allow_undo();
+        state.bundles.allow_undo();
+        state.dictionary.allow_undo();
+        state
+    }
+
+    /// The number of an account, which exists from now on.
+    #[inline]
+    pub fn account(&mut self, id: &AccountId) -> AccountNumber {
+        match self.accounts.place(id) {
+            Some(place) => AccountNumber(place),
+            None => AccountNumber(self.accounts.set(id, Head::default())),
+        }
+    }
+
+    /// The number of an account, if it exists.
+    pub fn known_account(&self, id: &AccountId) -> Option<AccountNumber> {
+        self.accounts.place(id).map(AccountNumber)
+    }
+
+    /// The head of an account.
+    #[inline]
+    pub fn head(&self, account: AccountNumber) -> &Head {
+        self.accounts.at(account.0).expect("an account has a head")
+    }
+
+    /// The head of an account, to be changed.
+    #[inline]
+    pub fn head_mut(&mut self, account: AccountNumber) -> &mut Head {
+        self.accounts.change(account.0).expect("an account has a head")
+    }
+
+    /// Returns whether an account may have sessions.
+    #[inline]
+    pub(crate) fn has_sessions(&self, account: AccountNumber) -> bool {
+        self.has_sessions.get(account.index()).copied().unwrap_or(false)
+    }
+
+    pub(crate) fn note_sessions(&mut self, account: AccountNumber) {
+        let index = account.index();
+        if self.has_sessions.len() <= index {
+            self.has_sessions.resize(index + 1, false);
+        }
+        self.has_sessions[index] = true;
+    }
+
+    pub(crate) fn has_older_marks(&self) -> bool {
+        self.has_older_marks
+    }
+
+    /// The instances.
+    pub fn bundles(&self) -> &Bundles {
+        &self.bundles
+    }
+
+    /// All accounts, in order.
+    pub fn accounts(&self) -> Vec<(&AccountId, &Head)> {
+        let mut all: Vec<_> = self.accounts.iter().map(|(_, id, head)| (id, head)).collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all
+    }
+
+    /// All instances with their accounts, in no order.
+    pub fn instances(&self) -> impl Iterator<Item = (&AccountId, &Instance)> {
+        let rows = self.bundles.rows().iter();
+        rows.map(|(_, key, instance)| (self.id(key.account), instance))
+    }
+
+    /// How many accounts there are.
+    pub fn len(&self) -> usize {
+        self.accounts.len()
+    }
+
+    /// Returns whether there is no account.
+    pub fn is_empty(&self) -> bool {
+        self.accounts.is_empty()
+    }
+
+    fn id(&self, account: AccountNumber) -> &AccountId {
+        self.accounts.row(account.0).expect("an account has a head").0
+    }
+
+    /// Visits what changed since the last call, account by account, and forgets that it changed. A runtime that writes state down in cycles names the
+    /// present one, see [`State::sweep`]; for others it is 1.
+    pub fn take_changes(&mut self, cycle: u32, mut visit: impl FnMut(Row<'_>)) {
+        let mut all: Vec<(AccountNumber, Kind, RowPlace)> = Vec::new();
+        let heads = self.accounts.take_changes(cycle);
+        all.extend(heads.into_iter().map(|place| (AccountNumber(place), Kind::Account, place)));
+        all.extend(changes(&mut self.counters, cycle, Kind::Counter, |key| key.account));
+        all.extend(changes(&mut self.caps, cycle, Kind::Cap, |key| key.account));
+        all.extend(changes(&mut self.sessions, cycle, Kind::Session, |key| key.account));
+        all.extend(changes(&mut self.session_counters, cycle, Kind::SessionCounter, |key| key.account));
+        all.extend(changes(self.bundles.rows_mut(), cycle, Kind::Instance, |key| key.account));
+        // Stable: rows of a kind stay in the order in which they changed.
+        all.sort_by_key(|(account, kind, _)| (*account, *kind));
+        for (_, kind, place) in all {
+            self.visit(kind, place, cycle, &mut visit);
+        }
+    }
+
+    /// Visits the rows that were last written down before `cycle`, from a place on, until `visit` says that it is enough; rows that no event from the
+    /// horizons on can see are dropped instead. Returns the place from which to go on; `None` at the end: then all rows were written down in this cycle,
+    /// and what was written before the last cycle is not needed any more.
+    pub fn sweep(
+        &mut self,
+        cycle: u32,
+        from: SweepPlace,
+        horizons: Horizons,
+        mut visit: impl FnMut(Row<'_>) -> ControlFlow<()>,
+    ) -> Option<SweepPlace> {
+        let mut looked_at = 0;
+        for (at, kind) in Kind::ALL.into_iter().enumerate().skip(from.kind) {
+            let mut place = if at == from.kind { from.row } else { 0 };
+            while place < self.end(kind) {
+                looked_at += 1;
+                let is_news = match self.forget_row(kind, place, horizons) {
+                    true => true,
+                    false => self.mark_written(kind, place, cycle),
+                };
+                let mut answer = ControlFlow::Continue(());
+                if is_news {
+                    // What was forgotten is a change, and is written here.
+                    self.take_one(kind, cycle);
+                    self.visit(kind, place, cycle, &mut |row| {
+                        if visit(row).is_break() {
+                            answer = ControlFlow::Break(());
+                        }
+                    });
+                }
+                place += 1;
+                if answer.is_break() || looked_at >= MAX_LOOKED_AT {
+                    return Some(SweepPlace { kind: at, row: place });
+                }
+            }
+        }
+        None
+    }
+
+    /// Drops what no event from the horizons on can see, from a place on, looking at `count` rows; these are changes. Returns the place from which to go on.
+    pub fn forget(&mut self, from: SweepPlace, count: usize, horizons: Horizons) -> SweepPlace {
+        let mut left = count;
+        for (at, kind) in Kind::ALL.into_iter().enumerate().skip(from.kind) {
+            let mut place = if at == from.kind { from.row } else { 0 };
+            while place < self.end(kind) {
+                if left == 0 {
+                    return SweepPlace { kind: at, row: place };
+                }
+                left -= 1;
+                self.forget_row(kind, place, horizons);
+                place += 1;
+            }
+        }
+        SweepPlace::default()
+    }
+
+    /// What changed up to here is committed: it will not be undone.
+    pub fn settle(&mut self) {
+        self.accounts.settle();
+        self.counters.settle();
+        self.caps.settle();
+        self.sessions.settle();
+        self.session_counters.settle();
+        self.bundles.rows_mut().settle();
+        self.dictionary.zones.settle();
+        self.dictionary.templates.settle();
+    }
+
+    /// Puts back what was there at the last [`State::settle`].
+    pub fn undo(&mut self) {
+        self.accounts.undo(|_, _, _, _| {});
+        self.counters.undo(|_, _, _, _| {});
+        self.caps.undo(|_, _, _, _| {});
+        self.sessions.undo(|_, _, _, _| {});
+        self.session_counters.undo(|_, _, _, _| {});
+        self.bundles.undo();
+        self.dictionary.zones.undo(|_, _, _, _| {});
+        self.dictionary.templates.undo(|_, _, _, _| {});
+    }
+
+    /// Visits all rows that are in use, account by account in the order of their names: for a checkpoint. What has changed since it was last taken is
+    /// then written down.
+    pub fn visit_all(&mut self, mut visit: impl FnMut(Row<'_>)) {
+        let mut all: Vec<(AccountNumber, Kind, RowPlace)> = Vec::new();
+        all.extend(self.accounts.iter().map(|(place, ..)| (AccountNumber(place), Kind::Account, place)));
+        all.extend(self.counters.iter().map(|(place, key, _)| (key.account, Kind::Counter, place)));
+        all.extend(self.caps.iter().map(|(place, key, _)| (key.account, Kind::Cap, place)));
+        all.extend(self.sessions.iter().map(|(place, key, _)| (key.account, Kind::Session, place)));
+        all.extend(self.session_counters.iter().map(|(place, key, _)| (key.account, Kind::SessionCounter, place)));
+        all.extend(self.bundles.rows().iter().map(|(place, key, _)| (key.account, Kind::Instance, place)));
+        all.sort_unstable();
+        for (_, address, zone) in self.dictionary.zones.iter() {
+            if Arc::strong_count(zone) > 1 {
+                visit(Row::Zone(*address, Some(zone)));
+            }
+        }
+        for (_, address, template) in self.dictionary.templates.iter() {
+            if Arc::strong_count(template) > 1 {
+                visit(Row::Template(*address, Some(template)));
+            }
+        }
+        for (_, kind, place) in all {
+            visit(self.row(kind, place));
+        }
+    }
+
+    /// Puts back the head of an account as it was written down in a cycle, or that it is gone.
+    pub fn restore_head(&mut self, id: &AccountId, head: Option<Head>, cycle: u32) {
+        self.accounts.restore(id, head, cycle);
+    }
+
+    /// The number of an account of which a row is put back; its head may come later.
+    pub fn restored_account(&mut self, id: &AccountId) -> AccountNumber {
+        match self.accounts.place(id) {
+            Some(place) => AccountNumber(place),
+            None => AccountNumber(self.accounts.restore(id, Some(Head::default()), 0).expect("a row has a place")),
+        }
+    }
+
+    /// Puts back a counter of a month.
+    pub fn restore_counter(&mut self, key: &HashedKey, counter: Option<Counter>, cycle: u32) {
+        self.counters.restore(key, counter, cycle);
+    }
+
+    /// Puts back a cap.
+    pub fn restore_cap(&mut self, key: &HashedKey, cap: Option<CapCounter>, cycle: u32) {
+        self.caps.restore(key, cap, cycle);
+    }
+
+    /// Puts back a session.
+    pub fn restore_session(&mut self, key: &EndpointRowKey, session: Option<SessionState>, cycle: u32) {
+        self.sessions.restore(key, session, cycle);
+        self.note_sessions(key.account);
+    }
+
+    /// Puts back a counter of a session.
+    pub fn restore_session_counter(&mut self, key: &EndpointRowKey, counter: Option<SessionCounter>, cycle: u32) {
+        self.has_older_marks |= counter.is_some_and(|kept| kept.counter.connected);
+        self.session_counters.restore(key, counter, cycle);
+        self.note_sessions(key.account);
+    }
+
+    /// Puts back an instance. Where its template has not been found yet, it is [awaited](Dictionary::awaited).
+    pub fn restore_instance(&mut self, key: &InstanceKey, instance: Option<Instance>, cycle: u32) {
+        self.bundles.restore(key, instance, cycle);
+    }
+
+    /// The dictionary, to be restored.
+    pub fn dictionary_mut(&mut self) -> &mut Dictionary {
+        &mut self.dictionary
+    }
+
+    /// Ends restoring: everything that was written down has been put back. Rows that were last written before the cycle before the present one are
+    /// remnants of a log that is being compacted, and are dropped.
+    ///
+    /// # Errors
+    /// A row names what was not written down.
+    pub fn restored(&mut self, cycle: u32) -> Result<(), Unresolved> {
+        let since = cycle.saturating_sub(1);
+        drop_older(&mut self.counters, since);
+        drop_older(&mut self.caps, since);
+        drop_older(&mut self.sessions, since);
+        drop_older(&mut self.session_counters, since);
+        drop_older(self.bundles.rows_mut(), since);
+        self.dictionary.find_zones().map_err(Unresolved::Zone)?;
+        let places: Vec<RowPlace> = self.bundles.rows().iter().map(|(place, ..)| place).collect();
+        for place in places {
+            let Some(instance) = self.bundles.rows().at(place) else { continue };
+            let found = self.dictionary.find(&instance.template).map_err(Unresolved::Template)?;
+            self.bundles.rows_mut().at_mut(place).into_iter().for_each(|instance| instance.template = found.clone());
+        }
+        self.dictionary.end_waiting();
+        self.bundles.index_all();
+        let is_nameless = self.accounts.iter().any(|(place, ..)| !self.accounts.is_written(place));
+        if is_nameless { Err(Unresolved::Account) } else { Ok(()) }
+    }
+
+    fn end(&self, kind: Kind) -> RowPlace {
+        match kind {
+            Kind::Zone => self.dictionary.zones.end(),
+            Kind::Template => self.dictionary.templates.end(),
+            Kind::Account => self.accounts.end(),
+            Kind::Counter => self.counters.end(),
+            Kind::Cap => self.caps.end(),
+            Kind::Session => self.sessions.end(),
+            Kind::SessionCounter => self.session_counters.end(),
+            Kind::Instance => self.bundles.rows().end(),
+        }
+    }
+
+    fn mark_written(&mut self, kind: Kind, place: RowPlace, cycle: u32) -> bool {
+        match kind {
+            Kind::Zone => self.dictionary.zones.mark_written(place, cycle),
+            Kind::Template => self.dictionary.templates.mark_written(place, cycle),
+            Kind::Account => self.accounts.mark_written(place, cycle),
+            Kind::Counter => self.counters.mark_written(place, cycle),
+            Kind::Cap => self.caps.mark_written(place, cycle),
+            Kind::Session => self.sessions.mark_written(place, cycle),
+            Kind::SessionCounter => self.session_counters.mark_written(place, cycle),
+            Kind::Instance => self.bundles.rows_mut().mark_written(place, cycle),
+        }
+    }
+
+    /// Drops the row at a place if no event from the horizons on can see it; returns whether that changed anything.
+    fn forget_row(&mut self, kind: Kind, place: RowPlace, horizons: Horizons) -> bool {
+        match kind {
+            Kind::Zone => forget_unnamed(&mut self.dictionary.zones, place),
+            Kind::Template => forget_unnamed(&mut self.dictionary.templates, place),
+            Kind::Account => {
+                let is_old = |head: &Head| head.statuses.get(1).is_some_and(|(from, _)| *from <= horizons.sessions_from);
+                let has_old = self.accounts.at(place).is_some_and(is_old);
+                if has_old && let Some(head) = self.accounts.change(place) {
+                    forget_statuses(&mut head.statuses, horizons.sessions_from);
+                }
+                has_old
+            }
+            Kind::Counter => forget_if(&mut self.counters, place, |counter| {
+                !counter.is_remembered_month(horizons.remembered_from)
+            }),
+            Kind::Cap => forget_if(&mut self.caps, place, |cap| cap.month.is_over(horizons.sessions_from)),
+            Kind::Session => {
+                forget_if(&mut self.sessions, place, |session| session.last_event < horizons.sessions_from)
+            }
+            Kind::SessionCounter => {
+                let Some((key, Some(kept))) = self.session_counters.row(place) else { return false };
+                let is_remembered = match kept.session {
+                    Some(session) => {
+                        let session = self.sessions.get(&EndpointRowKey { key: session.0.get(), ..*key });
+                        session.is_some_and(|session| kept.counter.last_event >= session.since)
+                    }
+                    None => kept.counter.last_event >= horizons.sessions_from,
+                };
+                forget_if(&mut self.session_counters, place, |_| !is_remembered)
+            }
+            Kind::Instance => self.bundles.forget(place, horizons.sessions_from),
+        }
+    }
+
+    /// Takes what one row changed, which is written at once.
+    fn take_one(&mut self, kind: Kind, cycle: u32) {
+        drop(match kind {
+            Kind::Zone => self.dictionary.zones.take_changes(cycle),
+            Kind::Template => self.dictionary.templates.take_changes(cycle),
+            Kind::Account => self.accounts.take_changes(cycle),
+            Kind::Counter => self.counters.take_changes(cycle),
+            Kind::Cap => self.caps.take_changes(cycle),
+            Kind::Session => self.sessions.take_changes(cycle),
+            Kind::SessionCounter => self.session_counters.take_changes(cycle),
+            Kind::Instance => self.bundles.rows_mut().take_changes(cycle),
+        });
+    }
+
+    /// Visits a row, after what it names and what was never written down before.
+    fn visit(&mut self, kind: Kind, place: RowPlace, cycle: u32, visit: &mut impl FnMut(Row<'_>)) {
+        if kind == Kind::Instance
+            && let Some(template) = self.bundles.at(place).map(|instance| instance.template.clone())
+        {
+            self.visit_template(&template, cycle, visit);
+        }
+        if kind == Kind::Template
+            && let Some(template) = self.dictionary.templates.at(place).cloned()
+        {
+            self.visit_zones(&template, cycle, visit);
+        }
+        visit(self.row(kind, place));
+    }
+
+    fn visit_template(&mut self, template: &KnownTemplate, cycle: u32, visit: &mut impl FnMut(Row<'_>)) {
+        let place = self.dictionary.templates.place(&template.address).expect("an instance names a known template");
+        if !self.dictionary.templates.is_written(place) {
+            self.visit_zones(template, cycle, visit);
+            self.dictionary.templates.mark_written(place, cycle);
+            visit(Row::Template(template.address, Some(template)));
+        }
+    }
+
+    fn visit_zones(&mut self, template: &KnownTemplate, cycle: u32, visit: &mut impl FnMut(Row<'_>)) {
+        for address in &template.zones {
+            let place = self.dictionary.zones.place(address).expect("a template names known zones");
+            if !self.dictionary.zones.is_written(place) {
+                self.dictionary.zones.mark_written(place, cycle);
+                visit(Row::Zone(*address, self.dictionary.zones.at(place).map(|zone| &**zone)));
+            }
+        }
+    }
+
+    fn row(&self, kind: Kind, place: RowPlace) -> Row<'_> {
+        const THERE: &str = "a place that was taken has a row";
+        match kind {
+            Kind::Zone => {
+                let (address, zone) = self.dictionary.zones.row(place).expect(THERE);
+                Row::Zone(*address, zone.map(|zone| &**zone))
+            }
+            Kind::Template => {
+                let (address, template) = self.dictionary.templates.row(place).expect(THERE);
+                Row::Template(*address, template.map(|template| &**template))
+            }
+            Kind::Account => {
+                let (id, head) = self.accounts.row(place).expect(THERE);
+                Row::Account(id, head)
+            }
+            Kind::Counter => {
+                let (key, counter) = self.counters.row(place).expect(THERE);
+                Row::Counter(self.id(key.account), key.key, counter)
+            }
+            Kind::Cap => {
+                let (key, cap) = self.caps.row(place).expect(THERE);
+                Row::Cap(self.id(key.account), key.key, cap)
+            }
+            Kind::Session => {
+                let (key, session) = self.sessions.row(place).expect(THERE);
+                Row::Session(self.id(key.account), key.endpoint, key.key, session)
+            }
+            Kind::SessionCounter => {
+                let (key, counter) = self.session_counters.row(place).expect(THERE);
+                Row::SessionCounter(self.id(key.account), key.endpoint, key.key, counter)
+            }
+            Kind::Instance => {
+                let (key, instance) = self.bundles.rows().row(place).expect(THERE);
+                Row::Instance(self.id(key.account), key, instance)
+            }
+        }
+    }
+}
+
+/// What changed in a table, as written in a cycle.
+fn changes<K: Hash + Eq + Clone, V: Clone>(
+    table: &mut Table<K, V>,
+    cycle: u32,
+    kind: Kind,
+    account: impl Fn(&K) -> AccountNumber,
+) -> Vec<(AccountNumber, Kind, RowPlace)> {
+    let places = table.take_changes(cycle).into_iter();
+    places.filter_map(|place| Some((account(table.row(place)?.0), kind, place))).collect()
+}
+
+/// Removes the row at a place if it is over; returns whether it was.
+fn forget_if<K: Hash + Eq + Clone, V: Clone>(
+    table: &mut Table<K, V>,
+    place: RowPlace,
+    is_over: impl FnOnce(&V) -> bool,
+) -> bool {
+    let forgets = table.at(place).is_some_and(is_over);
+    if forgets {
+        table.remove(place);
+    }
+    forgets
+}
+
+/// Removes an entry of the dictionary that nothing names any more, neither now nor after an undoing.
+fn forget_unnamed<T>(table: &mut Table<Address, Arc<T>>, place: RowPlace) -> bool {
+    forget_if(table, place, |entry| Arc::strong_count(entry) == 1)
+}
+
+/// Drops rows that were last written before a cycle.
+fn drop_older<K: Hash + Eq + Clone, V: Clone>(table: &mut Table<K, V>, since: u32) {
+    table.older_than(since).into_iter().for_each(|place| table.drop_row(place));
+}
