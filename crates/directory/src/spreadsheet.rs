@@ -10,13 +10,14 @@ const BEGINNINGS: [&str; 11] = ["=", "+", "-", "@", "\t", "\r", "\n", "\u{ff1d}"
 
 /// Returns true if a text would be taken for a formula.
 pub fn is_formula(text: &[u8]) -> bool {
+    // An empty cell is none.
     let Some(first) = text.first() else { return false };
     // Nearly all cells begin with a letter or a digit.
     if first.is_ascii_alphanumeric() {
         return false;
     }
     let marks = text.iter().take_while(|byte| **byte == b'\'').count();
-    let rest = text.get(marks..).unwrap_or_default();
+    let rest = &text[marks..];
     BEGINNINGS.iter().any(|beginning| rest.starts_with(beginning.as_bytes()))
 }
 
