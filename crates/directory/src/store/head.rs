@@ -258,7 +258,8 @@ pub(super) fn no_head() -> Error {
     lost("no row")
 }
 
-fn lost(what: &str) -> Error {
+/// Names what is missing in the head, without which nobody knows what is committed.
+pub(super) fn lost(what: &str) -> Error {
     Error::Corrupt(format!(
         "table head has {what}, so that nobody knows what is committed: restore the table from a backup, or load the directory into another keyspace"
     ))
@@ -298,16 +299,37 @@ fn head_of(rows: Vec<Columns>) -> Result<HeadRow, Error> {
     else {
         return Err(no_head());
     };
+    // CQL has no empty set but null.
     let aborted: Result<BTreeSet<Version>, Error> = aborted.unwrap_or_default().into_iter().map(number).collect();
+    // Written with the claim, and only writers need it: readers go on without. A writer that would take over a claim without a time is refused by the condition.
     let claim = claim.map(number).transpose()?.map(|version| Claim {
         version,
         by: claimed_by.unwrap_or_default(),
         at: Timestamp::from_millis(claimed_at.map_or(0, |at| at.0)),
     });
-    let version = number(version.unwrap_or_default())?;
-    let last_claim = number(last_claim.unwrap_or_default())?.max(version);
+    // Both are 0 from the beginning on.
+    let version = number(version.ok_or_else(|| lost("no version"))?)?;
+    let last_claim = number(last_claim.ok_or_else(|| lost("no last claim"))?)?.max(version);
     let identity = identity
         .ok_or_else(|| Error::Schema("the store's version has no identity: rater directory migrate".to_owned()))?;
     let head = Head { store: store_name(store)?, version, identity: identity.into(), aborted: Arc::new(aborted?) };
     Ok(HeadRow { head, last_claim, claim })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_without_its_numbers_is_no_empty_store() {
+        let head = |version, last_claim| {
+            let store = Some(CqlValue::Uuid("5c1bd1a9-2ac0-4d9a-8b4e-0d2d0b5e0f5a".parse().expect("an id")));
+            head_of(vec![(version, last_claim, None, None, None, None, store, Some("a".to_owned()))])
+        };
+        assert_eq!(head(Some(0), Some(3)).map(|row| (row.head.version, row.last_claim)), Ok((Version(0), Version(3))));
+        for (row, why) in [(head(None, Some(3)), "has no version"), (head(Some(2), None), "has no last claim")] {
+            let said = row.expect_err("refused").to_string();
+            assert!(said.contains(why) && said.contains("restore the table"), "{said}");
+        }
+    }
 }

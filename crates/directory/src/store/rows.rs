@@ -261,8 +261,8 @@ impl Store {
         for rows in
             rows.chunk_by(|(kind, value, ..), (next_kind, next_value, ..)| (kind, value) == (next_kind, next_value))
         {
-            let Some((kind, value, ..)) = rows.first() else { continue };
-            // Nobody asks for what is no key.
+            let (kind, value, ..) = &rows[0];
+            // A row under what is no key cannot be looked up, so it rates nobody; an error would take all other endpoints of the part away.
             let Some(key) = key_of(kind, value) else { continue };
             let rows = rows.iter().map(|(_, _, endpoint, version, body)| (endpoint.clone(), *version, body.clone()));
             parts.push((key, rows.collect()));
@@ -356,6 +356,7 @@ impl Store {
             let store = self.clone();
             async move {
                 let rows: Vec<FirstPart> = store.rows(&store.statements().changed_kinds, (bigint(version)?,)).await?;
+                // A version of a program that wrote no identities has neither of them: no version that is served is followed by it, and `chain` refuses it.
                 let logged = rows.into_iter().next().map(|(bulk, catalog, identity, follows)| Logged {
                     edition: Edition { version, identity: identity.unwrap_or_default().into() },
                     follows: follows.unwrap_or_default(),
@@ -408,17 +409,24 @@ fn chain(after: &Edition, logged: Vec<(Version, Option<Logged>)>, head: &Head) -
 /// Number of a part, how many there are, and what it lists.
 pub(super) type LogPart = (i32, Option<i32>, Option<Vec<String>>);
 
-/// What all parts of a log list. A program that counted no parts left no hole before its last one.
+/// Joins the lists of all parts of a log. A program that counted no parts left no hole before its last one.
 ///
 /// # Errors
-/// A part is missing: which one.
+/// The part that is missing, or whose list is.
 pub(super) fn whole_log(version: Version, parts: Vec<LogPart>) -> Result<Vec<String>, String> {
     let last = parts.iter().map(|(part, ..)| part.saturating_add(1)).max().unwrap_or_default();
     let count = parts.iter().filter_map(|(_, parts, _)| *parts).max().unwrap_or_default().max(last).max(1);
     let there: BTreeSet<i32> = parts.iter().map(|(part, ..)| *part).collect();
     match (0..count).find(|part| !there.contains(part)) {
         Some(part) => Err(format!("the change log of version {version} lacks part {} of {count}", part + 1)),
-        None => Ok(parts.into_iter().flat_map(|(.., listed)| listed.unwrap_or_default()).collect()),
+        None => {
+            // Nothing to list is an empty list. None at all is a list that was lost, and whoever took it for empty would go on with what changed.
+            let lost = |part: i32| {
+                format!("the change log of version {version} lacks the list in part {} of {count}", part + 1)
+            };
+            let lists = parts.into_iter().map(|(part, _, listed)| listed.ok_or_else(|| lost(part)));
+            lists.collect::<Result<Vec<_>, _>>().map(|lists| lists.concat())
+        }
     }
 }
 
@@ -518,6 +526,8 @@ mod tests {
         assert_eq!(of(&[0, 2], None), Err("the change log of version 7 lacks part 2 of 3".to_owned()));
         assert_eq!(of(&[], None), Err("the change log of version 7 lacks part 1 of 1".to_owned()));
         assert_eq!(of(&[0, 1], None).map(|keys| keys.len()), Ok(2));
+        let lost = whole_log(Version(7), vec![(0, Some(2), Some(Vec::new())), (1, Some(2), None)]);
+        assert_eq!(lost, Err("the change log of version 7 lacks the list in part 2 of 2".to_owned()));
     }
 
     #[test]
