@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-/// What spreadsheets begin a formula with, or skip in front of one (OWASP, "CSV Injection"), in ASCII and in full width.
+/// Beginnings of a formula in spreadsheets, and what they skip in front of one (OWASP, "CSV Injection"), in ASCII and in full width.
 const BEGINNINGS: [&str; 11] = ["=", "+", "-", "@", "\t", "\r", "\n", "\u{ff1d}", "\u{ff0b}", "\u{ff0d}", "\u{ff20}"];
 
 /// Returns true if a text would be taken for a formula.

@@ -1,4 +1,4 @@
-//! What the cache reads from a store: rows of many versions, of which each epoch sees its own.
+//! The rows that the cache reads from a store: rows of many versions, of which each epoch sees its own.
 //!
 //! A row carries the version that wrote it. Of the rows under one key and endpoint, the one with the greatest version that the epoch's
 //! [`Head`] [holds](Head::holds) counts; one without a definition says that the endpoint is no longer found there. A store may delete

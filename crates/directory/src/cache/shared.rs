@@ -1,4 +1,4 @@
-//! What batches, reads and the poller of a cache share.
+//! The part of a cache that batches, reads and the poller share.
 
 use super::entries::{AbsentUntil, Entries};
 use super::epoch::Epoch;

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// A writer that has not been heard of for so long has crashed: it says something every [`KEEP_MS`].
 pub(super) const SILENCE_MS: i64 = 60_000;
-/// How often a writer says that it is still there.
+/// Time between two signs of life of a writer.
 pub(super) const KEEP_MS: i64 = 10_000;
 
 /// Clocks of a store's nodes differ by less.
@@ -22,7 +22,7 @@ const AHEAD_MS: i64 = 60_000;
 /// The head, and who is writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadRow {
-    /// What is committed and what was given up.
+    /// The committed version and those given up.
     pub head: Head,
     /// The greatest number that was ever claimed.
     pub last_claim: Version,
@@ -35,13 +35,13 @@ pub struct HeadRow {
 pub struct Claim {
     /// Its number.
     pub version: Version,
-    /// Who writes it.
+    /// The person or program that writes it.
     pub by: String,
-    /// When they were last heard of, by the store's clock.
+    /// Time of the last sign of life, by the store's clock.
     pub at: Timestamp,
 }
 
-/// What to do about a version that somebody else is writing.
+/// The way to treat a version that somebody else is writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakeOver {
     /// Give it up if its writer has been silent for a minute.
@@ -61,14 +61,14 @@ type Columns = (
     Option<String>,
 );
 
-/// When version, identity, last claim and claim were written, in microseconds.
+/// Times at which version, identity, last claim and claim were written, in microseconds.
 type WriteTimes = (Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 
 fn number(value: i64) -> Result<Version, Error> {
     u64::try_from(value).map(Version).map_err(|_| Error::Corrupt(format!("{value} is no version")))
 }
 
-/// As CQL has it. Numbers come from there, or are one more.
+/// Returns the number as CQL has it. Numbers come from there, or are one more.
 pub(super) fn bigint(version: Version) -> Result<i64, Error> {
     i64::try_from(version.0).map_err(|_| Error::Corrupt(format!("{version} is no version")))
 }
@@ -265,7 +265,7 @@ pub(super) fn lost(what: &str) -> Error {
     ))
 }
 
-/// What tells a store from one that stood in its place before.
+/// Returns the identity of a store, which differs from that of one that stood in its place before.
 pub(super) fn store_name(id: Option<CqlValue>) -> Result<Arc<str>, Error> {
     match id {
         Some(CqlValue::Uuid(id)) => Ok(id.to_string().into()),

@@ -47,12 +47,12 @@ impl Migration {
     }
 }
 
-/// How many copies of each row there are, for a keyspace that is not there yet.
+/// Number of copies of each row, for a keyspace that is not there yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replication {
-    /// So many, wherever: for tests.
+    /// A number, wherever they are: for tests.
     Simple(u32),
-    /// So many in each data centre: for production.
+    /// A number for each data centre: for production.
     DataCenters(Vec<(String, u32)>),
 }
 
@@ -76,7 +76,7 @@ impl Replication {
     }
 }
 
-/// What [`migrate`] did.
+/// The outcome of [`migrate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrated {
     /// Steps applied now, by number and name.

@@ -33,7 +33,7 @@ const STEP_KEYS: usize = 20_000;
 /// Name, version and body, as read.
 pub(super) type Written = (String, i64, Option<String>);
 
-/// Where a definition is kept.
+/// Returns the bucket of a definition.
 pub(super) fn bucket(name: &str) -> i32 {
     let mut hasher = SipHasher13::new();
     hasher.write(name.as_bytes());
@@ -41,7 +41,7 @@ pub(super) fn bucket(name: &str) -> i32 {
     (hasher.finish() % BUCKETS) as i32
 }
 
-/// A key as the store has it.
+/// Returns the columns of a key.
 pub(super) fn key_columns(key: &IdentityKey) -> (&'static str, String) {
     match key {
         IdentityKey::Identity(kind, digits) => (kind.as_str(), digits.to_string()),
@@ -70,7 +70,7 @@ pub(super) fn key_text(key: &IdentityKey) -> String {
     format!("{kind}:{value}")
 }
 
-/// What counts of the rows of one name.
+/// The row that counts of those of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Counting {
     /// This body.
@@ -83,8 +83,8 @@ enum Counting {
     Superseded,
 }
 
-/// What counts for a head of the rows of one name, from the newest version down. `latest` is a head that was read after them: with it, numbers that were
-/// never claimed are told from those of later writers.
+/// Returns what counts for a head of the rows of one name, which are given from the newest version down. `latest` is a head that was read after them:
+/// with it, numbers that were never claimed are distinguished from those of later writers.
 fn counting(rows: &[Written], head: &Head, latest: Option<&HeadRow>) -> Counting {
     let mut newer = 0;
     let mut counts = None;
@@ -117,7 +117,7 @@ pub(super) fn by_name(rows: &[Written]) -> impl Iterator<Item = (&str, &[Written
     rows.chunk_by(|(name, ..), (next, ..)| name == next).filter_map(|rows| Some((&*rows.first()?.0, rows)))
 }
 
-/// What counts of the rows of a kind of definition: all of them can be believed, or none is used.
+/// Returns the definitions that count of the rows of a kind: all of them can be believed, or none is used.
 fn held(kind: Kind, rows: &[Written], head: &Head) -> Result<Vec<Definition>, StoreError> {
     let mut found = Vec::new();
     for (name, rows) in by_name(rows) {
@@ -133,7 +133,7 @@ fn held(kind: Kind, rows: &[Written], head: &Head) -> Result<Vec<Definition>, St
     Ok(found)
 }
 
-/// Whether it takes a later head to say what counts of the rows of a partition.
+/// Returns true if only a later head can say what counts of the rows of a partition.
 fn needs_latest(rows: &[Written], head: &Head) -> bool {
     by_name(rows).any(|(_, rows)| counting(rows, head, None) == Counting::Superseded)
 }
@@ -195,7 +195,7 @@ impl Store {
         self.believed(parts.await?, head).await
     }
 
-    /// What counts of the rows under keys. The head is read again where rows seem to be missing: a number that nobody has claimed costs its endpoint alone.
+    /// Returns the rows under keys that count. The head is read again where rows seem to be missing: a number that nobody has claimed costs its endpoint alone.
     async fn believed(
         &self,
         parts: Vec<(IdentityKey, Vec<Written>)>,
@@ -235,7 +235,7 @@ impl Store {
         Ok(found)
     }
 
-    /// What is found under keys of these kinds, in one part of the ring.
+    /// Reads the endpoints under keys of these kinds, in one part of the ring.
     async fn scan_part(
         &self,
         head: &Head,
@@ -292,7 +292,7 @@ impl Store {
         found.into_iter().flat_map(|(_, rows)| rows).map(|row| endpoint_definition(row, head)).collect()
     }
 
-    /// What changed after a version, as far as one step goes.
+    /// Reads the changes after a version, as far as one step goes.
     async fn changes_between(&self, after: &Edition, head: &Head) -> Result<Changes, Error> {
         let all = |endpoints| Ok(Changes { catalog: CatalogChange::Changed, endpoints, until: head.edition() });
         if head.version.0.saturating_sub(after.version.0) > MAX_VERSIONS {
@@ -349,7 +349,7 @@ impl Store {
         Ok(changes)
     }
 
-    /// What the first parts of the logs of committed versions say, ascending; none where there is no such part.
+    /// Reads the first parts of the logs of committed versions, ascending; none where there is no such part.
     async fn logged_between(&self, after: Version, head: &Head) -> Result<Vec<(Version, Option<Logged>)>, Error> {
         let versions = (after.0.saturating_add(1)..=head.version.0).map(Version).filter(|version| head.holds(*version));
         let logged = each(IN_FLIGHT, versions, |version| {
@@ -373,7 +373,7 @@ impl Store {
 /// Columns of the first part of a log: bulk, catalog, identity, follows.
 type FirstPart = (Option<bool>, Option<bool>, Option<String>, Option<String>);
 
-/// What the first part of a version's change log says of it.
+/// Facts of a version in the first part of its change log.
 struct Logged {
     edition: Edition,
     /// The identity of the version that was planned on.
@@ -385,7 +385,7 @@ struct Logged {
 /// Checks that each version follows the one before, from the one that is served to the head.
 ///
 /// # Errors
-/// Why what changed is not known.
+/// The reason for which the changes are not known.
 fn chain(after: &Edition, logged: Vec<(Version, Option<Logged>)>, head: &Head) -> Result<Vec<Logged>, String> {
     let mut before = after.clone();
     let mut all = Vec::with_capacity(logged.len());
@@ -430,7 +430,7 @@ pub(super) fn whole_log(version: Version, parts: Vec<LogPart>) -> Result<Vec<Str
     }
 }
 
-/// As a list.
+/// Lists definitions.
 pub(super) fn definitions(found: BTreeMap<(Kind, Box<str>), Box<str>>) -> Vec<Definition> {
     found.into_iter().map(|((kind, name), body)| Definition { kind, name, body }).collect()
 }
