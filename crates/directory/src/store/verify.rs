@@ -217,7 +217,9 @@ impl Store {
 
     /// Finds parts that are missing in the change log of any version.
     async fn verify_logs(&self, verified: &mut Verified) -> Result<(), Error> {
-        type Part = (i32, Option<i32>, Option<String>, Option<String>);
+        /// Number of a part, how many there are, identity, follows, and when its keys and things were written.
+        type Part = (i32, Option<i32>, Option<String>, Option<String>, Option<i64>, Option<i64>);
+        let has_lists = |(.., keys, things): &Part| keys.is_some() && things.is_some();
         let head = verified.planned.head.clone();
         let versions = (1..=head.version.0).map(Version).filter(|version| head.holds(*version));
         let logs = each(IN_FLIGHT, versions, |version| {
@@ -231,17 +233,17 @@ impl Store {
         for (version, parts) in logs.await? {
             let text = |of: fn(&Part) -> &Option<String>| parts.iter().find_map(|part| of(part).clone());
             // A program that wrote no identities left them empty, and so does mending.
-            let identity = text(|(.., identity, _)| identity)
+            let identity = text(|(_, _, identity, ..)| identity)
                 .or_else(|| (version == head.version).then(|| head.identity.to_string()))
                 .unwrap_or_default();
-            let follows = text(|(.., follows)| follows).unwrap_or_else(|| std::mem::take(&mut before));
+            let follows = text(|(_, _, _, follows, ..)| follows).unwrap_or_else(|| std::mem::take(&mut before));
             before.clone_from(&identity);
-            let listed: Vec<LogPart> =
-                parts.iter().map(|(part, parts, ..)| (*part, *parts, Some(Vec::new()))).collect();
+            let list = |part: &Part| has_lists(part).then(Vec::<String>::new);
+            let listed: Vec<LogPart> = parts.iter().map(|part| (part.0, part.1, list(part))).collect();
             let Err(stands) = whole_log(version, listed) else { continue };
             let last = parts.iter().map(|(part, ..)| part.saturating_add(1)).max().unwrap_or_default();
             let count = parts.iter().filter_map(|(_, parts, ..)| *parts).max().unwrap_or_default().max(last).max(1);
-            let there: HashSet<i32> = parts.iter().map(|(part, ..)| *part).collect();
+            let there: HashSet<i32> = parts.iter().filter(|part| has_lists(part)).map(|(part, ..)| *part).collect();
             verified.differences.push(Difference {
                 table: "changes",
                 key: version.to_string(),
