@@ -240,10 +240,10 @@ def run(command, folder):
 def outcomes(folder):
     """Counts the charges and the suspense by reason."""
     counts = {}
-    for name, key in (("charges.jsonl", "reason"), ("suspense.jsonl", "reason")):
+    for name in ("charges.jsonl", "suspense.jsonl"):
         path = folder / "out" / name
         for line in path.open("rb") if path.exists() else []:
-            reason = line.split(b'"%s":"' % key.encode(), 1)[1].split(b'"', 1)[0].decode()
+            reason = line.split(b'"reason":"', 1)[1].split(b'"', 1)[0].decode()
             counts[reason] = counts.get(reason, 0) + 1
     return ", ".join(f"{count} {reason}" for reason, count in counts.items())
 

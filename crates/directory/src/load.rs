@@ -24,7 +24,7 @@ pub struct Input {
     pub name: String,
     /// Its text. Bytes that are not UTF-8 are an error with a place.
     pub bytes: Vec<u8>,
-    /// What it is.
+    /// Its form.
     pub kind: InputKind,
 }
 
@@ -37,20 +37,20 @@ pub enum InputKind {
     EndpointCsv,
 }
 
-/// What a load gives.
+/// The result of a load.
 #[derive(Debug)]
 pub struct Loaded {
-    /// Who pays whom, by which tariff, at any time.
+    /// The hierarchy of payers and their tariffs, at any time.
     pub snapshot: Arc<Snapshot>,
     /// Bundles granted in reference data, by their moments; for one moment in the order written.
     pub grants: Vec<Grant>,
-    /// Of all inputs in their order: equal for equal texts, on every machine. Names of inputs do not count.
+    /// Hash of all inputs in their order: equal for equal texts, on every machine. Names of inputs do not count.
     pub hash: u64,
-    /// What was written, for tools that show or count it; rating does not need it.
+    /// The definitions as written, for tools that show or count them; rating does not need them.
     pub model: Model,
-    /// Where the currency of each account is written, in the order of the model: `FILE:LINE:COLUMN`.
+    /// Places of the currencies of accounts, in the order of the model: `FILE:LINE:COLUMN`.
     currency_places: Vec<Box<str>>,
-    /// Whom batches ask, if it is not the snapshot.
+    /// The directory that batches ask, if it is not the snapshot.
     asked: Option<Arc<dyn Directory>>,
 }
 
@@ -60,7 +60,7 @@ impl Loaded {
         self.snapshot.version().to_string()
     }
 
-    /// What batches ask: the whole snapshot, unless it was said otherwise.
+    /// Returns the directory that batches ask: the whole snapshot, unless [`Loaded::asking`] named another one.
     pub fn directory(&self) -> Arc<dyn Directory> {
         self.asked.clone().unwrap_or_else(|| Arc::new(Whole(self.snapshot.clone())))
     }
@@ -77,13 +77,13 @@ impl Loaded {
         match found.filter(|(now, _)| *now != was) {
             None => Ok(()),
             Some((now, at)) => {
-                let place = self.currency_places.get(at).cloned().unwrap_or_default();
+                let place = self.currency_places[at].clone();
                 Err(CurrencyChanged { account: account.clone(), was, now, place })
             }
         }
     }
 
-    /// The same, with batches that ask somebody else: where these texts are only a part, such as the accounts of a store.
+    /// Makes batches ask another directory: where these texts are only a part, such as the accounts of a store.
     pub fn asking(self, directory: Arc<dyn Directory>) -> Loaded {
         Loaded { asked: Some(directory), ..self }
     }
@@ -98,7 +98,7 @@ pub struct CurrencyChanged {
     pub was: Currency,
     /// The currency in the reference data.
     pub now: Currency,
-    /// Where that is written: `FILE:LINE:COLUMN`.
+    /// The place of that currency: `FILE:LINE:COLUMN`.
     pub place: Box<str>,
 }
 
@@ -129,7 +129,7 @@ pub struct Grant {
     pub at: Timestamp,
 }
 
-/// What becomes of the versions of a tariff as they were written, once it is compiled.
+/// The fate of a tariff's versions as they were written, once it is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Written {
     /// They stay in the model.
@@ -146,11 +146,11 @@ pub fn load(inputs: Vec<Input>) -> Result<Loaded, Refused> {
     load_and(Written::Kept, inputs)
 }
 
-/// As [`load`], for those who rate: the tariffs of the model have no versions. They are let go as they are compiled, which halves the memory
-/// that a million tariffs take.
+/// Loads for rating: like [`load`], but the tariffs of the model have no versions. They are dropped as they are compiled, which saves the memory
+/// that they take where there are millions.
 ///
 /// # Errors
-/// As [`load`].
+/// Those of [`load`].
 pub fn load_to_rate(inputs: Vec<Input>) -> Result<Loaded, Refused> {
     load_and(Written::Dropped, inputs)
 }
@@ -212,7 +212,7 @@ pub(crate) fn add(sources: &mut Sources, input: Input, errors: &mut Diagnostics)
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let bytes = error.into_bytes();
-            let byte = bytes.get(at).copied().unwrap_or_default();
+            let byte = bytes[at];
             (String::from_utf8_lossy(&bytes).into_owned(), Some((at, byte)))
         }
     };
@@ -262,7 +262,7 @@ fn take_versions(model: &mut Model) -> Vec<Vec<Version>> {
     taken.collect()
 }
 
-/// Where the currency of each account is written.
+/// Returns the place of each account's currency.
 fn currency_places(sources: &Sources, model: &Model) -> Vec<Box<str>> {
     let place = |span: Span| {
         let at = sources.location(span);

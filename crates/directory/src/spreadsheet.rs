@@ -5,18 +5,19 @@
 
 use std::borrow::Cow;
 
-/// What spreadsheets begin a formula with, or skip in front of one (OWASP, "CSV Injection"), in ASCII and in full width.
+/// Beginnings of a formula in spreadsheets, and what they skip in front of one (OWASP, "CSV Injection"), in ASCII and in full width.
 const BEGINNINGS: [&str; 11] = ["=", "+", "-", "@", "\t", "\r", "\n", "\u{ff1d}", "\u{ff0b}", "\u{ff0d}", "\u{ff20}"];
 
 /// Returns true if a text would be taken for a formula.
 pub fn is_formula(text: &[u8]) -> bool {
+    // An empty cell is none.
     let Some(first) = text.first() else { return false };
     // Nearly all cells begin with a letter or a digit.
     if first.is_ascii_alphanumeric() {
         return false;
     }
     let marks = text.iter().take_while(|byte| **byte == b'\'').count();
-    let rest = text.get(marks..).unwrap_or_default();
+    let rest = &text[marks..];
     BEGINNINGS.iter().any(|beginning| rest.starts_with(beginning.as_bytes()))
 }
 

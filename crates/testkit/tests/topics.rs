@@ -331,8 +331,8 @@ fn a_topic_made_anew_is_noticed_without_intake() {
     made_anew("anew-guide", true, false);
 }
 
-/// Broker case 13 of the second wave, by a call that does not return (as the client library's for positions does when its own request is lost): it is told of
-/// with its place, health fails, all others end, and so would the process.
+/// A call never returns, as the client library's for positions does when its own request is lost: it is reported with its place, health fails, all other
+/// workers end, and so would the process.
 #[test]
 fn a_call_that_does_not_return_is_told_of_and_ends_the_service() {
     let mut deployment = Deployment::new("hangs", false);

@@ -1,4 +1,4 @@
-//! What the cache reads from a store: rows of many versions, of which each epoch sees its own.
+//! The rows that the cache reads from a store: rows of many versions, of which each epoch sees its own.
 //!
 //! A row carries the version that wrote it. Of the rows under one key and endpoint, the one with the greatest version that the epoch's
 //! [`Head`] [holds](Head::holds) counts; one without a definition says that the endpoint is no longer found there. A store may delete
@@ -22,7 +22,7 @@ impl fmt::Display for Version {
     }
 }
 
-/// A version, and what tells it from another one of the same number: a store that is restored goes over its numbers again.
+/// A version, distinguished from another one of the same number: a store that is restored goes over its numbers again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Edition {
     /// Its number.
@@ -31,32 +31,32 @@ pub struct Edition {
     pub identity: Arc<str>,
 }
 
-/// Which versions are committed: what an epoch sees.
+/// The committed versions: those that an epoch sees.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Which store: another one after it was made anew.
+    /// Identity of the store: another one after it was made anew.
     pub store: Arc<str>,
     /// The newest committed version.
     pub version: Version,
-    /// What tells it from another one of the same number.
+    /// Identity of that version: another one for other content.
     pub identity: Arc<str>,
     /// Versions that were claimed and given up: their rows count for nobody, ever.
     pub aborted: Arc<BTreeSet<Version>>,
 }
 
 impl Head {
-    /// The newest committed version, told from others of the same number.
+    /// Returns the newest committed version with its identity.
     pub fn edition(&self) -> Edition {
         Edition { version: self.version, identity: self.identity.clone() }
     }
 
-    /// Whether what a version wrote is seen.
+    /// Returns true if rows of a version are seen.
     pub fn holds(&self, version: Version) -> bool {
         version <= self.version && !self.aborted.contains(&version)
     }
 }
 
-/// What endpoints are looked up by.
+/// A key under which endpoints are looked up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IdentityKey {
     /// IMSI, ICCID or MSISDN.
@@ -65,7 +65,7 @@ pub enum IdentityKey {
     Name(Box<str>),
 }
 
-/// What kind of key that is.
+/// The kind of such a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyKind {
     /// An IMSI, an ICCID or an MSISDN.
@@ -75,7 +75,7 @@ pub enum KeyKind {
 }
 
 impl IdentityKey {
-    /// What kind of key it is.
+    /// Returns the kind of the key.
     pub fn kind(&self) -> KeyKind {
         match self {
             IdentityKey::Identity(kind, _) => KeyKind::Identity(*kind),
@@ -98,7 +98,7 @@ impl fmt::Display for IdentityKey {
 pub struct EndpointRow {
     /// Its name.
     pub endpoint: Box<str>,
-    /// Its whole definition: one mapping in flow style, as under `endpoints:` in reference data. Or why none of its rows can be believed.
+    /// Its whole definition: one mapping in flow style, as under `endpoints:` in reference data. An error if none of its rows can be believed.
     pub definition: Result<Box<str>, Misnumbered>,
 }
 
@@ -123,18 +123,18 @@ impl fmt::Display for Misnumbered {
     }
 }
 
-/// What changed between two versions.
+/// The changes between two versions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
-    /// Whether zones, tariffs, bundles or accounts did.
+    /// Changes of zones, tariffs, bundles or accounts.
     pub catalog: CatalogChange,
-    /// Under which keys endpoints did.
+    /// Keys under which endpoints changed.
     pub endpoints: EndpointChanges,
-    /// Up to which version that is told; the rest is a further question.
+    /// The version up to which these are all changes; the rest takes a further question.
     pub until: Edition,
 }
 
-/// Whether zones, tariffs, bundles or accounts changed.
+/// Change of zones, tariffs, bundles and accounts as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CatalogChange {
     /// None of them.
@@ -143,18 +143,18 @@ pub enum CatalogChange {
     Changed,
 }
 
-/// Where endpoints changed.
+/// The keys under which endpoints changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EndpointChanges {
     /// Under these keys: all that the endpoints had before or have after.
     Keys(Vec<IdentityKey>),
     /// In bulk, or longer ago than the store knows.
     Everything,
-    /// Nobody knows where, and this is why: anything may have changed.
+    /// The keys are not known, for this reason: anything may have changed.
     Unknown(String),
 }
 
-/// Why a store does not answer. All of these are an outage to the cache: none means that an endpoint is unknown.
+/// The reason for which a store does not answer. All of these are an outage to the cache: none means that an endpoint is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
     /// It cannot be reached, or not in time.
@@ -177,28 +177,28 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// In how many parts a store is read as a whole: each of them is small where there are millions of endpoints.
+/// Number of parts in which a store is read as a whole: each of them is small where there are millions of endpoints.
 pub const SCAN_PARTS: u32 = 512;
 
 /// A store, as the cache reads it. Calls may run at the same time.
 pub trait Rows: Send + Sync + 'static {
-    /// The newest committed version and those given up: one cheap row.
+    /// Reads the newest committed version and those given up: one cheap row.
     ///
     /// # Errors
     /// See [`StoreError`], as for all of these.
     fn head(&self) -> impl Future<Output = Result<Head, StoreError>> + Send;
 
-    /// Zones, tariffs, bundles and accounts as inputs of [`load`](crate::load()).
+    /// Reads zones, tariffs, bundles and accounts as inputs of [`load`](crate::load()).
     fn catalog(&self, head: &Head) -> impl Future<Output = Result<Vec<Input>, StoreError>> + Send;
 
-    /// For each key, every endpoint that is found there at some time, once; none is an answer too. Keys are read concurrently.
+    /// Reads every endpoint that is found under a key at some time, once, for each key; none is an answer too. Keys are read concurrently.
     fn endpoints(
         &self,
         head: &Head,
         keys: &[IdentityKey],
     ) -> impl Future<Output = Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError>> + Send;
 
-    /// Of one part of all keys ([`SCAN_PARTS`]), those of these kinds under which endpoints are found, and every endpoint that is found
+    /// Reads one part of all keys ([`SCAN_PARTS`]): those of these kinds under which endpoints are found, and every endpoint that is found
     /// there at some time.
     fn scan(
         &self,
@@ -207,7 +207,7 @@ pub trait Rows: Send + Sync + 'static {
         kinds: &[KeyKind],
     ) -> impl Future<Output = Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError>> + Send;
 
-    /// What changed after a version, on the way to a head: as much as can be read in one step. It is unknown where the head does not follow that
+    /// Reads the changes after a version, on the way to a head: as much as can be read in one step. They are unknown where the head does not follow that
     /// version, or where a part of the log is missing.
     fn changes(&self, after: &Edition, head: &Head) -> impl Future<Output = Result<Changes, StoreError>> + Send;
 }

@@ -1,4 +1,4 @@
-//! What batches, reads and the poller of a cache share.
+//! The part of a cache that batches, reads and the poller share.
 
 use super::entries::{AbsentUntil, Entries};
 use super::epoch::Epoch;
@@ -26,17 +26,17 @@ pub(super) struct Shared<R> {
     report: Box<dyn Fn(CacheEvent) + Send + Sync>,
     /// Read while a batch looks at what is kept, written while keys are dropped: so a batch never sees two epochs.
     epoch: RwLock<Arc<Epoch>>,
-    /// When the head was last read and is what is served: milliseconds of the clock.
+    /// Time of the clock, in milliseconds, at which the head was last read and was the one that is served.
     confirmed_ms: AtomicU64,
     trouble: Mutex<Trouble>,
     pub(super) flights: Arc<Flights>,
     pub(super) counters: Counters,
 }
 
-/// So many keys that changed are dropped one by one; beyond, everything is.
+/// Most changed keys that are dropped one by one; beyond, everything is.
 const MAX_KEYS: usize = 1_000_000;
 
-/// What is counted.
+/// Counters of a cache.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) hits: AtomicU64,
@@ -48,7 +48,7 @@ pub(super) struct Counters {
     evictions: Arc<AtomicU64>,
 }
 
-/// Why a cache cannot be opened.
+/// The reason for which a cache cannot be opened.
 #[derive(Debug)]
 pub enum OpenError {
     /// The store.
@@ -119,7 +119,7 @@ impl<R: Rows> Shared<R> {
         self.clock.now().saturating_sub(confirmed)
     }
 
-    /// Whether what is kept may be served.
+    /// Refuses unless the store has confirmed recently enough what the cache holds.
     pub(super) fn check_confirmed(&self) -> Result<(), Unavailable> {
         let age = self.age();
         if age < self.settings.lead {
@@ -134,12 +134,12 @@ impl<R: Rows> Shared<R> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the last look at the head got no answer, if it got none.
+    /// Returns the reason for which the last read of the head got no answer; `None` if it got one.
     pub(super) fn away(&self) -> Option<String> {
         self.trouble().away().map(str::to_owned)
     }
 
-    /// How long it counts that there is nobody: a little while, and as long as anything else does while the store does not confirm.
+    /// Returns the time to live of a negative look-up: a little while, and as long as any other entry while the store does not confirm.
     pub(super) fn absent_until(&self) -> AbsentUntil {
         let asked_from = if self.trouble().what().is_some() {
             let confirmed = Duration::from_millis(self.confirmed_ms.load(Ordering::Relaxed));
@@ -219,17 +219,17 @@ impl<R: Rows> Shared<R> {
         is_present
     }
 
-    /// How many entries had to go so far.
+    /// Returns the number of entries evicted so far.
     pub(super) fn evictions(&self) -> u64 {
         self.counters.evictions.load(Ordering::Relaxed)
     }
 
-    /// What is kept, which is given up as a whole where everything changes.
+    /// Returns the entries of the present epoch, which are dropped as a whole where everything changes.
     pub(super) fn entries(&self) -> Arc<Entries> {
         self.present().entries.clone()
     }
 
-    /// That what was just read is of the store that is served: where it has been away, another one may have come back.
+    /// Checks that the last answer came from the store that is served: after an outage, another one may have come back.
     async fn is_the_same(&self, epoch: &Epoch) -> Result<(), StoreError> {
         if let Some(text) = self.trouble().replaced() {
             return Err(StoreError::Corrupt(text.to_owned()));
@@ -263,7 +263,7 @@ impl<R: Rows> Shared<R> {
         Err(StoreError::Corrupt(format!("its version {found} does not follow the version {served} that is served")))
     }
 
-    /// What the store answers, if that can be believed.
+    /// Returns the answers of the store, packed, after checking that it is the one that is served.
     async fn answers(
         &self,
         epoch: &Epoch,
@@ -283,7 +283,7 @@ impl<R: Rows> Shared<R> {
         error
     }
 
-    /// Rows in the form in which they are kept.
+    /// Packs rows into the form in which entries hold them.
     fn pack(&self, epoch: &Epoch, rows: Vec<(IdentityKey, Vec<EndpointRow>)>) -> Answers {
         let mut answers = Answers::with_capacity(rows.len());
         let mut flaws = Vec::new();
@@ -382,7 +382,7 @@ impl<R: Rows> Shared<R> {
         Ok(())
     }
 
-    /// What changed since a version, step by step: each of them in time, however many versions there are.
+    /// Reads the changes since a version step by step: each step in time, however many versions there are.
     async fn changes(&self, after: Edition, head: &Head) -> Result<Changes, StoreError> {
         let mut catalog = CatalogChange::Same;
         let mut keys: Vec<IdentityKey> = Vec::new();

@@ -15,7 +15,7 @@ use crate::source::Span;
 use crate::validate::{Check, NameKind};
 use crate::value::UnitSystem;
 
-/// A mark-up in the units of its master, with the places of its prices.
+/// A mark-up in the units of its master, with the place of each of its prices.
 struct Placed {
     mark_up: MarkUp,
     spans: BTreeMap<Box<str>, Span>,
@@ -52,6 +52,7 @@ pub(super) fn follow(check: &mut Check<'_, '_>, resolved: &mut HashMap<usize, Re
         for (at, alias) in path.into_iter().rev() {
             done[at] = true;
             on_path[at] = false;
+            // One that is not there was reported on the way down the path.
             let Some(master) = model.tariffs.find(&alias.of.value) else { continue };
             currencies[at] = currencies[master];
             let thing = Thing { kind: "tariff", name: &items[at].name };
@@ -165,19 +166,20 @@ fn blame(check: &mut Check<'_, '_>, thing: Thing<'_>, master: &TariffSpec, mark_
                     (!is_fine).then_some((from, price, unit, sum))
                 })
             });
-            let (Some((from, price, unit, sum)), Some(span)) = (wrong, placed.spans.get(service)) else { continue };
+            // Most mark-ups are fine: only those that lead to a wrong price are named.
+            let Some((from, price, unit, sum)) = wrong else { continue };
+            let span = placed.spans[service];
             let show = |price: UnitPrice| format!("{} per {} {unit}", price.price(), price.per_units());
             let when = if from == BEGINNING { String::new() } else { format!(" from {from} on") };
             let before = format!("\"{service}\" at {} of tariff \"{}\"", show(price), master.id);
             let diagnostic = match sum {
                 Some(sum) => {
                     let message = format!("{thing}: {before} becomes {}{when}", show(sum));
-                    Diagnostic::new(Code::NegativeResult, *span, message).label("takes off too much")
+                    Diagnostic::new(Code::NegativeResult, span, message).label("takes off too much")
                 }
                 None => {
                     let message = format!("{thing}: {before} plus this mark-up cannot be represented{when}");
-                    Diagnostic::new(Code::TooPrecise, *span, message)
-                        .help("state it per the same quantity as the price")
+                    Diagnostic::new(Code::TooPrecise, span, message).help("state it per the same quantity as the price")
                 }
             };
             check.report(diagnostic);

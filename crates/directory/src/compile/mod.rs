@@ -141,7 +141,7 @@ fn template(model: &Model, found: &Found<'_>, name: &str, bundle: &Bundle) -> Op
     })
 }
 
-/// What holds for an endpoint from when on; `None` where it refers to something that is not there.
+/// Returns the slices of an endpoint, each with the time from which it holds; `None` where it refers to something that is not there.
 pub(crate) fn slices<'e>(
     endpoint: &'e Endpoint,
     customer: impl Fn(&'e Reference) -> Option<u32> + 'e,

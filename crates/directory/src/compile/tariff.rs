@@ -64,6 +64,7 @@ impl Tariffs {
         }
         let currencies = follow(check, &mut resolved);
         for (at, item) in model.tariffs.items().iter().enumerate() {
+            // Masters are compiled above, and what could not be read was reported.
             let Some(Written::Alias(_)) = &item.value else { continue };
             let thing = Thing { kind: "tariff", name: &item.name };
             let spec = resolved.get(&at).map(|resolved| &resolved.spec);

@@ -14,27 +14,27 @@ use super::rows::key_text;
 use crate::cache::{IdentityKey, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The rows of one endpoint: under which key, number, body.
+/// The rows of one endpoint: key, number, body.
 pub(super) type Copies = Vec<(IdentityKey, i64, Option<String>)>;
 
-/// Something that does not stand as it should.
+/// A row that differs from what it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// In which table.
+    /// The table.
     pub table: &'static str,
-    /// Under which key.
+    /// The key in the table.
     pub key: String,
-    /// Whose it is; empty where the key says it.
+    /// Name of its endpoint or definition; empty where the key says it.
     pub name: String,
-    /// What stands there.
+    /// The content that was found.
     pub stands: String,
-    /// What should stand there.
+    /// The content that belongs there.
     pub should: String,
-    /// Whether it can be mended from what else stands in the store.
+    /// True if it can be mended from other rows of the store.
     pub is_mended: bool,
 }
 
-/// What is wrong with an endpoint's rows, and what mends it.
+/// Differences of an endpoint's rows, and the change that mends them.
 #[derive(Debug, Default)]
 pub(super) struct Examined {
     pub(super) differences: Vec<Difference>,
@@ -45,7 +45,7 @@ pub(super) struct Examined {
 
 type Held = (Version, Option<String>);
 
-/// Whether nobody has ever claimed a number.
+/// Returns true if nobody has ever claimed a number.
 pub(super) fn is_misnumbered(number: i64, latest: &HeadRow) -> bool {
     u64::try_from(number).ok().is_none_or(|number| number == 0 || Version(number) > latest.last_claim)
 }
@@ -116,7 +116,7 @@ fn mending(name: &str, wrong: Vec<Option<&str>>, decided: Option<&str>, strays: 
     earliest.unwrap_or_else(|| change(decided))
 }
 
-/// Which definition counts; none: it was removed. `None` if nothing tells.
+/// Returns the definition that counts: `Some(None)` if it was removed, `None` if the rows do not say.
 fn decide(name: &str, held: &BTreeMap<&IdentityKey, Held>) -> Option<Option<String>> {
     let key = IdentityKey::Name(Box::from(name));
     let named = held.get(&key);
@@ -178,7 +178,7 @@ mod tests {
         examine("x", &rows.collect(), &head(5), &head(5))
     }
 
-    /// What stands under which key, what should, and how it is mended.
+    /// Compares differences (key, found, expected) and the definition that mends them.
     fn check(
         rows: &[(&str, i64, Option<&str>)],
         expected: &[(&str, &str, &str)],

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// A writer that has not been heard of for so long has crashed: it says something every [`KEEP_MS`].
 pub(super) const SILENCE_MS: i64 = 60_000;
-/// How often a writer says that it is still there.
+/// Time between two signs of life of a writer.
 pub(super) const KEEP_MS: i64 = 10_000;
 
 /// Clocks of a store's nodes differ by less.
@@ -22,7 +22,7 @@ const AHEAD_MS: i64 = 60_000;
 /// The head, and who is writing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadRow {
-    /// What is committed and what was given up.
+    /// The committed version and those given up.
     pub head: Head,
     /// The greatest number that was ever claimed.
     pub last_claim: Version,
@@ -35,13 +35,13 @@ pub struct HeadRow {
 pub struct Claim {
     /// Its number.
     pub version: Version,
-    /// Who writes it.
+    /// The person or program that writes it.
     pub by: String,
-    /// When they were last heard of, by the store's clock.
+    /// Time of the last sign of life, by the store's clock.
     pub at: Timestamp,
 }
 
-/// What to do about a version that somebody else is writing.
+/// The way to treat a version that somebody else is writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakeOver {
     /// Give it up if its writer has been silent for a minute.
@@ -61,14 +61,14 @@ type Columns = (
     Option<String>,
 );
 
-/// When version, identity, last claim and claim were written, in microseconds.
+/// Times at which version, identity, last claim and claim were written, in microseconds.
 type WriteTimes = (Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 
 fn number(value: i64) -> Result<Version, Error> {
     u64::try_from(value).map(Version).map_err(|_| Error::Corrupt(format!("{value} is no version")))
 }
 
-/// As CQL has it. Numbers come from there, or are one more.
+/// Returns the number as CQL has it. Numbers come from there, or are one more.
 pub(super) fn bigint(version: Version) -> Result<i64, Error> {
     i64::try_from(version.0).map_err(|_| Error::Corrupt(format!("{version} is no version")))
 }
@@ -258,13 +258,14 @@ pub(super) fn no_head() -> Error {
     lost("no row")
 }
 
-fn lost(what: &str) -> Error {
+/// Names what is missing in the head, without which nobody knows what is committed.
+pub(super) fn lost(what: &str) -> Error {
     Error::Corrupt(format!(
         "table head has {what}, so that nobody knows what is committed: restore the table from a backup, or load the directory into another keyspace"
     ))
 }
 
-/// What tells a store from one that stood in its place before.
+/// Returns the identity of a store, which differs from that of one that stood in its place before.
 pub(super) fn store_name(id: Option<CqlValue>) -> Result<Arc<str>, Error> {
     match id {
         Some(CqlValue::Uuid(id)) => Ok(id.to_string().into()),
@@ -298,16 +299,37 @@ fn head_of(rows: Vec<Columns>) -> Result<HeadRow, Error> {
     else {
         return Err(no_head());
     };
+    // CQL has no empty set but null.
     let aborted: Result<BTreeSet<Version>, Error> = aborted.unwrap_or_default().into_iter().map(number).collect();
+    // Written with the claim, and only writers need it: readers go on without. A writer that would take over a claim without a time is refused by the condition.
     let claim = claim.map(number).transpose()?.map(|version| Claim {
         version,
         by: claimed_by.unwrap_or_default(),
         at: Timestamp::from_millis(claimed_at.map_or(0, |at| at.0)),
     });
-    let version = number(version.unwrap_or_default())?;
-    let last_claim = number(last_claim.unwrap_or_default())?.max(version);
+    // Both are 0 from the beginning on.
+    let version = number(version.ok_or_else(|| lost("no version"))?)?;
+    let last_claim = number(last_claim.ok_or_else(|| lost("no last claim"))?)?.max(version);
     let identity = identity
         .ok_or_else(|| Error::Schema("the store's version has no identity: rater directory migrate".to_owned()))?;
     let head = Head { store: store_name(store)?, version, identity: identity.into(), aborted: Arc::new(aborted?) };
     Ok(HeadRow { head, last_claim, claim })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_without_its_numbers_is_no_empty_store() {
+        let head = |version, last_claim| {
+            let store = Some(CqlValue::Uuid("5c1bd1a9-2ac0-4d9a-8b4e-0d2d0b5e0f5a".parse().expect("an id")));
+            head_of(vec![(version, last_claim, None, None, None, None, store, Some("a".to_owned()))])
+        };
+        assert_eq!(head(Some(0), Some(3)).map(|row| (row.head.version, row.last_claim)), Ok((Version(0), Version(3))));
+        for (row, why) in [(head(None, Some(3)), "has no version"), (head(Some(2), None), "has no last claim")] {
+            let said = row.expect_err("refused").to_string();
+            assert!(said.contains(why) && said.contains("restore the table"), "{said}");
+        }
+    }
 }

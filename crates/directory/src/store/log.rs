@@ -1,4 +1,4 @@
-//! What was written, when and by whom.
+//! Versions as they were written: their time, author and changes.
 
 use super::change::Effect;
 use super::head::bigint;
@@ -15,17 +15,17 @@ use serde_json::Value;
 pub struct WrittenVersion {
     /// Its number.
     pub version: Version,
-    /// When its writer began.
+    /// The time at which its writer began.
     pub written_at: Timestamp,
-    /// From when on answers differ.
+    /// The time from which answers differ.
     pub effect: Effect,
-    /// Whether something that was there changed for a time that may have been charged already.
+    /// True if something that was there changed for a time that may have been charged already.
     pub retroactive: bool,
-    /// Who wrote it.
+    /// The person or program that wrote it.
     pub actor: String,
-    /// Why.
+    /// The reason that was given.
     pub note: String,
-    /// How many definitions were added, changed and removed.
+    /// Numbers of definitions added, changed and removed.
     pub counts: Value,
 }
 
@@ -37,7 +37,7 @@ pub struct LoggedChange(
 );
 
 impl LoggedChange {
-    /// Whether what was charged since `from` is a candidate for re-rating.
+    /// Returns true if what was charged since `from` is a candidate for re-rating.
     pub fn is_retroactive(&self) -> bool {
         self.0["retroactive"] == Value::Bool(true)
     }
@@ -47,14 +47,14 @@ type Columns =
     (i64, Option<CqlTimestamp>, Option<CqlTimestamp>, Option<bool>, Option<String>, Option<String>, Option<String>);
 
 const DAY_MS: i64 = 86_400_000;
-/// Days that are looked through at most.
+/// Most days that are read.
 const MAX_DAYS: i64 = 3_660;
 
 impl Store {
-    /// Versions written between two moments, by whole days, oldest first.
+    /// Reads the versions written between two moments, by whole days, oldest first.
     ///
     /// # Errors
-    /// [`Error::Usage`] for more than ten years.
+    /// [`Error::Usage`] for more than ten years; [`Error::Corrupt`] for a row that no writer has written.
     pub async fn versions(&self, from: Timestamp, until: Timestamp) -> Result<Vec<WrittenVersion>, Error> {
         let head = self.head_row().await?.head;
         let (first, last) = (from.millis().div_euclid(DAY_MS), until.millis().div_euclid(DAY_MS));
@@ -66,13 +66,14 @@ impl Store {
             let store = self.clone();
             async move { store.rows::<Columns>(&store.statements().versions, (day,)).await }
         });
-        let mut found: Vec<WrittenVersion> = parts.await?.into_iter().flatten().filter_map(written).collect();
+        let found: Result<Vec<WrittenVersion>, Error> = parts.await?.into_iter().flatten().map(written).collect();
+        let mut found = found?;
         found.retain(|written| head.holds(written.version));
         found.sort_by_key(|written| written.version);
         Ok(found)
     }
 
-    /// What a version changed: everything, or in bulk only what was there before.
+    /// Reads the changes of a version: everything, or in bulk only what was there before.
     ///
     /// # Errors
     /// [`Error::Usage`] for a version that is not committed; [`Error::Corrupt`] where a part of its log is missing.
@@ -94,16 +95,46 @@ impl Store {
     }
 }
 
-fn written(columns: Columns) -> Option<WrittenVersion> {
+/// Reads a row of the table of versions.
+///
+/// # Errors
+/// [`Error::Corrupt`] for a row that no writer has written: all columns are written at once, and only `effective_from` may be null.
+fn written(columns: Columns) -> Result<WrittenVersion, Error> {
     let (version, written_at, effective_from, retroactive, actor, note, counts) = columns;
+    let broken = |what: &str| Error::Corrupt(format!("table versions: version {version} has {what}"));
     let time = |at: CqlTimestamp| Timestamp::from_millis(at.0);
-    Some(WrittenVersion {
-        version: Version(u64::try_from(version).ok()?),
-        written_at: written_at.map(time)?,
+    let counts = counts.ok_or_else(|| broken("no counts"))?;
+    Ok(WrittenVersion {
+        version: Version(u64::try_from(version).map_err(|_| broken("a number that no writer has"))?),
+        written_at: written_at.map(time).ok_or_else(|| broken("no time of writing"))?,
         effect: Effect::of(effective_from.map(time)),
-        retroactive: retroactive.unwrap_or(false),
-        actor: actor.unwrap_or_default(),
-        note: note.unwrap_or_default(),
-        counts: counts.and_then(|counts| serde_json::from_str(&counts).ok()).unwrap_or(Value::Null),
+        retroactive: retroactive.ok_or_else(|| broken("no word on whether it is retroactive"))?,
+        actor: actor.ok_or_else(|| broken("no actor"))?,
+        note: note.ok_or_else(|| broken("no note"))?,
+        counts: serde_json::from_str(&counts).map_err(|error| broken(&format!("counts that are no JSON: {error}")))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_no_writer_has_written_is_named() {
+        let row = |version, written_at: Option<i64>, note: Option<&str>, counts: &str| {
+            let text = |text: &str| Some(text.to_owned());
+            (version, written_at.map(CqlTimestamp), None, Some(false), text("ops"), note.and_then(text), text(counts))
+        };
+        let good = written(row(7, Some(1), Some(""), "{\"added\":1}"));
+        assert_eq!(good.map(|written| written.counts["added"] == 1), Ok(true));
+        for (broken, why) in [
+            (row(-7, Some(1), Some(""), "{}"), "version -7 has a number that no writer has"),
+            (row(7, None, Some(""), "{}"), "version 7 has no time of writing"),
+            (row(7, Some(1), None, "{}"), "version 7 has no note"),
+            (row(7, Some(1), Some(""), "{"), "version 7 has counts that are no JSON"),
+        ] {
+            let said = written(broken).expect_err("refused").to_string();
+            assert!(said.contains("table versions") && said.contains(why), "{said}");
+        }
+    }
 }

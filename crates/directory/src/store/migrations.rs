@@ -3,7 +3,7 @@
 //! A step that was applied is remembered with a checksum of its text. A store with steps that this program does not know is newer
 //! than the program, and one whose steps had another text was altered: both are refused.
 
-use super::head::{no_head, store_name};
+use super::head::{lost, no_head, store_name};
 use super::query::{Applied, applied, rows};
 use super::settings::Keyspace;
 use super::{Error, Settings};
@@ -47,12 +47,12 @@ impl Migration {
     }
 }
 
-/// How many copies of each row there are, for a keyspace that is not there yet.
+/// Number of copies of each row, for a keyspace that is not there yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replication {
-    /// So many, wherever: for tests.
+    /// A number, wherever they are: for tests.
     Simple(u32),
-    /// So many in each data centre: for production.
+    /// A number for each data centre: for production.
     DataCenters(Vec<(String, u32)>),
 }
 
@@ -76,7 +76,7 @@ impl Replication {
     }
 }
 
-/// What [`migrate`] did.
+/// The outcome of [`migrate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrated {
     /// Steps applied now, by number and name.
@@ -151,15 +151,17 @@ async fn name_version(session: &Session, now_ms: i64) -> Result<(), Error> {
     let read = session.prepare("SELECT version, store FROM head WHERE id = 0").await?;
     let found: Vec<(Option<i64>, Option<CqlValue>)> = rows(session, &read, ()).await?;
     let Some((version, store)) = found.into_iter().next() else { return Err(no_head()) };
-    let identity = super::identity::first(&store_name(store)?, version.unwrap_or_default(), now_ms);
+    let version = version.ok_or_else(|| lost("no version"))?;
+    let identity = super::identity::first(&store_name(store)?, version, now_ms);
     let write = session.prepare("UPDATE head SET identity = ? WHERE id = 0 IF identity = null").await?;
     applied(session.execute_unpaged(&write, (identity,)).await?)?;
     Ok(())
 }
 
-/// Whether a statement adds a column that is there: of somebody who did not get to the end of the step, or is at it.
+/// Returns true if a statement adds a column that is there: of somebody who did not get to the end of the step, or is at it.
 async fn is_done(session: &Session, keyspace: &str, statement: &str) -> Result<bool, Error> {
     let words: Vec<&str> = statement.split_whitespace().collect();
+    // All others have a condition of their own: IF NOT EXISTS, or IF a column is null.
     let ["ALTER", "TABLE", table, "ADD", column, _] = words[..] else { return Ok(false) };
     let read =
         "SELECT column_name FROM system_schema.columns WHERE keyspace_name = ? AND table_name = ? AND column_name = ?";
@@ -168,7 +170,7 @@ async fn is_done(session: &Session, keyspace: &str, statement: &str) -> Result<b
     Ok(!found.is_empty())
 }
 
-/// That the store has exactly the tables of this program.
+/// Checks that the store has exactly the tables of this program.
 pub(super) async fn check(session: &Session) -> Result<(), Error> {
     let found = compare(session).await?;
     match MIGRATIONS.iter().find(|step| step.number > found) {
@@ -187,6 +189,7 @@ async fn compare(session: &Session) -> Result<i32, Error> {
     let found: Vec<(i32, Option<String>, Option<String>)> = rows(session, &read, ()).await?;
     let mut last = 0;
     for (number, name, checksum) in found {
+        // Only shown: the number and the checksum decide.
         let name = name.unwrap_or_default();
         let Some(known) = MIGRATIONS.iter().find(|step| step.number == number) else {
             return Err(Error::Schema(format!(

@@ -33,7 +33,7 @@ const STEP_KEYS: usize = 20_000;
 /// Name, version and body, as read.
 pub(super) type Written = (String, i64, Option<String>);
 
-/// Where a definition is kept.
+/// Returns the bucket of a definition.
 pub(super) fn bucket(name: &str) -> i32 {
     let mut hasher = SipHasher13::new();
     hasher.write(name.as_bytes());
@@ -41,7 +41,7 @@ pub(super) fn bucket(name: &str) -> i32 {
     (hasher.finish() % BUCKETS) as i32
 }
 
-/// A key as the store has it.
+/// Returns the columns of a key.
 pub(super) fn key_columns(key: &IdentityKey) -> (&'static str, String) {
     match key {
         IdentityKey::Identity(kind, digits) => (kind.as_str(), digits.to_string()),
@@ -70,7 +70,7 @@ pub(super) fn key_text(key: &IdentityKey) -> String {
     format!("{kind}:{value}")
 }
 
-/// What counts of the rows of one name.
+/// The row that counts of those of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Counting {
     /// This body.
@@ -83,8 +83,8 @@ enum Counting {
     Superseded,
 }
 
-/// What counts for a head of the rows of one name, from the newest version down. `latest` is a head that was read after them: with it, numbers that were
-/// never claimed are told from those of later writers.
+/// Returns what counts for a head of the rows of one name, which are given from the newest version down. `latest` is a head that was read after them:
+/// with it, numbers that were never claimed are distinguished from those of later writers.
 fn counting(rows: &[Written], head: &Head, latest: Option<&HeadRow>) -> Counting {
     let mut newer = 0;
     let mut counts = None;
@@ -117,7 +117,7 @@ pub(super) fn by_name(rows: &[Written]) -> impl Iterator<Item = (&str, &[Written
     rows.chunk_by(|(name, ..), (next, ..)| name == next).filter_map(|rows| Some((&*rows.first()?.0, rows)))
 }
 
-/// What counts of the rows of a kind of definition: all of them can be believed, or none is used.
+/// Returns the definitions that count of the rows of a kind: all of them can be believed, or none is used.
 fn held(kind: Kind, rows: &[Written], head: &Head) -> Result<Vec<Definition>, StoreError> {
     let mut found = Vec::new();
     for (name, rows) in by_name(rows) {
@@ -133,7 +133,7 @@ fn held(kind: Kind, rows: &[Written], head: &Head) -> Result<Vec<Definition>, St
     Ok(found)
 }
 
-/// Whether it takes a later head to say what counts of the rows of a partition.
+/// Returns true if only a later head can say what counts of the rows of a partition.
 fn needs_latest(rows: &[Written], head: &Head) -> bool {
     by_name(rows).any(|(_, rows)| counting(rows, head, None) == Counting::Superseded)
 }
@@ -195,7 +195,7 @@ impl Store {
         self.believed(parts.await?, head).await
     }
 
-    /// What counts of the rows under keys. The head is read again where rows seem to be missing: a number that nobody has claimed costs its endpoint alone.
+    /// Returns the rows under keys that count. The head is read again where rows seem to be missing: a number that nobody has claimed costs its endpoint alone.
     async fn believed(
         &self,
         parts: Vec<(IdentityKey, Vec<Written>)>,
@@ -235,7 +235,7 @@ impl Store {
         Ok(found)
     }
 
-    /// What is found under keys of these kinds, in one part of the ring.
+    /// Reads the endpoints under keys of these kinds, in one part of the ring.
     async fn scan_part(
         &self,
         head: &Head,
@@ -261,8 +261,8 @@ impl Store {
         for rows in
             rows.chunk_by(|(kind, value, ..), (next_kind, next_value, ..)| (kind, value) == (next_kind, next_value))
         {
-            let Some((kind, value, ..)) = rows.first() else { continue };
-            // Nobody asks for what is no key.
+            let (kind, value, ..) = &rows[0];
+            // A row under what is no key cannot be looked up, so it rates nobody; an error would take all other endpoints of the part away.
             let Some(key) = key_of(kind, value) else { continue };
             let rows = rows.iter().map(|(_, _, endpoint, version, body)| (endpoint.clone(), *version, body.clone()));
             parts.push((key, rows.collect()));
@@ -292,7 +292,7 @@ impl Store {
         found.into_iter().flat_map(|(_, rows)| rows).map(|row| endpoint_definition(row, head)).collect()
     }
 
-    /// What changed after a version, as far as one step goes.
+    /// Reads the changes after a version, as far as one step goes.
     async fn changes_between(&self, after: &Edition, head: &Head) -> Result<Changes, Error> {
         let all = |endpoints| Ok(Changes { catalog: CatalogChange::Changed, endpoints, until: head.edition() });
         if head.version.0.saturating_sub(after.version.0) > MAX_VERSIONS {
@@ -349,13 +349,14 @@ impl Store {
         Ok(changes)
     }
 
-    /// What the first parts of the logs of committed versions say, ascending; none where there is no such part.
+    /// Reads the first parts of the logs of committed versions, ascending; none where there is no such part.
     async fn logged_between(&self, after: Version, head: &Head) -> Result<Vec<(Version, Option<Logged>)>, Error> {
         let versions = (after.0.saturating_add(1)..=head.version.0).map(Version).filter(|version| head.holds(*version));
         let logged = each(IN_FLIGHT, versions, |version| {
             let store = self.clone();
             async move {
                 let rows: Vec<FirstPart> = store.rows(&store.statements().changed_kinds, (bigint(version)?,)).await?;
+                // A version of a program that wrote no identities has neither of them: no version that is served is followed by it, and `chain` refuses it.
                 let logged = rows.into_iter().next().map(|(bulk, catalog, identity, follows)| Logged {
                     edition: Edition { version, identity: identity.unwrap_or_default().into() },
                     follows: follows.unwrap_or_default(),
@@ -372,7 +373,7 @@ impl Store {
 /// Columns of the first part of a log: bulk, catalog, identity, follows.
 type FirstPart = (Option<bool>, Option<bool>, Option<String>, Option<String>);
 
-/// What the first part of a version's change log says of it.
+/// Facts of a version in the first part of its change log.
 struct Logged {
     edition: Edition,
     /// The identity of the version that was planned on.
@@ -384,7 +385,7 @@ struct Logged {
 /// Checks that each version follows the one before, from the one that is served to the head.
 ///
 /// # Errors
-/// Why what changed is not known.
+/// The reason for which the changes are not known.
 fn chain(after: &Edition, logged: Vec<(Version, Option<Logged>)>, head: &Head) -> Result<Vec<Logged>, String> {
     let mut before = after.clone();
     let mut all = Vec::with_capacity(logged.len());
@@ -408,21 +409,28 @@ fn chain(after: &Edition, logged: Vec<(Version, Option<Logged>)>, head: &Head) -
 /// Number of a part, how many there are, and what it lists.
 pub(super) type LogPart = (i32, Option<i32>, Option<Vec<String>>);
 
-/// What all parts of a log list. A program that counted no parts left no hole before its last one.
+/// Joins the lists of all parts of a log. A program that counted no parts left no hole before its last one.
 ///
 /// # Errors
-/// A part is missing: which one.
+/// The part that is missing, or whose list is.
 pub(super) fn whole_log(version: Version, parts: Vec<LogPart>) -> Result<Vec<String>, String> {
     let last = parts.iter().map(|(part, ..)| part.saturating_add(1)).max().unwrap_or_default();
     let count = parts.iter().filter_map(|(_, parts, _)| *parts).max().unwrap_or_default().max(last).max(1);
     let there: BTreeSet<i32> = parts.iter().map(|(part, ..)| *part).collect();
     match (0..count).find(|part| !there.contains(part)) {
         Some(part) => Err(format!("the change log of version {version} lacks part {} of {count}", part + 1)),
-        None => Ok(parts.into_iter().flat_map(|(.., listed)| listed.unwrap_or_default()).collect()),
+        None => {
+            // Nothing to list is an empty list. None at all is a list that was lost, and whoever took it for empty would go on with what changed.
+            let lost = |part: i32| {
+                format!("the change log of version {version} lacks the list in part {} of {count}", part + 1)
+            };
+            let lists = parts.into_iter().map(|(part, _, listed)| listed.ok_or_else(|| lost(part)));
+            lists.collect::<Result<Vec<_>, _>>().map(|lists| lists.concat())
+        }
     }
 }
 
-/// As a list.
+/// Lists definitions.
 pub(super) fn definitions(found: BTreeMap<(Kind, Box<str>), Box<str>>) -> Vec<Definition> {
     found.into_iter().map(|((kind, name), body)| Definition { kind, name, body }).collect()
 }
@@ -518,6 +526,8 @@ mod tests {
         assert_eq!(of(&[0, 2], None), Err("the change log of version 7 lacks part 2 of 3".to_owned()));
         assert_eq!(of(&[], None), Err("the change log of version 7 lacks part 1 of 1".to_owned()));
         assert_eq!(of(&[0, 1], None).map(|keys| keys.len()), Ok(2));
+        let lost = whole_log(Version(7), vec![(0, Some(2), Some(Vec::new())), (1, Some(2), None)]);
+        assert_eq!(lost, Err("the change log of version 7 lacks the list in part 2 of 2".to_owned()));
     }
 
     #[test]

@@ -145,7 +145,7 @@ impl Statements {
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .await?,
-            log_parts: parts(patient("SELECT part, parts, identity, follows FROM changes WHERE version = ?").await?),
+            log_parts: parts(patient("SELECT part, parts, identity, follows, writetime(keys), writetime(things) FROM changes WHERE version = ?").await?),
             forget_keys: patient("UPDATE changes SET bulk = true, parts = ? WHERE version = ? AND part = 0").await?,
             versions: patient(
                 "SELECT version, written_at, effective_from, retroactive, actor, note, counts FROM versions WHERE day = ?",

@@ -1,4 +1,4 @@
-//! Whether every row stands as its copies say, and mending those that do not.
+//! Comparing every row with its copies, and mending those that differ.
 //!
 //! Nobody else finds such rows: what is compared, dumped and planned on is read under the names of endpoints, and records are rated by what is
 //! found under their identities. A first pass over the ring sums what stands and what should, by endpoint; only endpoints whose sums differ are read as
@@ -18,13 +18,13 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 
-/// What was found, and what mends it.
+/// The findings of a verification, and the changes that mend them.
 #[derive(Debug)]
 pub struct Verified {
     planned: HeadRow,
-    /// How many endpoints there are, by their names.
+    /// Number of endpoints, counted by their names.
     pub endpoints: u64,
-    /// What does not stand as it should, table by table.
+    /// Rows that differ from what they should be, table by table.
     pub differences: Vec<Difference>,
     changes: Vec<Change>,
     misnumbered: Vec<Misplaced>,
@@ -48,24 +48,27 @@ struct BrokenLog {
     follows: String,
 }
 
-/// A hash of a name, which is what is remembered of an endpoint.
+/// Hash of an endpoint's name, by which its sums are found.
 type NameHash = u128;
 
-/// Of one endpoint or of all: the sum of what should stand under identities less what does, and whether a row has a number that no writer had.
+/// The sums over some rows of one endpoint.
 #[derive(Clone, Copy, Default)]
 struct Sum {
+    /// Hashes of the rows that should stand under identities, less those of the rows that do.
     difference: u128,
+    /// True if a row has a number that no writer had.
     is_suspect: bool,
+    /// True if a row under the name holds a definition.
     is_named: bool,
 }
 
 impl Verified {
-    /// The version that was looked at.
+    /// Returns the version that was verified.
     pub fn version(&self) -> Version {
         self.planned.head.version
     }
 
-    /// Whether something can be mended.
+    /// Returns true if something can be mended.
     pub fn can_mend(&self) -> bool {
         self.differences.iter().any(|difference| difference.is_mended)
     }
@@ -114,7 +117,7 @@ impl Store {
         Ok(verified)
     }
 
-    /// What stands and what should, by endpoint.
+    /// Sums the rows that stand and those that should, by endpoint.
     async fn sums(&self, planned: &HeadRow, progress: &mut dyn FnMut(u64)) -> Result<HashMap<NameHash, Sum>, Error> {
         let mut sums: HashMap<NameHash, Sum> = HashMap::new();
         let parts: Vec<u32> = (0..SCAN_PARTS).collect();
@@ -212,9 +215,11 @@ impl Store {
         Ok(())
     }
 
-    /// The change log of every version: all of its parts.
+    /// Finds parts that are missing in the change log of any version.
     async fn verify_logs(&self, verified: &mut Verified) -> Result<(), Error> {
-        type Part = (i32, Option<i32>, Option<String>, Option<String>);
+        /// Number of a part, how many there are, identity, follows, and when its keys and things were written.
+        type Part = (i32, Option<i32>, Option<String>, Option<String>, Option<i64>, Option<i64>);
+        let has_lists = |(.., keys, things): &Part| keys.is_some() && things.is_some();
         let head = verified.planned.head.clone();
         let versions = (1..=head.version.0).map(Version).filter(|version| head.holds(*version));
         let logs = each(IN_FLIGHT, versions, |version| {
@@ -227,16 +232,18 @@ impl Store {
         let mut before = String::new();
         for (version, parts) in logs.await? {
             let text = |of: fn(&Part) -> &Option<String>| parts.iter().find_map(|part| of(part).clone());
-            let identity = text(|(.., identity, _)| identity)
+            // A program that wrote no identities left them empty, and so does mending.
+            let identity = text(|(_, _, identity, ..)| identity)
                 .or_else(|| (version == head.version).then(|| head.identity.to_string()))
                 .unwrap_or_default();
-            let follows = text(|(.., follows)| follows).unwrap_or_else(|| std::mem::take(&mut before));
+            let follows = text(|(_, _, _, follows, ..)| follows).unwrap_or_else(|| std::mem::take(&mut before));
             before.clone_from(&identity);
-            let listed: Vec<LogPart> = parts.iter().map(|(part, parts, ..)| (*part, *parts, None)).collect();
+            let list = |part: &Part| has_lists(part).then(Vec::<String>::new);
+            let listed: Vec<LogPart> = parts.iter().map(|part| (part.0, part.1, list(part))).collect();
             let Err(stands) = whole_log(version, listed) else { continue };
             let last = parts.iter().map(|(part, ..)| part.saturating_add(1)).max().unwrap_or_default();
             let count = parts.iter().filter_map(|(_, parts, ..)| *parts).max().unwrap_or_default().max(last).max(1);
-            let there: HashSet<i32> = parts.iter().map(|(part, ..)| *part).collect();
+            let there: HashSet<i32> = parts.iter().filter(|part| has_lists(part)).map(|(part, ..)| *part).collect();
             verified.differences.push(Difference {
                 table: "changes",
                 key: version.to_string(),
@@ -299,7 +306,7 @@ impl Store {
     }
 }
 
-/// What the rows of a part add to the sums of their endpoints.
+/// Returns the sums that the rows of a part add to their endpoints.
 fn sums_of(rows: &[(IdentityKey, Vec<Written>)], planned: &HeadRow) -> Vec<(NameHash, Sum)> {
     let mut sums = Vec::new();
     for (key, rows) in rows {

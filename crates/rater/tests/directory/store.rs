@@ -1,6 +1,6 @@
 //! A keyspace of one's own in the node that all tests of this binary share.
 
-use crate::support::{Ran, command, write};
+use crate::support::{Ran, rater, write};
 use directory::Secret;
 use directory::store::{Author, Settings, Store};
 use std::path::Path;
@@ -108,14 +108,12 @@ impl Directory {
             "--store-timeout",
             "2 s",
         ];
-        let arguments = [arguments, &store].concat();
-        Ran::from(command(self.path()).args(arguments).output().expect("the program runs"))
+        rater(self.path(), &[arguments, &store].concat())
     }
 
     /// With other options of the store, or none.
     pub(crate) fn run_bare(&self, arguments: &[&str]) -> Ran {
-        let output = command(self.path()).arg("directory").args(arguments).output().expect("the program runs");
-        Ran::from(output)
+        rater(self.path(), &[&["directory"], arguments].concat())
     }
 
     pub(crate) fn json(&self, arguments: &[&str], code: i32) -> serde_json::Value {

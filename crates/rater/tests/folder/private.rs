@@ -1,6 +1,6 @@
 //! What is written is its owner's, whatever the process is allowed to give away; what others may write is not trusted.
 
-use crate::support::{Ran, command, example, rater, write};
+use crate::support::{Ran, example, rater, write};
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -129,8 +129,6 @@ fn what_somebody_else_owns_is_refused() {
 #[test]
 fn a_dry_run_asks_nobody_for_a_folder() {
     let folder = example();
-    let mut command = command(folder.path());
-    command.args(["rate", "usage.csv", "--dry-run"]);
-    Ran::from(command.output().expect("the program runs")).expect(0);
+    rater(folder.path(), &["rate", "usage.csv", "--dry-run"]).expect(0);
     assert!(!folder.path().join("out").exists());
 }

@@ -1,9 +1,8 @@
 //! What comes from outside is shown as text, and never obeyed by a terminal.
 
-use crate::support::{Ran, command, example, rater, write};
+use crate::support::{Ran, example, rater, write};
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
 
 /// Clears the screen; the same with one character; forges a line; shows what follows the other way round.
 const EVIL: &str = "x\u{1b}[2J\u{9b}2J\nforged ok\u{202e}z";
@@ -17,11 +16,6 @@ fn assert_obeys_nothing(ran: &Ran) {
         assert!(found.is_empty(), "{found:?} in\n{}", text.escape_debug());
         assert!(!text.lines().any(|line| line.starts_with("forged")), "{text}");
     }
-}
-
-fn with(folder: &Path, arguments: &[&str]) -> Ran {
-    let mut command = command(folder);
-    Ran::from(command.args(arguments).output().expect("the program runs"))
 }
 
 #[test]
@@ -38,7 +32,7 @@ fn names_of_files_and_values_of_records_are_shown_as_text() {
     ];
     write(folder.path(), &name, &records.concat());
     for more in [&[][..], &["--json"], &["--verbose"], &["--final"]] {
-        let ran = with(folder.path(), &[&["rate", &name, "-r", "rating.yaml"], more].concat());
+        let ran = rater(folder.path(), &[&["rate", &name, "-r", "rating.yaml"], more].concat());
         assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
         assert_obeys_nothing(&ran);
     }
@@ -48,11 +42,11 @@ fn names_of_files_and_values_of_records_are_shown_as_text() {
     let json = rater(folder.path(), &["rate", &name, "-r", "rating.yaml", "--json"]).expect(0).json();
     assert_eq!(json["already_rated"][0], *name);
     for more in [&[][..], &["--json"]] {
-        let explained = with(folder.path(), &[&["explain", "a\u{202e}b", "-r", "rating.yaml"], more].concat());
+        let explained = rater(folder.path(), &[&["explain", "a\u{202e}b", "-r", "rating.yaml"], more].concat());
         assert_eq!(explained.code, 0, "{}", explained.stderr);
         assert_obeys_nothing(&explained);
-        assert_obeys_nothing(&with(folder.path(), &[&["explain", EVIL], more].concat()));
-        assert_obeys_nothing(&with(folder.path(), &[&["rate", "nowhere\u{1b}[2J.csv"], more].concat()));
+        assert_obeys_nothing(&rater(folder.path(), &[&["explain", EVIL], more].concat()));
+        assert_obeys_nothing(&rater(folder.path(), &[&["rate", "nowhere\u{1b}[2J.csv"], more].concat()));
     }
 }
 
@@ -68,11 +62,11 @@ fn reference_data_with_errors_are_shown_as_text() {
         format!("format: rater/v1\n{raw}\naccounts: [\n"),
     ] {
         write(folder.path(), "evil.yaml", &text);
-        let ran = with(folder.path(), &["check", "evil.yaml"]).expect(2);
+        let ran = rater(folder.path(), &["check", "evil.yaml"]).expect(2);
         assert!(ran.stderr.contains("error"), "{}", ran.stderr);
         assert_obeys_nothing(&ran);
-        assert_obeys_nothing(&with(folder.path(), &["check", "evil.yaml", "--json"]).expect(2));
-        let coloured = with(folder.path(), &["check", "evil.yaml", "--color", "always"]).expect(2).stderr;
+        assert_obeys_nothing(&rater(folder.path(), &["check", "evil.yaml", "--json"]).expect(2));
+        let coloured = rater(folder.path(), &["check", "evil.yaml", "--color", "always"]).expect(2).stderr;
         assert!(!coloured.contains("\u{1b}[2J") && !coloured.contains(['\u{9b}', '\u{202e}']), "{coloured:?}");
     }
 }
@@ -112,10 +106,10 @@ fn labels_of_a_page_are_shown_as_text() {
     );
     let address = serve(page);
     let folder = tempfile::tempdir().expect("a folder");
-    let shown = with(folder.path(), &["top", &address, "--once", "--every", "100 ms"]).expect(0);
+    let shown = rater(folder.path(), &["top", &address, "--once", "--every", "100 ms"]).expect(0);
     assert_obeys_nothing(&shown);
     assert_eq!(shown.stdout.matches(r"x\u{1b}[2J\u{9b}2J\nforged ok\u{202e}z").count(), 5, "{}", shown.stdout);
-    assert_obeys_nothing(&with(folder.path(), &["top", &address, "--json"]).expect(0));
+    assert_obeys_nothing(&rater(folder.path(), &["top", &address, "--json"]).expect(0));
 }
 
 #[test]

@@ -103,9 +103,7 @@ impl Deployment {
 
     /// The same with headers.
     pub(crate) fn write_with(&self, topic: &str, values: &[Vec<u8>], headers: &[(&str, &str)]) {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.kafka.bootstrap()).set("message.max.bytes", "4000000");
-        let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
+        let producer = self.producer();
         for (number, value) in values.iter().enumerate() {
             let key = format!("key-{number}");
             let partition = i32::from(number % 2 == 1);
@@ -122,13 +120,18 @@ impl Deployment {
 
     /// Writes a value under a key to the first partition of a topic of ours.
     pub(crate) fn write_keyed(&self, topic: &str, key: &[u8], value: &[u8]) {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.kafka.bootstrap());
-        let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
+        let producer = self.producer();
         let name = self.topic(topic);
         let record = BaseRecord::to(&name).partition(0).key(key).payload(value);
         producer.send(record).map_err(|(error, _)| error).expect("room");
         producer.flush(LIMIT).expect("written");
+    }
+
+    /// A producer that takes messages longer than a record may be.
+    fn producer(&self) -> ThreadedProducer<DefaultProducerContext> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.kafka.bootstrap()).set("message.max.bytes", "4000000");
+        config.create().expect("a producer")
     }
 
     /// Records of the example's first endpoint, with ids from a number on.

@@ -13,7 +13,7 @@ fn freezes() -> (u32, u64) {
     (times.parse().expect("a number"), seconds.parse().expect("seconds"))
 }
 
-/// Broker case 7 of the second wave: under load, longer than the sessions of the group and of the topics' leaders.
+/// The broker is frozen under load, longer than the sessions of the group and of the topics' leaders last.
 #[test]
 fn a_broker_that_stands_still_is_said_within_5_s_and_delays_all_and_changes_nothing() {
     let kafka: &'static Kafka = Box::leak(Box::new(Kafka::start().expect("a broker")));
@@ -49,7 +49,7 @@ fn a_broker_that_stands_still_is_said_within_5_s_and_delays_all_and_changes_noth
     kafka.kill().expect("killed");
 }
 
-/// Broker case 10 of the second wave.
+/// Two processes have the same transactional ids: without a holder of the name they would fence each other for ever.
 #[test]
 fn the_second_process_of_a_name_says_so_and_ends_and_the_first_goes_on() {
     let deployment = Deployment::new("namesake");

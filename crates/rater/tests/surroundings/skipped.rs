@@ -4,7 +4,7 @@
 use crate::deployment::{Deployment, LEVELS};
 use crate::shown;
 
-/// Broker case 8 of the second wave.
+/// Retention deletes messages before guide has read them.
 #[test]
 fn a_gap_after_retention_is_named_and_skipped_only_when_asked() {
     let deployment = Deployment::new("gap");
@@ -45,7 +45,7 @@ fn place(said: &str) -> Option<String> {
     Some(format!("{}:{}:{}", behind("topic")?, behind("partition")?, behind("offset")?))
 }
 
-/// Broker case 9 of the second wave.
+/// Another program writes into the topics between the stages.
 #[test]
 fn a_foreign_message_in_an_internal_topic_is_named_and_skipped_only_when_asked() {
     let deployment = Deployment::new("foreign");
@@ -85,11 +85,10 @@ fn a_foreign_entry_in_a_changelog_is_named_and_skipped_only_when_asked() {
     deployment.wait_for("charges", 10 * LEVELS, &mut running);
     running.stop();
     let mut options = Vec::new();
-    for stage in ["guide", "rate"] {
+    // Keys of ours with values that are none: of guide's progress, and of a segment of rate's state.
+    for (stage, input, entry) in [("guide", "intaken", &b"\0p"[..]), ("rate", "guided", b"\0s\0\0\0\0")] {
         let name = format!("{stage}-changelog");
-        // A key of ours with a value that is none.
-        let key = [deployment.topic(if stage == "guide" { "intaken" } else { "guided" }).as_bytes(), b"\0p"].concat();
-        let key = if stage == "guide" { key } else { [&key[..key.len() - 1], b"s\0\0\0\0"].concat() };
+        let key = [deployment.topic(input).as_bytes(), entry].concat();
         deployment.write_keyed(&name, &key, b"\x07hello");
         let more: Vec<&str> = options.iter().flat_map(|option: &String| ["--skip-message", option]).collect();
         let said = deployment.start(&more).expect(2);

@@ -30,7 +30,7 @@ fn wait_for_all(deployment: &Deployment, running: &mut Running, records: usize, 
     ended
 }
 
-/// Broker case 13 of the second wave.
+/// One broker after the other is away, then two at once, while usage comes in.
 #[test]
 fn with_two_of_three_brokers_away_for_a_while_it_goes_on_or_ends_with_code_3() {
     let kafka: &'static Kafka = Box::leak(Box::new(Kafka::cluster(3).expect("three brokers")));

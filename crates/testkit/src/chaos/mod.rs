@@ -9,6 +9,7 @@ pub use directed::{DirectedLog, Direction, Directions, Moment, Transactions};
 use crate::generator::random::Random;
 use crate::services::{Kafka, ServiceError};
 use rustix::process::{Pid, Signal, kill_process};
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -83,6 +84,11 @@ impl Trouble {
     }
 }
 
+/// Turns an error into its text, which is all that is shown of it.
+pub fn in_words(error: impl fmt::Display) -> String {
+    error.to_string()
+}
+
 /// What a worker process does to itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mood {
@@ -150,12 +156,12 @@ impl<'w> Workers<'w> {
         is_done: &dyn Fn() -> bool,
         meanwhile: &mut dyn FnMut(Trouble) -> Result<(), String>,
     ) -> Result<Trouble, String> {
-        let in_words = |error: io::Error| error.to_string();
-        let mut done_since = None;
-        while !self.trouble.is_enough(plan) || !is_done() {
-            let done_since = done_since.get_or_insert_with(Instant::now);
+        let mut done_since = Instant::now();
+        loop {
             if !is_done() {
-                *done_since = Instant::now();
+                done_since = Instant::now();
+            } else if self.trouble.is_enough(plan) {
+                break;
             } else if done_since.elapsed() > TROUBLE_LIMIT {
                 let seconds = TROUBLE_LIMIT.as_secs();
                 return Err(format!("{plan:?}, but only {:?} {seconds} s after everything was sent", self.trouble));
@@ -190,7 +196,7 @@ impl<'w> Workers<'w> {
                 }
                 19 if self.trouble.restarts < plan.restarts => {
                     self.trouble.restarts += 1;
-                    self.restart(kafka).map_err(|error| error.to_string())?;
+                    self.restart(kafka).map_err(in_words)?;
                 }
                 _ => {}
             }
@@ -289,13 +295,13 @@ impl<'w> Workers<'w> {
         }
         let mut at = 0;
         while let Some(worker) = self.running.get_mut(at) {
-            let Some(status) = worker.child.try_wait().map_err(|error| error.to_string())? else {
+            let Some(status) = worker.child.try_wait().map_err(in_words)? else {
                 at += 1;
                 continue;
             };
             let worker = self.running.swap_remove(at);
             self.note_end(&worker, status)?;
-            self.add().map_err(|error| error.to_string())?;
+            self.add().map_err(in_words)?;
         }
         Ok(())
     }
@@ -339,7 +345,7 @@ impl<'w> Workers<'w> {
         let deadline = Instant::now() + limit;
         while let Some(mut worker) = self.running.pop() {
             let status = loop {
-                if let Some(status) = worker.child.try_wait().map_err(|error| error.to_string())? {
+                if let Some(status) = worker.child.try_wait().map_err(in_words)? {
                     break status;
                 }
                 if Instant::now() >= deadline {

@@ -5,10 +5,7 @@ use super::{Layout, VerifyError};
 use crate::load::Connection;
 use runtime::stages::{GuidedEntry, read_guided};
 use std::collections::HashMap;
-use std::thread;
-use std::time::{Duration, Instant};
-
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+use std::time::Duration;
 
 /// Waits until it is at least so late, in milliseconds since 1970, for each partition that guide reads.
 ///
@@ -21,23 +18,11 @@ pub fn wait_for_clock(
     limit: Duration,
 ) -> Result<(), VerifyError> {
     let reader = Reader::new(connection)?;
-    let deadline = Instant::now() + limit;
-    loop {
-        let earliest = match earliest_clock(&reader, layout) {
-            Ok(earliest) => earliest,
-            // Brokers restart.
-            Err(VerifyError::Surroundings(_)) => None,
-            Err(error @ VerifyError::Refused(_)) => return Err(error),
-        };
-        if earliest.is_some_and(|earliest| earliest >= at_least_ms) {
-            return Ok(());
-        }
-        if Instant::now() >= deadline {
-            let what = format!("after {} s it is {earliest:?} for guide, before {at_least_ms}", limit.as_secs());
-            return Err(VerifyError::Surroundings(what));
-        }
-        thread::sleep(LOOK_AGAIN);
-    }
+    reader.wait_until(limit, || {
+        let earliest = earliest_clock(&reader, layout)?;
+        let is_reached = earliest.is_some_and(|earliest| earliest >= at_least_ms);
+        Ok((!is_reached).then(|| format!("it is {earliest:?} for guide, before {at_least_ms}")))
+    })
 }
 
 /// The latest tick, in milliseconds since 1970. One that is ahead of the log's time is of somebody whose clock is wrong, and moves nobody's.

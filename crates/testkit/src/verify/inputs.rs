@@ -257,12 +257,10 @@ impl Inputs {
     /// The place of a message that says this. Where a topic has been made anew, each of the two has a message there.
     fn place(&self, topic: &str, partition: u32, offset: i64, content: u64) -> Option<Place> {
         let at = usize::try_from(offset).ok()?;
-        let numbers = (0_u16..).zip(&self.topics).filter(|(_, known)| *known == topic).map(|(number, _)| number);
         let slot = |number: u16| self.slots.get(&(number, partition))?.get(at)?.as_ref();
-        numbers
-            .filter(|number| slot(*number).is_some_and(|slot| slot.content == content))
-            .map(|topic| Place { topic, partition, offset })
-            .next()
+        let holds_it = |number: u16| slot(number).is_some_and(|slot| slot.content == content);
+        let found = (0_u16..).zip(&self.topics).find(|(number, known)| *known == topic && holds_it(*number));
+        found.map(|(topic, _)| Place { topic, partition, offset })
     }
 
     fn slot(&mut self, place: Place) -> Option<&mut Slot> {
@@ -557,7 +555,7 @@ impl Inputs {
 }
 
 /// A place in the list of topics.
-fn number_of(at: usize) -> u16 {
+pub(super) fn number_of(at: usize) -> u16 {
     u16::try_from(at).unwrap_or(u16::MAX)
 }
 

@@ -324,7 +324,7 @@ impl Look<'_> {
         }
         let retries = self.what.layout.topic("retries");
         let partitions = self.reader.partitions(&retries)?;
-        let (inputs, number) = (&mut self.inputs, u16::try_from(self.what.layout.inputs.len()).unwrap_or(u16::MAX));
+        let (inputs, number) = (&mut self.inputs, inputs::number_of(self.what.layout.inputs.len()));
         self.reader.read(&retries, 0..partitions, |message| {
             inputs.add_retry(number, message);
             Ok(())

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for an answer of a broker.
 const LIMIT: Duration = Duration::from_secs(30);
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// One committed message.
 #[derive(Clone, Copy, Debug)]
@@ -130,25 +130,35 @@ impl Reader {
     /// # Errors
     /// No answer, or not done within `limit`.
     pub(super) fn wait_until_drained(&self, layout: &Layout, limit: Duration) -> Result<(), VerifyError> {
-        let deadline = Instant::now() + limit;
         let stages = layout.stages();
-        loop {
-            let mut behind = None;
+        self.wait_until(limit, || {
             for (group, topics) in &stages {
-                // Coordinators move and brokers restart: that is waited for, too.
-                behind = match self.is_drained(group, topics) {
-                    Ok(true) => None,
-                    Ok(false) => Some(format!("group {group} has not read all")),
-                    Err(VerifyError::Surroundings(what)) => Some(what),
-                    Err(error @ VerifyError::Refused(_)) => return Err(error),
-                };
-                if behind.is_some() {
-                    break;
+                if !self.is_drained(group, topics)? {
+                    return Ok(Some(format!("group {group} has not read all")));
                 }
             }
-            let Some(behind) = behind else { return Ok(()) };
+            Ok(None)
+        })
+    }
+
+    /// Looks until `look` finds nothing missing any more. A broker without an answer is asked again: coordinators move and brokers restart.
+    ///
+    /// # Errors
+    /// What `look` refuses; what is missing or not answered, if that is still so after `limit`.
+    pub(super) fn wait_until(
+        &self,
+        limit: Duration,
+        look: impl Fn() -> Result<Option<String>, VerifyError>,
+    ) -> Result<(), VerifyError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let missing = match look() {
+                Ok(None) => return Ok(()),
+                Ok(Some(missing)) | Err(VerifyError::Surroundings(missing)) => missing,
+                Err(error @ VerifyError::Refused(_)) => return Err(error),
+            };
             if Instant::now() >= deadline {
-                return Err(VerifyError::Surroundings(format!("after {} s: {behind}", limit.as_secs())));
+                return Err(VerifyError::Surroundings(format!("after {} s: {missing}", limit.as_secs())));
             }
             std::thread::sleep(LOOK_AGAIN);
         }

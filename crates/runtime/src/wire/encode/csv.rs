@@ -21,7 +21,7 @@ pub(super) fn row(out: &mut Vec<u8>, write: impl FnOnce(&mut Row<'_>)) {
     out.push(b'\n');
 }
 
-/// The header: names of the fields. Bytes that are not UTF-8 have a column of their own.
+/// Returns the header: names of the fields. Bytes that are not UTF-8 have a column of their own.
 pub(super) fn header(message: Message) -> Vec<u8> {
     let mut names = message.field_names();
     if let Some(at) = names.iter().position(|name| name == "original") {
@@ -40,13 +40,13 @@ impl Row<'_> {
         self.is_first = false;
     }
 
-    /// A text, which may be from outside.
+    /// Writes a text that may be from outside, marked if a spreadsheet would take it for a formula.
     fn text_cell(&mut self, value: &[u8]) {
         self.separate();
         self.content(if spreadsheet::is_formula(value) { b"'" } else { b"" }, value);
     }
 
-    /// What we write ourselves and nobody could take for a formula.
+    /// Writes a value of our own that is never a formula.
     fn cell(&mut self, value: &[u8]) {
         self.separate();
         self.content(b"", value);
@@ -71,7 +71,7 @@ impl Row<'_> {
         }
     }
 
-    /// A cell made in the scratch buffer, because it may have to be quoted.
+    /// Makes a cell in the scratch buffer, because it may have to be quoted.
     fn made(&mut self, make: impl FnOnce(&mut Vec<u8>)) {
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
@@ -86,8 +86,11 @@ impl Sink for Row<'_> {
         self.text_cell(value.as_bytes());
     }
 
-    fn optional_text(&mut self, _name: &'static str, value: Option<&str>) {
-        self.text_cell(value.unwrap_or_default().as_bytes());
+    fn optional_text(&mut self, name: &'static str, value: Option<&str>) {
+        match value {
+            Some(value) => self.text(name, value),
+            None => self.separate(),
+        }
     }
 
     fn joined(&mut self, _name: &'static str, parts: &[Part<'_>]) {

@@ -5,7 +5,7 @@ use super::torment::Torment;
 use super::{MADE_ANEW, SHAPE};
 use std::process::Command;
 use std::time::Duration;
-use testkit::chaos::{Mood, Workers};
+use testkit::chaos::{Mood, Workers, in_words};
 use testkit::load;
 use testkit::verify::{self, EarlierTopic};
 
@@ -21,28 +21,27 @@ pub(super) fn make_anew<'w>(
     anew: &'w dyn Fn(Mood) -> Command,
 ) -> Result<EarlierTopic, String> {
     let (connection, usage) = (&torment.connection, torment.usage());
-    let in_words = |error: verify::VerifyError| error.to_string();
     torment.wait_until_drained()?;
     let read_until = verify::ends_of(connection, &usage).map_err(in_words)?;
     if torment.arguments.unread > 0 {
         workers.freeze_all();
         let unread = (0..torment.arguments.unread).map(unread);
-        load::to_any_partition(connection, &usage, unread).map_err(|error| error.to_string())?;
+        load::to_any_partition(connection, &usage, unread).map_err(in_words)?;
     }
     let earlier = EarlierTopic::read(connection, &usage, read_until).map_err(in_words)?;
-    torment.kafka.delete_topic(&usage).map_err(|error| error.to_string())?;
+    torment.kafka.delete_topic(&usage).map_err(in_words)?;
     let partitions = u16::try_from(SHAPE.partitions.inputs).unwrap_or(u16::MAX);
-    torment.kafka.create_topic(&usage, partitions, &[]).map_err(|error| error.to_string())?;
+    torment.kafka.create_topic(&usage, partitions, &[]).map_err(in_words)?;
     // Whoever fills it sends some of the old again, and more than has to be read for the first to end.
     let again = earlier.values().rev().step_by(SENT_AGAIN).map(<[u8]>::to_vec);
-    load::to_any_partition(connection, &usage, again).map_err(|error| error.to_string())?;
+    load::to_any_partition(connection, &usage, again).map_err(in_words)?;
     workers.thaw_all();
     let words = format!("--topic-made-anew {usage}");
     workers.wait_until_all_end(MADE_ANEW.into(), &words, NOTICE)?;
     // Without being told, nobody goes on.
-    workers.start_all(Mood::Calm).map_err(|error| error.to_string())?;
+    workers.start_all(Mood::Calm).map_err(in_words)?;
     workers.wait_until_all_end(MADE_ANEW.into(), &words, NOTICE)?;
-    workers.start_as(anew).map_err(|error| error.to_string())?;
+    workers.start_as(anew).map_err(in_words)?;
     eprintln!("{usage} was made anew");
     Ok(earlier)
 }

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use testkit::chaos::{CALL_HANGS, DirectedLog, Directions, Transactions};
+use testkit::chaos::{CALL_HANGS, DirectedLog, Directions, Transactions, in_words};
 use testkit::deployment::{self, Shape};
 use testkit::reference;
 
@@ -179,7 +179,7 @@ fn work_and_tell(arguments: &WorkerArguments) -> ExitCode {
 
 /// A worker process: the service, on a log that may end it.
 fn work(arguments: &WorkerArguments) -> Result<Result<(), ServiceError>, String> {
-    let loaded = reference::load(&arguments.reference).map_err(|error| error.to_string())?;
+    let loaded = reference::load(&arguments.reference).map_err(in_words)?;
     let anew = arguments.topic_made_anew.iter().map(|name| NewTopic { name: name.clone(), offsets: NewOffsets::Anew });
     let settings = ServiceSettings {
         instance: arguments.instance.clone(),
@@ -190,12 +190,12 @@ fn work(arguments: &WorkerArguments) -> Result<Result<(), ServiceError>, String>
         topics_made_anew: anew.collect(),
         ..deployment::settings(&arguments.brokers, &arguments.prefix, SHAPE)
     };
-    let log = KafkaLog::new(settings.kafka.clone()).map_err(|error| error.to_string())?;
+    let log = KafkaLog::new(settings.kafka.clone()).map_err(in_words)?;
     let directions = Directions { killed: arguments.directed, stopped: arguments.directed };
-    let transactions = Transactions::open(&arguments.reference).map_err(|error| error.to_string())?;
+    let transactions = Transactions::open(&arguments.reference).map_err(in_words)?;
     let log = DirectedLog::ending(log, directions, arguments.seed, transactions);
     let stop = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&stop)).map_err(|error| error.to_string())?;
+    signal_hook::flag::register(signal_hook::consts::SIGTERM, Arc::clone(&stop)).map_err(in_words)?;
     let report = |report: ServiceReport<'_>| {
         eprintln!("{report:?}");
         // Nothing else ends a thread inside of a call: so does `rater run`.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use testkit::chaos::{Mood, Plan, Trouble, Workers};
+use testkit::chaos::{Mood, Plan, Trouble, Workers, in_words};
 use testkit::deployment;
 use testkit::generator::random::Random;
 use testkit::generator::stream::{self, LineKind};
@@ -48,9 +48,9 @@ struct Found {
 }
 
 pub(super) fn run(arguments: &RunArguments) -> Result<ExitCode, String> {
-    let kafka = Kafka::cluster(arguments.brokers).map_err(|error| error.to_string())?;
+    let kafka = Kafka::cluster(arguments.brokers).map_err(in_words)?;
     let prefix = format!("chaos-{}-", std::process::id());
-    deployment::create_topics(&kafka, &prefix, SHAPE).map_err(|error| error.to_string())?;
+    deployment::create_topics(&kafka, &prefix, SHAPE).map_err(in_words)?;
     let folder = std::env::temp_dir().join(format!("rater-{prefix}{}", arguments.seed));
     generator::write_reference(&parameters(arguments), &folder).map_err(in_words)?;
     hide_endpoints(&folder, arguments.unknown, arguments.seed).map_err(in_words)?;
@@ -199,7 +199,7 @@ impl Torment<'_> {
 
     /// Sends a stream; and what is late, when the clocks of all partitions have gone so far that it is too late.
     fn send(&self, load: &Load) -> Result<Vec<Sent>, String> {
-        let mut sent = vec![load::run(load, &self.connection, &mut |_| {}).map_err(|error| error.to_string())?];
+        let mut sent = vec![load::run(load, &self.connection, &mut |_| {}).map_err(in_words)?];
         eprintln!("{sent:?}");
         let is_last = load.parameters.seed != self.arguments.seed || !self.arguments.made_anew;
         if is_last && self.arguments.late() > 0 {
@@ -208,7 +208,7 @@ impl Torment<'_> {
             self.tick(self.end_ms() + 3_600_000)?;
             let copies: Vec<Vec<u8>> = self.waiting.iter().map(|(_, line)| line.clone()).collect();
             let late = load::run_late(load, self.arguments.late, &copies, &self.connection);
-            let late = late.map_err(|error| error.to_string())?;
+            let late = late.map_err(in_words)?;
             eprintln!("late, with {} copies of what waits: {late:?}", copies.len());
             sent.push(late);
             self.wait_until_drained()?;
@@ -226,13 +226,12 @@ impl Torment<'_> {
     /// Makes it so late, and waits until it is for guide: then everything before has been taken, retries included.
     fn tick(&self, at_ms: i64) -> Result<(), String> {
         let ticks = format!("{}ticks", self.prefix);
-        load::to_each_partition(&self.connection, &ticks, &generator::tick(at_ms))
-            .map_err(|error| error.to_string())?;
-        verify::wait_for_clock(&self.connection, &self.layout(), at_ms, self.drain()).map_err(|error| error.to_string())
+        load::to_each_partition(&self.connection, &ticks, &generator::tick(at_ms)).map_err(in_words)?;
+        verify::wait_for_clock(&self.connection, &self.layout(), at_ms, self.drain()).map_err(in_words)
     }
 
     pub(super) fn wait_until_drained(&self) -> Result<(), String> {
-        verify::wait_until_drained(&self.connection, &self.layout(), self.drain()).map_err(|error| error.to_string())
+        verify::wait_until_drained(&self.connection, &self.layout(), self.drain()).map_err(in_words)
     }
 
     fn layout(&self) -> Layout {
@@ -260,7 +259,7 @@ impl Torment<'_> {
 
     fn ask(&self, request: &RecycleRequest) -> Result<(), String> {
         load::to_each_partition(&self.connection, &format!("{}waiting", self.prefix), &request.message())
-            .map_err(|error| error.to_string())
+            .map_err(in_words)
     }
 
     /// The trouble is over and all endpoints are known: asks for everything once more, for what was late twice, and verifies, while workers work.
@@ -293,7 +292,7 @@ impl Torment<'_> {
     }
 
     fn check(&self, happened: &Happened) -> Result<Found, String> {
-        let mut reference = EngineReference::load(&self.folder).map_err(|error| error.to_string())?;
+        let mut reference = EngineReference::load(&self.folder).map_err(in_words)?;
         reference.versions.push(self.first_version.clone());
         let window = self.arguments.window;
         let verification = Verification {
@@ -304,8 +303,7 @@ impl Torment<'_> {
             wait: self.drain(),
             ..Verification::new(self.kafka.bootstrap(), &self.prefix)
         };
-        let report =
-            verify::verify(&verification, &mut |step| eprintln!("{step}")).map_err(|error| error.to_string())?;
+        let report = verify::verify(&verification, &mut |step| eprintln!("{step}")).map_err(in_words)?;
         // Each of them was sent twice. Copies of what waits are known, however late they are.
         let expected = 2 * u64::from(self.arguments.late());
         let too_late: u64 = report.row("too late").and_then(|row| row.found.parse().ok()).unwrap_or(0);
@@ -315,10 +313,6 @@ impl Torment<'_> {
         }
         Ok(Found { text, is_clean: report.is_clean() && too_late >= expected })
     }
-}
-
-fn in_words(error: std::io::Error) -> String {
-    error.to_string()
 }
 
 fn parameters(arguments: &RunArguments) -> Parameters {
