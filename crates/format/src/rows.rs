@@ -232,7 +232,7 @@ impl RowReader {
     ///
     /// # Errors
     /// Bytes that are no name.
-    pub fn account_of<'i>(first: u8, mut input: &'i [u8]) -> Result<Option<&'i str>, Corrupt> {
+    pub fn account_of(first: u8, mut input: &[u8]) -> Result<Option<&str>, Corrupt> {
         match first {
             ACCOUNT | HEAD => number::take_text(&mut input).map(Some),
             _ => Ok(None),

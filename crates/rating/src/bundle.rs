@@ -153,7 +153,8 @@ impl BundleTemplate {
             [apn, rat, direction, sponsor].into_iter().flatten().map(|text| text.len()).sum::<usize>()
         };
         let elements = self.elements.iter();
-        let sizes = elements.map(|element| ELEMENT_BYTES + element.applies.service.len() + of_keys(&element.applies.keys));
+        let sizes =
+            elements.map(|element| ELEMENT_BYTES + element.applies.service.len() + of_keys(&element.applies.keys));
         sizes.sum::<usize>() <= MAX_STORED_BYTES
             && self.elements.iter().all(|element| element.applies.zone.size_bytes() <= MAX_STORED_BYTES)
     }

@@ -63,8 +63,11 @@ pub(crate) struct Group {
     /// Of active instances.
     pub(crate) active: Ordered<ActiveKey, Shelved>,
     /// Of armed ones, by how long they last from their first use on.
-    pub(crate) armed: SmallVec<[(Option<Length>, Ordered<ArmedKey, Shelved>); 1]>,
+    pub(crate) armed: SmallVec<[Armed; 1]>,
 }
+
+/// Armed elements that last equally long.
+pub(crate) type Armed = (Option<Length>, Ordered<ArmedKey, Shelved>);
 
 /// An element in a group.
 #[derive(Clone, Copy, Debug)]

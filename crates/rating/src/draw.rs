@@ -206,7 +206,9 @@ pub fn plan(leg: &Leg<'_>, state: &State, account: AccountNumber) -> Plan {
         return plan;
     }
     let mut streams: SmallVec<[Stream<'_>; 4]> = SmallVec::new();
-    for (shelf, ownership) in bundles.shelves(account, leg.endpoint).into_iter().zip([Ownership::Own, Ownership::Shared]) {
+    for (shelf, ownership) in
+        bundles.shelves(account, leg.endpoint).into_iter().zip([Ownership::Own, Ownership::Shared])
+    {
         let groups = shelf.into_iter().flat_map(|shelf| shelf.groups_of(leg.usage.unit, &leg.usage.service));
         for group in groups.filter(|group| group.payee == leg.edge.payee) {
             let Some(specificity) = group.applies.specificity(leg.usage) else { continue };
@@ -326,11 +328,7 @@ fn activated_with<'s>(leg: &Leg<'_>, activated: &Candidate<'s>) -> impl Iterator
 }
 
 /// Every instance that a leg of this payer and endpoint might draw from: for explanations.
-pub fn instances<'s>(
-    state: &'s State,
-    payer: &AccountId,
-    endpoint: Option<&str>,
-) -> Vec<(RowPlace, &'s Instance)> {
+pub fn instances<'s>(state: &'s State, payer: &AccountId, endpoint: Option<&str>) -> Vec<(RowPlace, &'s Instance)> {
     let Some(account) = state.known_account(payer) else { return Vec::new() };
     let bundles = &state.bundles;
     let own = endpoint.into_iter().flat_map(|endpoint| bundles.places(account, Some(endpoint)));
@@ -418,3 +416,6 @@ pub(crate) fn take(bundles: &mut Bundles, draw: &Draw) -> Drawn {
     }
     drawn
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,7 +81,8 @@ pub(crate) fn price<'a>(
     pricer.free(span.free);
     let band_connect = pricer.span(&span)?;
     let connects = rate.facts.has_connect && span.billed_to > span.billed_from;
-    if connects && band_connect > 0 && payer.session.is_none_or(|session| !session.is_connected(leg, rate, payer.state)) {
+    if connects && band_connect > 0 && payer.session.is_none_or(|session| !session.is_connected(leg, rate, payer.state))
+    {
         pricer.fee(SegmentSource::Connect(rate), band_connect)?;
     }
     let priced = before.priced.checked_add(pricer.exact).ok_or(SuspenseReason::AmountOverflow)?;
@@ -105,12 +106,7 @@ pub(crate) fn price<'a>(
 }
 
 /// Notes covered units in the scope of a rate that was not needed, because they lower its minimum (detail a).
-pub(crate) fn note_covered(
-    leg: &Leg<'_>,
-    rate: &Rate,
-    covered: u64,
-    payer: KnownPayer<'_>,
-) -> Option<ScopedCounter> {
+pub(crate) fn note_covered(leg: &Leg<'_>, rate: &Rate, covered: u64, payer: KnownPayer<'_>) -> Option<ScopedCounter> {
     if rate.spec.minimum == 0 || rate.spec.unit != leg.usage.unit {
         return None;
     }

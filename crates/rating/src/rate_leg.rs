@@ -105,12 +105,7 @@ struct Verdict<'a> {
     session_change: Option<SessionChange>,
 }
 
-fn judge<'a>(
-    leg: &Leg<'a>,
-    covered: u64,
-    rest: u64,
-    payer: KnownPayer<'_>,
-) -> Result<Verdict<'a>, SuspenseReason> {
+fn judge<'a>(leg: &Leg<'a>, covered: u64, rest: u64, payer: KnownPayer<'_>) -> Result<Verdict<'a>, SuspenseReason> {
     let verdict = |reason, counter: Option<ScopedCounter>, connects| {
         let (month_counter, session_counter) = match counter {
             Some(ScopedCounter { scope: Scope::Month, key, counter }) => (Some((key, counter)), None),
@@ -124,8 +119,7 @@ fn judge<'a>(
     };
     match leg.rate {
         RateChoice::Rate(rate) if rest > 0 => {
-            let Priced { segments, charged, counter, connects } =
-                pricing::price(leg, rate, covered, rest, payer)?;
+            let Priced { segments, charged, counter, connects } = pricing::price(leg, rate, covered, rest, payer)?;
             let rate = Some(rate);
             Ok(Verdict { segments, charged, rate, ..verdict(ChargeReason::Rated, counter, connects) })
         }
@@ -254,13 +248,7 @@ fn debit(state: &mut State, account: AccountNumber, amount: Amount) -> Option<De
     Some(delta.expect("the range was checked before"))
 }
 
-fn activate<'a>(
-    leg: &Leg<'a>,
-    state: &mut State,
-    account: AccountNumber,
-    place: RowPlace,
-    outputs: &mut Outputs<'a>,
-) {
+fn activate<'a>(leg: &Leg<'a>, state: &mut State, account: AccountNumber, place: RowPlace, outputs: &mut Outputs<'a>) {
     let of_fee = state.bundles.change(place, |instance| {
         draw::activate(&leg.edge.time_zone, instance, leg.usage.event_time);
         let fee = instance.template.fee.filter(|fee| !fee.is_zero())?;

@@ -56,7 +56,6 @@ impl SessionKey {
         named_account(leg).hash(&mut hasher);
         Some(SessionKey(NonZeroU128::new(hasher.finish128().as_u128()).unwrap_or(NonZeroU128::MIN)))
     }
-
 }
 
 /// The account that stands for the endpoint where there is none.

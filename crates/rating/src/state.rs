@@ -155,6 +155,8 @@ pub enum Unresolved {
     Zone(Address),
     /// Rows of an account that was not written down.
     Account,
+    /// An instance with more or fewer allowances than its template has elements.
+    Allowances,
 }
 
 impl State {
@@ -433,6 +435,9 @@ impl State {
         for place in places {
             let Some(instance) = self.bundles.rows().at(place) else { continue };
             let found = self.dictionary.find(&instance.template).map_err(Unresolved::Template)?;
+            if found.elements.len() != instance.allowances.len() {
+                return Err(Unresolved::Allowances);
+            }
             self.bundles.rows_mut().at_mut(place).into_iter().for_each(|instance| instance.template = found.clone());
         }
         self.dictionary.end_waiting();
@@ -473,16 +478,17 @@ impl State {
             Kind::Zone => forget_unnamed(&mut self.dictionary.zones, place),
             Kind::Template => forget_unnamed(&mut self.dictionary.templates, place),
             Kind::Account => {
-                let is_old = |head: &Head| head.statuses.get(1).is_some_and(|(from, _)| *from <= horizons.sessions_from);
+                let is_old =
+                    |head: &Head| head.statuses.get(1).is_some_and(|(from, _)| *from <= horizons.sessions_from);
                 let has_old = self.accounts.at(place).is_some_and(is_old);
                 if has_old && let Some(head) = self.accounts.change(place) {
                     forget_statuses(&mut head.statuses, horizons.sessions_from);
                 }
                 has_old
             }
-            Kind::Counter => forget_if(&mut self.counters, place, |counter| {
-                !counter.is_remembered_month(horizons.remembered_from)
-            }),
+            Kind::Counter => {
+                forget_if(&mut self.counters, place, |counter| !counter.is_remembered_month(horizons.remembered_from))
+            }
             Kind::Cap => forget_if(&mut self.caps, place, |cap| cap.month.is_over(horizons.sessions_from)),
             Kind::Session => {
                 forget_if(&mut self.sessions, place, |session| session.last_event < horizons.sessions_from)

@@ -344,7 +344,9 @@ mod tests {
     fn what_changed_is_taken_once_and_undone_to_what_was_settled() {
         let mut table: Table<u32, u32> = Table::default();
         table.allow_undo();
-        (1..=1_000).for_each(|key| drop(table.restore(&key, Some(0), 1)));
+        for key in 1..=1_000 {
+            table.restore(&key, Some(0), 1);
+        }
         let before = table.clone();
         assert_eq!(taken(&mut table), []);
         table.set(&7, 1);
@@ -411,7 +413,8 @@ mod tests {
             }
             for _ in 0..3 {
                 if table.mark_written(from, cycle) {
-                    let (key, value) = table.row(from).map(|(key, value)| (*key, *value.expect("a value"))).expect("a row");
+                    let (key, value) =
+                        table.row(from).map(|(key, value)| (*key, *value.expect("a value"))).expect("a row");
                     written.insert(key, value);
                 }
                 from += 1;

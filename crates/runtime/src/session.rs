@@ -10,8 +10,8 @@ use crate::wire::{Decoder, Encoder, OutputFormat, RawBatch};
 use directory::Loaded;
 use pipeline::duplicates::DEFAULT_COMMAND_HOURS;
 use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
-use pipeline::{Doubts, Entry, IntakeRules};
-use rating::{AccountId, Timestamp};
+use pipeline::{Doubts, IntakeRules};
+use rating::{AccountId, Head, Instance, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How a session rates.
@@ -179,18 +179,30 @@ impl Session {
         self.open.values()
     }
 
-    /// The state of an account: balance, bundles, counters.
-    pub fn account(&self, id: &str) -> Option<&Entry> {
-        self.engine.entry(&AccountId::new(id))
+    /// The balance of an account and what holds for it.
+    pub fn account(&self, id: &str) -> Option<&Head> {
+        let id = AccountId::new(id);
+        let state = self.engine.state_of(&id);
+        state.known_account(&id).map(|account| state.head(account))
     }
 
     /// All accounts with state, in order.
-    pub fn accounts(&self) -> Vec<(&AccountId, &Entry)> {
+    pub fn accounts(&self) -> Vec<(&AccountId, &Head)> {
         self.engine.accounts()
+    }
+
+    /// All bundles with the accounts that hold them, in no order.
+    pub fn instances(&self) -> impl Iterator<Item = (&AccountId, &Instance)> {
+        self.engine.instances()
     }
 
     /// The engine, for explanations.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The engine, for checkpoints.
+    pub fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
     }
 }

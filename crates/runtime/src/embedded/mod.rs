@@ -315,8 +315,9 @@ impl Folder {
         let encoder = Encoder::new(settings.format, &loaded.version());
         let mut engine = Engine::new(loaded.directory(), encoder, engine_settings);
         let (checkpoint_bytes, log_bytes) = store.visit_accounts(|part| engine.restore_accounts(part))?;
-        for (account, entry) in engine.accounts() {
-            if let Some(currency) = entry.account.currency {
+        engine.restored().map_err(crate::state::StoreError::Corrupt)?;
+        for (account, head) in engine.accounts() {
+            if let Some(currency) = head.currency {
                 loaded.check_currency(account, currency).map_err(|changed| RunError::Currency(Box::new(changed)))?;
             }
         }

@@ -22,13 +22,14 @@ pub use pipeline::Intent;
 pub use recycle::{OpenSuspense, Retry, SuspenseNumbers};
 pub use trace::{BundleCandidate, LegTrace, RateCandidate};
 
-use crate::state::SealedIds;
+use crate::state::{Restoring, SealedIds};
 use crate::summary::{EdgeSums, Summary};
 use crate::wire::{Decoder, Encoder, RawBatch};
 use directory::snapshot::Snapshot;
 use directory::{Directory, Needs, Unavailable};
 use pipeline::{ControlMismatch, ControlTotals, Duplicates, Identity, IntakeRules, RateShard, Window};
 use rating::Horizons;
+use rating::state::SweepPlace;
 use std::sync::Arc;
 
 /// Into how many owners' groups state is cut: enough to spread work over threads, whatever their number.
@@ -182,6 +183,10 @@ pub struct Engine {
 #[derive(Debug, Default)]
 struct Owners {
     shard: RateShard,
+    /// What was written before rows were, while it is restored.
+    restoring: Restoring,
+    /// Up to where was looked for what may leave.
+    forgotten_to: SweepPlace,
     sums: EdgeSums,
     /// What came of the present batch; kept for its buffers.
     rated: rated::RatedOwners,
@@ -278,22 +283,12 @@ impl Engine {
             self.duplicates.hold(identity, is_owner);
         }
         let horizons = self.forgotten.max(self.duplicates.horizons());
-        if horizons != self.forgotten {
-            self.forget(horizons);
-        }
+        self.forgotten = horizons;
         Ok(output)
     }
 }
 
 impl Engine {
-    /// Frees the memory of what no leg looks at any more.
-    fn forget(&mut self, horizons: Horizons) {
-        self.forgotten = horizons;
-        for owners in &mut self.owners {
-            owners.shard.forget(horizons);
-        }
-    }
-
     /// The one snapshot of a batch.
     fn snapshot_for(&mut self, stretches: &[take::Stretch]) -> Result<Arc<Snapshot>, EngineError> {
         let snapshot = match self.directory.whole() {

@@ -2,38 +2,60 @@
 
 use super::recycle::place_in;
 use super::{Engine, EngineError, Intent, OpenSuspense, Owners, SHARDS};
-use crate::state::{Changed, Corrupt, SealedIds, Stored, write_change};
+use crate::state::{Corrupt, SealedIds, Stored, read_text};
 use crate::summary::Summary;
 use crate::wire::Decoder;
 use directory::Directory;
+use format::{RowReader, RowWriter, is_row};
 use pipeline::guide::shard_of;
 use pipeline::{ControlMismatch, Held};
-use rating::{AccountId, Timestamp};
+use rating::{AccountId, Head, Instance, State, Timestamp};
 use std::sync::Arc;
 
 /// Size at which a part of a checkpoint is closed.
 const PART_BYTES: usize = 4 << 20;
+/// State is written as a log of changes with checkpoints, not in cycles.
+const CYCLE: u32 = 1;
+/// Rows of a shard that a commit looks at for what may leave.
+const FORGOTTEN_TOGETHER: usize = 400;
 
 impl Engine {
-    /// What changed in accounts since the last call.
+    /// What changed in accounts since the last call. Some of what no event can see any more leaves with it.
     pub fn take_changes(&mut self) -> Vec<u8> {
-        let parts = super::in_parallel(self.threads, self.owners.iter_mut().collect(), |owners: &mut Owners| {
-            let mut part = Vec::new();
-            owners.shard.take_changes(0, |change| write_change(&change, &mut part));
+        let horizons = self.forgotten;
+        let owners = self.owners.iter_mut().enumerate().collect();
+        let parts = super::in_parallel(self.threads, owners, |(shard, owners): (usize, &mut Owners)| {
+            let state = &mut owners.shard.state;
+            owners.forgotten_to = state.forget(owners.forgotten_to, FORGOTTEN_TOGETHER, horizons);
+            let (mut part, mut rows) = (Vec::new(), RowWriter::default());
+            state.take_changes(CYCLE, |row| {
+                if part.is_empty() {
+                    begin_part(shard, &mut part);
+                }
+                rows.write(&row, &mut part);
+            });
+            state.settle();
             part
         });
         parts.concat()
     }
 
     /// All accounts, in parts of a few megabytes.
-    pub fn checkpoint(&self) -> Vec<Vec<u8>> {
+    pub fn checkpoint(&mut self) -> Vec<Vec<u8>> {
         let mut parts = Vec::new();
         let mut part = Vec::new();
-        for owners in &self.owners {
-            owners.shard.visit_all(|change| {
-                write_change(&change, &mut part);
+        for (shard, owners) in self.owners.iter_mut().enumerate() {
+            let mut rows = RowWriter::default();
+            let mut begun = false;
+            owners.shard.state.visit_all(|row| {
+                if !std::mem::replace(&mut begun, true) {
+                    begin_part(shard, &mut part);
+                }
+                rows.write(&row, &mut part);
                 if part.len() >= PART_BYTES {
                     parts.push(std::mem::take(&mut part));
+                    rows.restart();
+                    begun = false;
                 }
             });
         }
@@ -41,26 +63,41 @@ impl Engine {
         parts
     }
 
-    /// Puts back accounts: a checkpoint's part or changes, in the order in which they were written.
+    /// Puts back accounts: a checkpoint's part or changes, in the order in which they were written. [`Engine::restored`] has to follow.
     ///
     /// # Errors
     /// Bytes that are not accounts.
     pub fn restore_accounts(&mut self, mut bytes: &[u8]) -> Result<(), Corrupt> {
         let input = &mut bytes;
+        let (mut shard, mut rows) = (None, RowReader::default());
         while !input.is_empty() {
-            let change = Changed::read(u8::read(input)?, input)?;
-            let (Changed::Account(name, ..) | Changed::Member(name, ..)) = &change;
-            let id = AccountId::new(name);
-            let shard = self.owners.get_mut(shard_of(&id, SHARDS)).map(|owners| &mut owners.shard);
-            let shard = shard.ok_or(Corrupt { what: "an owner", left: input.len() })?;
-            match change {
-                Changed::Account(_, account, extent) => shard.restore_account(id, account, extent, 0),
-                Changed::Member(_, endpoint, member, extent) => {
-                    shard.restore_member(id, endpoint.to_owned(), member, extent, 0);
-                }
+            let first = u8::read(input)?;
+            if first == PART {
+                (shard, rows) = (Some(usize::from(u16::read(input)?)), RowReader::default());
+                continue;
             }
+            let named = match is_row(first) {
+                true => RowReader::account_of(first, input)?,
+                false => Some(read_text(&mut &**input)?),
+            };
+            let of_name = named.map(|name| shard_of(&AccountId::new(name), SHARDS));
+            let at = match (of_name, shard) {
+                (Some(of_name), Some(shard)) if is_row(first) && of_name != shard => None,
+                (of_name, shard) => of_name.or(shard),
+            };
+            let owners = at.and_then(|at| self.owners.get_mut(at));
+            let owners = owners.ok_or(Corrupt { what: "the owner of an account", left: input.len() })?;
+            owners.restoring.read(first, input, &mut rows, &mut owners.shard.state, CYCLE)?;
         }
         Ok(())
+    }
+
+    /// Everything that was written down has been put back.
+    ///
+    /// # Errors
+    /// Something is named that was not.
+    pub fn restored(&mut self) -> Result<(), Corrupt> {
+        self.owners.iter_mut().try_for_each(|owners| owners.restoring.end(&mut owners.shard.state, CYCLE))
     }
 
     /// The record ids added since the last call, 16 bytes each.
@@ -142,7 +179,7 @@ impl Engine {
     pub fn restore_clock(&mut self, clock: Timestamp, horizon: Timestamp) {
         self.duplicates.restore_horizon(horizon);
         self.duplicates.tick(clock);
-        self.forget(self.duplicates.horizons());
+        self.forgotten = self.duplicates.horizons();
     }
 
     /// What was used and charged so far.
@@ -166,15 +203,28 @@ impl Engine {
         self.directory = directory;
     }
 
-    /// The state of an account.
-    pub fn entry(&self, id: &AccountId) -> Option<&pipeline::Entry> {
-        self.owners.get(shard_of(id, SHARDS))?.shard.entry(id)
+    /// The state of the shard that holds an account.
+    pub fn state_of(&self, id: &AccountId) -> &State {
+        &self.owners[shard_of(id, SHARDS)].shard.state
     }
 
     /// All accounts with state, in order.
-    pub fn accounts(&self) -> Vec<(&AccountId, &pipeline::Entry)> {
-        let mut all: Vec<_> = self.owners.iter().flat_map(|owners| owners.shard.accounts()).collect();
+    pub fn accounts(&self) -> Vec<(&AccountId, &Head)> {
+        let mut all: Vec<_> = self.owners.iter().flat_map(|owners| owners.shard.state.accounts()).collect();
         all.sort_unstable_by_key(|(id, _)| *id);
         all
     }
+
+    /// All bundles with the accounts that hold them, in no order.
+    pub fn instances(&self) -> impl Iterator<Item = (&AccountId, &Instance)> {
+        self.owners.iter().flat_map(|owners| owners.shard.state.instances())
+    }
+}
+
+/// What a part of the state of one shard begins with, beside the first bytes of rows.
+const PART: u8 = 18;
+
+fn begin_part(shard: usize, part: &mut Vec<u8>) {
+    part.push(PART);
+    u16::try_from(shard).expect("there are few shards").write(part);
 }

@@ -5,7 +5,8 @@ use super::{BatchInput, Engine};
 use directory::Needs;
 use directory::snapshot::LineageEdge;
 use pipeline::{Taken, guide};
-use rating::draw::{self, Place};
+use rating::Amount;
+use rating::draw;
 use rating::{KeyFilter, Leg, MatchKeys, Timestamp, UsageMatch, UsageRecord};
 
 /// Everything that was looked at for one leg.
@@ -89,18 +90,17 @@ impl Engine {
     }
 
     fn bundles(&self, leg: &Leg<'_>) -> Vec<BundleCandidate> {
-        let Some(entry) = self.entry(&leg.edge.payer) else { return Vec::new() };
-        let member = entry.members.get(leg.endpoint.unwrap_or("")).map(|member| &member.value);
-        let instances: Vec<(Place, &rating::Instance)> = draw::instances(&entry.account, member).collect();
-        let elements = instances.into_iter().flat_map(|(place, instance)| {
-            (0..instance.template.elements.len()).map(move |element| (place, instance, element))
-        });
-        let candidate = |(place, instance, element): (Place, &rating::Instance, usize)| BundleCandidate {
+        let state = self.state_of(&leg.edge.payer);
+        let balance = state.known_account(&leg.edge.payer).map_or(Amount::ZERO, |account| state.head(account).balance);
+        let instances = draw::instances(state, &leg.edge.payer, leg.endpoint).into_iter();
+        let elements = instances
+            .flat_map(|(_, instance)| (0..instance.template.elements.len()).map(move |element| (instance, element)));
+        let candidate = |(instance, element): (&rating::Instance, usize)| BundleCandidate {
             bundle: instance.template.id.to_string(),
             instance: instance.id.to_string(),
             element,
             left: instance.left(element),
-            rejected: draw::rejection(leg, &entry.account, place, instance, element).map(draw::Rejection::text),
+            rejected: draw::rejection(leg, balance, instance, element).map(draw::Rejection::text),
         };
         elements.map(candidate).collect()
     }

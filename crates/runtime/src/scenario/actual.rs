@@ -151,7 +151,7 @@ impl Standing<'_> {
         names.dedup();
         let row = |name: &str| {
             let balance = match self.session.account(name) {
-                Some(entry) => shown_amount(&entry.account.balance.to_decimal().to_string()),
+                Some(head) => shown_amount(&head.balance.to_decimal().to_string()),
                 None if self.is_known(name) => "0".to_owned(),
                 None => return None,
             };
@@ -168,22 +168,14 @@ impl Standing<'_> {
 
     /// Rows of allowances of the accounts that are asked about; of all of them, if none is.
     pub(super) fn allowances(&self, asked: &[&str]) -> Vec<BTreeMap<&'static str, String>> {
-        let mut rows = Vec::new();
-        for (account, entry) in self.session.accounts() {
-            if !asked.is_empty() && !asked.contains(&account.as_str()) {
-                continue;
-            }
-            let mut members: Vec<_> = entry.members.iter().collect();
-            members.sort_unstable_by_key(|(endpoint, _)| *endpoint);
-            let own = members.into_iter().flat_map(|(_, member)| &member.value.bundles);
-            let mut instances: Vec<&Instance> = entry.account.pools.iter().chain(own).collect();
-            instances.sort_by_key(|instance| (&instance.template.id, &instance.id));
-            for instance in instances {
-                let elements = 0..instance.template.elements.len();
-                rows.extend(elements.map(|element| self.allowance(account, instance, element)));
-            }
-        }
-        rows
+        let is_asked = |account: &AccountId| asked.is_empty() || asked.contains(&account.as_str());
+        let mut instances: Vec<_> = self.session.instances().filter(|(account, _)| is_asked(account)).collect();
+        instances
+            .sort_by_key(|(account, instance)| (*account, &instance.template.id, &instance.id, &instance.endpoint));
+        let elements = instances.into_iter().flat_map(|(account, instance)| {
+            (0..instance.template.elements.len()).map(move |element| (account, instance, element))
+        });
+        elements.map(|(account, instance, element)| self.allowance(account, instance, element)).collect()
     }
 
     fn allowance(&self, account: &AccountId, instance: &Instance, element: usize) -> BTreeMap<&'static str, String> {

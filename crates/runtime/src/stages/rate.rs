@@ -7,6 +7,7 @@ use super::packed::Unpacked;
 use super::progress::{About, Changelog, Units, read_key};
 use super::segments::{self, Segments};
 use super::{check_targets, topic_of};
+use crate::state::{Corrupt, Restoring};
 use crate::wire::{CloudEvents, CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{CommandResult, LegOutcome, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
@@ -68,8 +69,10 @@ pub(super) struct Kept {
     pub(super) segments: Segments,
     /// The same as of the last commit.
     settled: Segments,
-    /// What was before is forgotten.
-    forgotten: Horizons,
+    /// What no event from then on can see may leave.
+    horizons: Horizons,
+    /// What was written before rows were, while it is restored.
+    pub(super) restoring: Restoring,
 }
 
 impl Kept {
@@ -78,8 +81,18 @@ impl Kept {
             shard: RateShard::with_undo(),
             segments: Segments::default(),
             settled: Segments::default(),
-            forgotten: Horizons::NOTHING,
+            horizons: Horizons::NOTHING,
+            restoring: Restoring::default(),
         }
+    }
+
+    /// Everything that was written down has been put back.
+    ///
+    /// # Errors
+    /// Something is named that was not.
+    pub(super) fn end_restoring(&mut self) -> Result<(), Corrupt> {
+        self.settled = self.segments;
+        self.restoring.end(&mut self.shard.state, self.segments.cycle())
     }
 }
 
@@ -298,7 +311,7 @@ impl Stage for RateStage {
 
     fn restored(&mut self, partition: Partition) -> Result<Option<Offset>, StageError> {
         let unit = self.units.get(partition)?;
-        unit.kept.settled = unit.kept.segments;
+        unit.kept.end_restoring()?;
         check_targets(&mut unit.progress, self.settings.guided_partitions, &self.settings.guided)
     }
 
@@ -345,9 +358,9 @@ impl Stage for RateStage {
         totals.check_legs()?;
         let topic = &self.settings.guided;
         for (partition, unit) in self.units.touched() {
-            let Kept { shard, segments, .. } = &mut unit.kept;
+            let Kept { shard, segments, horizons, .. } = &mut unit.kept;
             let changelog = Changelog::of(topic, partition);
-            segments.write(shard, &unit.progress, changelog, output)?;
+            segments.write(&mut shard.state, *horizons, &unit.progress, changelog, output)?;
             unit.write_topics(changelog, output);
         }
         Ok(())
@@ -360,24 +373,20 @@ impl Stage for RateStage {
     fn settle(&mut self) {
         let RateSettings { duplicate_window_h: window_h, state_horizon_h, .. } = self.settings;
         self.units.settle(|unit| {
-            unit.kept.shard.settle();
+            unit.kept.shard.state.settle();
             unit.kept.settled = unit.kept.segments;
             // What guide remembers, wherever a leg comes from: the clock here is the least of all.
             let clock = unit.progress.clock;
-            let horizons = unit.kept.forgotten.max(Horizons {
+            unit.kept.horizons = unit.kept.horizons.max(Horizons {
                 remembered_from: window_horizon(clock, window_h),
                 sessions_from: state_horizon(clock, window_h, state_horizon_h),
             });
-            if horizons != unit.kept.forgotten {
-                unit.kept.forgotten = horizons;
-                unit.kept.shard.forget(horizons);
-            }
         });
     }
 
     fn undo(&mut self) {
         self.units.undo(|unit| {
-            unit.kept.shard.undo();
+            unit.kept.shard.state.undo();
             unit.kept.segments = unit.kept.settled;
         });
     }
@@ -391,7 +400,7 @@ impl Stage for RateStage {
     }
 
     fn status(&self) -> StageStatus {
-        let accounts = self.units.all().map(|unit| unit.kept.shard.len() as u64).sum();
+        let accounts = self.units.all().map(|unit| unit.kept.shard.state.len() as u64).sum();
         StageStatus { clock: self.units.clock(), entries: accounts, oldest: None, bytes: 0 }
     }
 }

@@ -3,43 +3,41 @@
 //! A compacted topic forgets a message when another of its key comes, so keys are used again once nothing in the old message is needed:
 //!
 //! - State is written down in cycles. What a commit changed is written with it; beside it goes a share of what the cycle has not written yet
-//!   ([`RateShard::sweep`]), until the cycle has written everything. What was written in earlier cycles is not needed then.
-//! - Of an account or a member with many counters a commit writes those that changed. Only a whole counts as written in a cycle; where it is, a part has the
-//!   whole before it, from the last cycle at the latest.
+//!   ([`State::sweep`]), until the cycle has written every row. What was written in earlier cycles is not needed then.
 //! - Keys name the parity of the cycle and the number of the message in it, so a cycle writes over the messages of the one before the last.
 //!   Those that it does not reach are deleted at its end.
-//! - The share is half of what the changes and progress take. An account or a member is swept in one piece: where that is more than the share, the next commits
-//!   go without, until it is made up for. So a cycle writes at most three times the state and one piece, and two cycles are kept: the log has at most some six times
-//!   the bytes of the state, and commits write, over time, at most half as much again as they have to. What a commit writes as a whole is not swept in its cycle;
-//!   where all accounts are in use, and none of them has counters that rest, the share is nothing.
+//! - The share is half of what the changes and progress take. So a cycle writes at most three times the state, and two cycles are kept: the log has at
+//!   most some six times the bytes of the state, and commits write, over time, at most half as much again as they have to. What a commit writes is not
+//!   swept in its cycle; where all rows are in use, the share is nothing.
+//! - A row that is gone is written once, as gone. Whatever an older message says of it was written before the last cycle, and is passed over.
 //!
-//! Restoring reads the messages in the order of the log, the last value of an account counts. It does not matter what of the log has been
+//! Restoring reads the messages in the order of the log, the last value of a row counts. It does not matter what of the log has been
 //! compacted already.
 //!
 //! | field | form |
 //! | --- | --- |
 //! | format, least reader | 1 byte each |
 //! | cycle | varint |
-//! | entries | kind; account (and endpoint); value: see [`Changed`] |
+//! | entries | rows ([`format::RowWriter`]); of formats before 5 accounts and members (`state::older`) |
 //! | at the end of a commit's last message | kind 2; progress; the place in the log of what comes next |
 
 use super::packed::MAX_BYTES;
 use super::progress::{About, Changelog, Progress, Unit, corrupt, read_format};
 use super::rate::Kept;
-use crate::state::{Changed, Corrupt, Stored, record, write_change};
+use crate::state::{Corrupt, Stored, record};
 use crate::worker::{Output, StageError};
-use pipeline::RateShard;
-use pipeline::rate::{Change, SweepPlace};
-use rating::AccountId;
+use format::{RowReader, RowWriter};
+use rating::state::{Row, SweepPlace};
+use rating::{Horizons, State};
 use std::ops::ControlFlow;
 
-/// Format of a message, and the least reader's: a program that knows neither currencies nor sessions must not go on without them.
-const FORMAT: [u8; 2] = [4, 4];
+/// Format of a message, and the least reader's: a program that knows no rows must not go on without them.
+const FORMAT: [u8; 2] = [5, 5];
 /// What progress begins with, beside the kinds of changes.
 const PROGRESS: u8 = 2;
 /// What is swept even if nothing changed, in bytes.
 const LEAST_SHARE: usize = 128;
-/// Longest message that is written, in bytes. What [`rating::holding`] lets an account hold, with as many counters as are written together, stays well below.
+/// Longest message that is written, in bytes. Every row stays well below: what could be long in one is bounded where it comes in.
 const LONGEST_MESSAGE: usize = 8_000_000;
 
 /// Where the next message of a partition goes.
@@ -76,21 +74,28 @@ impl Default for Segments {
 }
 
 impl Segments {
+    /// The present cycle.
+    pub(super) fn cycle(self) -> u32 {
+        self.cycle
+    }
+
     /// Writes what a batch changed, its share of the sweep, and progress.
     ///
     /// # Errors
-    /// An account, or an endpoint of it, is too long to be written: no other attempt would fare better.
+    /// A row is too long to be written: no other attempt would fare better.
     pub(super) fn write(
         &mut self,
-        shard: &mut RateShard,
+        state: &mut State,
+        horizons: Horizons,
         progress: &Progress,
         changelog: Changelog<'_>,
         output: &mut Output,
     ) -> Result<(), StageError> {
         let cycle = self.cycle;
         let entries = Vec::with_capacity(MAX_BYTES / 4);
-        let mut writer = Writer { segments: self, changelog, entries, total: 0, too_long: None, output };
-        shard.take_changes(cycle, |change| writer.add(&change));
+        let rows = RowWriter::default();
+        let mut writer = Writer { segments: self, changelog, rows, entries, total: 0, too_long: None, output };
+        state.take_changes(cycle, |row| writer.add(&row));
         let mut end = Vec::with_capacity(LEAST_SHARE);
         progress.write(&mut end);
         let share = (writer.total + end.len()) / 2 + LEAST_SHARE;
@@ -102,18 +107,18 @@ impl Segments {
             }
             Some(share) => {
                 let enough = writer.total + share;
-                let left = shard.sweep(cycle, from, |change| {
-                    writer.add(&change);
+                let left = state.sweep(cycle, from, horizons, |row| {
+                    writer.add(&row);
                     if writer.total < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 });
                 writer.segments.ahead = writer.total.saturating_sub(enough);
                 left
             }
         };
-        if let Some((account, length)) = writer.too_long.take() {
+        if let Some((row, length)) = writer.too_long.take() {
             let last = progress.position.map_or(0, |next| next - 1);
             return Err(StageError::TooLong(format!(
-                "{changelog}: account {account:?} takes {length} bytes after the message at offset {last}, more than the {LONGEST_MESSAGE} that can be written"
+                "{changelog}: {row} takes {length} bytes after the message at offset {last}, more than the {LONGEST_MESSAGE} that can be written"
             )));
         }
         writer.finish(&end, left);
@@ -146,23 +151,33 @@ impl Segments {
 struct Writer<'w> {
     segments: &'w mut Segments,
     changelog: Changelog<'w>,
+    rows: RowWriter,
     entries: Vec<u8>,
     /// Bytes of all entries.
     total: usize,
-    /// The first account that is too long to be written, and how long it is.
+    /// The first row that is too long to be written, and how long it is.
     too_long: Option<(String, usize)>,
     output: &'w mut Output,
 }
 
 impl Writer<'_> {
-    fn add(&mut self, change: &Change<'_>) {
+    fn add(&mut self, row: &Row<'_>) {
         let before = self.entries.len();
-        write_change(change, &mut self.entries);
+        self.rows.write(row, &mut self.entries);
         let length = self.entries.len() - before;
         self.total += length;
         if length > LONGEST_MESSAGE - MAX_BYTES && self.too_long.is_none() {
-            let (Change::Account { id, .. } | Change::Member { id, .. }) = change;
-            self.too_long = Some((id.as_str().to_owned(), length));
+            let whose = match row {
+                Row::Zone(..) => "a zone".to_owned(),
+                Row::Template(..) => "a bundle".to_owned(),
+                Row::Account(id, _)
+                | Row::Counter(id, ..)
+                | Row::Cap(id, ..)
+                | Row::Session(id, ..)
+                | Row::SessionCounter(id, ..)
+                | Row::Instance(id, ..) => format!("a row of account {:?}", id.as_str()),
+            };
+            self.too_long = Some((whose, length));
         }
         if self.entries.len() >= MAX_BYTES {
             self.close();
@@ -177,6 +192,7 @@ impl Writer<'_> {
             out.extend_from_slice(entries);
         });
         self.entries.clear();
+        self.rows.restart();
         self.segments.written += 1;
     }
 
@@ -205,6 +221,7 @@ impl Writer<'_> {
 pub(super) fn restore(unit: &mut Unit<Kept>, value: &[u8]) -> Result<(), StageError> {
     let input = &mut read_format(value)?;
     let cycle = u32::read(input)?;
+    let mut rows = RowReader::default();
     while !input.is_empty() {
         let kind = u8::read(input)?;
         if kind == PROGRESS {
@@ -216,14 +233,8 @@ pub(super) fn restore(unit: &mut Unit<Kept>, value: &[u8]) -> Result<(), StageEr
             }
             continue;
         }
-        match Changed::read(kind, input)? {
-            Changed::Account(id, account, extent) => {
-                unit.kept.shard.restore_account(AccountId::new(id), account, extent, cycle);
-            }
-            Changed::Member(id, endpoint, member, extent) => {
-                unit.kept.shard.restore_member(AccountId::new(id), endpoint.to_owned(), member, extent, cycle);
-            }
-        }
+        let Kept { shard, restoring, .. } = &mut unit.kept;
+        restoring.read(kind, input, &mut rows, &mut shard.state, cycle)?;
     }
     Ok(())
 }
@@ -232,19 +243,19 @@ pub(super) fn restore(unit: &mut Unit<Kept>, value: &[u8]) -> Result<(), StageEr
 mod tests {
     use super::*;
     use crate::worker::log::Partition;
-    use pipeline::rate::Extent;
-    use rating::{Account, Status, Timestamp};
+    use rating::account::Head;
+    use rating::{AccountId, Status, Timestamp};
     use std::collections::BTreeMap;
 
     const ACCOUNTS: usize = 500;
 
     /// State that is not in use, so that all of it is written by the sweep.
-    fn shard() -> RateShard {
-        let mut shard = RateShard::with_undo();
+    fn state() -> State {
+        let mut state = State::with_undo();
         for number in 0..ACCOUNTS {
-            shard.restore_account(AccountId::new(&format!("account-{number}")), Account::default(), Extent::Whole, 0);
+            state.restore_head(&AccountId::new(&format!("account-{number}")), Some(Head::default()), 0);
         }
-        shard
+        state
     }
 
     /// What a broker has kept of a log: the last value of each key, in the order of the log.
@@ -275,15 +286,17 @@ mod tests {
             values.sort_unstable();
             let mut unit = Unit::empty(Kept::empty());
             values.into_iter().for_each(|(_, value)| restore(&mut unit, value).expect("restored"));
+            unit.kept.end_restoring().expect("restored");
             unit
         }
     }
 
     #[test]
     fn a_compacted_log_has_everything_and_stays_small() {
-        let (mut shard, mut segments, mut log) = (shard(), Segments::default(), Compacted::default());
+        let (mut state, mut segments, mut log) = (state(), Segments::default(), Compacted::default());
         let mut live = Vec::new();
-        shard.visit_all(|change| write_change(&change, &mut live));
+        let mut rows = RowWriter::default();
+        state.visit_all(|row| rows.write(&row, &mut live));
         let mut progress = Progress::default();
         let mut cycles = Vec::new();
         for position in 1..4000 {
@@ -293,18 +306,18 @@ mod tests {
             // What is not committed leaves no trace.
             if position % 7 == 0 {
                 let before = segments;
-                segments.write(&mut shard, &progress, changelog, &mut output).expect("written");
-                shard.undo();
+                segments.write(&mut state, Horizons::NOTHING, &progress, changelog, &mut output).expect("written");
+                state.undo();
                 segments = before;
                 output.clear();
             }
-            segments.write(&mut shard, &progress, changelog, &mut output).expect("written");
-            shard.settle();
+            segments.write(&mut state, Horizons::NOTHING, &progress, changelog, &mut output).expect("written");
+            state.settle();
             log.append(&output);
             cycles.push(segments.cycle);
             if segments.cycle > 1 && position % 50 == 0 {
                 let restored = log.restore();
-                assert_eq!(restored.kept.shard.accounts().len(), ACCOUNTS, "at {position}");
+                assert_eq!(restored.kept.shard.state.accounts().len(), ACCOUNTS, "at {position}");
                 assert_eq!(restored.progress, progress);
                 assert_eq!(Segments { from: SweepPlace::default(), ahead: 0, ..segments }, restored.kept.segments);
                 assert!(log.bytes() < 7 * live.len(), "{} of {} bytes at {position}", log.bytes(), live.len());
@@ -312,7 +325,7 @@ mod tests {
             if position % 900 == 0 {
                 // A worker that takes over goes on where the other was.
                 let restored = log.restore();
-                (shard, segments) = (restored.kept.shard, restored.kept.segments);
+                (state, segments) = (restored.kept.shard.state, restored.kept.segments);
             }
         }
         assert!(cycles.last() > Some(&10), "{:?} cycles", cycles.last());
@@ -320,17 +333,17 @@ mod tests {
 
     #[test]
     fn an_account_that_is_too_long_is_named_with_its_place() {
-        let mut shard = RateShard::with_undo();
+        let mut state = State::with_undo();
         let statuses =
             (0..1_200_000).map(|ms| (Timestamp::from_millis(1_700_000_000_000 + ms), Status::Active)).collect();
-        let account = Account { statuses, ..Account::default() };
-        shard.restore_account(AccountId::new("acme"), account, Extent::Whole, 0);
+        state.restore_head(&AccountId::new("acme"), Some(Head { statuses, ..Head::default() }), 0);
         let progress = Progress { position: Some(42), ..Progress::default() };
         let changelog = Changelog::of("guided", Partition { topic: 0, number: 3 });
-        let written = Segments::default().write(&mut shard, &progress, changelog, &mut Output::default());
+        let written =
+            Segments::default().write(&mut state, Horizons::NOTHING, &progress, changelog, &mut Output::default());
         let said = written.map_err(|error| error.to_string());
         assert!(
-            matches!(&said, Err(said) if said.starts_with("changelog of topic guided partition 3: account \"acme\" takes")
+            matches!(&said, Err(said) if said.starts_with("changelog of topic guided partition 3: a row of account \"acme\" takes")
                 && said.contains("offset 41")),
             "{said:?}"
         );

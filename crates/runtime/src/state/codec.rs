@@ -1,41 +1,22 @@
-//! Account state as bytes.
+//! Values as bytes, by their places: what is not state of accounts, and what state was before it had rows.
 //!
 //! One function per type and direction, next to each other, so that a field cannot be written and not read. Integers are LEB128,
 //! signed ones zigzag. What is read is not trusted: a truncated or foreign value is an error with its place, never a panic.
 
 use super::derive::{as_number, as_other, record};
+use format::Corrupt;
 use hashbrown::HashMap;
 use pipeline::{Held, Place};
 use rating::account::CapCounter;
 use rating::bundle::{Allowance, ElementClass, Phase};
-use rating::holding::HeldBytes;
-use rating::leg::add_status;
 use rating::{
-    Account, AccountId, Amount, BundleScope, BundleTemplate, Counter, Currency, Element, Exact, Instance, KeyFilter,
-    Length, MatchKeys, Member, Month, NetworkPattern, SessionCounter, SessionKey, SessionState, Starts, Status, Sum,
-    Table, Timestamp, Unit, UsageMatch, Zone,
+    AccountId, Amount, BundleScope, BundleTemplate, Counter, Currency, Element, Exact, KeyFilter, Length, MatchKeys,
+    Month, NetworkPattern, SessionCounter, SessionKey, SessionState, Starts, Status, Sum, Timestamp, Unit, UsageMatch,
+    Zone,
 };
 use std::collections::BTreeMap;
-use std::fmt;
 use std::num::NonZeroU128;
 use std::sync::Arc;
-
-/// Bytes that are not what they should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Corrupt {
-    /// What was expected.
-    pub what: &'static str,
-    /// How many bytes were left.
-    pub left: usize,
-}
-
-impl fmt::Display for Corrupt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stored state is damaged: {} expected, {} bytes before the end", self.what, self.left)
-    }
-}
-
-impl std::error::Error for Corrupt {}
 
 /// A value that is kept in the store.
 pub trait Stored: Sized {
@@ -48,7 +29,7 @@ pub trait Stored: Sized {
     fn read(input: &mut &[u8]) -> Result<Self, Corrupt>;
 }
 
-fn corrupt<T>(what: &'static str, input: &[u8]) -> Result<T, Corrupt> {
+pub(super) fn corrupt<T>(what: &'static str, input: &[u8]) -> Result<T, Corrupt> {
     Err(Corrupt { what, left: input.len() })
 }
 
@@ -347,165 +328,6 @@ impl Stored for Arc<Zone> {
     }
 }
 
-impl Stored for Account {
-    fn write(&self, out: &mut Vec<u8>) {
-        write_account(self, &self.counters.sorted(), out);
-    }
-
-    fn read(input: &mut &[u8]) -> Result<Account, Corrupt> {
-        Ok(Account {
-            currency: Stored::read(input)?,
-            balance: Stored::read(input)?,
-            delta_sequence: Stored::read(input)?,
-            exhausted: Stored::read(input)?,
-            statuses: Stored::read(input)?,
-            pools: Stored::read(input)?,
-            member_bundles: Stored::read(input)?,
-            counters: Stored::read(input)?,
-            caps: Stored::read(input)?,
-            held: HeldBytes::default(),
-        })
-    }
-}
-
-/// Appends an account with some of its counters.
-pub(crate) fn write_account(account: &Account, some: &[(u128, Counter)], out: &mut Vec<u8>) {
-    // Destructured without `..`, so that a new field does not compile until it is stored.
-    let Account {
-        currency,
-        balance,
-        delta_sequence,
-        exhausted,
-        statuses,
-        pools,
-        member_bundles,
-        counters: _,
-        caps,
-        held: _,
-    } = account;
-    currency.write(out);
-    balance.write(out);
-    delta_sequence.write(out);
-    exhausted.write(out);
-    statuses.write(out);
-    pools.write(out);
-    member_bundles.write(out);
-    write_list(some, out);
-    caps.write(out);
-}
-
-impl Stored for Member {
-    fn write(&self, out: &mut Vec<u8>) {
-        let Member { bundles, sessions, counters, held: _ } = self;
-        write_member(bundles, &sessions.sorted(), &counters.sorted(), out);
-    }
-
-    fn read(input: &mut &[u8]) -> Result<Member, Corrupt> {
-        let (bundles, sessions, counters) = (Stored::read(input)?, Stored::read(input)?, Stored::read(input)?);
-        Ok(Member { bundles, sessions, counters, held: HeldBytes::default() })
-    }
-}
-
-/// Appends a member with some of its sessions and counters.
-pub(crate) fn write_member(
-    bundles: &[Instance],
-    sessions: &[(u128, SessionState)],
-    counters: &[(u128, SessionCounter)],
-    out: &mut Vec<u8>,
-) {
-    write_list(bundles, out);
-    write_list(sessions, out);
-    write_list(counters, out);
-}
-
-impl<V: Stored + Copy> Stored for Table<V> {
-    fn write(&self, out: &mut Vec<u8>) {
-        write_list(&self.sorted(), out);
-    }
-
-    fn read(input: &mut &[u8]) -> Result<Table<V>, Corrupt> {
-        Ok(Vec::<(u128, V)>::read(input)?.into_iter().collect())
-    }
-}
-
-/// Takes an account in the form of state stores up to format 2 and rate's changelog up to format 3.
-///
-/// # Errors
-/// Where there is none.
-pub(crate) fn read_older_account(input: &mut &[u8]) -> Result<Account, Corrupt> {
-    Ok(Account {
-        currency: None,
-        balance: Stored::read(input)?,
-        delta_sequence: Stored::read(input)?,
-        exhausted: Stored::read(input)?,
-        statuses: Stored::read(input)?,
-        pools: read_older_instances(input)?,
-        member_bundles: Stored::read(input)?,
-        counters: read_older_counters(input)?.into_iter().collect(),
-        caps: Stored::read(input)?,
-        held: HeldBytes::default(),
-    })
-}
-
-/// Takes a member in the form of state stores up to format 2 and rate's changelog up to format 3: sessions had no entries of their own.
-///
-/// # Errors
-/// Where there is none.
-pub(crate) fn read_older_member(input: &mut &[u8]) -> Result<Member, Corrupt> {
-    let bundles = read_older_instances(input)?;
-    let counters = read_older_counters(input)?;
-    let counters = counters.into_iter().map(|(key, counter)| (key, SessionCounter { counter, session: None }));
-    Ok(Member { bundles, sessions: Table::default(), counters: counters.collect(), held: HeldBytes::default() })
-}
-
-fn read_older_counters(input: &mut &[u8]) -> Result<Vec<(u128, Counter)>, Corrupt> {
-    let count = u64::read(input)?;
-    let counter = |input: &mut &[u8]| {
-        Ok(Counter {
-            uncovered: Stored::read(input)?,
-            covered: Stored::read(input)?,
-            billed: Stored::read(input)?,
-            priced: Stored::read(input)?,
-            charged: Stored::read(input)?,
-            connected: Stored::read(input)?,
-            whole_blocks: false,
-            last_event: Stored::read(input)?,
-        })
-    };
-    (0..count).map(|_| Ok((u128::read(input)?, counter(input)?))).collect()
-}
-
-fn read_older_instances(input: &mut &[u8]) -> Result<Vec<Instance>, Corrupt> {
-    let count = u64::read(input)?;
-    let instance = |input: &mut &[u8]| {
-        Ok(Instance {
-            id: Stored::read(input)?,
-            template: Stored::read(input)?,
-            payee: Stored::read(input)?,
-            endpoint: Stored::read(input)?,
-            granted_at: Stored::read(input)?,
-            phase: Stored::read(input)?,
-            terminated_at: Stored::read(input)?,
-            statuses: statuses_of(Stored::read(input)?),
-            allowances: Stored::read(input)?,
-            activation_failed: Stored::read(input)?,
-        })
-    };
-    (0..count).map(|_| instance(input)).collect()
-}
-
-/// Suspensions, each from an instant and perhaps until one, as what holds from each instant on.
-fn statuses_of(suspensions: Vec<(Timestamp, Option<Timestamp>)>) -> Vec<(Timestamp, Status)> {
-    let mut statuses = Vec::new();
-    for (from, until) in suspensions {
-        add_status(&mut statuses, from, Status::Suspended);
-        if let Some(until) = until {
-            add_status(&mut statuses, until, Status::Active);
-        }
-    }
-    statuses
-}
-
 record!(Counter { uncovered, covered, billed, priced, charged, connected, whole_blocks, last_event });
 record!(SessionState { last_event, since, connected });
 record!(SessionCounter { counter, session });
@@ -522,18 +344,6 @@ impl Stored for SessionKey {
 }
 
 record!(CapCounter { charged, notified, month });
-record!(Instance {
-    id,
-    template,
-    payee,
-    endpoint,
-    granted_at,
-    phase,
-    terminated_at,
-    statuses,
-    allowances,
-    activation_failed,
-});
 record!(BundleTemplate { id, currency, fee, starts, lasts, scope, promotional, warn_at, elements });
 record!(Element { priority, applies, unit, amount, class });
 record!(UsageMatch { service, zone, keys });
@@ -548,15 +358,5 @@ impl Stored for KeyFilter {
 
     fn read(input: &mut &[u8]) -> Result<KeyFilter, Corrupt> {
         MatchKeys::read(input).map(KeyFilter::from)
-    }
-}
-
-impl Stored for Arc<BundleTemplate> {
-    fn write(&self, out: &mut Vec<u8>) {
-        (**self).write(out);
-    }
-
-    fn read(input: &mut &[u8]) -> Result<Arc<BundleTemplate>, Corrupt> {
-        BundleTemplate::read(input).map(Arc::new)
     }
 }

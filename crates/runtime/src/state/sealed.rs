@@ -4,9 +4,10 @@
 //! stands: per run an index of bucket starts is kept in memory, and a look-up reads one bucket. Runs of similar size are merged, so that
 //! there are few; a run whose every event lies behind the window is dropped.
 
-use super::codec::{Corrupt, Stored};
+use super::codec::Stored;
 use super::derive::record;
 use crate::private;
+use format::Corrupt;
 use pipeline::duplicates::hour_of;
 use siphasher::sip::SipHasher13;
 use std::fs::File;

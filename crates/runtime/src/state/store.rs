@@ -1,8 +1,9 @@
 //! The tables of the store.
 
-use super::codec::{Corrupt, Stored};
+use super::codec::Stored;
 use crate::engine::{OpenSuspense, SuspenseNumbers};
 use crate::private;
+use format::Corrupt;
 use pipeline::Held;
 use rating::SuspenseReason;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -11,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Version of everything in the store; a later one is refused. Since 2 changes may hold some counters of an account or a member; since 3 accounts
-/// have a currency, and members sessions, and inputs are known by what was rated of them.
-const FORMAT: u32 = 3;
+/// have a currency, and members sessions, and inputs are known by what was rated of them; since 4 state consists of rows.
+const FORMAT: u32 = 4;
 
 /// Pages of the database kept in memory.
 const CACHE_BYTES: usize = 64 << 20;
@@ -60,14 +61,27 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-impl<E: Into<redb::Error>> From<E> for StoreError {
-    fn from(error: E) -> StoreError {
-        match error.into() {
+impl StoreError {
+    fn of(error: redb::Error) -> StoreError {
+        match error {
             redb::Error::DatabaseAlreadyOpen => StoreError::InUse,
             other => StoreError::Database(other),
         }
     }
 }
+
+/// The errors of the database, one by one: all of them at once would be at odds with [`Corrupt`].
+macro_rules! of_database {
+    ($($error:ident),+) => { $(
+        impl From<redb::$error> for StoreError {
+            fn from(error: redb::$error) -> StoreError {
+                StoreError::of(error.into())
+            }
+        }
+    )+ };
+}
+
+of_database!(Error, DatabaseError, TransactionError, TableError, StorageError, CommitError);
 
 impl From<Corrupt> for StoreError {
     fn from(error: Corrupt) -> StoreError {

@@ -218,8 +218,6 @@ pub(crate) fn numbers() -> Vec<Vec<u8>> {
 
 /// State as it is kept, from a run over generated traffic.
 pub(crate) struct StoredState {
-    pub(crate) accounts: Vec<Vec<u8>>,
-    pub(crate) members: Vec<Vec<u8>>,
     pub(crate) parts: Vec<Vec<u8>>,
     pub(crate) progress: Vec<u8>,
 }
@@ -253,19 +251,6 @@ pub(crate) fn stored() -> StoredState {
     let lines = std::fs::read(folder.path().join("usage.jsonl")).expect("usage");
     let mut session = Session::new(loaded, &Settings::default()).expect("a session");
     session.feed("usage", &lines).expect("rated");
-    let (mut accounts, mut members) = (Vec::new(), Vec::new());
-    for (_, entry) in session.accounts() {
-        let mut bytes = Vec::new();
-        entry.account.write(&mut bytes);
-        accounts.push(bytes);
-        let mut names: Vec<_> = entry.members.iter().collect();
-        names.sort_by_key(|(name, _)| *name);
-        for (_, member) in names {
-            let mut bytes = Vec::new();
-            member.value.write(&mut bytes);
-            members.push(bytes);
-        }
-    }
     let settings = RunSettings {
         inputs: vec![InputFile { path: folder.path().join("usage.jsonl"), format: None }],
         ending: Ending::MayGrow,
@@ -288,6 +273,7 @@ pub(crate) fn stored() -> StoredState {
     let report = run(loaded, &settings, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
     let mut progress = Vec::new();
     report.progress.write(&mut progress);
-    let parts = session.engine().checkpoint().into_iter().map(|part| part[..part.len().min(20_000)].to_vec()).collect();
-    StoredState { accounts, members, parts, progress }
+    let parts = session.engine_mut().checkpoint().into_iter();
+    let parts = parts.map(|part| part[..part.len().min(20_000)].to_vec()).collect();
+    StoredState { parts, progress }
 }

@@ -1,0 +1,52 @@
+//! State that is put back: rows, and what was written before rows were.
+
+use super::older::Older;
+use format::{Corrupt, RowReader, is_row};
+use rating::State;
+use rating::state::Unresolved;
+
+/// Puts back the state of a shard, message by message in the order of their log.
+#[derive(Debug, Default)]
+pub(crate) struct Restoring {
+    older: Older,
+}
+
+impl Restoring {
+    /// Takes what follows a first byte, as written in a cycle. `rows` is the reader of this message.
+    ///
+    /// # Errors
+    /// Bytes that are no part of a state.
+    pub(crate) fn read(
+        &mut self,
+        first: u8,
+        input: &mut &[u8],
+        rows: &mut RowReader,
+        state: &mut State,
+        cycle: u32,
+    ) -> Result<(), Corrupt> {
+        match is_row(first) {
+            true => {
+                self.older.become_rows(state);
+                rows.read(first, input, state, cycle)
+            }
+            false => self.older.read(first, input, cycle),
+        }
+    }
+
+    /// Ends restoring, in the present cycle.
+    ///
+    /// # Errors
+    /// Something is named that was not written down.
+    pub(crate) fn end(&mut self, state: &mut State, cycle: u32) -> Result<(), Corrupt> {
+        self.older.become_rows(state);
+        state.restored(cycle).map_err(|unresolved| {
+            let what = match unresolved {
+                Unresolved::Template(_) => "the template of an instance",
+                Unresolved::Zone(_) => "the zone of a template",
+                Unresolved::Account => "the head of an account",
+                Unresolved::Allowances => "an allowance for each element",
+            };
+            Corrupt { what, left: 0 }
+        })
+    }
+}
