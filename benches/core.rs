@@ -280,8 +280,8 @@ fn state(title: &str) {
             Subject::plain(name, tasks.len(), move || {
                 for batch in tasks.chunks(world::BATCH) {
                     rate(&mut shard, batch);
-                    shard.take_changes(1, |change| _ = black_box(change));
-                    shard.settle();
+                    shard.state.take_changes(1, |row| _ = black_box(row));
+                    shard.state.settle();
                 }
             })
         })

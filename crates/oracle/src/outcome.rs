@@ -227,6 +227,8 @@ pub enum Reason {
     UnknownEndpoint,
     IdentityConflict,
     EndpointInactive,
+    /// The event lies before the state horizon.
+    TooOldToRate,
     AccountClosed,
     /// The edge is in another currency than the account, which never changes.
     CurrencyMismatch,
@@ -250,6 +252,7 @@ impl Reason {
             Reason::UnknownEndpoint => "unknown_endpoint",
             Reason::IdentityConflict => "identity_conflict",
             Reason::EndpointInactive => "endpoint_inactive",
+            Reason::TooOldToRate => "too_old_to_rate",
             Reason::AccountClosed => "account_closed",
             Reason::CurrencyMismatch => "currency_mismatch",
             Reason::AccountSuspended => "account_suspended",

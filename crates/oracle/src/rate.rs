@@ -73,6 +73,9 @@ impl Oracle {
     }
 
     fn charge_for(&mut self, record: &Record, step: &Step, fees: &mut Vec<Charge>) -> Result<Charge, Reason> {
+        if self.horizon().is_some_and(|horizon| record.event_time < horizon) {
+            return Err(Reason::TooOldToRate);
+        }
         self.check_payer(record, step)?;
         if record.quantity == 0 {
             self.keep_currency(&step.payer);
@@ -391,9 +394,14 @@ fn session_of(record: &Record, step: &Step) -> Option<SessionKey> {
 }
 
 impl Oracle {
+    /// The state horizon: what lies before it is not rated.
+    fn horizon(&self) -> Option<i64> {
+        self.clock.map(|clock| clock.div_euclid(HOUR_MS) * HOUR_MS - STATE_HORIZON_MS)
+    }
+
     /// Forgets a session whose last event lies behind the state horizon.
     fn forget_if_old(&mut self, session: &SessionKey) {
-        let horizon = self.clock.map(|clock| clock.div_euclid(HOUR_MS) * HOUR_MS - STATE_HORIZON_MS);
+        let horizon = self.horizon();
         let last = self.sessions.get(session);
         if last.zip(horizon).is_none_or(|(last, horizon)| *last >= horizon) {
             return;

@@ -80,6 +80,7 @@ impl Intent {
             | SuspenseReason::IdentityConflict
             | SuspenseReason::EndpointInactive
             | SuspenseReason::EndpointUnreadable
+            | SuspenseReason::TooOldToRate
             | SuspenseReason::AccountSuspended
             | SuspenseReason::AccountClosed
             | SuspenseReason::CurrencyMismatch
@@ -96,6 +97,14 @@ impl Intent {
 }
 
 impl Intent {
+    /// Says whether something that waited so is tried again only if somebody says that it is to be charged although it is late.
+    pub fn is_late(self) -> bool {
+        match self {
+            Intent::Late | Intent::Level { reason: SuspenseReason::TooOldToRate, .. } => true,
+            Intent::Level { .. } | Intent::Fresh | Intent::Admitted | Intent::Readmit | Intent::Conflicting => false,
+        }
+    }
+
     /// Says whether something that waited so was held: its id is kept until it has left ([`Duplicates::hold`]).
     pub fn was_held(self) -> bool {
         match self {
@@ -292,6 +301,7 @@ pub fn explain(record: &UsageRecord, reason: SuspenseReason, rate_unit: Option<U
         | SuspenseReason::TooLate
         | SuspenseReason::DuplicateConflict
         | SuspenseReason::EndpointUnreadable
+        | SuspenseReason::TooOldToRate
         | SuspenseReason::AccountSuspended
         | SuspenseReason::AccountClosed
         | SuspenseReason::CurrencyMismatch

@@ -26,6 +26,7 @@ impl<'a> Guided<'a> {
             edge: &step.edge,
             rate: step.rate_for(&self.intaken.record),
             horizons: self.horizons,
+            is_late: false,
         })
     }
 

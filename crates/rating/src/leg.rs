@@ -96,7 +96,7 @@ impl RateChoice<'_> {
 pub struct Horizons {
     /// The window of record ids behind the clock of ticks: months that ended earlier are forgotten.
     pub remembered_from: Timestamp,
-    /// The state horizon behind the clock of ticks: sessions whose last event is earlier are forgotten.
+    /// The state horizon behind the clock of ticks: what no event from then on can see is forgotten, and an earlier event is too old to be rated.
     pub sessions_from: Timestamp,
 }
 
@@ -129,4 +129,13 @@ pub struct Leg<'a> {
     pub rate: RateChoice<'a>,
     /// Instants up to which state is forgotten, where the record stands in the input.
     pub horizons: Horizons,
+    /// Somebody said that it is to be charged although it comes too late.
+    pub is_late: bool,
+}
+
+impl Leg<'_> {
+    /// Returns whether the event lies before the state horizon.
+    pub fn is_too_old(&self) -> bool {
+        self.usage.event_time < self.horizons.sessions_from
+    }
 }

@@ -149,6 +149,9 @@ impl CounterPlace {
     /// The counter, unless it lies behind what is remembered: whether it was dropped from memory already does not matter.
     fn recall<'s>(self, leg: &Leg<'_>, payer: KnownPayer<'s>) -> Option<&'s Counter> {
         let KnownPayer { state, account, session } = payer;
+        if leg.is_too_old() {
+            return None;
+        }
         match self.scope {
             Scope::Month => {
                 let counter = state.counters.get(&HashedKey { key: self.key, account });

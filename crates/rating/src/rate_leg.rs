@@ -5,6 +5,7 @@
 //!
 //! | order | check | outcome |
 //! | --- | --- | --- |
+//! | 0 | before the state horizon, and nobody said to charge it all the same | `too_old_to_rate` |
 //! | 1 | payer closed | `account_closed` |
 //! | 2 | payer suspended, by reference data or command | `account_suspended` |
 //! | 3 | edge in another currency than the payer's account (rule 8) | `currency_mismatch` |
@@ -40,8 +41,14 @@ pub fn rate_leg<'a>(
     account: AccountNumber,
     outputs: &mut Outputs<'a>,
 ) -> Result<(), SuspenseReason> {
+    if leg.is_too_old() && !leg.is_late {
+        return Err(SuspenseReason::TooOldToRate);
+    }
     check_payer(leg, state.head(account))?;
-    let session = LegSession::of(leg, state, account);
+    if leg.is_too_old() && leg.usage.quantity > 0 {
+        return rate_late(leg, state, account, outputs);
+    }
+    let session = if leg.is_too_old() { None } else { LegSession::of(leg, state, account) };
     if leg.usage.quantity == 0 {
         note_currency(leg, state, account);
         let change = session.and_then(|session| session.change(leg.usage.event_time, false, None));
@@ -60,6 +67,23 @@ pub fn rate_leg<'a>(
     check_balance(&plan, amount, state, account)?;
     // After this point everything succeeds.
     settle(leg, plan, verdict, cap, amount, (state, account), outputs);
+    Ok(())
+}
+
+/// Rates a leg by its tariff alone: what was known at its event time is not known any more, so it neither sees nor changes bundles, counters and caps.
+fn rate_late<'a>(
+    leg: &Leg<'a>,
+    state: &mut State,
+    account: AccountNumber,
+    outputs: &mut Outputs<'a>,
+) -> Result<(), SuspenseReason> {
+    let verdict = judge(leg, 0, leg.usage.quantity, KnownPayer { state, account, session: None })?;
+    let amount = verdict.charged;
+    let reason = if verdict.rate.is_some() { ChargeReason::Late } else { verdict.reason };
+    let verdict = Verdict { reason, month_counter: None, session_change: None, ..verdict };
+    let plan = Plan::default();
+    check_balance(&plan, amount, state, account)?;
+    settle(leg, plan, verdict, None, amount, (state, account), outputs);
     Ok(())
 }
 

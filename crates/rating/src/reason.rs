@@ -13,6 +13,8 @@ pub enum ChargeReason {
     ZeroQuantity,
     /// The fee of a bundle that became active (rule 19).
     BundleFee,
+    /// Priced by a tariff alone, because the event lies before the state horizon and somebody said to charge it: bundles, counters and caps of then are not known any more.
+    Late,
 }
 
 impl ChargeReason {
@@ -24,6 +26,7 @@ impl ChargeReason {
             ChargeReason::NoTariff => "no_tariff",
             ChargeReason::ZeroQuantity => "zero_quantity",
             ChargeReason::BundleFee => "bundle_fee",
+            ChargeReason::Late => "late",
         }
     }
 }
@@ -91,6 +94,8 @@ suspense_reasons! {
     EndpointInactive = "endpoint_inactive", "record", "activate the endpoint as of the event time, then recycle";
     /// What the directory's store holds for the endpoint is no definition, names what is not there, or stands in a row that no writer wrote: only in a store, where it was written past `rater directory`.
     EndpointUnreadable = "endpoint_unreadable", "record", "correct the definition that the detail names, or `rater directory verify --mend`; it is tried again by itself";
+    /// The event lies before the state horizon: what bundles, counters and caps held then is not known any more.
+    TooOldToRate = "too_old_to_rate", "leg", "decide whether to charge it; recycle with --recycle-late to charge it by tariff alone";
     /// The payer was suspended at the event time (rule 7).
     AccountSuspended = "account_suspended", "leg", "lift the suspension as of the event time, then recycle";
     /// The payer was closed at the event time (rule 7).

@@ -260,6 +260,7 @@ fn draws_are_those_of_a_full_sort_by_rule_15() {
                 edge: &edges[edge],
                 rate: RateChoice::NoTariff,
                 horizons: Horizons::NOTHING,
+                is_late: false,
             };
             let plan = plan(&leg, &state, account);
             assert_eq!(plan, by_sorting(&leg, &state, account), "seed {seed}, leg {step}");

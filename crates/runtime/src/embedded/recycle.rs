@@ -18,9 +18,9 @@ const RECYCLE_BATCH: usize = 1024;
 pub enum Recycle {
     /// Nothing.
     Nothing,
-    /// What cannot have been charged before: all but what came too late to tell.
+    /// What cannot have been charged before and can be rated: all but what came too late to tell, or is too old.
     Waiting,
-    /// That as well: somebody knows that it was not charged (rule 26).
+    /// That as well: somebody knows that it was not charged (rule 26), and what is too old is charged by tariff alone.
     WaitingAndLate,
 }
 
@@ -28,7 +28,7 @@ impl Recycle {
     fn covers(self, reason: SuspenseReason) -> bool {
         match self {
             Recycle::Nothing => false,
-            Recycle::Waiting => reason != SuspenseReason::TooLate,
+            Recycle::Waiting => !matches!(reason, SuspenseReason::TooLate | SuspenseReason::TooOldToRate),
             Recycle::WaitingAndLate => true,
         }
     }

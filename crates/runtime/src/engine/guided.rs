@@ -5,7 +5,7 @@ use super::{Intent, Retry, SHARDS, in_parallel};
 use directory::snapshot::Snapshot;
 use pipeline::guide::{guide_command, shard_of};
 use pipeline::{ControlTotals, Guided, Intaken, Taken, Task, Verdict, Work, guide};
-use rating::{Command, CommandRefusal, Horizons, SuspenseReason};
+use rating::{Command, CommandRefusal, Horizons, Leg, SuspenseReason};
 use smallvec::SmallVec;
 
 /// How many records look for their endpoints together.
@@ -107,6 +107,7 @@ impl<'a> GuidedStretch<'a> {
         };
         let mut count = 0;
         for (leg, owner) in legs.filter(|(leg, _)| only.is_none_or(|(level, _)| leg.edge.level == level)) {
+            let leg = Leg { is_late: intent.is_late(), ..leg };
             self.totals.guided_leg(leg.edge.level, leg.usage.quantity);
             self.push(owner, Work::Leg(leg));
             count += 1;

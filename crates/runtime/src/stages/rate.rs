@@ -13,7 +13,7 @@ use crate::worker::counts::{CommandResult, LegOutcome, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{Beginning, FactsMissing, Known, Output, Stage, StageError};
 use pipeline::duplicates::{state_horizon, window_horizon};
-use pipeline::{ControlTotals, RateOutcome, RateShard, RatedTask, Task, Work};
+use pipeline::{ControlTotals, Intent, RateOutcome, RateShard, RatedTask, Task, Work};
 use rating::command::GuidedCommand;
 use rating::{Charge, Horizons, Leg, Outputs, RateChoice};
 
@@ -168,6 +168,7 @@ fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Ch
             Choice::Rate(rate) => RateChoice::Rate(facts.rates.get(rate)?),
         },
         horizons: usage.horizons,
+        is_late: usage.origin.retried.is_some_and(|retried| Intent::of(retried.reason, retried.level).is_late()),
     })
 }
 

@@ -36,7 +36,7 @@ impl RecycleRequest {
 
     /// Whether something that waits is asked for.
     pub fn is_about(&self, waited: &Waited) -> bool {
-        let is_late = Intent::of(waited.reason, waited.level) == Intent::Late;
+        let is_late = Intent::of(waited.reason, waited.level).is_late();
         let names = |list: &[String], name: &str| list.is_empty() || list.iter().any(|known| known == name);
         (self.late || !is_late)
             && names(&self.reasons, waited.reason.name())

@@ -114,6 +114,8 @@ labels! {
         ZeroQuantity = "zero_quantity",
         /// The fee of a bundle.
         BundleFee = "bundle_fee",
+        /// A tariff alone, before the state horizon.
+        Late = "late",
     }
 }
 
@@ -125,6 +127,7 @@ impl ChargeSource {
             ChargeReason::NoTariff => ChargeSource::NoTariff,
             ChargeReason::ZeroQuantity => ChargeSource::ZeroQuantity,
             ChargeReason::BundleFee => ChargeSource::BundleFee,
+            ChargeReason::Late => ChargeSource::Late,
         }
     }
 }
