@@ -18,6 +18,7 @@ pub mod draw;
 mod few;
 pub mod holding;
 pub mod id;
+pub mod identity;
 pub mod leg;
 pub mod matching;
 pub mod money;

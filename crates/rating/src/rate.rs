@@ -4,12 +4,11 @@
 //! the number of increments.
 
 use crate::calendar::{TimeZone, Timestamp};
+use crate::identity;
 use crate::matching::UsageMatch;
 use crate::money::{Amount, MAX_DENOMINATOR, Rounding, UnitPrice, fraction, lcm};
 use crate::quantity::Unit;
 use rust_decimal::Decimal;
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hash;
 use std::sync::Arc;
 
 /// Minutes of a week, Monday 00:00 first.
@@ -218,12 +217,9 @@ impl Rate {
             }
             PricingSpec::Blocked => Pricing::Blocked,
         };
-        let mut hasher = SipHasher13::new();
-        facts.tariff_id.hash(&mut hasher);
-        spec.applies.hash_identity(&mut hasher);
         Ok(Rate {
             facts: Arc::clone(facts),
-            key: hasher.finish128().as_u128(),
+            key: identity::rate_key(&facts.tariff_id, &spec.applies),
             denominator,
             connect: money(spec.connect)?,
             pricing,

@@ -1,0 +1,270 @@
+//! Ids and keys that are stored or sent: which values each of them is a hash of.
+//!
+//! All of them keep their values for ever. State finds its counters by them, and consumers know charges by them.
+
+use crate::calendar::{Month, Timestamp};
+use crate::id::AccountId;
+use crate::matching::UsageMatch;
+use siphasher::sip128::{Hasher128, SipHasher13};
+use std::hash::Hash;
+
+/// The identity of a rate over the versions of its tariff: names, not the networks of the zone, which may change.
+pub(crate) fn rate_key(tariff: &str, applies: &UsageMatch) -> u128 {
+    let mut hasher = SipHasher13::new();
+    tariff.hash(&mut hasher);
+    applies.hash_identity(&mut hasher);
+    hasher.finish128().as_u128()
+}
+
+/// The key of what a cap has let through.
+pub(crate) fn cap_key(payee: &AccountId, tariff: &str, month: Month) -> u128 {
+    let mut hasher = SipHasher13::new();
+    payee.hash(&mut hasher);
+    tariff.hash(&mut hasher);
+    month.hash(&mut hasher);
+    hasher.finish128().as_u128()
+}
+
+/// The key of a counter of a month.
+pub(crate) fn month_counter_key(month: Month, payee: &AccountId, rate_key: u128) -> u128 {
+    let mut hasher = SipHasher13::new();
+    month.hash(&mut hasher);
+    payee.hash(&mut hasher);
+    rate_key.hash(&mut hasher);
+    hasher.finish128().as_u128()
+}
+
+/// The base of the id of a fee that a bundle charges as it starts.
+pub(crate) fn fee_base(payer: &AccountId, instance: &str, event_time: Timestamp) -> u128 {
+    let mut hasher = SipHasher13::new();
+    "bundle_fee".hash(&mut hasher);
+    payer.hash(&mut hasher);
+    instance.hash(&mut hasher);
+    event_time.hash(&mut hasher);
+    hasher.finish128().as_u128()
+}
+
+/// What tells one session from another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionName<'a> {
+    /// The session id.
+    pub(crate) id: &'a str,
+    /// The source of its records.
+    pub(crate) source: &'a str,
+    /// The payee of the edge.
+    pub(crate) payee: &'a AccountId,
+}
+
+/// The key of a session within its member; `account` is the one that its records name in place of an endpoint.
+pub(crate) fn session_key(session: SessionName<'_>, account: Option<&str>) -> u128 {
+    let mut hasher = SipHasher13::new();
+    "session".hash(&mut hasher);
+    session.id.hash(&mut hasher);
+    session.source.hash(&mut hasher);
+    session.payee.hash(&mut hasher);
+    account.hash(&mut hasher);
+    hasher.finish128().as_u128()
+}
+
+/// The key of a counter in a session of a rate; and where sessions of an account count apart, the key without the account, by which older
+/// programs found it.
+pub(crate) fn session_counter_keys(
+    session: SessionName<'_>,
+    version_from: Timestamp,
+    rate_key: u128,
+    account: Option<&str>,
+) -> (u128, Option<u128>) {
+    let mut hasher = SipHasher13::new();
+    session.id.hash(&mut hasher);
+    session.source.hash(&mut hasher);
+    version_from.hash(&mut hasher);
+    session.payee.hash(&mut hasher);
+    rate_key.hash(&mut hasher);
+    let without_account = hasher.finish128().as_u128();
+    match account {
+        None => (without_account, None),
+        Some(account) => {
+            account.hash(&mut hasher);
+            (hasher.finish128().as_u128(), Some(without_account))
+        }
+    }
+}
+
+/// The key of the mark that older programs made when a version of a tariff had settled a session's connect fee.
+pub(crate) fn older_connect_key(session: SessionName<'_>, tariff: &str, version_from: Timestamp) -> u128 {
+    let mut hasher = SipHasher13::new();
+    session.id.hash(&mut hasher);
+    session.source.hash(&mut hasher);
+    session.payee.hash(&mut hasher);
+    tariff.hash(&mut hasher);
+    version_from.hash(&mut hasher);
+    "connect".hash(&mut hasher);
+    hasher.finish128().as_u128()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::MatchKeys;
+    use crate::zone::{NetworkPattern, Zone};
+    use std::sync::Arc;
+
+    fn applies(service: &str, zone: Zone, keys: MatchKeys) -> UsageMatch {
+        UsageMatch { service: service.into(), zone: Arc::new(zone), keys: keys.into() }
+    }
+
+    fn session<'a>(id: &'a str, source: &'a str, payee: &'a AccountId) -> SessionName<'a> {
+        SessionName { id, source, payee }
+    }
+
+    /// The values were written down when the standard library chose the bytes. Stored state and sent charges have them: a line never changes.
+    #[test]
+    fn ids_and_keys_keep_their_values() {
+        let [empty, alpha, meter] = ["", "alpha", "acme/meter-1"].map(AccountId::new);
+        let at = Timestamp::from_millis(1_772_323_200_123);
+        let root = || applies("data", Zone::root(), MatchKeys::default());
+        let uk = |networks: Vec<NetworkPattern>| Zone::new("uk", networks, vec!["44".into()]);
+        let network = NetworkPattern::new("234", Some("15")).expect("a network");
+        let keys = MatchKeys {
+            rating_group: Some(-7),
+            apn: Some("iot.example".into()),
+            rat: Some("eutran".into()),
+            direction: Some("up".into()),
+            sponsor: Some("north".into()),
+        };
+        let group = MatchKeys { rating_group: Some(0), ..MatchKeys::default() };
+        let apn = MatchKeys { apn: Some("".into()), ..MatchKeys::default() };
+        let sponsor = MatchKeys { sponsor: Some("n\u{f6}rd".into()), ..MatchKeys::default() };
+        let s1 = session("s1", "ggsn", &alpha);
+        let nameless = session("", "", &empty);
+        let long = session("p\u{e4}ge-0123456789-0123456789-0123456789", "pgw", &meter);
+        let pair = |(key, older): (u128, Option<u128>)| [Some(key), older];
+        let [counter, counter_older] = pair(session_counter_keys(s1, at, 5, None));
+        let [of_account, of_account_older] = pair(session_counter_keys(s1, at, 5, Some("acme")));
+        let [of_empty, of_empty_older] = pair(session_counter_keys(nameless, Timestamp::EPOCH, 0, Some("")));
+        let [of_long, of_long_older] = pair(session_counter_keys(long, Timestamp::FAR_FUTURE, u128::MAX, None));
+        let one = Some;
+        let rows: [(&str, Option<u128>, Option<u128>); _] = [
+            (
+                "rate: a service everywhere",
+                one(rate_key("retail", &root())),
+                one(0x9bce_b356_f7fd_eb7f_49c5_4a4d_75a1_3074),
+            ),
+            (
+                "rate: no names",
+                one(rate_key("", &applies("", Zone::new("", vec![], vec![]), MatchKeys::default()))),
+                one(0xcd54_f867_52a8_161c_b119_00bf_c500_7682),
+            ),
+            (
+                "rate: a zone",
+                one(rate_key("retail", &applies("voice", uk(vec![]), MatchKeys::default()))),
+                one(0x3763_eba6_ef6d_dc82_d0bd_cd0b_11df_c181),
+            ),
+            (
+                "rate: the same with a network",
+                one(rate_key("retail", &applies("voice", uk(vec![network]), MatchKeys::default()))),
+                one(0x3763_eba6_ef6d_dc82_d0bd_cd0b_11df_c181),
+            ),
+            (
+                "rate: every key",
+                one(rate_key("retail", &applies("data", Zone::root(), keys))),
+                one(0x258d_5e46_fa59_1306_46d5_def6_28a1_96dc),
+            ),
+            (
+                "rate: a rating group",
+                one(rate_key("retail", &applies("data", Zone::root(), group))),
+                one(0x064b_abb6_f3f2_1be3_4824_801b_ebcc_bc38),
+            ),
+            (
+                "rate: an empty apn",
+                one(rate_key("retail", &applies("data", Zone::root(), apn))),
+                one(0x9702_ae32_3ee7_8ea0_52f6_f08a_398a_f3de),
+            ),
+            (
+                "rate: a sponsor",
+                one(rate_key("retail", &applies("data", Zone::root(), sponsor))),
+                one(0xfc80_d019_6b9b_5288_c48b_ae32_0646_9c5d),
+            ),
+            ("cap", one(cap_key(&alpha, "retail", Month(24_314))), one(0xfe8b_8a51_7ecd_2068_4bc7_4ae4_5a23_3959)),
+            ("cap: no names", one(cap_key(&empty, "", Month(0))), one(0xf12c_5993_b9a9_0b52_f2a5_0c09_ec02_5cb8)),
+            (
+                "cap: before year 0",
+                one(cap_key(&meter, "r\u{e9}tail", Month(-1))),
+                one(0x1230_cda9_1798_64b7_9a22_76c0_518a_3a8f),
+            ),
+            (
+                "month",
+                one(month_counter_key(Month(24_314), &alpha, 0x0123_4567_89ab_cdef_0011_2233_4455_6677)),
+                one(0xcaee_d85b_af1b_70b0_49fe_7900_cea1_8014),
+            ),
+            (
+                "month: no name",
+                one(month_counter_key(Month(0), &empty, 0)),
+                one(0xed00_db71_9c62_d7c7_2bef_b102_cd41_138f),
+            ),
+            (
+                "month: before year 0",
+                one(month_counter_key(Month(-12), &meter, u128::MAX)),
+                one(0xe6f1_70d7_3fb4_0bed_77ef_3005_4390_eb1a),
+            ),
+            ("fee", one(fee_base(&alpha, "b1", at)), one(0x5106_bcae_54c9_283b_488c_d95b_4ef7_42c4)),
+            (
+                "fee: no names",
+                one(fee_base(&empty, "", Timestamp::EPOCH)),
+                one(0x7b1a_d8c7_c086_0eab_2483_1f4a_f403_60e0),
+            ),
+            (
+                "fee: before 1970",
+                one(fee_base(&meter, "reference:acme:pool", Timestamp::from_millis(-1))),
+                one(0x8562_2788_3e86_f1dd_ba65_cfa2_a30f_8f4b),
+            ),
+            ("session of an endpoint", one(session_key(s1, None)), one(0x1777_6981_1572_2242_61d7_7cc9_783e_c0ed)),
+            (
+                "session of an account",
+                one(session_key(s1, Some("acme"))),
+                one(0x5c09_fb9e_14e0_0bf8_a2de_b1c3_9b7e_6c11),
+            ),
+            (
+                "session of an account without a name",
+                one(session_key(s1, Some(""))),
+                one(0x7df9_a6cd_5e4d_6409_e74c_59be_31e7_d308),
+            ),
+            ("session: no names", one(session_key(nameless, None)), one(0x4d66_6cf9_ad7f_bf1e_e56a_4323_9601_eb9d)),
+            ("session: long names", one(session_key(long, None)), one(0xa28e_5a6e_a9c8_1f74_f86b_4fd9_8049_631e)),
+            ("counter of a session", counter, one(0x5403_bcd5_7cb3_ce11_9a79_6fd0_6e1d_97c6)),
+            ("counter of a session, older", counter_older, None),
+            ("counter of an account's session", of_account, one(0xfce2_d191_5ede_e57c_fbb3_d9bb_a8d3_e4cf)),
+            (
+                "counter of an account's session, older",
+                of_account_older,
+                one(0x5403_bcd5_7cb3_ce11_9a79_6fd0_6e1d_97c6),
+            ),
+            ("counter of a session without names", of_empty, one(0x23e6_3eef_86c3_8f5e_18d5_460f_0c04_31e6)),
+            (
+                "counter of a session without names, older",
+                of_empty_older,
+                one(0x4a5b_9b83_e8e9_e97e_d357_11b3_8ee7_1391),
+            ),
+            ("counter of a session with long names", of_long, one(0x41c1_9fc2_bbfe_ff3f_a95b_9679_9c27_e19f)),
+            ("counter of a session with long names, older", of_long_older, None),
+            ("connect", one(older_connect_key(s1, "retail", at)), one(0xff01_16fe_9653_571e_068c_bd41_af67_7522)),
+            (
+                "connect: no names",
+                one(older_connect_key(nameless, "", Timestamp::EPOCH)),
+                one(0xde49_326e_c3c2_cce2_5c35_61e1_2fd6_3bf9),
+            ),
+            (
+                "connect: long names",
+                one(older_connect_key(long, "retail", Timestamp::FAR_FUTURE)),
+                one(0xa24f_2f24_4e27_41ec_a09d_b88b_b2dd_e184),
+            ),
+        ];
+        let hex = |value: Option<u128>| value.map_or("none".to_owned(), |value| format!("{value:#034x}"));
+        let wrong: Vec<String> = rows
+            .iter()
+            .filter(|(_, found, expected)| found != expected)
+            .map(|(name, found, expected)| format!("{name}: {} instead of {}", hex(*found), hex(*expected)))
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}
