@@ -3,26 +3,32 @@
 //! All of them keep their values for ever. They are remembered to know what comes again, and ids of charges and notifications begin with them.
 
 use crate::raw::{Field, RawUsage, RawValue};
-use rating::{Command, Timestamp, UsageRecord};
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::{Hash, Hasher};
+use rating::command::{BundleRef, CommandKind};
+use rating::identity::{IdHasher, IdHasher64, IdHasher128};
+use rating::{Amount, Command, Timestamp, Unit, UsageRecord};
 
 /// The identity of a record, as in CloudEvents: a hash of (source, id).
+#[inline]
 pub fn record_key(source: &str, id: &str) -> u128 {
-    let mut hasher = SipHasher13::new_with_keys(0x7261_7465_7263_6f72, 0x6964_656e_7469_7479);
-    source.hash(&mut hasher);
-    id.hash(&mut hasher);
-    hasher.finish128().as_u128()
+    let mut hasher = IdHasher128::with_keys(0x7261_7465_7263_6f72, 0x6964_656e_7469_7479);
+    hasher.text(source);
+    hasher.text(id);
+    hasher.finish()
 }
 
 /// Everything but the identity, normalised: so that the same record in another format is the same payload.
 pub(crate) fn payload_hash(raw: &RawUsage<'_>, record: &UsageRecord, end_time: Option<Timestamp>) -> u64 {
-    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x7261_7465_7270_6179, 0x6c6f_6164_6861_7368);
-    record.service.hash(&mut hasher);
-    record.quantity.hash(&mut hasher);
-    record.unit.hash(&mut hasher);
-    record.event_time.hash(&mut hasher);
-    end_time.hash(&mut hasher);
+    let mut hasher = IdHasher64::with_keys(0x7261_7465_7270_6179, 0x6c6f_6164_6861_7368);
+    hasher.text(&record.service);
+    hasher.u64(record.quantity);
+    hasher.variant(match record.unit {
+        Unit::Octets => 0,
+        Unit::Seconds => 1,
+        Unit::Messages => 2,
+        Unit::Units => 3,
+    });
+    hasher.i64(record.event_time.millis());
+    hasher.optional(end_time.map(Timestamp::millis), IdHasher::i64);
     let normalised =
         [Field::Id, Field::Source, Field::Service, Field::Quantity, Field::Unit, Field::EventTime, Field::EndTime];
     for field in Field::ALL {
@@ -32,38 +38,72 @@ pub(crate) fn payload_hash(raw: &RawUsage<'_>, record: &UsageRecord, end_time: O
             _ if is_normalised => {}
             RawValue::Absent => {}
             RawValue::Text(text) | RawValue::Number(text) | RawValue::Other(text) => {
-                (*field as u8).hash(&mut hasher);
-                hasher.write(text.as_bytes());
-                hasher.write_u8(0xff);
+                hasher.u8(*field as u8);
+                hasher.text(text);
             }
             RawValue::Integer(integer) => {
-                (*field as u8).hash(&mut hasher);
-                hasher.write(integer.to_string().as_bytes());
-                hasher.write_u8(0xff);
+                hasher.u8(*field as u8);
+                hasher.text(&integer.to_string());
             }
         }
     }
     if !raw.attributes.is_empty() {
         let mut attributes: Vec<_> = raw.attributes.iter().collect();
         attributes.sort_unstable();
-        attributes.hash(&mut hasher);
+        hasher.length(attributes.len());
+        for (name, value) in attributes {
+            hasher.text(name);
+            hasher.text(value);
+        }
     }
     hasher.finish()
 }
 
 /// The payload of a command, as remembered beside its id.
 pub(crate) fn command_hash(command: &Command) -> u64 {
-    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x7261_7465_7270_6179, 0x636f_6d6d_616e_6473);
-    command.hash(&mut hasher);
+    let mut hasher = IdHasher64::with_keys(0x7261_7465_7270_6179, 0x636f_6d6d_616e_6473);
+    // Destructured without `..`, so that a new field does not compile until it is fed: at the end, by its name, and only where it is given. So what was
+    // remembered of commands without it stays the same.
+    let Command { id, kind, account_id, issued_by, effective_time, currency, note } = command;
+    hasher.text(id);
+    feed_kind(kind, &mut hasher);
+    hasher.text(account_id.as_str());
+    hasher.text(issued_by);
+    hasher.i64(effective_time.millis());
+    hasher.optional(currency.as_ref(), |hasher, currency| hasher.bytes(currency.as_str().as_bytes()));
+    hasher.optional(note.as_deref(), IdHasher::text);
     hasher.finish()
+}
+
+/// Feeds what a command does. The numbers are those that the kinds had when they were first remembered; a new kind takes the next one.
+fn feed_kind(kind: &CommandKind, hasher: &mut IdHasher64) {
+    let amount = |hasher: &mut IdHasher64, number: u64, amount: &Amount| {
+        hasher.variant(number);
+        hasher.i128(amount.unscaled());
+    };
+    let bundle = |hasher: &mut IdHasher64, number: u64, name: &str, endpoint: &Option<Box<str>>| {
+        hasher.variant(number);
+        hasher.text(name);
+        hasher.optional(endpoint.as_deref(), IdHasher::text);
+    };
+    match kind {
+        CommandKind::TopUp(paid) => amount(hasher, 0, paid),
+        CommandKind::Debit(debited) => amount(hasher, 1, debited),
+        CommandKind::Credit(credited) => amount(hasher, 2, credited),
+        CommandKind::BuyBundle { bundle: template, endpoint } => bundle(hasher, 3, template, endpoint),
+        CommandKind::CancelBundle(BundleRef { name, endpoint }) => bundle(hasher, 4, name, endpoint),
+        CommandKind::SuspendBundle(BundleRef { name, endpoint }) => bundle(hasher, 5, name, endpoint),
+        CommandKind::ActivateBundle(BundleRef { name, endpoint }) => bundle(hasher, 6, name, endpoint),
+        CommandKind::SuspendAccount => hasher.variant(7),
+        CommandKind::ActivateAccount => hasher.variant(8),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::guide::shard_of;
-    use rating::command::{BundleRef, CommandKind};
-    use rating::{AccountId, Amount, Currency, Unit};
+    use rating::{AccountId, Currency};
 
     fn payload(
         unit: Unit,

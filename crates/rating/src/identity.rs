@@ -1,47 +1,194 @@
-//! Ids and keys that are stored or sent: which values each of them is a hash of.
+//! Ids and keys that are stored or sent: which bytes each of them is a hash of.
 //!
-//! All of them keep their values for ever. State finds its counters by them, and consumers know charges by them.
+//! All of them keep their values for ever. State finds its counters by them, and consumers know charges by them. So nothing here leaves the bytes to
+//! `derive(Hash)`, which follows the order of fields and variants, or to the standard library, which does not promise them.
+//!
+//! What is added to an id later is fed at its end, and only where it is given: what has none of it keeps its id.
 
 use crate::calendar::{Month, Timestamp};
 use crate::id::AccountId;
-use crate::matching::UsageMatch;
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hash;
+use crate::matching::{MatchKeys, UsageMatch};
+use siphasher::sip128::Hasher128;
+use siphasher::{sip, sip128};
+use std::hash::Hasher;
+
+/// SipHash-1-3 over explicit bytes. Each method feeds the same bytes on every machine.
+///
+/// | method | bytes |
+/// | --- | --- |
+/// | [`text`](Self::text) | UTF-8, then `0xff`, which no text holds |
+/// | [`bytes`](Self::bytes) | the number of bytes as 8 bytes, then the bytes |
+/// | [`u8`](Self::u8), [`i32`](Self::i32), ... | the integer in its own width |
+/// | [`length`](Self::length) | 8 bytes |
+/// | [`variant`](Self::variant) | the number of the variant as 8 bytes |
+/// | [`optional`](Self::optional) | variant 0 for nothing; variant 1, then the value |
+///
+/// Integers are little-endian.
+#[derive(Clone, Copy, Debug)]
+pub struct IdHasher<H>(H);
+
+/// A hasher of 128 bits: for ids and keys that must never collide.
+pub type IdHasher128 = IdHasher<sip128::SipHasher13>;
+
+/// A hasher of 64 bits: for what is compared once the id is the same.
+pub type IdHasher64 = IdHasher<sip::SipHasher13>;
+
+impl IdHasher128 {
+    /// A hasher with keys of zero.
+    #[inline]
+    #[expect(clippy::new_without_default, reason = "an id begins with a choice of keys")]
+    pub fn new() -> IdHasher128 {
+        IdHasher(sip128::SipHasher13::new())
+    }
+
+    /// A hasher with keys, which keep ids of different kinds apart.
+    #[inline]
+    pub fn with_keys(first: u64, second: u64) -> IdHasher128 {
+        IdHasher(sip128::SipHasher13::new_with_keys(first, second))
+    }
+
+    /// The hash of what was fed so far.
+    #[inline]
+    pub fn finish(&self) -> u128 {
+        self.0.finish128().as_u128()
+    }
+}
+
+impl IdHasher64 {
+    /// A hasher with keys, which keep hashes of different kinds apart.
+    #[inline]
+    pub fn with_keys(first: u64, second: u64) -> IdHasher64 {
+        IdHasher(sip::SipHasher13::new_with_keys(first, second))
+    }
+
+    /// The hash of what was fed so far.
+    #[inline]
+    pub fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
+
+/// `write_u8` to `write_u64` of both hashers feed little-endian bytes; for the widths that they lack, the trait's own methods would feed native ones.
+impl<H: Hasher> IdHasher<H> {
+    /// Feeds a text.
+    #[inline]
+    pub fn text(&mut self, text: &str) {
+        self.0.write(text.as_bytes());
+        self.0.write_u8(0xff);
+    }
+
+    /// Feeds bytes with their number.
+    #[inline]
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.length(bytes.len());
+        self.0.write(bytes);
+    }
+
+    /// Feeds 1 byte.
+    #[inline]
+    pub fn u8(&mut self, value: u8) {
+        self.0.write_u8(value);
+    }
+
+    /// Feeds 4 bytes.
+    #[inline]
+    pub fn i32(&mut self, value: i32) {
+        self.0.write_u32(value as u32);
+    }
+
+    /// Feeds 8 bytes.
+    #[inline]
+    pub fn u64(&mut self, value: u64) {
+        self.0.write_u64(value);
+    }
+
+    /// Feeds 8 bytes.
+    #[inline]
+    pub fn i64(&mut self, value: i64) {
+        self.0.write_u64(value as u64);
+    }
+
+    /// Feeds 16 bytes.
+    #[inline]
+    pub fn u128(&mut self, value: u128) {
+        self.0.write(&value.to_le_bytes());
+    }
+
+    /// Feeds 16 bytes.
+    #[inline]
+    pub fn i128(&mut self, value: i128) {
+        self.0.write(&value.to_le_bytes());
+    }
+
+    /// Feeds how many items follow.
+    #[inline]
+    pub fn length(&mut self, length: usize) {
+        self.0.write_u64(length as u64);
+    }
+
+    /// Feeds which variant of an enumeration follows, by a number that it keeps.
+    #[inline]
+    pub fn variant(&mut self, number: u64) {
+        self.0.write_u64(number);
+    }
+
+    /// Feeds whether there is a value, and the value.
+    #[inline]
+    pub fn optional<T>(&mut self, value: Option<T>, feed: impl FnOnce(&mut Self, T)) {
+        match value {
+            None => self.variant(0),
+            Some(value) => {
+                self.variant(1);
+                feed(self, value);
+            }
+        }
+    }
+}
 
 /// The identity of a rate over the versions of its tariff: names, not the networks of the zone, which may change.
 pub(crate) fn rate_key(tariff: &str, applies: &UsageMatch) -> u128 {
-    let mut hasher = SipHasher13::new();
-    tariff.hash(&mut hasher);
-    applies.hash_identity(&mut hasher);
-    hasher.finish128().as_u128()
+    let mut hasher = IdHasher128::new();
+    hasher.text(tariff);
+    hasher.text(&applies.service);
+    hasher.text(applies.zone.name());
+    // As they are written, though they are compared by what they mean: what has been counted under a rate stays under it.
+    let MatchKeys { rating_group, apn, rat, direction, sponsor } = &*applies.keys;
+    hasher.optional(*rating_group, IdHasher::i64);
+    for text in [apn, rat, direction, sponsor] {
+        hasher.optional(text.as_deref(), IdHasher::text);
+    }
+    hasher.finish()
 }
 
 /// The key of what a cap has let through.
+#[inline]
 pub(crate) fn cap_key(payee: &AccountId, tariff: &str, month: Month) -> u128 {
-    let mut hasher = SipHasher13::new();
-    payee.hash(&mut hasher);
-    tariff.hash(&mut hasher);
-    month.hash(&mut hasher);
-    hasher.finish128().as_u128()
+    let mut hasher = IdHasher128::new();
+    hasher.text(payee.as_str());
+    hasher.text(tariff);
+    hasher.i32(month.0);
+    hasher.finish()
 }
 
 /// The key of a counter of a month.
+#[inline]
 pub(crate) fn month_counter_key(month: Month, payee: &AccountId, rate_key: u128) -> u128 {
-    let mut hasher = SipHasher13::new();
-    month.hash(&mut hasher);
-    payee.hash(&mut hasher);
-    rate_key.hash(&mut hasher);
-    hasher.finish128().as_u128()
+    let mut hasher = IdHasher128::new();
+    hasher.i32(month.0);
+    hasher.text(payee.as_str());
+    hasher.u128(rate_key);
+    hasher.finish()
 }
 
 /// The base of the id of a fee that a bundle charges as it starts.
+#[inline]
 pub(crate) fn fee_base(payer: &AccountId, instance: &str, event_time: Timestamp) -> u128 {
-    let mut hasher = SipHasher13::new();
-    "bundle_fee".hash(&mut hasher);
-    payer.hash(&mut hasher);
-    instance.hash(&mut hasher);
-    event_time.hash(&mut hasher);
-    hasher.finish128().as_u128()
+    let mut hasher = IdHasher128::new();
+    hasher.text("bundle_fee");
+    hasher.text(payer.as_str());
+    hasher.text(instance);
+    hasher.i64(event_time.millis());
+    hasher.finish()
 }
 
 /// What tells one session from another.
@@ -56,56 +203,58 @@ pub(crate) struct SessionName<'a> {
 }
 
 /// The key of a session within its member; `account` is the one that its records name in place of an endpoint.
+#[inline]
 pub(crate) fn session_key(session: SessionName<'_>, account: Option<&str>) -> u128 {
-    let mut hasher = SipHasher13::new();
-    "session".hash(&mut hasher);
-    session.id.hash(&mut hasher);
-    session.source.hash(&mut hasher);
-    session.payee.hash(&mut hasher);
-    account.hash(&mut hasher);
-    hasher.finish128().as_u128()
+    let mut hasher = IdHasher128::new();
+    hasher.text("session");
+    hasher.text(session.id);
+    hasher.text(session.source);
+    hasher.text(session.payee.as_str());
+    hasher.optional(account, IdHasher::text);
+    hasher.finish()
 }
 
 /// The key of a counter in a session of a rate; and where sessions of an account count apart, the key without the account, by which older
 /// programs found it.
+#[inline]
 pub(crate) fn session_counter_keys(
     session: SessionName<'_>,
     version_from: Timestamp,
     rate_key: u128,
     account: Option<&str>,
 ) -> (u128, Option<u128>) {
-    let mut hasher = SipHasher13::new();
-    session.id.hash(&mut hasher);
-    session.source.hash(&mut hasher);
-    version_from.hash(&mut hasher);
-    session.payee.hash(&mut hasher);
-    rate_key.hash(&mut hasher);
-    let without_account = hasher.finish128().as_u128();
+    let mut hasher = IdHasher128::new();
+    hasher.text(session.id);
+    hasher.text(session.source);
+    hasher.i64(version_from.millis());
+    hasher.text(session.payee.as_str());
+    hasher.u128(rate_key);
+    let without_account = hasher.finish();
     match account {
         None => (without_account, None),
         Some(account) => {
-            account.hash(&mut hasher);
-            (hasher.finish128().as_u128(), Some(without_account))
+            hasher.text(account);
+            (hasher.finish(), Some(without_account))
         }
     }
 }
 
 /// The key of the mark that older programs made when a version of a tariff had settled a session's connect fee.
+#[inline]
 pub(crate) fn older_connect_key(session: SessionName<'_>, tariff: &str, version_from: Timestamp) -> u128 {
-    let mut hasher = SipHasher13::new();
-    session.id.hash(&mut hasher);
-    session.source.hash(&mut hasher);
-    session.payee.hash(&mut hasher);
-    tariff.hash(&mut hasher);
-    version_from.hash(&mut hasher);
-    "connect".hash(&mut hasher);
-    hasher.finish128().as_u128()
+    let mut hasher = IdHasher128::new();
+    hasher.text(session.id);
+    hasher.text(session.source);
+    hasher.text(session.payee.as_str());
+    hasher.text(tariff);
+    hasher.i64(version_from.millis());
+    hasher.text("connect");
+    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matching::MatchKeys;
     use crate::zone::{NetworkPattern, Zone};
     use std::sync::Arc;
 
@@ -266,5 +415,37 @@ mod tests {
             .map(|(name, found, expected)| format!("{name}: {} instead of {}", hex(*found), hex(*expected)))
             .collect();
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn each_method_feeds_the_bytes_that_it_names() {
+        type Feed = fn(&mut IdHasher128);
+        let rows: [(&str, Feed, &[u8]); _] = [
+            ("an empty text", |id| id.text(""), &[0xff]),
+            ("a text", |id| id.text("\u{e4}b"), &[0xc3, 0xa4, b'b', 0xff]),
+            ("no bytes", |id| id.bytes(&[]), &[0; 8]),
+            ("bytes", |id| id.bytes(&[7, 0xff]), &[2, 0, 0, 0, 0, 0, 0, 0, 7, 0xff]),
+            ("u8", |id| id.u8(0xfe), &[0xfe]),
+            ("i32", |id| id.i32(-2), &[0xfe, 0xff, 0xff, 0xff]),
+            ("u64", |id| id.u64(0x0102), &[2, 1, 0, 0, 0, 0, 0, 0]),
+            ("i64", |id| id.i64(-2), &[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            ("u128", |id| id.u128(0x0102), &[2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+            ("i128", |id| id.i128(-1), &[0xff; 16]),
+            ("length", |id| id.length(3), &[3, 0, 0, 0, 0, 0, 0, 0]),
+            ("variant", |id| id.variant(3), &[3, 0, 0, 0, 0, 0, 0, 0]),
+            ("nothing", |id| id.optional(None, IdHasher::text), &[0; 8]),
+            ("something", |id| id.optional(Some(5), IdHasher::u8), &[1, 0, 0, 0, 0, 0, 0, 0, 5]),
+        ];
+        for (name, feed, expected) in rows {
+            // From every place in a word of the hash.
+            for before in 0..8 {
+                let (mut found, mut whole) = (IdHasher128::new(), sip128::SipHasher13::new());
+                (0..before).for_each(|_| found.u8(9));
+                feed(&mut found);
+                found.u8(1);
+                whole.write(&[&vec![9; before][..], expected, &[1]].concat());
+                assert_eq!(found.finish(), whole.finish128().as_u128(), "{name} behind {before}");
+            }
+        }
     }
 }
