@@ -16,7 +16,7 @@ use crate::rate_leg::{fee_charge, fee_endpoint};
 use std::sync::Arc;
 
 /// An account command after intake.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// Unique; a repeated id is the same command.
     pub id: Box<str>,
@@ -35,7 +35,7 @@ pub struct Command {
 }
 
 /// What a command does.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandKind {
     /// Money paid in.
     TopUp(Amount),
@@ -63,7 +63,7 @@ pub enum CommandKind {
 }
 
 /// Names an instance: by its own id, or by its template's while just one instance of it lives.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleRef {
     /// Instance id or template name.
     pub name: Box<str>,
@@ -102,7 +102,7 @@ impl CommandKind {
 }
 
 /// Why a command was not applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CommandRefusal {
     /// The account is not known at the effective time.
     UnknownAccount,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub const WEEK_MINUTES: u16 = 7 * 24 * 60;
 
 /// In which scope increments, minimum, free units and tiers count (rule 12, detail d).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// One usage record.
     Record,

@@ -21,7 +21,7 @@ use crate::rate::Rate;
 use std::num::NonZeroU128;
 
 /// Names a session within a member: a hash of session id, source, payee and the account that its records name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionKey(pub NonZeroU128);
 
 /// The entry of a session.
