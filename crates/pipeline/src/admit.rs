@@ -2,14 +2,13 @@
 
 use crate::duplicates::{Admission, Duplicates, Identity};
 use crate::held::Place;
+use crate::identity::command_hash;
 use crate::intake::{Fault, IntakeRules, Intaken, intake_command, intake_usage};
 use crate::raw::{RawCommand, RawUsage};
 use crate::text::quoted;
 use directory::Needs;
 use directory::snapshot::Snapshot;
 use rating::{AccountId, Command, CommandRefusal, Horizons, SuspenseReason, Timestamp, Unit, UsageRecord};
-use siphasher::sip::SipHasher13;
-use std::hash::{Hash, Hasher};
 
 /// What a raw record turned out to be.
 #[derive(Debug)]
@@ -259,13 +258,6 @@ impl Taken {
             Taken::Command(..) | Taken::Tick(_) | Taken::Fault(_) => reason.meaning().to_owned(),
         }
     }
-}
-
-/// The payload of a command, as remembered beside its id.
-fn command_hash(command: &Command) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(0x7261_7465_7270_6179, 0x636f_6d6d_616e_6473);
-    command.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Says what exactly is not known, for the reasons that guide and rate find; with the unit of the leg's rate, where it has one.

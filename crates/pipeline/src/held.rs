@@ -6,7 +6,7 @@
 use hashbrown::HashMap;
 
 /// Where a copy of a record stands: a hash of file and line, or of topic, partition and offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place(pub u64);
 
 impl Place {

@@ -3,6 +3,7 @@
 //! All faults of a record are named at once. Nothing is defaulted but what docs/reference-data.md says, and nothing is clamped.
 
 use crate::dialled::InternationalPrefixes;
+use crate::identity::{payload_hash, record_key};
 use crate::kind::{Kind, Kinds};
 use crate::limits::QuantityLimits;
 use crate::raw::{Field, RawCommand, RawUsage, RawValue};
@@ -11,8 +12,6 @@ use crate::times::{Misread, read_millis, read_time};
 use rating::command::{BundleRef, Command, CommandKind};
 use rating::quantity::MAX_QUANTITY;
 use rating::{AccountId, Amount, Currency, Plmn, SuspenseReason, Timestamp, Unit, UsageRecord, unit_of_service};
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::{Hash, Hasher};
 
 /// Longest text accepted in a field, in bytes.
 pub const MAX_TEXT_BYTES: usize = 256;
@@ -223,50 +222,6 @@ fn check_plausible(raw: &RawUsage<'_>, record: &UsageRecord, rules: &IntakeRules
         return Err(Fault::new(SuspenseReason::ImplausibleQuantity, detail));
     }
     Ok(())
-}
-
-/// The identity of a record, as in CloudEvents: a hash of (source, id).
-pub fn record_key(source: &str, id: &str) -> u128 {
-    let mut hasher = SipHasher13::new_with_keys(0x7261_7465_7263_6f72, 0x6964_656e_7469_7479);
-    source.hash(&mut hasher);
-    id.hash(&mut hasher);
-    hasher.finish128().as_u128()
-}
-
-/// Everything but the identity, normalised: so that the same record in another format is the same payload.
-fn payload_hash(raw: &RawUsage<'_>, record: &UsageRecord, end_time: Option<Timestamp>) -> u64 {
-    let mut hasher = siphasher::sip::SipHasher13::new_with_keys(0x7261_7465_7270_6179, 0x6c6f_6164_6861_7368);
-    record.service.hash(&mut hasher);
-    record.quantity.hash(&mut hasher);
-    record.unit.hash(&mut hasher);
-    record.event_time.hash(&mut hasher);
-    end_time.hash(&mut hasher);
-    let normalised =
-        [Field::Id, Field::Source, Field::Service, Field::Quantity, Field::Unit, Field::EventTime, Field::EndTime];
-    for field in Field::ALL {
-        // An end that cannot be read is part of the payload as it is written.
-        let is_normalised = normalised.contains(field) && (*field != Field::EndTime || end_time.is_some());
-        match raw.get(*field) {
-            _ if is_normalised => {}
-            RawValue::Absent => {}
-            RawValue::Text(text) | RawValue::Number(text) | RawValue::Other(text) => {
-                (*field as u8).hash(&mut hasher);
-                hasher.write(text.as_bytes());
-                hasher.write_u8(0xff);
-            }
-            RawValue::Integer(integer) => {
-                (*field as u8).hash(&mut hasher);
-                hasher.write(integer.to_string().as_bytes());
-                hasher.write_u8(0xff);
-            }
-        }
-    }
-    if !raw.attributes.is_empty() {
-        let mut attributes: Vec<_> = raw.attributes.iter().collect();
-        attributes.sort_unstable();
-        attributes.hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 struct Reader<'r, 'a> {

@@ -15,6 +15,7 @@ pub mod dialled;
 pub mod duplicates;
 pub mod guide;
 pub mod held;
+pub mod identity;
 pub mod intake;
 pub mod kind;
 pub mod limits;

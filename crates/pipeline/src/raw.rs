@@ -21,8 +21,9 @@ pub enum RawValue<'a> {
 
 macro_rules! fields {
     ($($variant:ident = $name:literal;)+) => {
-        /// The fields of a usage record, named as in `schemas/usage-record.avsc`.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        /// The fields of a usage record, named as in `schemas/usage-record.avsc`. A payload is hashed with the place of each field in this list
+        /// ([`identity`](crate::identity)): a new one goes to its end.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Field { $(#[doc = concat!("`", $name, "`")] $variant,)+ }
 
         impl Field {

@@ -10,7 +10,7 @@ use crate::quantity::Unit;
 use std::sync::Arc;
 
 /// When an instance becomes active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Starts {
     /// At the effective time of the purchase.
     Date,
@@ -21,7 +21,7 @@ pub enum Starts {
 }
 
 /// Who draws from an instance (rule 16).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BundleScope {
     /// All endpoints below the payer.
     Customer,
@@ -68,7 +68,7 @@ pub struct Element {
 }
 
 /// Whether an element is drawn in the first place or when the standard ones are used up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElementClass {
     /// Drawn first.
     Standard,
@@ -102,7 +102,7 @@ pub struct Instance {
 }
 
 /// Where an instance stands in its life. Depleted, expired, suspended and terminated follow from other fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Waits for the command `activate`.
     Pending,
@@ -118,7 +118,7 @@ pub enum Phase {
 }
 
 /// The state of one element of an instance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
     /// Units drawn.
     pub used: u64,

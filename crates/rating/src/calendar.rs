@@ -4,7 +4,7 @@ use jiff::tz;
 use std::fmt;
 
 /// An instant in milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -121,7 +121,7 @@ impl TimeZone {
 }
 
 /// A calendar month: months since year 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Month(pub i32);
 
 impl Month {
@@ -151,7 +151,7 @@ impl fmt::Display for Month {
 }
 
 /// A calendar length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Length {
     /// Calendar months (12 to a year).
     Months(u32),

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A deterministic identifier: a function of (source, usage id), level and revision, or of (account, bundle instance).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChargeId {
     /// Hash of what caused the charge.
     pub base: u128,
@@ -147,7 +147,7 @@ pub struct Delta {
 }
 
 /// What a delta is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeltaKind {
     /// A charge.
     Charge,

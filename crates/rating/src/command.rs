@@ -18,7 +18,7 @@ use crate::table::RowPlace;
 use std::sync::Arc;
 
 /// An account command after intake.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// Unique; a repeated id is the same command.
     pub id: Box<str>,
@@ -37,7 +37,7 @@ pub struct Command {
 }
 
 /// What a command does.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandKind {
     /// Money paid in.
     TopUp(Amount),
@@ -65,7 +65,7 @@ pub enum CommandKind {
 }
 
 /// Names an instance: by its own id, or by its template's while just one instance of it lives.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BundleRef {
     /// Instance id or template name.
     pub name: Box<str>,
@@ -104,7 +104,7 @@ impl CommandKind {
 }
 
 /// Why a command was not applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CommandRefusal {
     /// The account is not known at the effective time.
     UnknownAccount,

@@ -3,14 +3,12 @@
 //! An entry is written down before the first instance that names it, and with every cycle after that; it leaves when nothing names it any more. So
 //! its table knows no changes: whether an entry was written is all that has to be undone.
 
-use crate::bundle::{BundleScope, BundleTemplate, Element, ElementClass, Starts};
-use crate::calendar::Length;
-use crate::matching::{MatchKeys, UsageMatch};
+use crate::bundle::{BundleScope, BundleTemplate, Element, Starts};
+use crate::identity::{template_address, zone_address};
+use crate::matching::UsageMatch;
 use crate::table::Table;
 use crate::zone::Zone;
 use hashbrown::HashMap;
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hasher;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -75,7 +73,7 @@ impl Dictionary {
 
     /// The entry of a template, made where there is none.
     pub fn template(&mut self, template: &BundleTemplate) -> Arc<KnownTemplate> {
-        let mut address = address_of_template(template);
+        let mut address = template_address(template);
         // Should two contents ever have one address, the later one goes to the next.
         while let Some(known) = self.templates.get(&address) {
             if known.template == *template {
@@ -96,7 +94,7 @@ impl Dictionary {
     }
 
     fn zone(&mut self, zone: &Zone) -> (Address, Arc<Zone>) {
-        let mut address = address_of_zone(zone);
+        let mut address = zone_address(zone);
         while let Some(known) = self.zones.get(&address) {
             if **known == *zone {
                 return (address, known.clone());
@@ -151,91 +149,4 @@ impl Dictionary {
     pub(crate) fn end_waiting(&mut self) {
         self.awaited = HashMap::new();
     }
-}
-
-/// Feeds a content to a hasher, every part behind its length or in a fixed width.
-struct Content(SipHasher13);
-
-impl Content {
-    fn text(&mut self, text: &str) {
-        self.number(text.len() as u64);
-        self.0.write(text.as_bytes());
-    }
-
-    fn number(&mut self, number: u64) {
-        self.0.write(&number.to_le_bytes());
-    }
-
-    /// A number that may be missing.
-    fn optional(&mut self, number: Option<u64>) {
-        self.number(number.is_some().into());
-        self.number(number.unwrap_or_default());
-    }
-
-    fn optional_text(&mut self, text: Option<&str>) {
-        self.number(text.is_some().into());
-        self.text(text.unwrap_or_default());
-    }
-
-    fn end(self) -> Address {
-        self.0.finish128().as_u128()
-    }
-}
-
-fn address_of_zone(zone: &Zone) -> Address {
-    let mut content = Content(SipHasher13::new_with_keys(0x7261_7465_7220_7a6f, 0x6e65_7320_6173_206f));
-    content.text(zone.name());
-    content.number(zone.networks().len() as u64);
-    zone.networks().iter().for_each(|network| content.number(network.packed().into()));
-    content.number(zone.prefixes().len() as u64);
-    zone.prefixes().iter().for_each(|prefix| content.text(prefix));
-    content.end()
-}
-
-fn address_of_template(template: &BundleTemplate) -> Address {
-    // Destructured without `..`, so that a new field does not compile until it tells templates apart. It is fed only where it is present, so
-    // that what was bought before keeps its address.
-    let BundleTemplate { id, currency, fee, starts, lasts, scope, promotional, warn_at, elements } = template;
-    let mut content = Content(SipHasher13::new_with_keys(0x7261_7465_7220_6275, 0x6e64_6c65_7320_6173));
-    content.text(id);
-    content.text(currency.as_str());
-    content.number(fee.is_some().into());
-    content.0.write(&fee.map_or(0, crate::money::Amount::unscaled).to_le_bytes());
-    content.number(match starts {
-        Starts::Date => 0,
-        Starts::FirstUse => 1,
-        Starts::Activation => 2,
-    });
-    let (kind, count) = match lasts {
-        None => (0, 0),
-        Some(Length::Months(count)) => (1, *count),
-        Some(Length::Days(count)) => (2, *count),
-        Some(Length::Hours(count)) => (3, *count),
-    };
-    content.number(kind);
-    content.number(count.into());
-    content.number(match scope {
-        BundleScope::Customer => 0,
-        BundleScope::Endpoint => 1,
-    });
-    content.number((*promotional).into());
-    content.number(warn_at.len() as u64);
-    content.0.write(warn_at);
-    content.number(elements.len() as u64);
-    for Element { priority, applies, unit, amount, class } in elements {
-        let UsageMatch { service, zone, keys } = applies;
-        let MatchKeys { rating_group, apn, rat, direction, sponsor } = &**keys;
-        content.number((*priority).into());
-        content.text(service);
-        content.0.write(&address_of_zone(zone).to_le_bytes());
-        content.optional(rating_group.map(i64::cast_unsigned));
-        [apn, rat, direction, sponsor].into_iter().for_each(|key| content.optional_text(key.as_deref()));
-        content.text(unit.name());
-        content.optional(*amount);
-        content.number(match class {
-            ElementClass::Standard => 0,
-            ElementClass::FairUse => 1,
-        });
-    }
-    content.end()
 }

@@ -43,7 +43,7 @@ impl fmt::Debug for AccountId {
 }
 
 /// What an account is in the hierarchy (rule 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AccountKind {
     /// The root; pays nobody.
     Operator,
@@ -68,7 +68,7 @@ impl AccountKind {
 }
 
 /// An ISO 4217 code: three upper-case letters. Nothing converts between currencies (rule 8).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Currency([u8; 3]);
 
 impl Currency {

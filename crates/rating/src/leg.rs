@@ -9,7 +9,7 @@ use crate::usage::UsageRecord;
 use std::sync::Arc;
 
 /// Whether an account pays before or after use (rules 19, 21).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Pays before use.
     Prepaid,
@@ -18,7 +18,7 @@ pub enum Mode {
 }
 
 /// The payer's own status at the event time (rule 7); there is no cascade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
     /// May be charged.
     Active,

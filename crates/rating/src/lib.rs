@@ -19,6 +19,7 @@ pub mod dictionary;
 pub mod draw;
 mod few;
 pub mod id;
+pub mod identity;
 pub mod leg;
 pub mod matching;
 pub mod money;

@@ -1,10 +1,9 @@
 //! Most-specific match (rule 9): which rate of a version, or which element of a bundle, fits a record, and how specifically.
 
 use crate::few::Few;
+use crate::identity::{IdHasher, IdHasher128};
 use crate::usage::UsageRecord;
 use crate::zone::{END_OF_NUMBER, Grade, Plmn, Zone};
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ pub struct Specificity {
 pub struct KeyFilter(Option<Box<MatchKeys>>);
 
 /// The keys of a [`KeyFilter`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MatchKeys {
     /// Rating group of the charging rule.
     pub rating_group: Option<i64>,
@@ -61,13 +60,6 @@ impl PartialEq for KeyFilter {
 }
 
 impl Eq for KeyFilter {}
-
-impl Hash for KeyFilter {
-    /// As the keys themselves: counters are found by it.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (**self).hash(state);
-    }
-}
 
 impl KeyFilter {
     /// Which keys are given, a bit for each.
@@ -182,23 +174,23 @@ fn hash_keys(mask: u8, rating_group: Option<i64>, texts: [&Option<Box<str>>; 4])
     if mask == 0 {
         return 0;
     }
-    let mut hasher = SipHasher13::new();
-    hasher.write_u8(mask);
+    let mut hasher = IdHasher128::new();
+    hasher.u8(mask);
     if mask & 1 != 0 {
-        rating_group.hash(&mut hasher);
+        hasher.optional(rating_group, IdHasher::i64);
     }
     for (bit, (name, text)) in KeyName::ALL.into_iter().zip(texts).enumerate() {
         if mask & (2 << bit) != 0 {
-            hasher.write_u8(u8::from(text.is_some()));
-            text.as_deref().into_iter().flat_map(|text| name.bytes(text)).for_each(|byte| hasher.write_u8(byte));
-            hasher.write_u8(0xff);
+            hasher.u8(u8::from(text.is_some()));
+            text.as_deref().into_iter().flat_map(|text| name.bytes(text)).for_each(|byte| hasher.u8(byte));
+            hasher.u8(0xff);
         }
     }
-    hasher.finish128().as_u128()
+    hasher.finish()
 }
 
 /// What a rate or an element applies to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageMatch {
     /// The service.
     pub service: Box<str>,
@@ -209,13 +201,6 @@ pub struct UsageMatch {
 }
 
 impl UsageMatch {
-    /// Feeds what identifies a rate over the versions of its tariff: names, not the networks of the zone, which may change.
-    pub(crate) fn hash_identity(&self, hasher: &mut impl Hasher) {
-        self.service.hash(hasher);
-        self.zone.name().hash(hasher);
-        self.keys.hash(hasher);
-    }
-
     /// How specifically this fits the record; `None` if it does not. Linear in the zone: for bundles, which are few.
     pub fn specificity(&self, usage: &UsageRecord) -> Option<Specificity> {
         if self.service != usage.service || !self.keys.accepts(usage) || !self.zone.holds_network(usage.network) {

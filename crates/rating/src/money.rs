@@ -13,7 +13,7 @@ const UNSCALED_LIMIT: i128 = 10_i128.pow(28);
 pub const MAX_DENOMINATOR: i128 = 10_i128.pow(27);
 
 /// An amount of money in the currency of its context, exact to 10 decimal places, |amount| < 10^18.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Amount(i128);
 
 impl Amount {
@@ -83,7 +83,7 @@ impl fmt::Debug for Amount {
 
 /// A sum of amounts: wider than an amount, so that what is added up for control never stands in the way of what is added.
 /// Exact to 10 decimal places; more than ten billion of the largest amounts fit.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Sum(i128);
 
 impl Sum {
@@ -164,7 +164,7 @@ impl fmt::Debug for Sum {
 }
 
 /// How the one rounding of a charge is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RoundingMode {
     /// To nearest, ties away from zero.
     HalfUp,
@@ -177,7 +177,7 @@ pub enum RoundingMode {
 }
 
 /// Scale and mode of a charge's rounding; scale 6, half-up unless the tariff says otherwise (rule 11).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rounding {
     scale: u32,
     mode: RoundingMode,

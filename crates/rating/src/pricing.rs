@@ -8,6 +8,7 @@
 use crate::bands::{self, Timed};
 use crate::charge::{Segment, SegmentSource};
 use crate::counter::Counter;
+use crate::identity;
 use crate::leg::Leg;
 use crate::money::{Amount, Exact, UnitPrice};
 use crate::quantity::{MAX_QUANTITY, Unit};
@@ -15,9 +16,7 @@ use crate::rate::{Band, Pricing, PricingSpec, Rate, Scope, Tier};
 use crate::reason::SuspenseReason;
 use crate::session::{KnownPayer, counter_keys};
 use crate::state::HashedKey;
-use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
-use std::hash::Hash;
 
 /// The price of the uncovered rest of a leg, and the state that goes with it.
 #[derive(Debug)]
@@ -137,11 +136,9 @@ impl CounterPlace {
                 Some(CounterPlace { scope: Scope::Session, key, older_key })
             }
             Scope::Month => {
-                let mut hasher = SipHasher13::new();
-                leg.edge.time_zone.month_of(leg.usage.event_time).hash(&mut hasher);
-                leg.edge.payee.hash(&mut hasher);
-                rate.key.hash(&mut hasher);
-                Some(CounterPlace { scope: Scope::Month, key: hasher.finish128().as_u128(), older_key: None })
+                let month = leg.edge.time_zone.month_of(leg.usage.event_time);
+                let key = identity::month_counter_key(month, &leg.edge.payee, rate.key);
+                Some(CounterPlace { scope: Scope::Month, key, older_key: None })
             }
         }
     }

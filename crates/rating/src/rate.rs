@@ -4,19 +4,18 @@
 //! the number of increments.
 
 use crate::calendar::{TimeZone, Timestamp};
+use crate::identity;
 use crate::matching::UsageMatch;
 use crate::money::{Amount, MAX_DENOMINATOR, Rounding, UnitPrice, fraction, lcm};
 use crate::quantity::Unit;
 use rust_decimal::Decimal;
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hash;
 use std::sync::Arc;
 
 /// Minutes of a week, Monday 00:00 first.
 pub const WEEK_MINUTES: u16 = 7 * 24 * 60;
 
 /// In which scope increments, minimum, free units and tiers count (rule 12, detail d).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// One usage record.
     Record,
@@ -218,12 +217,9 @@ impl Rate {
             }
             PricingSpec::Blocked => Pricing::Blocked,
         };
-        let mut hasher = SipHasher13::new();
-        facts.tariff_id.hash(&mut hasher);
-        spec.applies.hash_identity(&mut hasher);
         Ok(Rate {
             facts: Arc::clone(facts),
-            key: hasher.finish128().as_u128(),
+            key: identity::rate_key(&facts.tariff_id, &spec.applies),
             denominator,
             connect: money(spec.connect)?,
             pricing,

@@ -19,6 +19,7 @@ use crate::account::{CapCounter, Head};
 use crate::charge::{Charge, ChargeId, Delta, FeeOf, Notification, NotificationKind, Outputs, Segment, SegmentSource};
 use crate::counter::Counter;
 use crate::draw::{self, Drawn, Plan};
+use crate::identity;
 use crate::leg::{Leg, RateChoice, Status};
 use crate::money::{Amount, Exact};
 use crate::pricing::{self, Priced, ScopedCounter};
@@ -27,9 +28,7 @@ use crate::reason::{ChargeReason, SuspenseReason};
 use crate::session::{KnownPayer, LegSession, SessionChange};
 use crate::state::{AccountNumber, HashedKey, State};
 use crate::table::RowPlace;
-use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
-use std::hash::Hash;
 
 /// Rates a leg: on success exactly one usage charge (and fees of bundles it activated before it) has been added to `outputs`.
 ///
@@ -174,11 +173,7 @@ impl<'a> Cap<'a> {
     fn of(leg: &Leg<'_>, rate: &'a Rate, charged: Amount, state: &State, account: AccountNumber) -> Option<Cap<'a>> {
         let cap = rate.facts.cap?;
         let month = leg.edge.time_zone.month_of(leg.usage.event_time);
-        let mut hasher = SipHasher13::new();
-        leg.edge.payee.hash(&mut hasher);
-        rate.facts.tariff_id.hash(&mut hasher);
-        month.hash(&mut hasher);
-        let key = HashedKey { key: hasher.finish128().as_u128(), account };
+        let key = HashedKey { key: identity::cap_key(&leg.edge.payee, &rate.facts.tariff_id, month), account };
         let fresh = CapCounter { charged: Amount::ZERO, notified: false, month };
         let mut counter = state.caps.get(&key).copied().unwrap_or(fresh);
         let room = cap.checked_sub(counter.charged).map_or(Amount::ZERO, |room| room.max(Amount::ZERO));
@@ -306,13 +301,9 @@ pub(crate) fn fee_charge<'a>(
     of: FeeOf,
     fee: Amount,
 ) -> Charge<'a> {
-    let mut hasher = SipHasher13::new();
-    "bundle_fee".hash(&mut hasher);
-    edge.payer.hash(&mut hasher);
-    of.instance.hash(&mut hasher);
-    event_time.hash(&mut hasher);
+    let base = identity::fee_base(&edge.payer, &of.instance, event_time);
     Charge {
-        id: ChargeId { base: hasher.finish128().as_u128(), level: edge.level, revision: 0 },
+        id: ChargeId { base, level: edge.level, revision: 0 },
         edge,
         usage: None,
         endpoint,

@@ -1,7 +1,7 @@
 //! Stable codes: why a charge is what it is, and why something waits in suspense.
 
 /// Why a charge has its amount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChargeReason {
     /// Priced by a tariff, wholly or beyond what a bundle covered.
     Rated,
@@ -34,7 +34,7 @@ impl ChargeReason {
 macro_rules! suspense_reasons {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $scope:literal, $todo:literal;)+) => {
         /// Why a record or a leg waits in suspense. The names are stable: they stand on the wire, in metrics and in docs/suspense.md.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum SuspenseReason { $($(#[doc = $doc])+ $variant,)+ }
 
         impl SuspenseReason {

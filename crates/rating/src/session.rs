@@ -14,15 +14,14 @@
 
 use crate::calendar::Timestamp;
 use crate::counter::Counter;
+use crate::identity::{self, SessionName};
 use crate::leg::{Leg, RateChoice};
 use crate::rate::{Rate, Scope};
 use crate::state::{AccountNumber, EndpointKey, EndpointRowKey, State};
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hash;
 use std::num::NonZeroU128;
 
 /// Names a session within a member: a hash of session id, source, payee and the account that its records name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionKey(pub NonZeroU128);
 
 /// The entry of a session.
@@ -48,14 +47,15 @@ pub struct SessionCounter {
 impl SessionKey {
     /// The session of a leg; `None` for a record without one.
     fn of(leg: &Leg<'_>) -> Option<SessionKey> {
-        let mut hasher = SipHasher13::new();
-        "session".hash(&mut hasher);
-        leg.usage.session_id.as_deref()?.hash(&mut hasher);
-        leg.usage.source.hash(&mut hasher);
-        leg.edge.payee.hash(&mut hasher);
-        named_account(leg).hash(&mut hasher);
-        Some(SessionKey(NonZeroU128::new(hasher.finish128().as_u128()).unwrap_or(NonZeroU128::MIN)))
+        let key = identity::session_key(session_name(leg)?, named_account(leg));
+        Some(SessionKey(NonZeroU128::new(key).unwrap_or(NonZeroU128::MIN)))
     }
+}
+
+/// The name of a leg's session on its edge; `None` for a record without one.
+fn session_name<'a>(leg: &Leg<'a>) -> Option<SessionName<'a>> {
+    let id = leg.usage.session_id.as_deref()?;
+    Some(SessionName { id, source: &leg.usage.source, payee: &leg.edge.payee })
 }
 
 /// The account that stands for the endpoint where there is none.
@@ -196,30 +196,11 @@ pub(crate) struct KnownPayer<'s> {
 /// The payee is part of the key, so that a move starts afresh (rule 6); a session starts afresh with a new version (detail c). Above the account
 /// that a record names, sessions of other accounts count apart.
 pub(crate) fn counter_keys(leg: &Leg<'_>, rate: &Rate) -> Option<(u128, Option<u128>)> {
-    let mut hasher = SipHasher13::new();
-    leg.usage.session_id.as_deref()?.hash(&mut hasher);
-    leg.usage.source.hash(&mut hasher);
-    rate.facts.version_from.hash(&mut hasher);
-    leg.edge.payee.hash(&mut hasher);
-    rate.key.hash(&mut hasher);
-    let without_account = hasher.finish128().as_u128();
-    Some(match named_account(leg).filter(|account| *account != leg.edge.payer.as_str()) {
-        None => (without_account, None),
-        Some(account) => {
-            account.hash(&mut hasher);
-            (hasher.finish128().as_u128(), Some(without_account))
-        }
-    })
+    let account = named_account(leg).filter(|account| *account != leg.edge.payer.as_str());
+    Some(identity::session_counter_keys(session_name(leg)?, rate.facts.version_from, rate.key, account))
 }
 
 /// The key of the mark that older programs made when a version of a tariff had settled a session's connect fee.
 fn older_connect_key(leg: &Leg<'_>, rate: &Rate, version_from: Timestamp) -> Option<u128> {
-    let mut hasher = SipHasher13::new();
-    leg.usage.session_id.as_deref()?.hash(&mut hasher);
-    leg.usage.source.hash(&mut hasher);
-    leg.edge.payee.hash(&mut hasher);
-    rate.facts.tariff_id.hash(&mut hasher);
-    version_from.hash(&mut hasher);
-    "connect".hash(&mut hasher);
-    Some(hasher.finish128().as_u128())
+    Some(identity::older_connect_key(session_name(leg)?, &rate.facts.tariff_id, version_from))
 }

@@ -19,12 +19,12 @@ use crate::bundles::{Bundles, InstanceKey};
 use crate::counter::Counter;
 use crate::dictionary::{Address, Dictionary, KnownTemplate};
 use crate::id::AccountId;
+use crate::identity;
 use crate::leg::Horizons;
 use crate::session::{SessionCounter, SessionState};
 use crate::table::{RowPlace, Table};
 use crate::zone::Zone;
-use siphasher::sip::SipHasher13;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -46,9 +46,7 @@ pub struct EndpointKey(pub u64);
 impl EndpointKey {
     /// The key of an endpoint; of records without one, that of the empty name.
     pub fn of(endpoint: &str) -> EndpointKey {
-        let mut hasher = SipHasher13::new_with_keys(0x7261_7465_7220_656e, 0x6470_6f69_6e74_7320);
-        hasher.write(endpoint.as_bytes());
-        EndpointKey(hasher.finish())
+        EndpointKey(identity::endpoint_key(endpoint))
     }
 }
 

@@ -97,7 +97,7 @@ const PREFIX_BYTES: usize = 4;
 pub(crate) const END_OF_NUMBER: char = '$';
 
 /// A rate zone: where use happened and, for voice and SMS, what number was called.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zone {
     name: Arc<str>,
     grade: Grade,

@@ -1,19 +1,23 @@
-//! Makes the folder of `state-2.tar.gz`: rates `before.jsonl` and `before.csv` with few record ids in memory, then stops in the middle of
-//! `interrupted.jsonl`, behind a commit.
+//! Makes the folder of `state-3.tar.gz`: rates `phases-before.jsonl`, `before.jsonl` and `before.csv` with few record ids in memory, then stops
+//! in the middle of `interrupted.jsonl`, behind a commit.
 //!
 //! It was compiled as a test of `rater-runtime` in the source that the sample is of, and is not compiled today.
 //! `RATER_FREEZE_FROM` names the folder of this sample's inputs, `RATER_FREEZE_INTO` a folder whose name is kept in the state.
 
 use directory::{Input, InputKind, Loaded};
+use pipeline::Doubts;
+use pipeline::duplicates::{DEFAULT_COMMAND_HOURS, DEFAULT_STATE_HORIZON_H};
 use rating::Timestamp;
-use runtime::embedded::{InputFile, Limits, Recycle, RunSettings, run_within};
-use runtime::wire::OutputFormat;
+use runtime::embedded::{InputFile, InterruptedInputs, Limits, Recycle, RunSettings, run_within};
+use runtime::wire::{Ending, OutputFormat};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 fn settings(inputs: &[PathBuf], output: &Path, format: OutputFormat) -> RunSettings {
     RunSettings {
         inputs: inputs.iter().map(|path| InputFile { path: path.clone(), format: None }).collect(),
+        ending: Ending::MayGrow,
+        interrupted: InterruptedInputs::ComeFirst,
         recycle: Recycle::Nothing,
         output: output.to_owned(),
         format,
@@ -22,7 +26,11 @@ fn settings(inputs: &[PathBuf], output: &Path, format: OutputFormat) -> RunSetti
         commit_records: 5,
         now: Timestamp::parse("2026-04-01T00:00:00Z").expect("a time"),
         future_tolerance_ms: 3_600_000,
+        past_tolerance_ms: None,
+        doubts: Doubts::default(),
         duplicate_window_h: Some(720),
+        command_memory_h: DEFAULT_COMMAND_HOURS,
+        state_horizon_h: DEFAULT_STATE_HORIZON_H,
         default_source: "file".to_owned(),
     }
 }
@@ -31,11 +39,14 @@ fn settings(inputs: &[PathBuf], output: &Path, format: OutputFormat) -> RunSetti
 fn freeze() {
     let from = PathBuf::from(std::env::var_os("RATER_FREEZE_FROM").expect("RATER_FREEZE_FROM"));
     let into = PathBuf::from(std::env::var_os("RATER_FREEZE_INTO").expect("RATER_FREEZE_INTO"));
-    let bytes = std::fs::read(from.join("reference.yaml")).expect("reference data");
-    let input = Input { name: "reference.yaml".to_owned(), bytes, kind: InputKind::Yaml };
-    let loaded: Loaded = directory::load(vec![input]).unwrap_or_else(|refused| panic!("{refused}"));
+    let read = |name: &str| {
+        let bytes = std::fs::read(from.join(name)).expect("reference data");
+        Input { name: name.to_owned(), bytes: bytes.into(), kind: InputKind::Yaml }
+    };
+    let inputs = ["reference.yaml", "phases.yaml"].map(read);
+    let loaded: Loaded = directory::load(inputs.into()).unwrap_or_else(|refused| panic!("{refused}"));
     let limits = Limits { ids_in_memory: 20, log_bytes: 20_000 };
-    let inputs = ["before.jsonl", "before.csv"].map(|name| into.join(name));
+    let inputs = ["phases-before.jsonl", "before.jsonl", "before.csv"].map(|name| into.join(name));
     let interrupted = [into.join("interrupted.jsonl")];
     for path in inputs.iter().chain(&interrupted) {
         std::fs::copy(from.join(path.file_name().expect("a name")), path).expect("copied");

@@ -18,7 +18,7 @@ use crate::state::StoreError;
 use crate::wire::{Decoded, Decoder, Prefix, RawBatch, Splitter};
 use booked::{Causes, Found, Place};
 use directory::Loaded;
-use pipeline::intake::record_key;
+use pipeline::identity::record_key;
 use pipeline::{Field, IntakeRules, RawValue};
 use rating::Timestamp;
 use serde_json::Value;

@@ -129,7 +129,7 @@ impl Retry {
 /// Identity of one time that something is tried again: the same for each copy of the message that asks for it.
 pub(super) fn retry_key(origin: &Origin<'_>, retried: Retried) -> u128 {
     let mut hasher = SipHasher13::new_with_keys(0x7261_7465_7220_7265, 0x7472_7920_6f6e_6365);
-    hasher.write_usize(origin.form.topic.len());
+    hasher.write_u64(origin.form.topic.len() as u64);
     hasher.write(origin.form.topic.as_bytes());
     hasher.write_u32(origin.partition);
     hasher.write_i64(origin.offset);

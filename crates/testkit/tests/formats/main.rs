@@ -13,9 +13,9 @@ mod vectors;
 use directory::{Input, InputKind, Loaded};
 use testkit::samples::text;
 
-fn reference(name: &str) -> Loaded {
-    let input = Input { name: name.to_owned(), bytes: text(name).into(), kind: InputKind::Yaml };
-    directory::load(vec![input]).unwrap_or_else(|refused| panic!("{refused}"))
+fn reference(names: &[&str]) -> Loaded {
+    let input = |name: &&str| Input { name: (*name).to_owned(), bytes: text(name).into(), kind: InputKind::Yaml };
+    directory::load(names.iter().map(input).collect()).unwrap_or_else(|refused| panic!("{refused}"))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -27,17 +27,28 @@ const TOPICS: [(&str, u32); 15] = [
     ("rate-changelog", 4),
     ("waiting", 2),
     ("recycle-changelog", 2),
+    ("ticks", 1),
+    ("retries", 2),
     ("charges", 1),
     ("balance-deltas", 1),
     ("notifications", 1),
     ("suspense", 1),
     ("command-replies", 1),
-    ("ticks", 1),
-    ("retries", 2),
 ];
-/// The first of them are part of the sample.
-const KEPT: usize = 8;
-/// These are compared.
+
+/// A sample of all topics between the stages.
+struct Generation {
+    folder: &'static str,
+    /// The first of [`TOPICS`] are part of it.
+    topics: usize,
+}
+
+/// Ticks and retries were among usage.
+const FIRST: Generation = Generation { folder: "stages", topics: 8 };
+/// The one that `RATER_FREEZE=samples` makes, with the accounts of `phases.yaml` in it.
+const SECOND: Generation = Generation { folder: "stages-2", topics: 10 };
+
+/// The outputs that are compared.
 const OUTPUTS: [&str; 5] = ["charges", "balance-deltas", "notifications", "suspense", "command-replies"];
 const WINDOW_H: Option<u32> = Some(720);
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -60,7 +71,8 @@ impl<S: Stage> Running<S> {
                     stage.restore(partition, key, value.as_deref()).unwrap_or_else(|error| panic!("{error}"));
                 }
                 let position = stage.restored(partition).expect("a position").unwrap_or(0);
-                let sides = vec![SidePlace { offset: 0, id: None }; stage.sides().len()];
+                let places = stage.known(partition).sides.into_iter();
+                let sides = places.map(|place| place.unwrap_or(SidePlace { offset: 0, id: None })).collect();
                 stage.begin(partition, &Beginning { position, topic: None, sides });
                 positions.insert(partition, position);
             }
@@ -165,7 +177,8 @@ fn empty() -> Topics {
 
 /// What an earlier version did before it was stopped: something is left to do for every stage.
 fn make() -> Topics {
-    let mut pipeline = Pipeline::new(empty(), &reference("reference.yaml"));
+    let mut pipeline = Pipeline::new(empty(), &reference(&["reference.yaml", "phases.yaml"]));
+    pipeline.write(text("phases-before.jsonl").lines());
     pipeline.write(text("before.jsonl").lines());
     pipeline.settle();
     pipeline.tick(b"{\"tick\":\"2026-03-31T00:00:00Z\"}");
@@ -192,8 +205,8 @@ fn make() -> Topics {
     pipeline.topics
 }
 
-fn write_sample(topics: &Topics) {
-    for (topic, partitions) in &TOPICS[..KEPT] {
+fn write_sample(generation: &Generation, topics: &Topics) {
+    for (topic, partitions) in &TOPICS[..generation.topics] {
         let mut out = String::new();
         for partition in 0..*partitions {
             for (offset, (key, value)) in topics.messages(topic, partition).iter().enumerate() {
@@ -204,14 +217,14 @@ fn write_sample(topics: &Topics) {
                 writeln!(out, "{partition} {} {}{}", hex(key), hex(value), trace.concat()).expect("written");
             }
         }
-        samples::write(&format!("stages/{topic}.txt"), &out);
+        samples::write(&format!("{}/{topic}.txt", generation.folder), &out);
     }
 }
 
-fn read_sample() -> Topics {
+fn read_sample(generation: &Generation) -> Topics {
     let mut topics = empty();
-    for (topic, _) in &TOPICS[..KEPT] {
-        for line in text(&format!("stages/{topic}.txt")).lines() {
+    for (topic, _) in &TOPICS[..generation.topics] {
+        for line in text(&format!("{}/{topic}.txt", generation.folder)).lines() {
             let mut parts = line.split(' ');
             let mut next = || parts.next().expect("partition, key and value");
             let partition = next().parse().expect("a partition");
@@ -240,30 +253,74 @@ fn added(topics: &Topics, topic: &str, known: &mut BTreeMap<(String, Vec<u8>), u
     added
 }
 
-/// Compares what a step has added to the outputs with what an earlier version added.
-fn compare(step: &str, topics: &Topics, known: &mut BTreeMap<(String, Vec<u8>), usize>) {
-    for topic in OUTPUTS {
-        samples::compare(&format!("stages/expected/{step}-{topic}.jsonl"), &added(topics, topic, known));
+/// The continuation of a sample.
+struct Continuation {
+    folder: &'static str,
+    pipeline: Pipeline,
+    known: BTreeMap<(String, Vec<u8>), usize>,
+}
+
+impl Continuation {
+    fn new(generation: &Generation) -> Continuation {
+        let pipeline = Pipeline::new(read_sample(generation), &reference(&["later.yaml"]));
+        Continuation { folder: generation.folder, pipeline, known: BTreeMap::new() }
+    }
+
+    /// Settles, and compares what a step has added to the outputs with what an earlier version added.
+    fn compare(&mut self, step: &str) {
+        self.pipeline.settle();
+        for topic in OUTPUTS {
+            let found = added(&self.pipeline.topics, topic, &mut self.known);
+            samples::compare(&format!("{}/expected/{step}-{topic}.jsonl", self.folder), &found);
+        }
+    }
+
+    /// Starts all stages anew, with other reference data.
+    fn restart(&mut self, names: &[&str]) {
+        let topics = std::mem::take(&mut self.pipeline.topics);
+        self.pipeline = Pipeline::new(topics, &reference(names));
+    }
+
+    /// Goes on in the accounts of `phases.yaml`, which the others never meet.
+    fn phases(&mut self) {
+        self.restart(&["later.yaml", "phases.yaml"]);
+        self.pipeline.write(text("phases-after.jsonl").lines());
+        self.compare("phases");
+        self.restart(&["later.yaml"]);
+    }
+
+    fn left(&mut self) {
+        self.compare("1-left");
+    }
+
+    fn rest(&mut self) {
+        self.pipeline.write(text("after.jsonl").lines());
+        self.compare("2-after");
+        self.pipeline.tick(b"{\"tick\":\"2026-04-10T00:00:00Z\"}");
+        self.pipeline.request(&RecycleRequest::default());
+        self.compare("3-recycled");
+        self.pipeline.request(&RecycleRequest { late: true, ..RecycleRequest::default() });
+        self.compare("4-late");
     }
 }
 
 #[test]
-fn stages_go_on_from_what_an_earlier_version_wrote() {
+fn stages_go_on_from_what_the_first_generation_wrote() {
     if freeze() == Freeze::Samples {
-        write_sample(&make());
+        return;
     }
-    let mut pipeline = Pipeline::new(read_sample(), &reference("later.yaml"));
-    let mut known = BTreeMap::new();
-    pipeline.settle();
-    compare("1-left", &pipeline.topics, &mut known);
-    pipeline.write(text("after.jsonl").lines());
-    pipeline.settle();
-    compare("2-after", &pipeline.topics, &mut known);
-    pipeline.tick(b"{\"tick\":\"2026-04-10T00:00:00Z\"}");
-    pipeline.request(&RecycleRequest::default());
-    pipeline.settle();
-    compare("3-recycled", &pipeline.topics, &mut known);
-    pipeline.request(&RecycleRequest { late: true, ..RecycleRequest::default() });
-    pipeline.settle();
-    compare("4-late", &pipeline.topics, &mut known);
+    let mut continuation = Continuation::new(&FIRST);
+    continuation.left();
+    continuation.rest();
+}
+
+#[test]
+fn stages_go_on_from_what_the_second_generation_wrote() {
+    if freeze() == Freeze::Samples {
+        write_sample(&SECOND, &make());
+    }
+    let mut continuation = Continuation::new(&SECOND);
+    continuation.left();
+    continuation.phases();
+    continuation.rest();
 }

@@ -1,7 +1,7 @@
 //! Identities, hashes and shards have the values that earlier versions wrote down.
 
 use pipeline::guide::shard_of;
-use pipeline::intake::record_key;
+use pipeline::identity::record_key;
 use pipeline::{Duplicates, IntakeRules, Intent, Place, QuantityLimit, QuantityLimits, Window};
 use rating::AccountId;
 use runtime::wire::{Decoder, Fingerprint};

@@ -3,9 +3,8 @@
 use super::part::{self, Part};
 use super::sink::{Item, Pairs, Sink};
 use crate::wire::schema::Message;
+use rating::identity::IdHasher128;
 use rating::{Amount, Timestamp};
-use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hash;
 
 /// Writes the fields of one datum.
 pub(super) struct Avro<'o> {
@@ -154,9 +153,9 @@ impl Sink for Avro<'_> {
 
 /// The marker between blocks: a function of the message, so that files do not differ from run to run.
 fn sync_marker(message: Message) -> [u8; 16] {
-    let mut hasher = SipHasher13::new();
-    message.schema().hash(&mut hasher);
-    hasher.finish128().as_u128().to_le_bytes()
+    let mut hasher = IdHasher128::new();
+    hasher.text(message.schema());
+    hasher.finish().to_le_bytes()
 }
 
 /// The header of a container file.
