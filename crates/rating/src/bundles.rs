@@ -32,15 +32,17 @@ pub struct InstanceKey {
 #[derive(Debug, Default)]
 pub struct Bundles {
     rows: Table<InstanceKey, Instance>,
-    shelves: HashMap<(AccountNumber, Option<Arc<str>>), Shelf>,
-    /// How many instances each account holds, by its number.
-    counts: Vec<Counts>,
+    /// What each account holds, by its number.
+    accounts: Vec<Held>,
+    /// What endpoints hold.
+    endpoints: HashMap<(AccountNumber, Arc<str>), Shelf>,
 }
 
-/// How many instances an account holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    pools: u32,
+/// What an account holds.
+#[derive(Debug, Default)]
+struct Held {
+    pools: Option<Box<Shelf>>,
+    /// How many instances its endpoints hold.
     of_endpoints: u32,
 }
 
@@ -223,21 +225,27 @@ impl Bundles {
     /// Returns whether an account holds any instance.
     #[inline]
     pub(crate) fn has_any(&self, account: AccountNumber) -> bool {
-        self.counts.get(account.index()).is_some_and(|counts| *counts != Counts::default())
+        self.accounts.get(account.index()).is_some_and(|held| held.pools.is_some() || held.of_endpoints > 0)
     }
 
     /// What an endpoint of an account may draw from: what it holds itself, and the account's pools.
     pub(crate) fn shelves(&self, account: AccountNumber, endpoint: Option<&str>) -> [Option<&Shelf>; 2] {
-        let counts = self.counts.get(account.index()).copied().unwrap_or_default();
-        let own = endpoint.filter(|_| counts.of_endpoints > 0);
-        let own = own.and_then(|endpoint| self.shelves.get(&ShelfRef(account, Some(endpoint))));
-        let pools = (counts.pools > 0).then(|| self.shelves.get(&ShelfRef(account, None)));
-        [own, pools.flatten()]
+        let Some(held) = self.accounts.get(account.index()) else { return [None, None] };
+        let own = endpoint.filter(|_| held.of_endpoints > 0);
+        let own = own.and_then(|endpoint| self.endpoints.get(&EndpointRef(account, endpoint)));
+        [own, held.pools.as_deref()]
+    }
+
+    fn shelf(&self, account: AccountNumber, holder: Option<&str>) -> Option<&Shelf> {
+        match holder {
+            Some(endpoint) => self.endpoints.get(&EndpointRef(account, endpoint)),
+            None => self.accounts.get(account.index())?.pools.as_deref(),
+        }
     }
 
     /// The places of all instances of a holder.
     pub(crate) fn places(&self, account: AccountNumber, holder: Option<&str>) -> impl Iterator<Item = RowPlace> + '_ {
-        let shelf = self.shelves.get(&ShelfRef(account, holder));
+        let shelf = self.shelf(account, holder);
         shelf.into_iter().flat_map(|shelf| shelf.instances.iter().map(|(place, ())| *place))
     }
 
@@ -273,7 +281,7 @@ impl Bundles {
     /// Takes an element that has been used up out of its group.
     pub(crate) fn used_up(&mut self, place: RowPlace, element: usize) {
         let Some((key, Some(instance))) = self.rows.row(place) else { return };
-        let Some(shelf) = self.shelves.get_mut(&ShelfRef(key.account, key.holder.as_deref())) else { return };
+        let shelf = shelf_mut(&mut self.accounts, &mut self.endpoints, key);
         let key = match instance.phase {
             Phase::Active { start, end } => ActiveKey {
                 expiry: end.unwrap_or(Timestamp::FAR_FUTURE),
@@ -284,11 +292,9 @@ impl Bundles {
             },
             Phase::Pending | Phase::Armed => return,
         };
-        let is_empty = shelf.group(instance, element).is_none_or(|group| {
-            group.active.remove(&key);
-            group.is_empty()
-        });
-        if is_empty {
+        let Some(group) = shelf.group(instance, element) else { return };
+        group.active.remove(&key);
+        if group.is_empty() {
             shelf.groups.retain(|group| !group.is_empty());
         }
     }
@@ -320,7 +326,7 @@ impl Bundles {
 
     /// Puts everything that was restored into the index.
     pub(crate) fn index_all(&mut self) {
-        (self.shelves, self.counts) = (HashMap::new(), Vec::new());
+        (self.accounts, self.endpoints) = (Vec::new(), HashMap::new());
         for place in 0..self.rows.end() {
             if self.rows.at(place).is_some() {
                 self.shelve(place);
@@ -359,47 +365,65 @@ impl Bundles {
     }
 
     fn put_on(&mut self, place: RowPlace, key: &InstanceKey, instance: &Instance) {
-        let shelf = self.shelves.entry((key.account, key.holder.clone())).or_default();
+        let index = key.account.index();
+        if self.accounts.len() <= index {
+            self.accounts.resize_with(index + 1, Held::default);
+        }
+        let held = &mut self.accounts[index];
+        let shelf = match &key.holder {
+            Some(endpoint) => {
+                held.of_endpoints += 1;
+                self.endpoints.entry((key.account, endpoint.clone())).or_default()
+            }
+            None => held.pools.get_or_insert_default(),
+        };
         shelf.instances.insert(place, ());
         shelf.index(place, instance, Indexing::In);
-        let index = key.account.index();
-        if self.counts.len() <= index {
-            self.counts.resize(index + 1, Counts::default());
-        }
-        match &key.holder {
-            Some(_) => self.counts[index].of_endpoints += 1,
-            None => self.counts[index].pools += 1,
-        }
     }
 
     fn take_off(&mut self, place: RowPlace, key: &InstanceKey, instance: &Instance) {
-        let shelf_key = (key.account, key.holder.clone());
-        let shelf = self.shelves.get_mut(&shelf_key).expect("an instance stands on a shelf");
+        let shelf = shelf_mut(&mut self.accounts, &mut self.endpoints, key);
         shelf.index(place, instance, Indexing::Out);
         shelf.instances.remove(&place);
-        if shelf.instances.is_empty() {
-            self.shelves.remove(&shelf_key);
-        }
-        let counts = self.counts.get_mut(key.account.index()).expect("an account with an instance is counted");
+        let is_empty = shelf.instances.is_empty();
+        let held = &mut self.accounts[key.account.index()];
         match &key.holder {
-            Some(_) => counts.of_endpoints -= 1,
-            None => counts.pools -= 1,
+            Some(endpoint) => {
+                held.of_endpoints -= 1;
+                if is_empty {
+                    self.endpoints.remove(&EndpointRef(key.account, endpoint));
+                }
+            }
+            None if is_empty => held.pools = None,
+            None => {}
         }
     }
 
     fn reindex(&mut self, place: RowPlace, what: Indexing) {
         let Some((key, Some(instance))) = self.rows.row(place) else { return };
-        let shelf = self.shelves.get_mut(&ShelfRef(key.account, key.holder.as_deref()));
-        shelf.expect("an instance stands on a shelf").index(place, instance, what);
+        shelf_mut(&mut self.accounts, &mut self.endpoints, key).index(place, instance, what);
     }
 }
 
-/// A key of shelves that owns nothing.
-#[derive(Hash)]
-struct ShelfRef<'k>(AccountNumber, Option<&'k str>);
+/// The shelf on which an instance stands.
+fn shelf_mut<'s>(
+    accounts: &'s mut [Held],
+    endpoints: &'s mut HashMap<(AccountNumber, Arc<str>), Shelf>,
+    key: &InstanceKey,
+) -> &'s mut Shelf {
+    let shelf = match &key.holder {
+        Some(endpoint) => endpoints.get_mut(&EndpointRef(key.account, endpoint)),
+        None => accounts.get_mut(key.account.index()).and_then(|held| held.pools.as_deref_mut()),
+    };
+    shelf.expect("an instance stands on a shelf")
+}
 
-impl hashbrown::Equivalent<(AccountNumber, Option<Arc<str>>)> for ShelfRef<'_> {
-    fn equivalent(&self, key: &(AccountNumber, Option<Arc<str>>)) -> bool {
-        self.0 == key.0 && self.1 == key.1.as_deref()
+/// A key of an endpoint's shelf that owns nothing.
+#[derive(Hash)]
+struct EndpointRef<'k>(AccountNumber, &'k str);
+
+impl hashbrown::Equivalent<(AccountNumber, Arc<str>)> for EndpointRef<'_> {
+    fn equivalent(&self, key: &(AccountNumber, Arc<str>)) -> bool {
+        self.0 == key.0 && *self.1 == *key.1
     }
 }

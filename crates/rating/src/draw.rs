@@ -205,7 +205,7 @@ pub fn plan(leg: &Leg<'_>, state: &State, account: AccountNumber) -> Plan {
     if !bundles.has_any(account) {
         return plan;
     }
-    let mut streams: SmallVec<[Stream<'_>; 4]> = SmallVec::new();
+    let mut streams: SmallVec<[Stream<'_>; 2]> = SmallVec::new();
     for (shelf, ownership) in
         bundles.shelves(account, leg.endpoint).into_iter().zip([Ownership::Own, Ownership::Shared])
     {
@@ -254,7 +254,7 @@ fn add_streams<'s>(
     group: &'s Group,
     specificity: Specificity,
     ownership: Ownership,
-    streams: &mut SmallVec<[Stream<'s>; 4]>,
+    streams: &mut SmallVec<[Stream<'s>; 2]>,
 ) {
     let at = leg.usage.event_time;
     let mut add = |class, entries| {
@@ -386,10 +386,11 @@ pub(crate) struct Drawn {
 /// Takes the units of a draw.
 pub(crate) fn take(bundles: &mut Bundles, draw: &Draw) -> Drawn {
     let (drawn, is_used_up) = bundles.change_beside(draw.place, |instance| {
-        let before = instance.left(draw.element);
-        let template = instance.template.clone();
+        let template = &instance.template;
         let granted = template.elements.get(draw.element).and_then(|element| element.amount);
         let allowance = instance.allowances.get_mut(draw.element).expect("every element has an allowance");
+        let left = |used: u64| granted.map(|granted| granted.saturating_sub(used));
+        let before = left(allowance.used);
         // More than 2^64 units of an unlimited allowance are as many as can be told.
         allowance.used = allowance.used.saturating_add(draw.units);
         let mut crossed = SmallVec::new();
@@ -401,7 +402,7 @@ pub(crate) fn take(bundles: &mut Bundles, draw: &Draw) -> Drawn {
                 crossed.push(*percent);
             }
         }
-        let after = instance.left(draw.element);
+        let after = left(allowance.used);
         let told = AllowanceDraw {
             bundle: template.id.clone(),
             instance: instance.id.clone(),
