@@ -26,7 +26,7 @@ def text(moment):
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-def reference(bundles="", zones="", endpoints=1, more="", plan="{ service: data, price: 0.10/MB }"):
+def reference(bundles="", zones="", endpoints=1):
     """Reference data of a customer with endpoints."""
     meters = "\n".join(f"  meter-{number}: {{ customer: acme, imsi: \"{imsi(number)}\" }}" for number in range(endpoints))
     return f"""format: rater/v1
@@ -34,14 +34,13 @@ zones:
   home: {{ networks: [234] }}
 {zones}
 tariffs:
-  plan: {{ currency: GBP, versions: [{{ from: 2025-01-01T00:00:00Z, rates: [{plan}] }}] }}
+  plan: {{ currency: GBP, versions: [{{ from: 2025-01-01T00:00:00Z, rates: [{{ service: data, price: 0.10/MB }}] }}] }}
 bundles:
   small: {{ currency: GBP, elements: [{{ service: data, amount: 1 MB }}] }}
 {bundles}
 accounts:
   northstar: {{ kind: operator, currency: GBP }}
   acme: {{ kind: customer, parent: northstar, currency: GBP, tariff: plan }}
-{more}
 endpoints:
 {meters}
 """
@@ -52,12 +51,9 @@ def imsi(number):
     return f"23415{number:010d}"
 
 
-def usage(number, moment, meter=0, quantity=1000, session=None):
+def usage(number, moment, meter=0):
     """A usage record."""
-    record = dict(id=f"u{number}", service="data", quantity=quantity, event_time=text(moment), imsi=imsi(meter), network="234-15")
-    if session is not None:
-        record["session_id"] = session
-    return record
+    return dict(id=f"u{number}", service="data", quantity=1000, event_time=text(moment), imsi=imsi(meter), network="234-15")
 
 
 def purchase(number, bundle, moment, meter=None):
@@ -154,27 +150,6 @@ def ended(program, room):
         row(f"{count:,}", f"{median:.3f} s", f"{median / statistics.median(times[0]):.2f}")
 
 
-def year(program, room):
-    """State over a year of endpoints that buy, use and open sessions every month."""
-    count = 10_000
-    head(f"A year of {count:,} endpoints, a bundle and three sessions each month", "after month", "state", "ratio to month 3")
-    bundles = "  month: { currency: GBP, scope: endpoint, lasts: 1 month, elements: [{ service: data, amount: 5 KB }] }"
-    plan = "{ service: data, price: 0.10/MB, minimum: 2 KB, per: session, connect: 0.01 }"
-    folder = Folder(program, room / "year", reference(bundles, endpoints=count, plan=plan))
-    third = None
-    for month in range(1, 13):
-        first = datetime(2026, month, 1, tzinfo=timezone.utc)
-        lines = [purchase(f"{month}-{meter}", "month", first, meter) for meter in range(count)]
-        for part, day in enumerate((3, 13, 23)):
-            moment = first + timedelta(days=day)
-            lines.append(tick(moment))
-            lines += [usage(f"{month}-{part}-{meter}", moment, meter, 4_000, f"s{month}-{part}") for meter in range(count)]
-        folder.rate(lines)
-        size = folder.state_bytes()
-        third = size if month == 3 else third
-        row(month, f"{size / MIB:.1f} MiB", f"{size / third:.2f}" if third else "")
-
-
 def purchases(program, room):
     """Purchases of one account."""
     head("Purchases of one account", "purchases", "CPU", "CPU of each", "refused", "state")
@@ -185,7 +160,7 @@ def purchases(program, room):
         row(f"{count:,}", f"{cpu:.2f} s", f"{cpu / count * 1e6:.1f} us", folder.replies(), f"{folder.state_bytes() / MIB:.1f} MiB")
 
 
-CASES = {"dictionary": dictionary, "ended": ended, "year": year, "purchases": purchases}
+CASES = {"dictionary": dictionary, "ended": ended, "purchases": purchases}
 
 
 def main():

@@ -125,6 +125,10 @@ pub struct SweepPlace {
     row: RowPlace,
 }
 
+/// Rows at which [`State::forget`] looks, whatever changed, and for each row that changed.
+const LEAST_LOOKED_AT: usize = 100;
+const LOOKED_AT_PER_CHANGE: usize = 4;
+
 /// Most rows that a sweep looks at in one go, also if it writes none of them.
 const MAX_LOOKED_AT: usize = 20_000;
 
@@ -303,9 +307,18 @@ impl State {
         None
     }
 
-    /// Drops what no event from the horizons on can see, from a place on, looking at `count` rows; these are changes. Returns the place from which to go on.
-    pub fn forget(&mut self, from: SweepPlace, count: usize, horizons: Horizons) -> SweepPlace {
-        let mut left = count;
+    /// Drops what no event from the horizons on can see, from a place on; these are changes. Looks at several rows for each one that changed: so what is
+    /// dead never becomes more than a part of the whole, and no call looks at everything. Returns the place from which to go on.
+    pub fn forget(&mut self, from: SweepPlace, horizons: Horizons) -> SweepPlace {
+        let changed = [
+            self.accounts.changed(),
+            self.counters.changed(),
+            self.caps.changed(),
+            self.sessions.changed(),
+            self.session_counters.changed(),
+            self.bundles.rows().changed(),
+        ];
+        let mut left = LEAST_LOOKED_AT + LOOKED_AT_PER_CHANGE * changed.into_iter().sum::<usize>();
         for (at, kind) in Kind::ALL.into_iter().enumerate().skip(from.kind) {
             let mut place = if at == from.kind { from.row } else { 0 };
             while place < self.end(kind) {

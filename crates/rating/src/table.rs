@@ -217,6 +217,11 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
         }
     }
 
+    /// The number of rows that changed and were not taken yet.
+    pub(crate) fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
     /// Takes the places of rows that changed since the last call, in the order of their first change, as written in a cycle.
     pub fn take_changes(&mut self, cycle: u32) -> Vec<RowPlace> {
         for place in &self.changed {

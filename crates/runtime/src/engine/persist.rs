@@ -16,8 +16,6 @@ use std::sync::Arc;
 const PART_BYTES: usize = 4 << 20;
 /// State is written as a log of changes with checkpoints, not in cycles.
 const CYCLE: u32 = 1;
-/// Rows of a shard that a commit looks at for what may leave.
-const FORGOTTEN_TOGETHER: usize = 400;
 
 impl Engine {
     /// What changed in accounts since the last call. Some of what no event can see any more leaves with it.
@@ -26,7 +24,7 @@ impl Engine {
         let owners = self.owners.iter_mut().enumerate().collect();
         let parts = super::in_parallel(self.threads, owners, |(shard, owners): (usize, &mut Owners)| {
             let state = &mut owners.shard.state;
-            owners.forgotten_to = state.forget(owners.forgotten_to, FORGOTTEN_TOGETHER, horizons);
+            owners.forgotten_to = state.forget(owners.forgotten_to, horizons);
             let (mut part, mut rows) = (Vec::new(), RowWriter::default());
             state.take_changes(CYCLE, |row| {
                 if part.is_empty() {
