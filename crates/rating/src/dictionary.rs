@@ -128,7 +128,7 @@ impl Dictionary {
     pub(crate) fn find_zones(&mut self) -> Result<(), Address> {
         let places: Vec<_> = self.templates.iter().map(|(place, ..)| place).collect();
         for place in places {
-            let Some(known) = self.templates.at_mut(place) else { continue };
+            let known = self.templates.at_mut(place).expect("a place that was taken has a row");
             let known = Arc::make_mut(known);
             for (element, address) in known.template.elements.iter_mut().zip(&known.zones) {
                 element.applies.zone = self.zones.get(address).ok_or(*address)?.clone();

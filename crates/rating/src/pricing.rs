@@ -111,6 +111,7 @@ pub(crate) fn note_covered(leg: &Leg<'_>, rate: &Rate, covered: u64, payer: Know
     }
     let place = CounterPlace::of(leg, rate)?;
     let mut counter = place.recall(leg, payer).copied().unwrap_or_default();
+    // It lowers a minimum, which is no more than that.
     counter.covered = counter.covered.saturating_add(covered);
     counter.last_event = counter.last_event.max(leg.usage.event_time);
     Some(ScopedCounter { scope: place.scope, key: place.key, counter })

@@ -444,12 +444,12 @@ impl State {
         self.dictionary.find_zones().map_err(Unresolved::Zone)?;
         let places: Vec<RowPlace> = self.bundles.rows().iter().map(|(place, ..)| place).collect();
         for place in places {
-            let Some(instance) = self.bundles.rows().at(place) else { continue };
+            let instance = self.bundles.rows().at(place).expect("a place that was taken has a row");
             let found = self.dictionary.find(&instance.template).map_err(Unresolved::Template)?;
             if found.elements.len() != instance.allowances.len() {
                 return Err(Unresolved::Allowances);
             }
-            self.bundles.rows_mut().at_mut(place).into_iter().for_each(|instance| instance.template = found.clone());
+            self.bundles.rows_mut().at_mut(place).expect("a place that was taken has a row").template = found;
         }
         self.dictionary.end_waiting();
         self.bundles.index_all();

@@ -111,23 +111,13 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
 
     /// Sets the value of a key: that is a change. Returns its place.
     pub fn set(&mut self, key: &K, value: V) -> RowPlace {
-        match self.known_place(key) {
-            Some(place) => {
-                self.note(place);
-                if let Some(row) = self.rows.get_mut(place as usize) {
-                    row.value = Some(value);
-                }
-                place
-            }
-            None => {
-                let place = self.add(key.clone(), None);
-                self.note(place);
-                if let Some(row) = self.rows.get_mut(place as usize) {
-                    row.value = Some(value);
-                }
-                place
-            }
-        }
+        let place = match self.known_place(key) {
+            Some(place) => place,
+            None => self.add(key.clone()),
+        };
+        self.note(place);
+        self.rows[place as usize].value = Some(value);
+        place
     }
 
     /// The value at a place, to be changed.
@@ -142,9 +132,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
     pub fn remove(&mut self, place: RowPlace) {
         if self.at(place).is_some() {
             self.note(place);
-            if let Some(row) = self.rows.get_mut(place as usize) {
-                row.value = None;
-            }
+            self.rows[place as usize].value = None;
             if !self.can_undo {
                 self.journal.push(Before::Value(place, None, 0));
             }
@@ -155,13 +143,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
     pub fn restore(&mut self, key: &K, value: Option<V>, cycle: u32) -> Option<RowPlace> {
         let place = match (self.known_place(key), &value) {
             (Some(place), _) => place,
-            (None, Some(_)) => self.add(key.clone(), None),
+            (None, Some(_)) => self.add(key.clone()),
             (None, None) => return None,
         };
         let is_there = value.is_some();
-        if let Some(row) = self.rows.get_mut(place as usize) {
-            (row.value, row.written) = (value, cycle);
-        }
+        let row = &mut self.rows[place as usize];
+        (row.value, row.written) = (value, cycle);
         match is_there {
             true => Some(place),
             false => {
@@ -172,14 +159,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
     }
 
     /// Adds a row that has no value yet.
-    fn add(&mut self, key: K, value: Option<V>) -> RowPlace {
+    fn add(&mut self, key: K) -> RowPlace {
         let hash = self.hasher.hash_one(&key);
-        let row = Row { key, value, written: 0, is_changed: false, is_journaled: false };
+        let row = Row { key, value: None, written: 0, is_changed: false, is_journaled: false };
         let place = match self.free.pop() {
             Some(place) => {
-                if let Some(free) = self.rows.get_mut(place as usize) {
-                    *free = row;
-                }
+                self.rows[place as usize] = row;
                 place
             }
             None => {
@@ -195,7 +180,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
 
     /// Frees the place of a row that is gone.
     fn release(&mut self, place: RowPlace) {
-        let Some(row) = self.rows.get(place as usize) else { return };
+        let row = &self.rows[place as usize];
         let hash = self.hasher.hash_one(&row.key);
         if let Ok(entry) = self.places.find_entry(hash, |known| *known == place) {
             entry.remove();
@@ -206,7 +191,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
     /// Notes what a row is before it changes.
     #[inline]
     fn note(&mut self, place: RowPlace) {
-        let Some(row) = self.rows.get_mut(place as usize) else { return };
+        let row = &mut self.rows[place as usize];
         if !row.is_journaled && self.can_undo {
             row.is_journaled = true;
             self.journal.push(Before::Value(place, row.value.clone(), row.written));
@@ -225,9 +210,8 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
     /// Takes the places of rows that changed since the last call, in the order of their first change, as written in a cycle.
     pub fn take_changes(&mut self, cycle: u32) -> Vec<RowPlace> {
         for place in &self.changed {
-            if let Some(row) = self.rows.get_mut(*place as usize) {
-                (row.is_changed, row.written) = (false, cycle);
-            }
+            let row = &mut self.rows[*place as usize];
+            (row.is_changed, row.written) = (false, cycle);
         }
         std::mem::take(&mut self.changed)
     }
@@ -248,12 +232,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
     /// What changed up to here will not be undone. What was not taken until now is no change any more.
     pub fn settle(&mut self) {
         for place in self.changed.drain(..) {
-            self.rows.get_mut(place as usize).into_iter().for_each(|row| row.is_changed = false);
+            self.rows[place as usize].is_changed = false;
         }
         // Gives memory back: most rows do not change with the next batch.
         for before in std::mem::take(&mut self.journal) {
             let Before::Value(place, ..) = before else { continue };
-            let Some(row) = self.rows.get_mut(place as usize) else { continue };
+            let row = &mut self.rows[place as usize];
             row.is_journaled = false;
             if row.value.is_none() {
                 self.release(place);
@@ -267,10 +251,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
         for before in std::mem::take(&mut self.journal).into_iter().rev() {
             match before {
                 Before::Written(place, written) => {
-                    self.rows.get_mut(place as usize).into_iter().for_each(|row| row.written = written);
+                    self.rows[place as usize].written = written;
                 }
                 Before::Value(place, value, written) => {
-                    let Some(row) = self.rows.get_mut(place as usize) else { continue };
+                    let row = &mut self.rows[place as usize];
                     visit(place, &row.key, row.value.as_ref(), value.as_ref());
                     let is_there = value.is_some();
                     (row.value, row.written) = (value, written);

@@ -390,6 +390,41 @@ fn a_call_that_does_not_return_is_told_of_and_ends_the_service() {
     running.stop().expect("a clean end");
 }
 
+/// An assumption is broken right before a commit: nothing of it is committed, all workers end, and the process would say so. The next one goes on.
+#[test]
+fn a_broken_assumption_ends_the_service_before_anything_is_committed() {
+    let mut deployment = Deployment::new("broken", false);
+    let running = deployment.start("a");
+    deployment.usage(50, "2026-03-01T00:00:00Z");
+    deployment.wait("charged", &[&running], |deployment| deployment.count("charges") == 50);
+    running.stop().expect("a clean end");
+
+    let settings = deployment.settings("a");
+    let has_broken = Arc::new(AtomicBool::new(false));
+    let log = KafkaLog::new(settings.kafka.clone()).expect("settings");
+    let log = DirectedLog::new(log, move |_| {
+        let has_broken = has_broken.clone();
+        Box::new(move |moment| {
+            if moment == Moment::BeforePositions && !has_broken.swap(true, Ordering::Relaxed) {
+                panic!("a plan names an instance that is not there");
+            }
+        })
+    });
+    deployment.usage(50, "2026-03-01T00:00:00Z");
+    let (directory, stop) = (deployment.loaded.directory(), AtomicBool::new(false));
+    let since = Instant::now();
+    let error = run_on(&log, &settings, &directory, &stop, &|_| {}).expect_err("it does not end in order");
+    assert!(since.elapsed() < LIMIT, "{:?}", since.elapsed());
+    assert!(
+        error.to_string().ends_with("control total assumption: a plan names an instance that is not there"),
+        "{error}"
+    );
+    assert_eq!(deployment.count("charges"), 50, "nothing is committed");
+    let running = deployment.start("b");
+    deployment.wait("all", &[&running], |deployment| deployment.count("charges") == 100);
+    running.stop().expect("a clean end");
+}
+
 fn reference_of_files() -> ReferenceNumbers {
     ReferenceNumbers { confirmed: rating::Timestamp::EPOCH, is_good: true, is_fresh: true, cache: None }
 }

@@ -135,9 +135,7 @@ impl<'a> GuidedStretch<'a> {
     }
 
     fn push(&mut self, owner: usize, work: Work<'a>) {
-        if let Some(tasks) = self.tasks.get_mut(owner) {
-            tasks.push(Task { position: self.task_count, work });
-            self.task_count += 1;
-        }
+        self.tasks[owner].push(Task { position: self.task_count, work });
+        self.task_count += 1;
     }
 }

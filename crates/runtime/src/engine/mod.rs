@@ -61,19 +61,17 @@ impl Encoded {
 
     /// Appends a range of another's messages.
     fn append(&mut self, other: &Encoded, from: usize, to: usize) {
-        let start = from.checked_sub(1).and_then(|last| other.ends.get(last)).copied().unwrap_or(0);
+        let ends = &other.ends[from..to];
+        let start = if from == 0 { 0 } else { other.ends[from - 1] };
         let offset = self.bytes.len();
-        for end in other.ends.get(from..to).unwrap_or_default() {
-            self.ends.push(offset + end - start);
-        }
-        let end = to.checked_sub(1).and_then(|last| other.ends.get(last)).copied().unwrap_or(start);
-        self.bytes.extend_from_slice(other.bytes.get(start..end).unwrap_or_default());
+        self.ends.extend(ends.iter().map(|end| offset + end - start));
+        self.bytes.extend_from_slice(&other.bytes[start..ends.last().copied().unwrap_or(start)]);
     }
 
     /// The messages.
     pub fn messages(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, end)| self.bytes.get(start..*end).unwrap_or_default())
+        starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
     }
 }
 

@@ -114,12 +114,12 @@ fn write_out(
     encoder: &Encoder,
 ) -> Result<(), ControlMismatch> {
     let rated = &mut owners.rated;
-    let tasks = rated.tasks.get(first..).unwrap_or_default();
+    let tasks = &rated.tasks[first..];
     rated.totals.rated(tasks);
     rated.totals.charged(&outputs.charges)?;
     let (mut charge, mut delta, mut notification) = (0, 0, 0);
     for task in tasks {
-        for charged in outputs.charges.get(charge..task.charges_end as usize).unwrap_or_default() {
+        for charged in &outputs.charges[charge..task.charges_end as usize] {
             encoder.charge(charged, &mut rated.charges.bytes);
             rated.charges.close();
             if charged.delta.is_some() {
@@ -128,11 +128,11 @@ fn write_out(
             }
             owners.sums.add(charged)?;
         }
-        for posted in outputs.deltas.get(delta..task.deltas_end as usize).unwrap_or_default() {
+        for posted in &outputs.deltas[delta..task.deltas_end as usize] {
             encoder.command_delta(posted, &mut rated.deltas.bytes);
             rated.deltas.close();
         }
-        for told in outputs.notifications.get(notification..task.notifications_end as usize).unwrap_or_default() {
+        for told in &outputs.notifications[notification..task.notifications_end as usize] {
             encoder.notification(told, &mut rated.notifications.bytes);
             rated.notifications.close();
         }
@@ -225,7 +225,7 @@ impl Merged<'_, '_> {
             all.ends.reserve(encoded.ends.len());
         }
         for (group, at) in found {
-            let Some(Owners { rated, .. }) = self.owners.get(usize::from(*group)) else { continue };
+            let Owners { rated, .. } = &self.owners[usize::from(*group)];
             let (ends, before) = ends_of(rated, *at);
             let ((encoded, to), (_, from)) = (stream(rated, ends), stream(rated, before));
             if from < to {
@@ -238,8 +238,8 @@ impl Merged<'_, '_> {
 
 fn ends_of(rated: &RatedOwners, at: u32) -> (Ends, Ends) {
     let at = at as usize;
-    let before = at.checked_sub(1).and_then(|before| rated.ends.get(before)).copied().unwrap_or_default();
-    (rated.ends.get(at).copied().unwrap_or(before), before)
+    let before = at.checked_sub(1).map_or(Ends::default(), |before| rated.ends[before]);
+    (rated.ends[at], before)
 }
 
 /// What is rare: notifications, suspense, refusals.
@@ -299,12 +299,12 @@ impl Rest<'_, '_> {
     }
 
     fn task(&mut self, position: usize, taken: &Taken) {
-        let Some((group, at)) = self.found.get(self.next_task).copied() else { return };
+        let (group, at) = self.found[self.next_task];
         self.next_task += 1;
-        let Some(Owners { rated, .. }) = self.owners.get(usize::from(group)) else { return };
+        let Owners { rated, .. } = &self.owners[usize::from(group)];
         let (ends, before) = ends_of(rated, at);
         self.output.notifications.append(&rated.notifications, before.notifications, ends.notifications);
-        let Some(task) = rated.tasks.get(at as usize) else { return };
+        let task = rated.tasks[at as usize];
         match task.outcome {
             RateOutcome::Suspended(reason) => {
                 self.suspend(

@@ -15,10 +15,10 @@ use crate::stages::{
 use crate::wire::{CloudEvents, FramedDecoder, Frames, Limits, Message};
 use crate::worker::log::{GatherLimits, Log, LogError, Partition};
 use crate::worker::{
-    ForgottenPositions, GivenUp, NewTopic, RETRY_PAUSE, Report, Stage, Worker, WorkerError, WorkerSettings,
+    ForgottenPositions, GivenUp, NewTopic, RETRY_PAUSE, Report, Stage, StageError, Worker, WorkerError, WorkerSettings,
 };
 use directory::Directory;
-use pipeline::{Doubts, Kind, Kinds};
+use pipeline::{ControlMismatch, Doubts, Kind, Kinds};
 use rating::Timestamp;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -318,11 +318,20 @@ impl<L: Log> Service<'_, L> {
             self.wait_for_the_name(post);
         }
         match duty {
-            Duty::Work(stage, number) => self.work(&log, stage, number),
+            Duty::Work(stage, number) => self.work_or_stop(stage, number, || self.work(&log, stage, number)),
             Duty::Tick(every) => self.tick(&log, every),
             Duty::BePresent => self.be_present(&log),
         }
         post.move_to(Call::Nothing);
+    }
+
+    /// Works, and stops all workers if an assumption turns out to be broken: what the worker was about to commit stays undone.
+    fn work_or_stop(&self, stage: StageName, number: u16, work: impl FnOnce()) {
+        let Err(panic) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) else { return };
+        let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        let detail = said.unwrap_or("without a word").to_owned();
+        let error = WorkerError::Stage(StageError::Control(ControlMismatch { check: "assumption", detail }));
+        self.fail(ServiceError::Worker { stage, number, error });
     }
 
     fn wait_for_the_name(&self, post: &Post) {

@@ -373,8 +373,8 @@ impl Steps {
             write_common(origin, leg, &mut work.common);
         }
         for at in 0..legs.len() {
-            let Some(target) = targets.get(at).copied().flatten() else { continue };
-            // All legs of one owner travel together.
+            // All legs of one owner travel together: the others of an owner that has gone have gone with it.
+            let Some(target) = targets[at] else { continue };
             let mut together: SmallVec<[Leg<'_>; 8]> = SmallVec::new();
             for (leg, other) in legs.iter().zip(&mut targets).skip(at) {
                 if *other == Some(target) {
@@ -382,9 +382,7 @@ impl Steps {
                     *other = None;
                 }
             }
-            if let Some(packer) = kept.packers.get_mut(target) {
-                packer.add(|tables, out| write_legs(origin, &work.common, &together, tables, out));
-            }
+            kept.packers[target].add(|tables, out| write_legs(origin, &work.common, &together, tables, out));
         }
         for leg in &legs {
             work.totals.guided_leg(leg.edge.level, leg.usage.quantity);

@@ -143,33 +143,34 @@ fn tasks<'a>(facts: &'a Facts, position: u32, entry: &'a Guided<'_>) -> impl Ite
         Guided::Command { .. } | Guided::Tick(_) => &[],
     };
     let legs = legs.iter().filter_map(move |(edge, choice)| match entry {
-        Guided::Usage(usage) => leg(facts, usage, *edge, *choice).map(Work::Leg),
+        Guided::Usage(usage) => Some(Work::Leg(leg(facts, usage, *edge, *choice))),
         Guided::Command { .. } | Guided::Tick(_) => None,
     });
     let command = match entry {
-        Guided::Command { key, command, edge, template, .. } => facts.edges.get(*edge).map(|edge| {
-            let template = template.and_then(|template| facts.templates.get(template));
-            Work::Command(GuidedCommand { command, key: *key, edge, template })
-        }),
+        Guided::Command { key, command, edge, template, .. } => {
+            let template = template.map(|template| &facts.templates[template]);
+            Some(Work::Command(GuidedCommand { command, key: *key, edge: &facts.edges[*edge], template }))
+        }
         Guided::Usage(_) | Guided::Tick(_) => None,
     };
     legs.chain(command).map(move |work| Task { position, work })
 }
 
-fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Choice) -> Option<Leg<'a>> {
-    Some(Leg {
+/// A leg; its numbers were looked up in the tables when the entry was read.
+fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Choice) -> Leg<'a> {
+    Leg {
         usage: &usage.record,
         usage_key: usage.key,
         endpoint: usage.endpoint,
-        edge: facts.edges.get(edge)?,
+        edge: &facts.edges[edge],
         rate: match choice {
             Choice::NoTariff => RateChoice::NoTariff,
             Choice::Missing(reason) => RateChoice::Missing(reason),
-            Choice::Rate(rate) => RateChoice::Rate(facts.rates.get(rate)?),
+            Choice::Rate(rate) => RateChoice::Rate(&facts.rates[rate]),
         },
         horizons: usage.horizons,
         is_late: usage.origin.retried.is_some_and(|retried| Intent::of(retried.reason, retried.level).is_late()),
-    })
+    }
 }
 
 /// What a message is worked on with.
@@ -227,16 +228,16 @@ impl Messages<'_> {
         for task in rated {
             let ends = (task.charges_end as usize, task.deltas_end as usize, task.notifications_end as usize);
             let first = self.output.len();
-            for charged in outputs.charges.get(charge..ends.0).unwrap_or_default() {
+            for charged in &outputs.charges[charge..ends.0] {
                 self.outbound.charge(CHARGES, charged, self.output);
                 if charged.delta.is_some() {
                     self.outbound.charge_delta(DELTAS, charged, self.output);
                 }
             }
-            for posted in outputs.deltas.get(delta..ends.1).unwrap_or_default() {
+            for posted in &outputs.deltas[delta..ends.1] {
                 self.outbound.command_delta(DELTAS, posted, self.output);
             }
-            for told in outputs.notifications.get(notification..ends.2).unwrap_or_default() {
+            for told in &outputs.notifications[notification..ends.2] {
                 self.outbound.notification(NOTIFICATIONS, told, self.output);
             }
             (charge, delta, notification) = ends;

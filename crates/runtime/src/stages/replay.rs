@@ -66,7 +66,7 @@ fn show(facts: &Facts, entry: Reader<'_>) -> Result<GuidedEntry, Corrupt> {
             levels: usage
                 .legs
                 .iter()
-                .filter_map(|(edge, _)| facts.edges.get(*edge))
+                .map(|(edge, _)| &facts.edges[*edge])
                 .map(|edge| (edge.level, edge.payer.to_string()))
                 .collect(),
         },

@@ -25,8 +25,7 @@ pub struct RecycleRequest {
 impl RecycleRequest {
     /// The message that asks for it; it has to go to every partition of the topic of what waits.
     pub fn message(&self) -> Vec<u8> {
-        // Texts only: nothing that JSON could refuse.
-        serde_json::to_vec(&Asked::Recycle(self.clone())).unwrap_or_default()
+        serde_json::to_vec(&Asked::Recycle(self.clone())).expect("texts only: nothing that JSON could refuse")
     }
 
     /// Whether it selects nothing, and so is about everything.
@@ -54,7 +53,7 @@ pub(super) enum Asked {
 
 crate::state::as_other!(
     RecycleRequest as String,
-    |request| serde_json::to_string(request).unwrap_or_default(),
+    |request| serde_json::to_string(request).expect("texts only: nothing that JSON could refuse"),
     |text| serde_json::from_str(&text).ok(),
     "a request"
 );

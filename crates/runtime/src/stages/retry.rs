@@ -77,8 +77,8 @@ impl Retry {
             },
             topic_id: self.topic_id.map(|TopicId(id)| STANDARD.encode(id)),
         };
-        // Texts and numbers only: nothing that JSON could refuse.
-        out.extend(serde_json::to_vec(&Envelope { retry: fields }).unwrap_or_default());
+        let message = serde_json::to_vec(&Envelope { retry: fields });
+        out.extend(message.expect("texts and numbers: nothing that JSON could refuse"));
     }
 
     /// Reads a message; `None` if it is none of these, or none that this version understands: then it is taken for what it looks like.
