@@ -87,7 +87,7 @@ impl CommandKind {
         }
     }
 
-    /// The endpoint whose member the command touches.
+    /// The endpoint whose bundles the command touches.
     pub fn endpoint(&self) -> Option<&str> {
         match self {
             CommandKind::BuyBundle { endpoint, .. } => endpoint.as_deref(),

@@ -205,7 +205,7 @@ pub(crate) struct SessionName<'a> {
     pub(crate) payee: &'a AccountId,
 }
 
-/// The key of a session within its member; `account` is the one that its records name in place of an endpoint.
+/// The key of a session within its endpoint; `account` is the one that its records name in place of an endpoint.
 #[inline]
 pub(crate) fn session_key(session: SessionName<'_>, account: Option<&str>) -> u128 {
     let mut hasher = IdHasher128::new();

@@ -1,7 +1,7 @@
 //! Sessions on an edge: what tells them apart, how long they are remembered, and where their counters are found (rules 12 and 13).
 //!
-//! A session is told by source, endpoint (or the account that the record names) and session id; the member that holds it is that of its payer and
-//! endpoint. Its state has one entry, which every leg of the session moves, whatever took the leg: a rate, a bundle, nothing. The session and
+//! A session is told by source, endpoint (or the account that the record names) and session id, and kept by its payer. Its state has one entry, which
+//! every leg of the session moves, whatever took the leg: a rate, a bundle, nothing. The session and
 //! its counters are remembered until the last event lies behind the state horizon ([`Horizons`](crate::Horizons)).
 //!
 //! | kept per session | holds |
@@ -20,7 +20,7 @@ use crate::rate::{Rate, Scope};
 use crate::state::{AccountNumber, EndpointKey, EndpointRowKey, State};
 use std::num::NonZeroU128;
 
-/// Names a session within a member: a hash of session id, source, payee and the account that its records name.
+/// Names a session of an endpoint: a hash of session id, source, payee and the account that its records name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionKey(pub NonZeroU128);
 

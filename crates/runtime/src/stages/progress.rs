@@ -363,7 +363,7 @@ pub(super) enum About {
     Progress,
     /// Record ids of an hour, from a batch.
     Ids,
-    /// Accounts and members, and [`Progress`], of a commit: see `segments`.
+    /// Rows of state, and [`Progress`], of a commit: see `segments`.
     Segment,
     /// Something that waits.
     Waiting,
