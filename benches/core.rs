@@ -378,7 +378,7 @@ fn around(title: &str) {
     let rules = rules();
     let guide_all = |case: &Case| {
         for intaken in &case.records {
-            let guided = guide(intaken, &case.loaded.snapshot, rating::Horizons::NOTHING);
+            let guided = guide(intaken, &case.loaded.snapshot, rating::Timestamp::EPOCH);
             for leg in guided.unwrap_or_else(|reason| panic!("{reason:?}")).legs() {
                 black_box(leg);
             }

@@ -122,7 +122,7 @@ pub(crate) fn ordinary(at: usize) -> u64 {
 /// Guides all records and gives their legs.
 pub(crate) fn tasks<'a>(loaded: &'a Loaded, records: &'a [Intaken]) -> Vec<Task<'a>> {
     let legs = records.iter().flat_map(|intaken| {
-        let guided = guide(intaken, &loaded.snapshot, rating::Horizons::NOTHING);
+        let guided = guide(intaken, &loaded.snapshot, rating::Timestamp::EPOCH);
         guided.unwrap_or_else(|reason| panic!("{reason:?}")).legs()
     });
     legs.map(|leg| Task { position: 0, work: Work::Leg(leg) }).collect()

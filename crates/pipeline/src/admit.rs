@@ -8,7 +8,7 @@ use crate::raw::{RawCommand, RawUsage};
 use crate::text::quoted;
 use directory::Needs;
 use directory::snapshot::Snapshot;
-use rating::{AccountId, Command, CommandRefusal, Horizons, SuspenseReason, Timestamp, Unit, UsageRecord};
+use rating::{AccountId, Command, CommandRefusal, SuspenseReason, Timestamp, Unit, UsageRecord};
 
 /// What a raw record turned out to be.
 #[derive(Debug)]
@@ -26,8 +26,8 @@ pub enum Taken {
 /// What happens next to a record.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It goes on to guide; months and sessions are remembered from these instants on.
-    Pass(Horizons),
+    /// It goes on to guide; state is remembered from this instant on.
+    Pass(Timestamp),
     /// Sent before; nothing follows.
     Duplicate,
     /// It has done its work.
@@ -185,7 +185,7 @@ impl Taken {
             duplicates.leave(id.key);
         }
         match admission {
-            Admission::New => Verdict::Pass(duplicates.horizons()),
+            Admission::New => Verdict::Pass(duplicates.state_horizon()),
             Admission::Duplicate => Verdict::Duplicate,
             Admission::Conflict => {
                 duplicates.suspend_conflict(id, kept);

@@ -12,9 +12,9 @@
 
 use crate::held::{Held, HeldIds, Place};
 use hashbrown::HashMap;
-use rating::{Horizons, Timestamp};
+use rating::Timestamp;
 
-/// Hours behind the clock of ticks for which sessions are remembered, unless said otherwise: 45 days.
+/// Hours behind the clock of ticks for which state is remembered, unless said otherwise: 45 days.
 pub const DEFAULT_STATE_HORIZON_H: u32 = 45 * 24;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -128,7 +128,7 @@ pub fn window_horizon(clock: Option<Timestamp>, window_hours: Option<u32>) -> Ti
     start_of(window_hour(clock, window_hours))
 }
 
-/// The first instant whose sessions are remembered at a clock: the state horizon, which is never shorter than a finite window of record ids.
+/// The first instant of which state is remembered at a clock: the state horizon, which is never shorter than a finite window of record ids.
 pub fn state_horizon(clock: Option<Timestamp>, window_hours: Option<u32>, state_horizon_hours: u32) -> Timestamp {
     window_horizon(clock, Some(state_horizon_hours.max(window_hours.unwrap_or(0))))
 }
@@ -150,7 +150,7 @@ impl Duplicates {
         }
     }
 
-    /// Says for how many hours behind the clock sessions are remembered.
+    /// Says for how many hours behind the clock state is remembered.
     #[must_use]
     pub fn with_state_horizon(self, hours: u32) -> Duplicates {
         Duplicates { state_horizon_hours: hours, ..self }
@@ -337,12 +337,9 @@ impl Duplicates {
         start_of(self.horizon_hour())
     }
 
-    /// The first instants of which record ids, months and sessions are remembered.
-    pub fn horizons(&self) -> Horizons {
-        Horizons {
-            remembered_from: self.horizon(),
-            sessions_from: state_horizon(self.clock, self.window.hours, self.state_horizon_hours),
-        }
+    /// The state horizon: what no event from then on can see is forgotten.
+    pub fn state_horizon(&self) -> Timestamp {
+        state_horizon(self.clock, self.window.hours, self.state_horizon_hours)
     }
 
     /// The first instant at which a command may take effect.

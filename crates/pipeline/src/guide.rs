@@ -4,7 +4,7 @@ use crate::intake::Intaken;
 use directory::snapshot::{LineageEdge, Snapshot};
 use rating::command::{Command, CommandKind, CommandRefusal, GuidedCommand};
 use rating::leg::Leg;
-use rating::{AccountId, Horizons, SuspenseReason};
+use rating::{AccountId, SuspenseReason, Timestamp};
 
 /// The legs of one record: level by level, lowest first.
 #[derive(Clone, Copy, Debug)]
@@ -13,7 +13,7 @@ pub struct Guided<'a> {
     endpoint: Option<&'a str>,
     own: Option<&'a LineageEdge>,
     above: &'a [LineageEdge],
-    horizons: Horizons,
+    horizon: Timestamp,
 }
 
 impl<'a> Guided<'a> {
@@ -25,7 +25,7 @@ impl<'a> Guided<'a> {
             endpoint: self.endpoint,
             edge: &step.edge,
             rate: step.rate_for(&self.intaken.record),
-            horizons: self.horizons,
+            horizon: self.horizon,
             is_late: false,
         })
     }
@@ -41,17 +41,17 @@ impl<'a> Guided<'a> {
     }
 }
 
-/// Resolves a record. `horizons` are [`Duplicates::horizons`](crate::Duplicates::horizons) where the record stands in the input.
+/// Resolves a record. `horizon` are [`Duplicates::state_horizon`](crate::Duplicates::state_horizon) where the record stands in the input.
 ///
 /// # Errors
 /// `unknown_endpoint`, `identity_conflict`, `endpoint_inactive`: the record waits as a whole (rule 3).
 pub fn guide<'a>(
     intaken: &'a Intaken,
     snapshot: &'a Snapshot,
-    horizons: Horizons,
+    horizon: Timestamp,
 ) -> Result<Guided<'a>, SuspenseReason> {
     let lineage = snapshot.lineage_for(&intaken.record)?;
-    Ok(Guided { intaken, endpoint: lineage.endpoint, own: lineage.own, above: lineage.above, horizons })
+    Ok(Guided { intaken, endpoint: lineage.endpoint, own: lineage.own, above: lineage.above, horizon })
 }
 
 /// Resolves a command: the edge of its account, the template and endpoint of its bundle, and whether its issuer may issue it (rule 23).

@@ -44,9 +44,8 @@ impl Default for Counter {
 const LONGEST_MONTH_MS: i64 = 32 * 86_400_000;
 
 impl Counter {
-    /// Returns whether records whose ids are remembered may still fall into the counter's month: while any event of that month can lie
-    /// within the window of record ids ([`Horizons`](crate::Horizons)).
-    pub fn is_remembered_month(&self, remembered_from: Timestamp) -> bool {
-        self.last_event.millis().saturating_add(LONGEST_MONTH_MS) >= remembered_from.millis()
+    /// Returns whether an event at or after the state horizon may fall into the counter's month.
+    pub fn is_remembered_month(&self, horizon: Timestamp) -> bool {
+        self.last_event.millis().saturating_add(LONGEST_MONTH_MS) >= horizon.millis()
     }
 }

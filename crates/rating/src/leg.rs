@@ -91,29 +91,6 @@ impl RateChoice<'_> {
     }
 }
 
-/// Instants up to which state is forgotten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Horizons {
-    /// The window of record ids behind the clock of ticks: months that ended earlier are forgotten.
-    pub remembered_from: Timestamp,
-    /// The state horizon behind the clock of ticks: what no event from then on can see is forgotten, and an earlier event is too old to be rated.
-    pub sessions_from: Timestamp,
-}
-
-impl Horizons {
-    /// The horizons without a clock: nothing is forgotten.
-    pub const NOTHING: Horizons = Horizons { remembered_from: Timestamp::EPOCH, sessions_from: Timestamp::EPOCH };
-
-    /// The later of two horizons, each for itself.
-    #[must_use]
-    pub fn max(self, other: Horizons) -> Horizons {
-        Horizons {
-            remembered_from: self.remembered_from.max(other.remembered_from),
-            sessions_from: self.sessions_from.max(other.sessions_from),
-        }
-    }
-}
-
 /// One level of one guided record, with all facts that rating needs.
 #[derive(Clone, Copy, Debug)]
 pub struct Leg<'a> {
@@ -127,8 +104,9 @@ pub struct Leg<'a> {
     pub edge: &'a Edge,
     /// The rate.
     pub rate: RateChoice<'a>,
-    /// Instants up to which state is forgotten, where the record stands in the input.
-    pub horizons: Horizons,
+    /// The state horizon behind the clock of ticks, where the record stands in the input: what no event from then on can see is forgotten, and an earlier
+    /// event is too old to be rated.
+    pub horizon: Timestamp,
     /// Somebody said that it is to be charged although it comes too late.
     pub is_late: bool,
 }
@@ -136,6 +114,6 @@ pub struct Leg<'a> {
 impl Leg<'_> {
     /// Returns whether the event lies before the state horizon.
     pub fn is_too_old(&self) -> bool {
-        self.usage.event_time < self.horizons.sessions_from
+        self.usage.event_time < self.horizon
     }
 }

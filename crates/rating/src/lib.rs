@@ -43,7 +43,7 @@ pub use charge::{Charge, ChargeId, Delta, DeltaKind, Notification, Outputs, Segm
 pub use command::{Command, CommandKind, CommandRefusal, apply_command};
 pub use counter::Counter;
 pub use id::{AccountId, AccountKind, Currency};
-pub use leg::{Edge, Horizons, Leg, Mode, RateChoice, Status};
+pub use leg::{Edge, Leg, Mode, RateChoice, Status};
 pub use matching::{KeyFilter, MatchKeys, Specificity, UsageMatch, radio_access};
 pub use money::{Amount, Exact, Rounding, RoundingMode, Sum, UnitPrice};
 pub use quantity::{Unit, unit_of_service};

@@ -153,7 +153,7 @@ impl CounterPlace {
         match self.scope {
             Scope::Month => {
                 let counter = state.counters.get(&HashedKey { key: self.key, account });
-                counter.filter(|counter| counter.is_remembered_month(leg.horizons.remembered_from))
+                counter.filter(|counter| counter.is_remembered_month(leg.horizon))
             }
             Scope::Session | Scope::Record => session?.counter(leg, state, self.key, self.older_key),
         }

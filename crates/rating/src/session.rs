@@ -2,7 +2,7 @@
 //!
 //! A session is told by source, endpoint (or the account that the record names) and session id, and kept by its payer. Its state has one entry, which
 //! every leg of the session moves, whatever took the leg: a rate, a bundle, nothing. The session and
-//! its counters are remembered until the last event lies behind the state horizon ([`Horizons`](crate::Horizons)).
+//! its counters are remembered until the last event lies behind the state horizon ([`Leg::horizon`](crate::Leg::horizon)).
 //!
 //! | kept per session | holds |
 //! | --- | --- |
@@ -65,7 +65,7 @@ fn named_account<'a>(leg: &Leg<'a>) -> Option<&'a str> {
 
 impl SessionState {
     fn is_remembered(&self, leg: &Leg<'_>) -> bool {
-        self.last_event >= leg.horizons.sessions_from
+        self.last_event >= leg.horizon
     }
 }
 
@@ -89,7 +89,7 @@ impl LegSession {
         let endpoint = EndpointKey::of(leg.endpoint.unwrap_or(""));
         let known = state.sessions.get(&EndpointRowKey { key: key.0.get(), endpoint, account }).copied();
         let known = known.filter(|session| session.is_remembered(leg));
-        let fresh = SessionState { last_event: Timestamp::EPOCH, since: leg.horizons.sessions_from, connected: false };
+        let fresh = SessionState { last_event: Timestamp::EPOCH, since: leg.horizon, connected: false };
         Some(LegSession { key, session: known.unwrap_or(fresh), is_known: known.is_some(), endpoint, account })
     }
 
@@ -107,11 +107,11 @@ impl LegSession {
     ) -> Option<&'s Counter> {
         let own = state.session_counters.get(&self.row_key(key)).filter(|kept| match kept.session {
             Some(_) => kept.counter.last_event >= self.session.since,
-            None => kept.counter.last_event >= leg.horizons.sessions_from,
+            None => kept.counter.last_event >= leg.horizon,
         });
         let older = || {
             let kept = state.session_counters.get(&self.row_key(older_key?))?;
-            (kept.counter.last_event >= leg.horizons.sessions_from).then_some(kept)
+            (kept.counter.last_event >= leg.horizon).then_some(kept)
         };
         own.or_else(older).map(|kept| &kept.counter)
     }
@@ -125,11 +125,11 @@ impl LegSession {
         let is_marked = |version_from: Timestamp| {
             let key = older_connect_key(leg, rate, version_from).map(|key| self.row_key(key));
             let mark = key.and_then(|key| state.session_counters.get(&key));
-            mark.is_some_and(|mark| mark.counter.connected && mark.counter.last_event >= leg.horizons.sessions_from)
+            mark.is_some_and(|mark| mark.counter.connected && mark.counter.last_event >= leg.horizon)
         };
         // A version that ended behind the horizon has no mark that is remembered.
         let ends = rate.facts.versions.iter().skip(1).copied().chain(std::iter::once(Timestamp::FAR_FUTURE));
-        let others = rate.facts.versions.iter().copied().zip(ends).filter(|(_, end)| *end > leg.horizons.sessions_from);
+        let others = rate.facts.versions.iter().copied().zip(ends).filter(|(_, end)| *end > leg.horizon);
         is_marked(rate.facts.version_from) || others.map(|(from, _)| from).any(is_marked)
     }
 

@@ -16,11 +16,11 @@
 use crate::account::{CapCounter, Head, forget_statuses};
 use crate::bundle::Instance;
 use crate::bundles::{Bundles, InstanceKey};
+use crate::calendar::Timestamp;
 use crate::counter::Counter;
 use crate::dictionary::{Address, Dictionary, KnownTemplate};
 use crate::id::AccountId;
 use crate::identity;
-use crate::leg::Horizons;
 use crate::session::{SessionCounter, SessionState};
 use crate::table::{RowPlace, Table};
 use crate::zone::Zone;
@@ -270,13 +270,13 @@ impl State {
     }
 
     /// Visits the rows that were last written down before `cycle`, from a place on, until `visit` says that it is enough; rows that no event from the
-    /// horizons on can see are dropped instead. Returns the place from which to go on; `None` at the end: then all rows were written down in this cycle,
+    /// horizon on can see are dropped instead. Returns the place from which to go on; `None` at the end: then all rows were written down in this cycle,
     /// and what was written before the last cycle is not needed any more.
     pub fn sweep(
         &mut self,
         cycle: u32,
         from: SweepPlace,
-        horizons: Horizons,
+        horizon: Timestamp,
         mut visit: impl FnMut(Row<'_>) -> ControlFlow<()>,
     ) -> Option<SweepPlace> {
         let mut looked_at = 0;
@@ -284,7 +284,7 @@ impl State {
             let mut place = if at == from.kind { from.row } else { 0 };
             while place < self.end(kind) {
                 looked_at += 1;
-                let is_news = match self.forget_row(kind, place, horizons) {
+                let is_news = match self.forget_row(kind, place, horizon) {
                     true => true,
                     false => self.mark_written(kind, place, cycle),
                 };
@@ -307,9 +307,9 @@ impl State {
         None
     }
 
-    /// Drops what no event from the horizons on can see, from a place on; these are changes. Looks at several rows for each one that changed: so what is
+    /// Drops what no event from the horizon on can see, from a place on; these are changes. Looks at several rows for each one that changed: so what is
     /// dead never becomes more than a part of the whole, and no call looks at everything. Returns the place from which to go on.
-    pub fn forget(&mut self, from: SweepPlace, horizons: Horizons) -> SweepPlace {
+    pub fn forget(&mut self, from: SweepPlace, horizon: Timestamp) -> SweepPlace {
         let changed = [
             self.accounts.changed(),
             self.counters.changed(),
@@ -326,7 +326,7 @@ impl State {
                     return SweepPlace { kind: at, row: place };
                 }
                 left -= 1;
-                self.forget_row(kind, place, horizons);
+                self.forget_row(kind, place, horizon);
                 place += 1;
             }
         }
@@ -483,27 +483,22 @@ impl State {
         }
     }
 
-    /// Drops the row at a place if no event from the horizons on can see it; returns whether that changed anything.
-    fn forget_row(&mut self, kind: Kind, place: RowPlace, horizons: Horizons) -> bool {
+    /// Drops the row at a place if no event from the horizon on can see it; returns whether that changed anything.
+    fn forget_row(&mut self, kind: Kind, place: RowPlace, horizon: Timestamp) -> bool {
         match kind {
             Kind::Zone => forget_unnamed(&mut self.dictionary.zones, place),
             Kind::Template => forget_unnamed(&mut self.dictionary.templates, place),
             Kind::Account => {
-                let is_old =
-                    |head: &Head| head.statuses.get(1).is_some_and(|(from, _)| *from <= horizons.sessions_from);
+                let is_old = |head: &Head| head.statuses.get(1).is_some_and(|(from, _)| *from <= horizon);
                 let has_old = self.accounts.at(place).is_some_and(is_old);
                 if has_old && let Some(head) = self.accounts.change(place) {
-                    forget_statuses(&mut head.statuses, horizons.sessions_from);
+                    forget_statuses(&mut head.statuses, horizon);
                 }
                 has_old
             }
-            Kind::Counter => {
-                forget_if(&mut self.counters, place, |counter| !counter.is_remembered_month(horizons.remembered_from))
-            }
-            Kind::Cap => forget_if(&mut self.caps, place, |cap| cap.month.is_over(horizons.sessions_from)),
-            Kind::Session => {
-                forget_if(&mut self.sessions, place, |session| session.last_event < horizons.sessions_from)
-            }
+            Kind::Counter => forget_if(&mut self.counters, place, |counter| !counter.is_remembered_month(horizon)),
+            Kind::Cap => forget_if(&mut self.caps, place, |cap| cap.month.is_over(horizon)),
+            Kind::Session => forget_if(&mut self.sessions, place, |session| session.last_event < horizon),
             Kind::SessionCounter => {
                 let Some((key, Some(kept))) = self.session_counters.row(place) else { return false };
                 let is_remembered = match kept.session {
@@ -511,11 +506,11 @@ impl State {
                         let session = self.sessions.get(&EndpointRowKey { key: session.0.get(), ..*key });
                         session.is_some_and(|session| kept.counter.last_event >= session.since)
                     }
-                    None => kept.counter.last_event >= horizons.sessions_from,
+                    None => kept.counter.last_event >= horizon,
                 };
                 forget_if(&mut self.session_counters, place, |_| !is_remembered)
             }
-            Kind::Instance => self.bundles.forget(place, horizons.sessions_from),
+            Kind::Instance => self.bundles.forget(place, horizon),
         }
     }
 

@@ -29,7 +29,7 @@ pub struct Settings {
     pub duplicate_window_h: Option<u32>,
     /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
     pub command_memory_h: u32,
-    /// Hours for which sessions are remembered behind the clock of ticks; never fewer than those of a finite window of record ids.
+    /// Hours for which state is remembered behind the clock of ticks; never fewer than those of a finite window of record ids.
     pub state_horizon_h: u32,
     /// Threads, at least 1.
     pub threads: usize,

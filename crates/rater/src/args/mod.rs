@@ -455,7 +455,7 @@ pub(crate) struct RecordOptions {
     /// How long ids of commands are remembered, from their arrival on, in whole hours; for ever where record ids are. A command that takes effect earlier is refused
     #[arg(long, env = "RATER_COMMAND_MEMORY", default_value = "35 days", value_name = "LENGTH")]
     pub(crate) command_memory: String,
-    /// How long sessions are remembered behind the latest tick, in whole hours; never shorter than a finite --duplicate-window
+    /// How long bundles, sessions, months and caps are remembered behind the latest tick, in whole hours; never shorter than a finite --duplicate-window. Usage from before is too old to be rated
     #[arg(long, env = "RATER_STATE_HORIZON", default_value = "45 d", value_name = "LENGTH")]
     pub(crate) state_horizon: String,
 }

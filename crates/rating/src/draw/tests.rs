@@ -5,7 +5,7 @@ use crate::bundle::{Allowance, BundleScope, BundleTemplate, Element, Starts};
 use crate::bundles::InstanceKey;
 use crate::calendar::{Length, TimeZone};
 use crate::id::{AccountKind, Currency};
-use crate::leg::{Edge, Horizons, RateChoice, Status};
+use crate::leg::{Edge, RateChoice, Status};
 use crate::matching::{MatchKeys, UsageMatch};
 use crate::quantity::Unit;
 use crate::usage::UsageRecord;
@@ -259,7 +259,7 @@ fn draws_are_those_of_a_full_sort_by_rule_15() {
                 endpoint: Some(random.one_of(&["meter-1", "meter-2"])),
                 edge: &edges[edge],
                 rate: RateChoice::NoTariff,
-                horizons: Horizons::NOTHING,
+                horizon: Timestamp::EPOCH,
                 is_late: false,
             };
             let plan = plan(&leg, &state, account);

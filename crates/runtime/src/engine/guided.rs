@@ -5,7 +5,7 @@ use super::{Intent, Retry, SHARDS, in_parallel};
 use directory::snapshot::Snapshot;
 use pipeline::guide::{guide_command, shard_of};
 use pipeline::{ControlTotals, Guided, Intaken, Taken, Task, Verdict, Work, guide};
-use rating::{Command, CommandRefusal, Horizons, Leg, SuspenseReason};
+use rating::{Command, CommandRefusal, Leg, SuspenseReason, Timestamp};
 use smallvec::SmallVec;
 
 /// How many records look for their endpoints together.
@@ -55,7 +55,7 @@ pub(super) fn guide_all<'a>(
             // With many endpoints most of the time goes by waiting for memory. Look-ups that do not depend on each other wait together.
             group.extend(records.by_ref().take(AHEAD).map(|(position, (taken, verdict))| {
                 let located = match (verdict, taken) {
-                    (Verdict::Pass(horizons), Taken::Usage(intaken)) => Some(Located::of(intaken, snapshot, *horizons)),
+                    (Verdict::Pass(horizon), Taken::Usage(intaken)) => Some(Located::of(intaken, snapshot, *horizon)),
                     (Verdict::Pass(_), Taken::Command(..) | Taken::Tick(_) | Taken::Fault(_))
                     | (Verdict::Duplicate | Verdict::Tick | Verdict::Waits(_) | Verdict::Refused(_), _) => None,
                 };
@@ -85,8 +85,8 @@ struct Located<'a> {
 }
 
 impl<'a> Located<'a> {
-    fn of(intaken: &'a Intaken, snapshot: &'a Snapshot, horizons: Horizons) -> Located<'a> {
-        let guided = guide(intaken, snapshot, horizons);
+    fn of(intaken: &'a Intaken, snapshot: &'a Snapshot, horizon: Timestamp) -> Located<'a> {
+        let guided = guide(intaken, snapshot, horizon);
         let payers = guided.iter().flat_map(|guided| guided.payers());
         Located { owners: payers.map(|payer| shard_of(payer, SHARDS)).collect(), guided }
     }

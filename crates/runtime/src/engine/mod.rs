@@ -28,7 +28,7 @@ use crate::wire::{Decoder, Encoder, RawBatch};
 use directory::snapshot::Snapshot;
 use directory::{Directory, Needs, Unavailable};
 use pipeline::{ControlMismatch, ControlTotals, Duplicates, Identity, IntakeRules, RateShard, Window};
-use rating::Horizons;
+use rating::Timestamp;
 use rating::state::SweepPlace;
 use std::sync::Arc;
 
@@ -171,7 +171,7 @@ pub struct Engine {
     encoder: Encoder,
     threads: usize,
     summary: Summary,
-    forgotten: Horizons,
+    forgotten: Timestamp,
     sealed: Option<SealedIds>,
     /// Buffers of outputs that were written.
     spare: Vec<Encoded>,
@@ -195,11 +195,11 @@ struct Owners {
 pub struct EngineSettings {
     /// What intake measures records against.
     pub rules: IntakeRules,
-    /// Hours for which record ids and months are remembered, behind the clock of ticks; `None` is forever.
+    /// Hours for which record ids are remembered, behind the clock of ticks; `None` is forever.
     pub duplicate_window_h: Option<u32>,
     /// Hours for which ids of commands are remembered, from their arrival on; for ever where record ids are.
     pub command_memory_h: u32,
-    /// Hours for which sessions are remembered, behind the clock of ticks: never fewer than those of a finite window of record ids.
+    /// Hours for which state is remembered, behind the clock of ticks: never fewer than those of a finite window of record ids.
     pub state_horizon_h: u32,
     /// Threads, at least 1.
     pub threads: usize,
@@ -221,7 +221,7 @@ impl Engine {
             encoder,
             threads: settings.threads.max(1),
             summary: Summary::default(),
-            forgotten: Horizons::NOTHING,
+            forgotten: Timestamp::EPOCH,
             sealed: None,
             spare: Vec::new(),
         }
@@ -280,8 +280,7 @@ impl Engine {
         for (identity, is_owner) in output.holds.drain(..) {
             self.duplicates.hold(identity, is_owner);
         }
-        let horizons = self.forgotten.max(self.duplicates.horizons());
-        self.forgotten = horizons;
+        self.forgotten = self.forgotten.max(self.duplicates.state_horizon());
         Ok(output)
     }
 }

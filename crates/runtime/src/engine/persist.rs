@@ -20,11 +20,11 @@ const CYCLE: u32 = 1;
 impl Engine {
     /// What changed in accounts since the last call. Some of what no event can see any more leaves with it.
     pub fn take_changes(&mut self) -> Vec<u8> {
-        let horizons = self.forgotten;
+        let horizon = self.forgotten;
         let owners = self.owners.iter_mut().enumerate().collect();
         let parts = super::in_parallel(self.threads, owners, |(shard, owners): (usize, &mut Owners)| {
             let state = &mut owners.shard.state;
-            owners.forgotten_to = state.forget(owners.forgotten_to, horizons);
+            owners.forgotten_to = state.forget(owners.forgotten_to, horizon);
             let (mut part, mut rows) = (Vec::new(), RowWriter::default());
             state.take_changes(CYCLE, |row| {
                 if part.is_empty() {
@@ -177,7 +177,7 @@ impl Engine {
     pub fn restore_clock(&mut self, clock: Timestamp, horizon: Timestamp) {
         self.duplicates.restore_horizon(horizon);
         self.duplicates.tick(clock);
-        self.forgotten = self.duplicates.horizons();
+        self.forgotten = self.duplicates.state_horizon();
     }
 
     /// What was used and charged so far.

@@ -61,7 +61,7 @@ impl Engine {
         let mut needs = Needs::default();
         needs.add_record(&intaken.record);
         let snapshot = self.directory.snapshot_for(&needs).ok()?;
-        let legs = guide(&intaken, &snapshot, self.duplicates.horizons()).ok()?.legs();
+        let legs = guide(&intaken, &snapshot, self.duplicates.state_horizon()).ok()?.legs();
         let lineage = snapshot.lineage_for(&intaken.record).ok()?;
         Some(legs.zip(lineage.edges()).map(|(leg, step)| self.trace_leg(&leg, step)).collect())
     }

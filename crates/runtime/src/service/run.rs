@@ -84,7 +84,7 @@ pub struct ServiceSettings {
     pub duplicate_window_h: Option<u32>,
     /// For how many hours ids of commands are remembered, from their arrival on; for ever where record ids are.
     pub command_memory_h: u32,
-    /// Hours behind the clock of ticks for which sessions are remembered; never fewer than those of a finite window of record ids.
+    /// Hours behind the clock of ticks for which state is remembered; never fewer than those of a finite window of record ids.
     pub state_horizon_h: u32,
     /// How often ticks are written; `None`: others write them.
     pub tick_every: Option<Duration>,

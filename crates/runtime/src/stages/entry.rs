@@ -9,7 +9,7 @@ use crate::worker::log::{Incoming, TopicId};
 use crate::worker::trace::TraceContext;
 use pipeline::{Fault, Intaken, Intent, Place, Taken};
 use rating::bundle::BundleTemplate;
-use rating::{Command, Edge, Horizons, Leg, Rate, RateChoice, SuspenseReason, Timestamp, UsageRecord};
+use rating::{Command, Edge, Leg, Rate, RateChoice, SuspenseReason, Timestamp, UsageRecord};
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 use std::hash::Hasher;
@@ -341,8 +341,9 @@ pub(super) fn write_common(origin: &Origin<'_>, leg: &Leg<'_>, out: &mut Vec<u8>
         }
         None => out.push(0),
     }
-    out.extend_from_slice(&leg.horizons.remembered_from.millis().to_le_bytes());
-    out.extend_from_slice(&leg.horizons.sessions_from.millis().to_le_bytes());
+    // Twice: once it was another instant that said from when on months are remembered.
+    out.extend_from_slice(&leg.horizon.millis().to_le_bytes());
+    out.extend_from_slice(&leg.horizon.millis().to_le_bytes());
 }
 
 /// Writes the legs of a record that one owner rates, behind what all its legs have in common.
@@ -407,7 +408,7 @@ pub(super) struct OlderMessages {
 }
 
 impl OlderMessages {
-    /// For readers that do not look at horizons.
+    /// For readers that do not look at horizon.
     pub(super) const WITHOUT_A_CLOCK: OlderMessages = OlderMessages { duplicate_window_h: None, state_horizon_h: 0 };
 
     fn sessions_behind_ms(self) -> i64 {
@@ -470,7 +471,7 @@ pub(super) struct GuidedUsage<'m> {
     pub(super) key: u128,
     pub(super) record: UsageRecord,
     pub(super) endpoint: Option<&'m str>,
-    pub(super) horizons: Horizons,
+    pub(super) horizon: Timestamp,
     pub(super) legs: SmallVec<[(usize, Choice); 4]>,
 }
 
@@ -494,14 +495,13 @@ impl Facts {
                 let record = read_record(&mut reader)?;
                 let endpoint = if reader.byte()? == 0 { None } else { Some(reader.text()?) };
                 let remembered_from = Timestamp::from_millis(reader.millis()?);
-                let sessions_from = match self.sessions_behind_ms {
+                let horizon = match self.sessions_behind_ms {
                     None => Timestamp::from_millis(reader.millis()?),
                     Some(behind_ms) => {
                         let millis = remembered_from.millis().saturating_sub(behind_ms);
                         Timestamp::from_millis(millis).max(Timestamp::EPOCH)
                     }
                 };
-                let horizons = Horizons { remembered_from, sessions_from };
                 let count = reader.varint()?;
                 let mut legs = SmallVec::new();
                 for _ in 0..count {
@@ -513,7 +513,7 @@ impl Facts {
                     };
                     legs.push((edge, choice));
                 }
-                Ok(Guided::Usage(Box::new(GuidedUsage { origin, key, record, endpoint, horizons, legs })))
+                Ok(Guided::Usage(Box::new(GuidedUsage { origin, key, record, endpoint, horizon, legs })))
             }
             COMMAND => {
                 let origin = Origin::read(kind, &mut reader, &self.forms)?;

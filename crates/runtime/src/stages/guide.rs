@@ -20,7 +20,7 @@ use directory::snapshot::Snapshot;
 use pipeline::guide::{guide_command, shard_of};
 use pipeline::{ControlTotals, Duplicates, Fault, Intaken, Intent, Place, Taken, Verdict, Window, guide};
 use rating::charge::{Notification, NotificationKind};
-use rating::{Command, CommandRefusal, Horizons, Leg, SuspenseReason, Timestamp};
+use rating::{Command, CommandRefusal, Leg, SuspenseReason, Timestamp};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -332,9 +332,9 @@ impl Steps {
                     self.answer(command, CommandOutcome::Duplicate, None, work);
                 }
             }
-            Verdict::Pass(horizons) => match &*taken {
+            Verdict::Pass(horizon) => match &*taken {
                 Taken::Usage(intaken) => {
-                    if let Err(reason) = self.usage(origin, intent, intaken, horizons, kept, work) {
+                    if let Err(reason) = self.usage(origin, intent, intaken, horizon, kept, work) {
                         let fault = Fault::new(reason, taken.explain_in(work.snapshot, reason));
                         self.wait(origin, taken, &fault, stage, work);
                         let intent = Intent::of(reason, origin.retried.and_then(|retried| retried.level));
@@ -354,11 +354,11 @@ impl Steps {
         origin: &Origin<'_>,
         intent: Intent,
         intaken: &Intaken,
-        horizons: Horizons,
+        horizon: Timestamp,
         kept: &mut Kept,
         work: &mut Work<'_>,
     ) -> Result<(), SuspenseReason> {
-        let guided = guide(intaken, work.snapshot, horizons)?;
+        let guided = guide(intaken, work.snapshot, horizon)?;
         let mut legs: SmallVec<[Leg<'_>; 8]> = guided.legs().collect();
         if let Intent::Level { level, reason } = intent {
             legs.retain(|leg| leg.edge.level == level);

@@ -12,10 +12,10 @@ use crate::wire::{CloudEvents, CommandOutcome, CommandReply, Encoder, Frames, Ou
 use crate::worker::counts::{CommandResult, LegOutcome, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{Beginning, FactsMissing, Known, Output, Stage, StageError};
-use pipeline::duplicates::{state_horizon, window_horizon};
+use pipeline::duplicates::state_horizon;
 use pipeline::{ControlTotals, Intent, RateOutcome, RateShard, RatedTask, Task, Work};
 use rating::command::GuidedCommand;
-use rating::{Charge, Horizons, Leg, Outputs, RateChoice};
+use rating::{Charge, Leg, Outputs, RateChoice, Timestamp};
 
 /// Outputs, by their place in the list.
 const CHARGES: u16 = 1;
@@ -55,9 +55,9 @@ pub struct RateSettings {
     pub frames: Frames,
     /// Headers that say what a message is; none where nobody wants them.
     pub events: Option<CloudEvents>,
-    /// Hours for which guide remembers record ids behind the clock: months are remembered as long. `None` is for ever.
+    /// Hours for which guide remembers record ids behind the clock. `None` is for ever.
     pub duplicate_window_h: Option<u32>,
-    /// Hours for which sessions are remembered behind the clock: never fewer than those of a finite window of record ids.
+    /// Hours for which state is remembered behind the clock: never fewer than those of a finite window of record ids.
     pub state_horizon_h: u32,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Kept {
     /// The same as of the last commit.
     settled: Segments,
     /// What no event from then on can see may leave.
-    horizons: Horizons,
+    horizon: Timestamp,
     /// What was written before rows were, while it is restored.
     pub(super) restoring: Restoring,
 }
@@ -81,7 +81,7 @@ impl Kept {
             shard: RateShard::with_undo(),
             segments: Segments::default(),
             settled: Segments::default(),
-            horizons: Horizons::NOTHING,
+            horizon: Timestamp::EPOCH,
             restoring: Restoring::default(),
         }
     }
@@ -168,7 +168,7 @@ fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Ch
             Choice::Missing(reason) => RateChoice::Missing(reason),
             Choice::Rate(rate) => RateChoice::Rate(&facts.rates[rate]),
         },
-        horizons: usage.horizons,
+        horizon: usage.horizon,
         is_late: usage.origin.retried.is_some_and(|retried| Intent::of(retried.reason, retried.level).is_late()),
     }
 }
@@ -360,9 +360,9 @@ impl Stage for RateStage {
         totals.check_legs()?;
         let topic = &self.settings.guided;
         for (partition, unit) in self.units.touched() {
-            let Kept { shard, segments, horizons, .. } = &mut unit.kept;
+            let Kept { shard, segments, horizon, .. } = &mut unit.kept;
             let changelog = Changelog::of(topic, partition);
-            segments.write(&mut shard.state, *horizons, &unit.progress, changelog, output)?;
+            segments.write(&mut shard.state, *horizon, &unit.progress, changelog, output)?;
             unit.write_topics(changelog, output);
         }
         Ok(())
@@ -378,11 +378,8 @@ impl Stage for RateStage {
             unit.kept.shard.state.settle();
             unit.kept.settled = unit.kept.segments;
             // What guide remembers, wherever a leg comes from: the clock here is the least of all.
-            let clock = unit.progress.clock;
-            unit.kept.horizons = unit.kept.horizons.max(Horizons {
-                remembered_from: window_horizon(clock, window_h),
-                sessions_from: state_horizon(clock, window_h, state_horizon_h),
-            });
+            let horizon = state_horizon(unit.progress.clock, window_h, state_horizon_h);
+            unit.kept.horizon = unit.kept.horizon.max(horizon);
         });
     }
 

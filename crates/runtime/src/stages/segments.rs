@@ -28,7 +28,7 @@ use crate::state::{Corrupt, Stored, record};
 use crate::worker::{Output, StageError};
 use format::{RowReader, RowWriter};
 use rating::state::{Row, SweepPlace};
-use rating::{Horizons, State};
+use rating::{State, Timestamp};
 use std::ops::ControlFlow;
 
 /// Format of a message, and the least reader's: a program that knows no rows must not go on without them.
@@ -86,7 +86,7 @@ impl Segments {
     pub(super) fn write(
         &mut self,
         state: &mut State,
-        horizons: Horizons,
+        horizon: Timestamp,
         progress: &Progress,
         changelog: Changelog<'_>,
         output: &mut Output,
@@ -107,7 +107,7 @@ impl Segments {
             }
             Some(share) => {
                 let enough = writer.total + share;
-                let left = state.sweep(cycle, from, horizons, |row| {
+                let left = state.sweep(cycle, from, horizon, |row| {
                     writer.add(&row);
                     if writer.total < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 });
@@ -306,12 +306,12 @@ mod tests {
             // What is not committed leaves no trace.
             if position % 7 == 0 {
                 let before = segments;
-                segments.write(&mut state, Horizons::NOTHING, &progress, changelog, &mut output).expect("written");
+                segments.write(&mut state, Timestamp::EPOCH, &progress, changelog, &mut output).expect("written");
                 state.undo();
                 segments = before;
                 output.clear();
             }
-            segments.write(&mut state, Horizons::NOTHING, &progress, changelog, &mut output).expect("written");
+            segments.write(&mut state, Timestamp::EPOCH, &progress, changelog, &mut output).expect("written");
             state.settle();
             log.append(&output);
             cycles.push(segments.cycle);
@@ -340,7 +340,7 @@ mod tests {
         let progress = Progress { position: Some(42), ..Progress::default() };
         let changelog = Changelog::of("guided", Partition { topic: 0, number: 3 });
         let written =
-            Segments::default().write(&mut state, Horizons::NOTHING, &progress, changelog, &mut Output::default());
+            Segments::default().write(&mut state, Timestamp::EPOCH, &progress, changelog, &mut Output::default());
         let said = written.map_err(|error| error.to_string());
         assert!(
             matches!(&said, Err(said) if said.starts_with("changelog of topic guided partition 3: a row of account \"acme\" takes")
