@@ -108,6 +108,11 @@ fn a_folder_of_format_2_goes_on() {
 }
 
 #[test]
+fn a_folder_of_format_4_goes_on() {
+    goes_on("state-4.tar.gz", "state-3", &[INTERRUPTED, PHASES, AFTER, RECYCLED, LATE, AGAIN]);
+}
+
+#[test]
 fn a_folder_of_format_3_goes_on() {
     goes_on("state-3.tar.gz", "state-3", &[INTERRUPTED, PHASES, AFTER, RECYCLED, LATE, AGAIN]);
 }
