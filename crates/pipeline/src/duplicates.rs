@@ -80,6 +80,8 @@ pub struct Duplicates {
     held: HeldIds,
     window: Window,
     state_horizon_hours: u32,
+    /// What lies before it was forgotten.
+    least_state_horizon: Timestamp,
     clock: Option<Timestamp>,
     /// Hours before this one were forgotten under an earlier, narrower window.
     forgotten_hour: Option<i64>,
@@ -141,6 +143,7 @@ impl Duplicates {
             held: HeldIds::default(),
             window,
             state_horizon_hours: DEFAULT_STATE_HORIZON_H,
+            least_state_horizon: Timestamp::EPOCH,
             clock: None,
             forgotten_hour: None,
             swept_hour: 0,
@@ -339,7 +342,12 @@ impl Duplicates {
 
     /// The state horizon: what no event from then on can see is forgotten.
     pub fn state_horizon(&self) -> Timestamp {
-        state_horizon(self.clock, self.window.hours, self.state_horizon_hours)
+        state_horizon(self.clock, self.window.hours, self.state_horizon_hours).max(self.least_state_horizon)
+    }
+
+    /// Says what had been forgotten when the state was written down: a horizon that has become longer since does not bring it back.
+    pub fn restore_state_horizon(&mut self, horizon: Timestamp) {
+        self.least_state_horizon = self.least_state_horizon.max(horizon);
     }
 
     /// The first instant at which a command may take effect.

@@ -80,11 +80,10 @@ pub(crate) fn note_status(
 }
 
 /// Drops the statuses that end at or before an instant: what holds at it stays.
-pub(crate) fn forget_statuses(facts: &mut Vec<(Timestamp, Status)>, horizon: Timestamp) -> bool {
+pub(crate) fn forget_statuses(facts: &mut Vec<(Timestamp, Status)>, horizon: Timestamp) {
     let after = facts.partition_point(|(from, _)| *from <= horizon);
-    let ended = after.saturating_sub(1);
-    facts.drain(..ended);
-    ended > 0
+    // None, or all but the one that holds.
+    facts.drain(..after.saturating_sub(1));
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+const THERE: &str = "an instance that is changed is there";
+
 /// Names an instance in a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct InstanceKey {
@@ -33,14 +35,14 @@ pub struct InstanceKey {
 pub struct Bundles {
     rows: Table<InstanceKey, Instance>,
     /// What each account holds, by its number.
-    accounts: Vec<Held>,
+    accounts: Vec<AccountShelves>,
     /// What endpoints hold.
     endpoints: HashMap<(AccountNumber, Arc<str>), Shelf>,
 }
 
 /// What an account holds.
 #[derive(Debug, Default)]
-struct Held {
+struct AccountShelves {
     pools: Option<Box<Shelf>>,
     /// How many instances its endpoints hold.
     of_endpoints: u32,
@@ -119,8 +121,8 @@ impl Shelf {
         groups.iter().take_while(move |group| group.unit == unit && *group.applies.service == *service)
     }
 
-    fn group(&mut self, instance: &Instance, element: usize) -> Option<&mut Group> {
-        let what = instance.template.elements.get(element)?;
+    fn group(&mut self, instance: &Instance, element: usize) -> &mut Group {
+        let what = &instance.template.elements[element];
         let order = |group: &Group| (group.unit, &*group.applies.service) < (what.unit, &*what.applies.service);
         let start = self.groups.partition_point(order);
         let groups = self.groups.get(start..).unwrap_or_default();
@@ -130,7 +132,8 @@ impl Shelf {
                 && group.class == what.class
                 && group.payee == instance.payee
                 && group.applies.keys == what.applies.keys
-                && (Arc::ptr_eq(&group.applies.zone, &what.applies.zone) || group.applies.zone == what.applies.zone)
+                // The dictionary has each zone once.
+                && Arc::ptr_eq(&group.applies.zone, &what.applies.zone)
         };
         let found = groups.iter().take_while(same_use).position(fits).map(|at| start + at);
         let at = found.unwrap_or_else(|| {
@@ -146,7 +149,7 @@ impl Shelf {
             self.groups.insert(start, group);
             start
         });
-        self.groups.get_mut(at)
+        &mut self.groups[at]
     }
 
     /// Puts the elements of an instance into their groups, or takes them out.
@@ -163,14 +166,13 @@ impl Shelf {
                 Phase::Active { start, end } => {
                     let expiry = end.unwrap_or(Timestamp::FAR_FUTURE);
                     let key = ActiveKey { expiry, origin, effective: start, id, element };
-                    if let Some(group) = self.group(instance, element) {
-                        group.active.index(key, shelved, what);
-                    }
+                    self.group(instance, element).active.index(key, shelved, what);
                 }
                 Phase::Armed => {
                     let key = ArmedKey { origin, granted_at: instance.granted_at, id, element };
                     let lasts = instance.template.lasts;
-                    if let Some(group) = self.group(instance, element) {
+                    {
+                        let group = self.group(instance, element);
                         let at = group.armed.iter().position(|(known, _)| *known == lasts).unwrap_or_else(|| {
                             group.armed.push((lasts, Ordered::default()));
                             group.armed.len() - 1
@@ -180,14 +182,11 @@ impl Shelf {
                 }
             }
         }
-        if what == Indexing::Out {
-            self.groups.retain(|group| !group.is_empty());
-        }
     }
 }
 
 impl Group {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.active.is_empty() && self.armed.iter().all(|(_, armed)| armed.is_empty())
     }
 }
@@ -280,7 +279,8 @@ impl Bundles {
 
     /// Takes an element that has been used up out of its group.
     pub(crate) fn used_up(&mut self, place: RowPlace, element: usize) {
-        let Some((key, Some(instance))) = self.rows.row(place) else { return };
+        let (key, instance) = self.rows.row(place).expect(THERE);
+        let instance = instance.expect(THERE);
         let shelf = shelf_mut(&mut self.accounts, &mut self.endpoints, key);
         let key = match instance.phase {
             Phase::Active { start, end } => ActiveKey {
@@ -290,13 +290,9 @@ impl Bundles {
                 id: instance.id.clone(),
                 element,
             },
-            Phase::Pending | Phase::Armed => return,
+            Phase::Pending | Phase::Armed => unreachable!("what is drawn from is active"),
         };
-        let Some(group) = shelf.group(instance, element) else { return };
-        group.active.remove(&key);
-        if group.is_empty() {
-            shelf.groups.retain(|group| !group.is_empty());
-        }
+        shelf.group(instance, element).active.remove(&key);
     }
 
     /// Removes an instance: that is a change.
@@ -367,7 +363,7 @@ impl Bundles {
     fn put_on(&mut self, place: RowPlace, key: &InstanceKey, instance: &Instance) {
         let index = key.account.index();
         if self.accounts.len() <= index {
-            self.accounts.resize_with(index + 1, Held::default);
+            self.accounts.resize_with(index + 1, AccountShelves::default);
         }
         let held = &mut self.accounts[index];
         let shelf = match &key.holder {
@@ -378,6 +374,8 @@ impl Bundles {
             None => held.pools.get_or_insert_default(),
         };
         shelf.instances.insert(place, ());
+        // Groups stay when they are empty, until something is added: what is used up costs no more than it has to.
+        shelf.groups.retain(|group| !group.is_empty());
         shelf.index(place, instance, Indexing::In);
     }
 
@@ -400,14 +398,15 @@ impl Bundles {
     }
 
     fn reindex(&mut self, place: RowPlace, what: Indexing) {
-        let Some((key, Some(instance))) = self.rows.row(place) else { return };
+        let (key, instance) = self.rows.row(place).expect(THERE);
+        let instance = instance.expect(THERE);
         shelf_mut(&mut self.accounts, &mut self.endpoints, key).index(place, instance, what);
     }
 }
 
 /// The shelf on which an instance stands.
 fn shelf_mut<'s>(
-    accounts: &'s mut [Held],
+    accounts: &'s mut [AccountShelves],
     endpoints: &'s mut HashMap<(AccountNumber, Arc<str>), Shelf>,
     key: &InstanceKey,
 ) -> &'s mut Shelf {

@@ -121,20 +121,22 @@ impl Dictionary {
         self.awaited.entry(address).or_insert_with(|| Arc::new(KnownTemplate::awaited(address))).clone()
     }
 
-    /// Gives every template that was restored its zones.
-    ///
-    /// # Errors
-    /// A zone that is not there.
-    pub(crate) fn find_zones(&mut self) -> Result<(), Address> {
+    /// Gives every template that was restored its zones. One that lacks a zone is a remnant of a log that is being compacted, or will be missed.
+    pub(crate) fn find_zones(&mut self) {
         let places: Vec<_> = self.templates.iter().map(|(place, ..)| place).collect();
         for place in places {
-            let known = self.templates.at_mut(place).expect("a place that was taken has a row");
-            let known = Arc::make_mut(known);
+            let known = Arc::make_mut(self.templates.at_mut(place).expect("a place that was taken has a row"));
+            let mut is_whole = true;
             for (element, address) in known.template.elements.iter_mut().zip(&known.zones) {
-                element.applies.zone = self.zones.get(address).ok_or(*address)?.clone();
+                match self.zones.get(address) {
+                    Some(zone) => element.applies.zone = zone.clone(),
+                    None => is_whole = false,
+                }
+            }
+            if !is_whole {
+                self.templates.drop_row(place);
             }
         }
-        Ok(())
     }
 
     /// The template that stood for another one.

@@ -1,7 +1,8 @@
 //! Drawing bundles: which allowances may cover a leg, in which order (rule 15), and how much each gives. Planning changes nothing;
 //! `take` cannot fail.
 //!
-//! Candidates come from the [index](crate::bundles) one by one, the first first, until the leg is covered: what a leg costs does not depend on how much more is held.
+//! Candidates come from the [index](crate::bundles) one by one, the first first, until the leg is covered: what a leg costs does not depend on how much more can be drawn. What
+//! comes before and cannot be drawn (suspended, cancelled, not to be paid for) is looked at and passed over.
 
 use crate::bundle::{AllowanceDraw, ElementClass, Instance, Phase};
 use crate::bundles::{ActiveKey, ArmedKey, Bundles, Group, Origin, Shelved};
@@ -176,14 +177,17 @@ impl<'s> Stream<'s> {
                 }
                 Listing::Armed(entries, expiry) => {
                     let Some((key, shelved)) = entries.next() else { break None };
-                    if key.granted_at > at || shelved.until <= at || passes_over(shelved.place) {
+                    if key.granted_at > at || shelved.until <= at {
                         continue;
                     }
                     (order(*expiry, key.origin, key.granted_at, &key.id, key.element), shelved, true)
                 }
             };
             let instance = bundles.at(shelved.place).expect("what stands in the index is there");
-            if instance.endpoint.as_deref().is_none_or(|only| leg.endpoint == Some(only))
+            // Only an instance with several elements comes again.
+            let was_decided = needs_activation && instance.template.elements.len() > 1 && passes_over(shelved.place);
+            if !was_decided
+                && instance.endpoint.as_deref().is_none_or(|only| leg.endpoint == Some(only))
                 && !instance.is_suspended_at(at)
             {
                 break Some(Candidate { order, place: shelved.place, instance, needs_activation });
@@ -210,7 +214,7 @@ pub fn plan(leg: &Leg<'_>, state: &State, account: AccountNumber) -> Plan {
         bundles.shelves(account, leg.endpoint).into_iter().zip([Ownership::Own, Ownership::Shared])
     {
         let groups = shelf.into_iter().flat_map(|shelf| shelf.groups_of(leg.usage.unit, &leg.usage.service));
-        for group in groups.filter(|group| group.payee == leg.edge.payee) {
+        for group in groups.filter(|group| !group.is_empty() && group.payee == leg.edge.payee) {
             let Some(specificity) = group.applies.specificity(leg.usage) else { continue };
             add_streams(leg, group, specificity, ownership, &mut streams);
         }
@@ -293,8 +297,9 @@ fn is_decided(plan: &Plan, place: RowPlace) -> bool {
 /// Lets every stream go on that stands at an instance on which was decided, and the one from which it was taken.
 fn pass_over<'s>(leg: &Leg<'_>, bundles: &'s Bundles, plan: &Plan, streams: &mut [Stream<'s>], taken_from: usize) {
     for (at, stream) in streams.iter_mut().enumerate() {
-        let stands_there =
-            stream.first.as_ref().is_some_and(|first| first.needs_activation && is_decided(plan, first.place));
+        let stands_there = stream.first.as_ref().is_some_and(|first| {
+            first.needs_activation && first.instance.template.elements.len() > 1 && is_decided(plan, first.place)
+        });
         if stands_there || at == taken_from {
             stream.advance(leg, bundles, |place| is_decided(plan, place));
         }
@@ -328,11 +333,11 @@ fn activated_with<'s>(leg: &Leg<'_>, activated: &Candidate<'s>) -> impl Iterator
 }
 
 /// Every instance that a leg of this payer and endpoint might draw from: for explanations.
-pub fn instances<'s>(state: &'s State, payer: &AccountId, endpoint: Option<&str>) -> Vec<(RowPlace, &'s Instance)> {
+pub fn instances<'s>(state: &'s State, payer: &AccountId, endpoint: Option<&str>) -> Vec<&'s Instance> {
     let Some(account) = state.known_account(payer) else { return Vec::new() };
     let bundles = &state.bundles;
     let own = endpoint.into_iter().flat_map(|endpoint| bundles.places(account, Some(endpoint)));
-    own.chain(bundles.places(account, None)).filter_map(|place| Some((place, bundles.at(place)?))).collect()
+    own.chain(bundles.places(account, None)).filter_map(|place| bundles.at(place)).collect()
 }
 
 /// Why an element would not be drawn from, `None` if it could be: for explanations.

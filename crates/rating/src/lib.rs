@@ -1,7 +1,8 @@
 //! The meaning of money, quantities, zones, tariffs, bundles, account state and charges.
 //!
 //! Everything here is pure: no I/O, no clock, no randomness, no floats, no logging. Values come in, values go out, and
-//! every function is total: what cannot be rated is a [`SuspenseReason`], never a panic and never a silent zero.
+//! what cannot be
+//! rated is a [`SuspenseReason`], never a silent zero. No input leads to a panic; a broken invariant does, before anything is committed.
 //!
 //! Reading order: a [`Leg`] (what has to be priced on one edge) meets the payer's [`State`] in
 //! [`rate_leg`], which draws bundles ([`draw`]), prices the rest ([`pricing`]) and emits a [`Charge`] with at most one

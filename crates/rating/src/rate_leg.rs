@@ -60,7 +60,7 @@ pub fn rate_leg<'a>(
     let plan = draw::plan(leg, state, account);
     let rest = leg.usage.quantity - plan.covered;
     let verdict = judge(leg, plan.covered, rest, KnownPayer { state, account, session: session.as_ref() })?;
-    let cap = verdict.rate.and_then(|rate| Cap::of(leg, rate, verdict.charged, state, account));
+    let cap = verdict.rate.map(|rate| Cap::of(leg, rate, verdict.charged, state, account)).transpose()?.flatten();
     let waived = cap.as_ref().map_or(Amount::ZERO, |cap| cap.waived);
     let amount = verdict.charged.checked_sub(waived).ok_or(SuspenseReason::AmountOverflow)?;
     check_balance(&plan, amount, state, account)?;
@@ -94,7 +94,8 @@ fn note_currency(leg: &Leg<'_>, state: &mut State, account: AccountNumber) {
 }
 
 fn check_payer(leg: &Leg<'_>, account: &Head) -> Result<(), SuspenseReason> {
-    let by_command = account.status_at(leg.usage.event_time);
+    // Which command held before the horizon is not known any more.
+    let by_command = if leg.is_too_old() { Status::Active } else { account.status_at(leg.usage.event_time) };
     if leg.edge.status == Status::Closed || by_command == Status::Closed {
         return Err(SuspenseReason::AccountClosed);
     }
@@ -170,19 +171,25 @@ struct Cap<'a> {
 }
 
 impl<'a> Cap<'a> {
-    fn of(leg: &Leg<'_>, rate: &'a Rate, charged: Amount, state: &State, account: AccountNumber) -> Option<Cap<'a>> {
-        let cap = rate.facts.cap?;
+    fn of(
+        leg: &Leg<'_>,
+        rate: &'a Rate,
+        charged: Amount,
+        state: &State,
+        account: AccountNumber,
+    ) -> Result<Option<Cap<'a>>, SuspenseReason> {
+        let Some(cap) = rate.facts.cap else { return Ok(None) };
         let month = leg.edge.time_zone.month_of(leg.usage.event_time);
         let key = HashedKey { key: identity::cap_key(&leg.edge.payee, &rate.facts.tariff_id, month), account };
         let fresh = CapCounter { charged: Amount::ZERO, notified: false, month };
         let mut counter = state.caps.get(&key).copied().unwrap_or(fresh);
         let room = cap.checked_sub(counter.charged).map_or(Amount::ZERO, |room| room.max(Amount::ZERO));
         let let_through = charged.min(room);
-        let waived = charged.checked_sub(let_through)?;
-        counter.charged = counter.charged.checked_add(let_through)?;
+        let waived = charged.checked_sub(let_through).ok_or(SuspenseReason::AmountOverflow)?;
+        counter.charged = counter.charged.checked_add(let_through).ok_or(SuspenseReason::AmountOverflow)?;
         let notifies = waived.is_positive() && !counter.notified;
         counter.notified |= notifies;
-        Some(Cap { key, counter, waived, notifies, rate })
+        Ok(Some(Cap { key, counter, waived, notifies, rate }))
     }
 }
 

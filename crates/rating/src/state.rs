@@ -129,8 +129,9 @@ pub struct SweepPlace {
 const LEAST_LOOKED_AT: usize = 100;
 const LOOKED_AT_PER_CHANGE: usize = 4;
 
-/// Most rows that a sweep looks at in one go, also if it writes none of them.
-const MAX_LOOKED_AT: usize = 20_000;
+/// Rows at which a sweep looks at most in one go, also if it writes none of them: so many, or for each row that was just written so many.
+const LEAST_SWEPT: usize = 20_000;
+const SWEPT_PER_CHANGE: usize = 2;
 
 /// The accounts of one shard.
 #[derive(Debug, Default)]
@@ -144,6 +145,10 @@ pub struct State {
     pub(crate) dictionary: Dictionary,
     /// By the number of the account: it has or had a session. Where it is wrong it only costs time.
     has_sessions: Vec<bool>,
+    /// Rows that were taken last.
+    taken: usize,
+    /// What no event from then on can see may have left.
+    forgotten: Option<Timestamp>,
     /// There is a counter that an older program made to say that a connect fee is settled.
     has_older_marks: bool,
 }
@@ -151,10 +156,8 @@ pub struct State {
 /// A row that names what is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unresolved {
-    /// Instances of a template that was not written down.
+    /// Instances of a template that was not written down, or of which a zone was not.
     Template(Address),
-    /// A template with a zone that was not written down.
-    Zone(Address),
     /// Rows of an account that was not written down.
     Account,
     /// An instance with more or fewer allowances than its template has elements.
@@ -219,11 +222,6 @@ impl State {
         self.has_older_marks
     }
 
-    /// The instances.
-    pub fn bundles(&self) -> &Bundles {
-        &self.bundles
-    }
-
     /// All accounts, in order.
     pub fn accounts(&self) -> Vec<(&AccountId, &Head)> {
         let mut all: Vec<_> = self.accounts.iter().map(|(_, id, head)| (id, head)).collect();
@@ -264,9 +262,20 @@ impl State {
         all.extend(changes(self.bundles.rows_mut(), cycle, Kind::Instance, |key| key.account));
         // Stable: rows of a kind stay in the order in which they changed.
         all.sort_by_key(|(account, kind, _)| (*account, *kind));
+        self.taken = all.len();
         for (_, kind, place) in all {
             self.visit(kind, place, cycle, &mut visit);
         }
+    }
+
+    /// The latest horizon behind which rows may have left: an earlier event cannot be rated as of its time any more, whatever the horizon is set to today.
+    pub fn forgotten(&self) -> Timestamp {
+        self.forgotten.unwrap_or(Timestamp::EPOCH)
+    }
+
+    /// Puts back the horizon behind which rows may have left.
+    pub fn restore_forgotten(&mut self, horizon: Timestamp) {
+        self.forgotten = self.forgotten.max(Some(horizon));
     }
 
     /// Visits the rows that were last written down before `cycle`, from a place on, until `visit` says that it is enough; rows that no event from the
@@ -279,7 +288,8 @@ impl State {
         horizon: Timestamp,
         mut visit: impl FnMut(Row<'_>) -> ControlFlow<()>,
     ) -> Option<SweepPlace> {
-        let mut looked_at = 0;
+        let (mut looked_at, most) = (0, LEAST_SWEPT.max(SWEPT_PER_CHANGE * self.taken));
+        self.forgotten = self.forgotten.max(Some(horizon));
         for (at, kind) in Kind::ALL.into_iter().enumerate().skip(from.kind) {
             let mut place = if at == from.kind { from.row } else { 0 };
             while place < self.end(kind) {
@@ -299,7 +309,7 @@ impl State {
                     });
                 }
                 place += 1;
-                if answer.is_break() || looked_at >= MAX_LOOKED_AT {
+                if answer.is_break() || looked_at >= most {
                     return Some(SweepPlace { kind: at, row: place });
                 }
             }
@@ -318,6 +328,7 @@ impl State {
             self.session_counters.changed(),
             self.bundles.rows().changed(),
         ];
+        self.forgotten = self.forgotten.max(Some(horizon));
         let mut left = LEAST_LOOKED_AT + LOOKED_AT_PER_CHANGE * changed.into_iter().sum::<usize>();
         for (at, kind) in Kind::ALL.into_iter().enumerate().skip(from.kind) {
             let mut place = if at == from.kind { from.row } else { 0 };
@@ -357,9 +368,8 @@ impl State {
         self.dictionary.templates.undo(|_, _, _, _| {});
     }
 
-    /// Visits all rows that are in use, account by account in the order of their names: for a checkpoint. What has changed since it was last taken is
-    /// then written down.
-    pub fn visit_all(&mut self, mut visit: impl FnMut(Row<'_>)) {
+    /// Visits all rows, account by account in the order in which they came: for a checkpoint.
+    pub fn visit_all(&self, mut visit: impl FnMut(Row<'_>)) {
         let mut all: Vec<(AccountNumber, Kind, RowPlace)> = Vec::new();
         all.extend(self.accounts.iter().map(|(place, ..)| (AccountNumber(place), Kind::Account, place)));
         all.extend(self.counters.iter().map(|(place, key, _)| (key.account, Kind::Counter, place)));
@@ -368,15 +378,12 @@ impl State {
         all.extend(self.session_counters.iter().map(|(place, key, _)| (key.account, Kind::SessionCounter, place)));
         all.extend(self.bundles.rows().iter().map(|(place, key, _)| (key.account, Kind::Instance, place)));
         all.sort_unstable();
+        // All of the dictionary: what nothing names now may be named by the next batch, and counts as written.
         for (_, address, zone) in self.dictionary.zones.iter() {
-            if Arc::strong_count(zone) > 1 {
-                visit(Row::Zone(*address, Some(zone)));
-            }
+            visit(Row::Zone(*address, Some(zone)));
         }
         for (_, address, template) in self.dictionary.templates.iter() {
-            if Arc::strong_count(template) > 1 {
-                visit(Row::Template(*address, Some(template)));
-            }
+            visit(Row::Template(*address, Some(template)));
         }
         for (_, kind, place) in all {
             visit(self.row(kind, place));
@@ -441,7 +448,7 @@ impl State {
         drop_older(&mut self.sessions, since);
         drop_older(&mut self.session_counters, since);
         drop_older(self.bundles.rows_mut(), since);
-        self.dictionary.find_zones().map_err(Unresolved::Zone)?;
+        self.dictionary.find_zones();
         let places: Vec<RowPlace> = self.bundles.rows().iter().map(|(place, ..)| place).collect();
         for place in places {
             let instance = self.bundles.rows().at(place).expect("a place that was taken has a row");

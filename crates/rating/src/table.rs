@@ -182,10 +182,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
     fn release(&mut self, place: RowPlace) {
         let row = &self.rows[place as usize];
         let hash = self.hasher.hash_one(&row.key);
-        if let Ok(entry) = self.places.find_entry(hash, |known| *known == place) {
-            entry.remove();
-            self.free.push(place);
-        }
+        let entry = self.places.find_entry(hash, |known| *known == place);
+        entry.ok().expect("a row has its place in the index").remove();
+        self.free.push(place);
     }
 
     /// Notes what a row is before it changes.
@@ -289,12 +288,6 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
     /// All rows, by their places.
     pub fn iter(&self) -> impl Iterator<Item = (RowPlace, &K, &V)> {
         (0..).zip(&self.rows).filter_map(|(place, row)| Some((place, &row.key, row.value.as_ref()?)))
-    }
-
-    /// Returns whether there was never a row: a quick answer for what is rarely used.
-    #[inline]
-    pub fn is_unused(&self) -> bool {
-        self.places.is_empty()
     }
 
     /// How many rows there are, those included that are gone and not settled.

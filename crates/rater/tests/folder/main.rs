@@ -4,6 +4,7 @@ mod cells;
 mod edited;
 #[cfg(feature = "kafka")]
 mod grants;
+mod horizon;
 mod private;
 #[path = "../support/mod.rs"]
 mod support;

@@ -35,14 +35,24 @@ impl Engine {
             state.settle();
             part
         });
-        parts.concat()
+        [vec![self.forgotten_part()], parts].concat().concat()
+    }
+
+    /// The horizon behind which rows may have left.
+    fn forgotten_part(&self) -> Vec<u8> {
+        let mut part = Vec::new();
+        if self.forgotten > Timestamp::EPOCH {
+            part.push(FORGOTTEN);
+            self.forgotten.write(&mut part);
+        }
+        part
     }
 
     /// All accounts, in parts of a few megabytes.
-    pub fn checkpoint(&mut self) -> Vec<Vec<u8>> {
+    pub fn checkpoint(&self) -> Vec<Vec<u8>> {
         let mut parts = Vec::new();
-        let mut part = Vec::new();
-        for (shard, owners) in self.owners.iter_mut().enumerate() {
+        let mut part = self.forgotten_part();
+        for (shard, owners) in self.owners.iter().enumerate() {
             let mut rows = RowWriter::default();
             let mut begun = false;
             owners.shard.state.visit_all(|row| {
@@ -74,6 +84,10 @@ impl Engine {
                 (shard, rows) = (Some(usize::from(u16::read(input)?)), RowReader::default());
                 continue;
             }
+            if first == FORGOTTEN {
+                self.forgotten = self.forgotten.max(Stored::read(input)?);
+                continue;
+            }
             let named = match is_row(first) {
                 true => RowReader::account_of(first, input)?,
                 false => Some(read_text(&mut &**input)?),
@@ -95,6 +109,8 @@ impl Engine {
     /// # Errors
     /// Something is named that was not.
     pub fn restored(&mut self) -> Result<(), Corrupt> {
+        // With a horizon that has become longer since, what has left does not come back.
+        self.duplicates.restore_state_horizon(self.forgotten);
         self.owners.iter_mut().try_for_each(|owners| owners.restoring.end(&mut owners.shard.state, CYCLE))
     }
 
@@ -177,7 +193,7 @@ impl Engine {
     pub fn restore_clock(&mut self, clock: Timestamp, horizon: Timestamp) {
         self.duplicates.restore_horizon(horizon);
         self.duplicates.tick(clock);
-        self.forgotten = self.duplicates.state_horizon();
+        self.forgotten = self.forgotten.max(self.duplicates.state_horizon());
     }
 
     /// What was used and charged so far.
@@ -219,8 +235,9 @@ impl Engine {
     }
 }
 
-/// What a part of the state of one shard begins with, beside the first bytes of rows.
+/// What a part of the state of one shard begins with, and the horizon behind which rows may have left, beside the first bytes of rows.
 const PART: u8 = 18;
+const FORGOTTEN: u8 = 19;
 
 fn begin_part(shard: usize, part: &mut Vec<u8>) {
     part.push(PART);

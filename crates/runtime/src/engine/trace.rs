@@ -94,7 +94,7 @@ impl Engine {
         let balance = state.known_account(&leg.edge.payer).map_or(Amount::ZERO, |account| state.head(account).balance);
         let instances = draw::instances(state, &leg.edge.payer, leg.endpoint).into_iter();
         let elements = instances
-            .flat_map(|(_, instance)| (0..instance.template.elements.len()).map(move |element| (instance, element)));
+            .flat_map(|instance| (0..instance.template.elements.len()).map(move |element| (instance, element)));
         let candidate = |(instance, element): (&rating::Instance, usize)| BundleCandidate {
             bundle: instance.template.id.to_string(),
             instance: instance.id.to_string(),

@@ -137,13 +137,18 @@ impl RateStage {
 }
 
 /// The tasks of an entry: a leg for each edge, or one command.
-fn tasks<'a>(facts: &'a Facts, position: u32, entry: &'a Guided<'_>) -> impl Iterator<Item = Task<'a>> {
+fn tasks<'a>(
+    facts: &'a Facts,
+    position: u32,
+    entry: &'a Guided<'_>,
+    forgotten: Timestamp,
+) -> impl Iterator<Item = Task<'a>> {
     let legs = match entry {
         Guided::Usage(usage) => &usage.legs[..],
         Guided::Command { .. } | Guided::Tick(_) => &[],
     };
     let legs = legs.iter().filter_map(move |(edge, choice)| match entry {
-        Guided::Usage(usage) => Some(Work::Leg(leg(facts, usage, *edge, *choice))),
+        Guided::Usage(usage) => Some(Work::Leg(leg(facts, usage, *edge, *choice, forgotten))),
         Guided::Command { .. } | Guided::Tick(_) => None,
     });
     let command = match entry {
@@ -157,7 +162,7 @@ fn tasks<'a>(facts: &'a Facts, position: u32, entry: &'a Guided<'_>) -> impl Ite
 }
 
 /// A leg; its numbers were looked up in the tables when the entry was read.
-fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Choice) -> Leg<'a> {
+fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Choice, forgotten: Timestamp) -> Leg<'a> {
     Leg {
         usage: &usage.record,
         usage_key: usage.key,
@@ -168,7 +173,8 @@ fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Ch
             Choice::Missing(reason) => RateChoice::Missing(reason),
             Choice::Rate(rate) => RateChoice::Rate(&facts.rates[rate]),
         },
-        horizon: usage.horizon,
+        // With a horizon that has become longer since, what has left does not come back.
+        horizon: usage.horizon.max(forgotten),
         is_late: usage.origin.retried.is_some_and(|retried| Intent::of(retried.reason, retried.level).is_late()),
     }
 }
@@ -184,7 +190,8 @@ impl Messages<'_> {
     /// Does the tasks of the entries of a message, up to the next tick at most.
     fn rate(&mut self, facts: &Facts, entries: &[Guided<'_>], shard: &mut RateShard) -> Result<(), StageError> {
         let numbered = (0_u32..).zip(entries);
-        let mut tasks = numbered.flat_map(|(position, entry)| tasks(facts, position, entry)).peekable();
+        let forgotten = shard.state.forgotten();
+        let mut tasks = numbered.flat_map(|(position, entry)| tasks(facts, position, entry, forgotten)).peekable();
         let (mut outputs, mut rated) = (Outputs::default(), Vec::with_capacity(WRITTEN_TOGETHER));
         while tasks.peek().is_some() {
             let totals = &mut self.totals;
@@ -268,10 +275,8 @@ impl Messages<'_> {
                 let reply = CommandReply { command, outcome: CommandOutcome::Refused(refusal), detail: None };
                 self.outbound.reply(REPLIES, &reply, self.output);
             }
-            (
-                RateOutcome::Charged | RateOutcome::Suspended(_) | RateOutcome::Applied | RateOutcome::Refused(_),
-                Some(Guided::Usage(_) | Guided::Command { .. } | Guided::Tick(_)) | None,
-            ) => {}
+            (RateOutcome::Charged, Some(Guided::Usage(_))) => {}
+            (outcome, entry) => unreachable!("{outcome:?} of {entry:?}"),
         }
     }
 }

@@ -19,7 +19,8 @@
 //! | format, least reader | 1 byte each |
 //! | cycle | varint |
 //! | entries | rows ([`format::RowWriter`]); of formats before 5 accounts and members (`state::older`) |
-//! | at the end of a commit's last message | kind 2; progress; the place in the log of what comes next |
+//! | at the end of a commit's last message | 19; the horizon behind which rows may have left |
+//! | | 2; progress; the place in the log of what comes next |
 
 use super::packed::MAX_BYTES;
 use super::progress::{About, Changelog, Progress, Unit, corrupt, read_format};
@@ -33,8 +34,9 @@ use std::ops::ControlFlow;
 
 /// Format of a message, and the least reader's: a program that knows no rows must not go on without them.
 const FORMAT: [u8; 2] = [5, 5];
-/// What progress begins with, beside the kinds of changes.
+/// What progress begins with, and the horizon behind which rows may have left, beside the first bytes of rows.
 const PROGRESS: u8 = 2;
+const FORGOTTEN: u8 = 19;
 /// What is swept even if nothing changed, in bytes.
 const LEAST_SHARE: usize = 128;
 /// Longest message that is written, in bytes. Every row stays well below: what could be long in one is bounded where it comes in.
@@ -121,7 +123,7 @@ impl Segments {
                 "{changelog}: {row} takes {length} bytes after the message at offset {last}, more than the {LONGEST_MESSAGE} that can be written"
             )));
         }
-        writer.finish(&end, left);
+        writer.finish(&end, state.forgotten(), left);
         Ok(())
     }
 
@@ -196,11 +198,13 @@ impl Writer<'_> {
         self.segments.written += 1;
     }
 
-    fn finish(mut self, progress: &[u8], left: Option<SweepPlace>) {
+    fn finish(mut self, progress: &[u8], forgotten: Timestamp, left: Option<SweepPlace>) {
         // As it is after the message that is closed here.
         let after = Segments { written: self.segments.written + 1, ..*self.segments };
         let next = after.next(left);
         let Segments { cycle, written, last, before_last, from: _, ahead: _ } = next;
+        self.entries.push(FORGOTTEN);
+        forgotten.write(&mut self.entries);
         self.entries.push(PROGRESS);
         self.entries.extend_from_slice(progress);
         Place { cycle, written, last, before_last }.write(&mut self.entries);
@@ -234,6 +238,10 @@ pub(super) fn restore(unit: &mut Unit<Kept>, value: &[u8]) -> Result<(), StageEr
             continue;
         }
         let Kept { shard, restoring, .. } = &mut unit.kept;
+        if kind == FORGOTTEN {
+            shard.state.restore_forgotten(Stored::read(input)?);
+            continue;
+        }
         restoring.read(kind, input, &mut rows, &mut shard.state, cycle)?;
     }
     Ok(())

@@ -5,7 +5,6 @@
 
 use super::derive::{as_number, as_other, record};
 use format::Corrupt;
-use hashbrown::HashMap;
 use pipeline::{Held, Place};
 use rating::account::CapCounter;
 use rating::bundle::{Allowance, ElementClass, Phase};
@@ -229,24 +228,6 @@ impl<A: Stored, B: Stored> Stored for (A, B) {
 
     fn read(input: &mut &[u8]) -> Result<(A, B), Corrupt> {
         Ok((A::read(input)?, B::read(input)?))
-    }
-}
-
-/// Keys in order, so that equal state has equal bytes.
-impl<V: Stored> Stored for HashMap<u128, V> {
-    fn write(&self, out: &mut Vec<u8>) {
-        let mut entries: Vec<_> = self.iter().collect();
-        entries.sort_unstable_by_key(|(key, _)| **key);
-        (entries.len() as u64).write(out);
-        for (key, value) in entries {
-            key.write(out);
-            value.write(out);
-        }
-    }
-
-    fn read(input: &mut &[u8]) -> Result<HashMap<u128, V>, Corrupt> {
-        let count = u64::read(input)?;
-        (0..count).map(|_| Ok((u128::read(input)?, V::read(input)?))).collect()
     }
 }
 

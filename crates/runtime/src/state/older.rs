@@ -12,7 +12,6 @@
 use super::codec::{Stored, read_text};
 use super::derive::record;
 use format::Corrupt;
-use hashbrown::HashMap;
 use rating::account::{CapCounter, Head};
 use rating::bundle::{Allowance, Phase};
 use rating::bundles::InstanceKey;
@@ -22,13 +21,14 @@ use rating::{
     AccountId, AccountNumber, Amount, BundleTemplate, Counter, Currency, Instance, SessionCounter, SessionState, State,
     Status, Timestamp,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What was written before rows were, until it becomes rows.
 #[derive(Debug, Default)]
 pub(crate) struct Older {
-    accounts: HashMap<String, Gathered<OlderAccount, HashMap<u128, Counter>>>,
-    members: HashMap<(String, String), Gathered<OlderMember, MemberTables>>,
+    accounts: BTreeMap<String, Gathered<OlderAccount, BTreeMap<u128, Counter>>>,
+    members: BTreeMap<(String, String), Gathered<OlderMember, MemberTables>>,
 }
 
 /// A value as of its last message, with what messages add to.
@@ -42,8 +42,8 @@ struct Gathered<V, T> {
 
 #[derive(Debug, Default)]
 struct MemberTables {
-    sessions: HashMap<u128, SessionState>,
-    counters: HashMap<u128, SessionCounter>,
+    sessions: BTreeMap<u128, SessionState>,
+    counters: BTreeMap<u128, SessionCounter>,
 }
 
 /// How much of the counters a message holds.
@@ -65,7 +65,7 @@ struct OlderAccount {
     pools: Vec<OlderInstance>,
     member_bundles: u32,
     counters: Vec<(u128, Counter)>,
-    caps: HashMap<u128, CapCounter>,
+    caps: BTreeMap<u128, CapCounter>,
 }
 
 #[derive(Debug)]
@@ -161,7 +161,7 @@ impl Older {
 
     /// Makes rows of everything that was gathered.
     pub(crate) fn become_rows(&mut self, state: &mut State) {
-        for (name, Gathered { value, tables, cycle }) in self.accounts.drain() {
+        for (name, Gathered { value, tables, cycle }) in std::mem::take(&mut self.accounts) {
             let cycle = cycle.max(1);
             let OlderAccount {
                 currency,
@@ -187,7 +187,7 @@ impl Older {
             }
             pools.into_iter().for_each(|instance| restore_instance(state, account, None, instance, cycle));
         }
-        for ((name, holder), Gathered { value, tables, cycle }) in self.members.drain() {
+        for ((name, holder), Gathered { value, tables, cycle }) in std::mem::take(&mut self.members) {
             let cycle = cycle.max(1);
             let account = state.restored_account(&AccountId::new(&name));
             let endpoint = EndpointKey::of(&holder);

@@ -41,8 +41,7 @@ impl Restoring {
         self.older.become_rows(state);
         state.restored(cycle).map_err(|unresolved| {
             let what = match unresolved {
-                Unresolved::Template(_) => "the template of an instance",
-                Unresolved::Zone(_) => "the zone of a template",
+                Unresolved::Template(_) => "the template of an instance, with its zones",
                 Unresolved::Account => "the head of an account",
                 Unresolved::Allowances => "an allowance for each element",
             };
