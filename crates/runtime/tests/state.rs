@@ -1,4 +1,4 @@
-//! A year in the life of endpoints that buy a bundle and open sessions every month: state does not grow with time alone.
+//! State over time: a year in the life of endpoints that buy a bundle and open sessions every month does not make it grow, and what has left can come back.
 //!
 //! `RATER_YEAR_ENDPOINTS` says how many; with 10,000 it takes minutes without optimisation.
 
@@ -75,4 +75,34 @@ fn state_does_not_grow_with_time_alone() {
     println!("{endpoints} endpoints, bytes of state after each month: {sizes:?}");
     assert_eq!(session.open_suspense().count(), 0);
     assert!(sizes[11] as f64 <= 1.1 * sizes[2] as f64, "{sizes:?}");
+}
+
+/// The last instance of a bundle leaves, a checkpoint is taken, and the bundle is bought again: what was written can be read.
+#[test]
+fn a_bundle_that_is_bought_again_after_a_checkpoint_is_found() {
+    let input = Input { name: "rating.yaml".to_owned(), bytes: reference(1).into_bytes(), kind: InputKind::Yaml };
+    let loaded = directory::load(vec![input]).unwrap_or_else(|refused| panic!("{refused}"));
+    let settings = Settings { latest_event: Timestamp::LATEST, ..Settings::default() };
+    let mut session = Session::new(&loaded, &settings).expect("a session");
+    let buy = |id: &str, at: &str| {
+        format!(
+            "{{\"command_id\":\"{id}\",\"kind\":\"buy_bundle\",\"account_id\":\"acme\",\"issued_by\":\"northstar\",\
+             \"effective_time\":\"{at}\",\"bundle_id\":\"month\",\"endpoint_id\":\"meter-0\"}}\n"
+        )
+    };
+    session.feed("usage", buy("c1", "2026-01-01T00:00:00Z").as_bytes()).expect("applied");
+    session.engine_mut().take_changes();
+    session.feed("usage", b"{\"tick\":\"2026-06-01T00:00:00Z\"}\n").expect("taken");
+    // With this commit it leaves.
+    session.engine_mut().take_changes();
+    assert_eq!(session.instances().count(), 0);
+    let mut written = session.engine_mut().checkpoint();
+    session.feed("usage", buy("c2", "2026-06-01T00:00:00Z").as_bytes()).expect("applied");
+    written.push(session.engine_mut().take_changes());
+    let mut restored = Session::new(&loaded, &settings).expect("a session");
+    written.iter().for_each(|part| restored.engine_mut().restore_accounts(part).expect("its own part"));
+    restored.engine_mut().restored().expect("its own state");
+    let bundles = |session: &Session| session.instances().map(|(_, instance)| instance.clone()).collect::<Vec<_>>();
+    assert_eq!(bundles(&restored), bundles(&session));
+    assert_eq!(bundles(&restored).len(), 1);
 }
