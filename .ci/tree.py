@@ -21,7 +21,7 @@ UNSAFE = re.compile(r"\bunsafe\b")
 MAY_BE_UNSAFE = "crates/kafka-ffi/"
 NO_FLOATS = ("crates/rating/src/", "crates/pipeline/src/")
 DEPENDENCY_PAGE = "docs/adr/0002-dependencies.md"
-OURS = {"rating", "directory", "pipeline", "kafka-ffi", "runtime", "oracle", "testkit"}
+OURS = {"rating", "format", "directory", "pipeline", "kafka-ffi", "runtime", "oracle", "testkit"}
 LINK = re.compile(r"!?\[[^\]\n]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 
 

@@ -41,7 +41,7 @@ impl<K: Ord, V> Ordered<K, V> {
         const THERE: &str = "what is removed is there";
         match self {
             Ordered::Listed(entries) => {
-                entries.remove(entries.binary_search_by(|(known, _)| known.cmp(key)).ok().expect(THERE));
+                entries.remove(entries.binary_search_by(|(known, _)| known.cmp(key)).expect(THERE));
             }
             Ordered::Tree(entries) => drop(entries.remove(key).expect(THERE)),
         }

@@ -182,8 +182,10 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
     fn release(&mut self, place: RowPlace) {
         let row = &self.rows[place as usize];
         let hash = self.hasher.hash_one(&row.key);
-        let entry = self.places.find_entry(hash, |known| *known == place);
-        entry.ok().expect("a row has its place in the index").remove();
+        match self.places.find_entry(hash, |known| *known == place) {
+            Ok(entry) => entry.remove(),
+            Err(_) => unreachable!("a row has its place in the index"),
+        };
         self.free.push(place);
     }
 
