@@ -116,7 +116,7 @@ impl Dictionary {
         self.templates.restore(&address, template.map(Arc::new), cycle);
     }
 
-    /// Stands for a template until [`Dictionary::find_zones`] and [`Dictionary::find`] have found it.
+    /// Stands for a template that was not read yet, until restoring ends.
     pub fn awaited(&mut self, address: Address) -> Arc<KnownTemplate> {
         self.awaited.entry(address).or_insert_with(|| Arc::new(KnownTemplate::awaited(address))).clone()
     }
