@@ -270,7 +270,7 @@ fn another_form_and_another_version() {
     let out = rated.copy("an earlier version");
     set_format(&out, 1);
     assert!(rated.run(&out).is_ok());
-    assert_eq!(format_of(&out), 3);
+    assert_eq!(format_of(&out), 4);
 }
 
 const META: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");

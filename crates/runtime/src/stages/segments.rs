@@ -248,6 +248,8 @@ pub(super) fn restore(unit: &mut Unit<Kept>, value: &[u8]) -> Result<(), StageEr
 }
 
 #[cfg(test)]
+mod comings_and_goings;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::worker::log::Partition;
