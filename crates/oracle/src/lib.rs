@@ -206,6 +206,11 @@ impl Oracle {
         let waiting = std::mem::take(&mut self.waiting);
         let mut results = Vec::new();
         for entry in waiting {
+            // Only who says that it is to be charged although it is late has it charged.
+            if entry.reason == Reason::TooOldToRate {
+                self.waiting.push(entry);
+                continue;
+            }
             let was = entry.reason;
             let (original, identity, level) = (entry.original.clone(), entry.identity.clone(), entry.level);
             self.line.clone_from(&entry.original);

@@ -140,7 +140,15 @@ impl Session {
     /// # Errors
     /// A control total that does not balance.
     pub fn recycle(&mut self) -> Result<BatchOutput, EngineError> {
-        let waiting: Vec<(u64, OpenSuspense)> = std::mem::take(&mut self.open).into_iter().collect();
+        self.recycle_some(|_| true)
+    }
+
+    /// Tries again what waits and is asked for. For sessions that were fed JSON lines.
+    ///
+    /// # Errors
+    /// A control total that does not balance.
+    pub fn recycle_some(&mut self, is_asked_for: impl Fn(&OpenSuspense) -> bool) -> Result<BatchOutput, EngineError> {
+        let waiting: Vec<(u64, OpenSuspense)> = self.open.extract_if(.., |_, open| is_asked_for(open)).collect();
         let (mut output, mut first) = (BatchOutput::default(), 0);
         // A batch has one input: it is part of the place by which a copy of a record is known.
         for of_input in waiting.chunk_by(|(_, one), (_, other)| one.input == other.input) {

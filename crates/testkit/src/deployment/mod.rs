@@ -2,7 +2,6 @@
 
 use crate::services::{Kafka, ServiceError as KafkaError};
 use directory::Loaded;
-use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
 use runtime::kafka::KafkaSettings;
 use runtime::registry::RegistryConfig;
@@ -109,7 +108,8 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         doubts: pipeline::Doubts::default(),
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
-        state_horizon_h: DEFAULT_STATE_HORIZON_H,
+        // What waits is tried again at any time: it must never be too old.
+        state_horizon_h: 400 * 24,
         tick_every: None,
         forgotten_positions: ForgottenPositions::Stop,
         topics_made_anew: Vec::new(),

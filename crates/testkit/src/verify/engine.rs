@@ -7,7 +7,6 @@ use super::hash_of;
 use super::money::{Charge, Delta};
 use crate::verify::EngineReference;
 use pipeline::IntakeRules;
-use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::SuspenseReason;
 use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, Retry};
 use runtime::stages::{GuidedEntry, GuidedMessage};
@@ -133,7 +132,8 @@ impl Rating {
             rules,
             duplicate_window_h: None,
             command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
-            state_horizon_h: DEFAULT_STATE_HORIZON_H,
+            // What waits is tried again at any time: it must never be too old.
+            state_horizon_h: 400 * 24,
             threads: reference.threads,
         };
         let encoder = Encoder::new(OutputFormat::Avro, "");

@@ -6,7 +6,7 @@ use directory::{Input, InputKind, Loaded};
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::Zero;
-use rating::Timestamp;
+use rating::{SuspenseReason, Timestamp};
 use runtime::engine::BatchOutput;
 use runtime::session::{Session, Settings};
 use serde_json::Value;
@@ -49,7 +49,7 @@ pub(crate) fn facts(case: &Case) -> Result<Facts, String> {
         let output = match step {
             Step::Line(_) => continue,
             Step::Replace(reference) => session.replace_reference(&load(reference)?),
-            Step::Recycle => session.recycle(),
+            Step::Recycle => session.recycle_some(|open| open.reason != SuspenseReason::TooOldToRate),
         };
         add_output(&output.map_err(|error| format!("{error:?}"))?, &mut ids, &mut facts)?;
     }
