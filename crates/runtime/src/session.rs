@@ -148,7 +148,11 @@ impl Session {
     /// # Errors
     /// A control total that does not balance.
     pub fn recycle_some(&mut self, is_asked_for: impl Fn(&OpenSuspense) -> bool) -> Result<BatchOutput, EngineError> {
-        let waiting: Vec<(u64, OpenSuspense)> = self.open.extract_if(.., |_, open| is_asked_for(open)).collect();
+        let all = std::mem::take(&mut self.open);
+        let (asked_for, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.into_iter().partition(|(_, open)| is_asked_for(open));
+        self.open = others;
+        let waiting: Vec<(u64, OpenSuspense)> = asked_for.into_iter().collect();
         let (mut output, mut first) = (BatchOutput::default(), 0);
         // A batch has one input: it is part of the place by which a copy of a record is known.
         for of_input in waiting.chunk_by(|(_, one), (_, other)| one.input == other.input) {
