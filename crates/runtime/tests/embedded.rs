@@ -3,7 +3,6 @@
 //! Seeds are printed; `RATER_SEED` replays one.
 
 use directory::{Input, InputKind, Loaded};
-use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
 use runtime::embedded::{InputFile, InterruptedInputs, Recycle, Report, RunSettings, run};
 use runtime::wire::{Ending, OutputFormat};
@@ -46,7 +45,8 @@ fn settings(inputs: &[&Path], output: &Path, format: OutputFormat) -> RunSetting
         future_tolerance_ms: 0,
         duplicate_window_h: None,
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
-        state_horizon_h: DEFAULT_STATE_HORIZON_H,
+        // What waits is recycled months later in the time of ticks, and must not be too old.
+        state_horizon_h: 400 * 24,
         past_tolerance_ms: None,
         doubts: pipeline::Doubts::default(),
         default_source: "file".to_owned(),
