@@ -6,7 +6,7 @@ use crate::measure::{Subject, compare};
 use crate::{four_level_records, four_levels};
 use pipeline::times::read_time;
 use pipeline::{Field, RateShard, RawUsage, RawValue};
-use rating::Outputs;
+use rating::Effect;
 use runtime::wire::{Decoded, Decoder, Encoder, InputFormat, OutputFormat, RawBatch, Splitter};
 use std::hint::black_box;
 use testkit::generator::{Parameters, UsageForm, write_files};
@@ -129,18 +129,25 @@ fn long(value: i64, out: &mut Vec<u8>) {
     out.push(rest as u8);
 }
 
+fn charge_of(effect: Effect<'_>) -> Option<rating::Charge<'_>> {
+    match effect {
+        Effect::Charge(charge) => Some(charge),
+        Effect::Posting(_) | Effect::Notification(_) | Effect::Reply(_) => None,
+    }
+}
+
 fn encode(title: &str) {
     let (loaded, records) = (four_levels(1000), four_level_records(1000, RECORDS as usize / 4));
     let tasks = crate::tasks(&loaded, &records);
-    let mut outputs = Outputs::default();
-    RateShard::default().execute(tasks.iter().copied(), &mut outputs, &mut Vec::new());
-    let charges = &outputs.charges;
+    let mut effects = Vec::new();
+    RateShard::default().execute(tasks.iter().copied(), &mut effects, &mut Vec::new());
+    let charges: Vec<_> = effects.into_iter().filter_map(charge_of).collect();
     let encode_all = |format: OutputFormat, out: &mut [Vec<u8>; 2]| {
         let encoder = Encoder::new(format, &loaded.version());
         out.iter_mut().for_each(Vec::clear);
-        for charge in charges {
+        for charge in &charges {
             encoder.charge(charge, &mut out[0]);
-            encoder.charge_delta(charge, &mut out[1]);
+            charge.balance_deltas().for_each(|delta| encoder.delta(&delta, &mut out[1]));
         }
         black_box(&out);
     };

@@ -3,7 +3,7 @@
 use directory::{Input, InputKind, Loaded, load};
 use pipeline::guide::guide_command;
 use pipeline::{Field, IntakeRules, Intaken, RateShard, RawUsage, RawValue, Task, Work, guide, intake_usage};
-use rating::{Command, CommandKind, Outputs};
+use rating::{Command, CommandKind, Effect};
 use std::hint::black_box;
 
 /// Legs that one call of the owner gets: as many as one of 64 owners gets of the batch of the embedded runtime, on four levels.
@@ -130,15 +130,17 @@ pub(crate) fn tasks<'a>(loaded: &'a Loaded, records: &'a [Intaken]) -> Vec<Task<
 
 /// Rates tasks in batches, dropping what they put out. Returns how many charges there were, and how many segments.
 pub(crate) fn rate<'a>(shard: &mut RateShard, tasks: &[Task<'a>]) -> (usize, usize) {
-    let (mut outputs, mut rated) = (Outputs::default(), Vec::new());
+    let (mut effects, mut rated) = (Vec::new(), Vec::new());
     let mut seen = (0, 0);
     for batch in tasks.chunks(BATCH) {
-        shard.execute(batch.iter().copied(), &mut outputs, &mut rated);
-        seen.0 += outputs.charges.len();
-        seen.1 += outputs.charges.iter().map(|charge| charge.segments.len()).sum::<usize>();
-        black_box(&outputs);
-        outputs.charges.clear();
-        outputs.notifications.clear();
+        shard.execute(batch.iter().copied(), &mut effects, &mut rated);
+        for effect in &effects {
+            if let Effect::Charge(charge) = effect {
+                seen = (seen.0 + 1, seen.1 + charge.segments.len());
+            }
+        }
+        black_box(&effects);
+        effects.clear();
         rated.clear();
     }
     seen
@@ -169,7 +171,7 @@ pub(crate) fn granted(loaded: &Loaded) -> RateShard {
         Task { position: 0, work: Work::Command(guided) }
     });
     let mut rated = Vec::new();
-    shard.execute(guided, &mut Outputs::default(), &mut rated);
+    shard.execute(guided, &mut Vec::new(), &mut rated);
     assert!(rated.iter().all(|task| task.outcome == pipeline::RateOutcome::Applied), "a grant was refused");
     shard
 }

@@ -1,9 +1,8 @@
 //! Rate: the owner of account state. Applies legs and commands in order; each has exactly one outcome.
 
-use rating::charge::Outputs;
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
-use rating::{AccountId, State, SuspenseReason, Unit, rate_leg};
+use rating::{AccountId, Effect, State, SuspenseReason, Unit, rate_leg};
 
 /// One thing to do for one account.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +22,7 @@ pub enum Work<'a> {
     Command(GuidedCommand<'a>),
 }
 
-/// The outcome of one task, and where its outputs end in the batch's [`Outputs`].
+/// The outcome of one task, and where its effects end in those of the batch.
 #[derive(Clone, Copy, Debug)]
 pub struct RatedTask {
     /// Position of the record in its batch.
@@ -36,12 +35,8 @@ pub struct RatedTask {
     pub rate_unit: Option<Unit>,
     /// What became of it.
     pub outcome: RateOutcome,
-    /// End of its charges.
-    pub charges_end: u32,
-    /// End of its deltas without a charge.
-    pub deltas_end: u32,
-    /// End of its notifications.
-    pub notifications_end: u32,
+    /// End of its effects.
+    pub effects_end: u32,
 }
 
 /// What became of a task.
@@ -73,11 +68,11 @@ impl RateShard {
         RateShard { state: State::with_undo() }
     }
 
-    /// Does the tasks in order. Outputs are added to `outputs`, one outcome per task to `rated`.
+    /// Does the tasks in order. Effects are added to `effects`, one outcome per task to `rated`.
     pub fn execute<'a>(
         &mut self,
         tasks: impl IntoIterator<Item = Task<'a>>,
-        outputs: &mut Outputs<'a>,
+        effects: &mut Vec<Effect<'a>>,
         rated: &mut Vec<RatedTask>,
     ) {
         let mut tasks = tasks.into_iter();
@@ -91,14 +86,14 @@ impl RateShard {
             for (account, task) in group.drain(..) {
                 let (level, quantity, outcome) = match &task.work {
                     Work::Leg(leg) => {
-                        let outcome = match rate_leg(leg, &mut self.state, account, outputs) {
+                        let outcome = match rate_leg(leg, &mut self.state, account, effects) {
                             Ok(()) => RateOutcome::Charged,
                             Err(reason) => RateOutcome::Suspended(reason),
                         };
                         (leg.edge.level, leg.usage.quantity, outcome)
                     }
                     Work::Command(guided) => {
-                        let outcome = match apply_command(guided, &mut self.state, account, outputs) {
+                        let outcome = match apply_command(guided, &mut self.state, account, effects) {
                             Ok(()) => RateOutcome::Applied,
                             Err(refusal) => RateOutcome::Refused(refusal),
                         };
@@ -114,9 +109,7 @@ impl RateShard {
                         Work::Command(_) => None,
                     },
                     outcome,
-                    charges_end: outputs.charges.len() as u32,
-                    deltas_end: outputs.deltas.len() as u32,
-                    notifications_end: outputs.notifications.len() as u32,
+                    effects_end: effects.len() as u32,
                 });
             }
         }

@@ -1,8 +1,8 @@
-//! Control totals: the proof, batch by batch, that every record and every leg had exactly one outcome and every charge its delta.
+//! Control totals: the proof, batch by batch, that every record and every leg had exactly one outcome, and that the deltas of every cause sum to what it
+//! moves (ACCEPTANCE-2, L11).
 
 use crate::rate::{RateOutcome, RatedTask};
-use rating::charge::Charge;
-use rating::{Currency, Sum};
+use rating::{Amount, CauseKind, Charge, CommandKind, Currency, Effect, Posting, Sum};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -23,8 +23,8 @@ pub struct ControlTotals {
     pub ticks: u64,
     /// Legs per level.
     pub levels: BTreeMap<u8, LevelTotals>,
-    /// Money per currency.
-    pub money: BTreeMap<Currency, MoneyTotals>,
+    /// Money per kind of cause and currency.
+    pub money: BTreeMap<(CauseKind, Currency), MoneyTotals>,
 }
 
 /// Legs of one level, in records and in units.
@@ -44,7 +44,7 @@ pub struct LevelTotals {
     pub suspended_units: u128,
 }
 
-/// Money of one currency.
+/// Money of one kind of cause, in one currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MoneyTotals {
     /// Sum of charges.
@@ -53,8 +53,64 @@ pub struct MoneyTotals {
     pub deltas: Sum,
     /// Charges that are not 0.
     pub charged: u64,
-    /// Deltas that carry a charge id.
+    /// Charges that have deltas.
     pub posted: u64,
+    /// Deltas without a charge id.
+    pub moves: u64,
+    /// What they move, as their cause says.
+    pub moved: Sum,
+    /// Sum of deltas without a charge id.
+    pub moved_deltas: Sum,
+}
+
+impl MoneyTotals {
+    /// Adds other totals; `None` out of range.
+    #[must_use]
+    pub fn checked_add(&self, other: &MoneyTotals) -> Option<MoneyTotals> {
+        Some(MoneyTotals {
+            charges: self.charges.checked_add(other.charges)?,
+            deltas: self.deltas.checked_add(other.deltas)?,
+            charged: self.charged + other.charged,
+            posted: self.posted + other.posted,
+            moves: self.moves + other.moves,
+            moved: self.moved.checked_add(other.moved)?,
+            moved_deltas: self.moved_deltas.checked_add(other.moved_deltas)?,
+        })
+    }
+
+    fn add_charge(&mut self, charge: &Charge<'_>) -> Option<()> {
+        self.charges = self.charges.checked_add(charge.amount)?;
+        self.charged += u64::from(!charge.amount.is_zero());
+        for delta in &charge.deltas {
+            self.deltas = self.deltas.checked_add(delta.amount)?;
+        }
+        self.posted += u64::from(!charge.deltas.is_empty());
+        Some(())
+    }
+
+    fn add_posting(&mut self, posting: &Posting<'_>) -> Option<()> {
+        self.moves += 1;
+        self.moved = self.moved.checked_add(amount_of(posting))?;
+        self.moved_deltas = self.moved_deltas.checked_add(posting.delta.amount)?;
+        Some(())
+    }
+}
+
+/// What a cause says that it moves, whatever was posted.
+fn amount_of(posting: &Posting<'_>) -> Amount {
+    match posting.cause.command().map(|command| &command.kind) {
+        Some(CommandKind::TopUp(amount) | CommandKind::Credit(amount)) => *amount,
+        Some(CommandKind::Debit(amount)) => amount.negated(),
+        Some(
+            CommandKind::BuyBundle { .. }
+            | CommandKind::CancelBundle(_)
+            | CommandKind::SuspendBundle(_)
+            | CommandKind::ActivateBundle(_)
+            | CommandKind::SuspendAccount
+            | CommandKind::ActivateAccount,
+        )
+        | None => Amount::ZERO,
+    }
 }
 
 /// A broken control total: the run stops before anything is committed.
@@ -74,7 +130,24 @@ impl fmt::Display for ControlMismatch {
 
 impl std::error::Error for ControlMismatch {}
 
+fn out_of_range(currency: Currency) -> ControlMismatch {
+    ControlMismatch { check: "money_range", detail: format!("a sum of charges in {currency} is out of range") }
+}
+
 impl ControlTotals {
+    /// Money per currency, over all causes.
+    ///
+    /// # Errors
+    /// A sum out of range.
+    pub fn by_currency(&self) -> Result<BTreeMap<Currency, MoneyTotals>, ControlMismatch> {
+        let mut sums: BTreeMap<Currency, MoneyTotals> = BTreeMap::new();
+        for ((_, currency), money) in &self.money {
+            let sum = sums.entry(*currency).or_default();
+            *sum = sum.checked_add(money).ok_or_else(|| out_of_range(*currency))?;
+        }
+        Ok(sums)
+    }
+
     /// Counts a leg as guided.
     pub fn guided_leg(&mut self, level: u8, quantity: u64) {
         let totals = self.levels.entry(level).or_default();
@@ -100,21 +173,24 @@ impl ControlTotals {
         }
     }
 
-    /// Adds the money of charges.
+    /// Adds the money of effects.
     ///
     /// # Errors
     /// A sum out of range.
-    pub fn charged(&mut self, charges: &[Charge<'_>]) -> Result<(), ControlMismatch> {
-        let overflow =
-            || ControlMismatch { check: "money_range", detail: "a sum of charges is out of range".to_owned() };
-        for charge in charges {
-            let money = self.money.entry(charge.edge.currency).or_default();
-            money.charges = money.charges.checked_add(charge.amount).ok_or_else(overflow)?;
-            money.charged += u64::from(!charge.amount.is_zero());
-            if let Some(delta) = charge.delta {
-                money.deltas = money.deltas.checked_add(delta.amount).ok_or_else(overflow)?;
-                money.posted += 1;
-            }
+    pub fn add_effects(&mut self, effects: &[Effect<'_>]) -> Result<(), ControlMismatch> {
+        for effect in effects {
+            let (cause, currency) = match effect {
+                Effect::Charge(charge) => (charge.cause.kind(), charge.edge.currency),
+                Effect::Posting(posting) => (posting.cause.kind(), posting.edge.currency),
+                Effect::Notification(_) | Effect::Reply(_) => continue,
+            };
+            let money = self.money.entry((cause, currency)).or_default();
+            let added = match effect {
+                Effect::Charge(charge) => money.add_charge(charge),
+                Effect::Posting(posting) => money.add_posting(posting),
+                Effect::Notification(_) | Effect::Reply(_) => Some(()),
+            };
+            added.ok_or_else(|| out_of_range(currency))?;
         }
         Ok(())
     }
@@ -139,21 +215,12 @@ impl ControlTotals {
             ours.suspended += theirs.suspended;
             ours.suspended_units += theirs.suspended_units;
         }
-        for (currency, theirs) in &other.money {
-            let ours = self.money.entry(*currency).or_default();
-            let sum = ours.charges.checked_add(theirs.charges).zip(ours.deltas.checked_add(theirs.deltas));
-            let (charges, deltas) = sum.ok_or_else(|| ControlMismatch {
-                check: "money_range",
-                detail: format!("the sum of charges in {currency} is out of range"),
-            })?;
-            *ours = MoneyTotals {
-                charges,
-                deltas,
-                charged: ours.charged + theirs.charged,
-                posted: ours.posted + theirs.posted,
-            };
+        for (key, theirs) in &other.money {
+            let ours = self.money.entry(*key).or_default();
+            *ours = ours.checked_add(theirs).ok_or_else(|| out_of_range(key.1))?;
         }
-        Ok(())
+        // So that they can be shown and stored over all causes.
+        self.by_currency().map(|_| ())
     }
 
     /// Checks that everything adds up.
@@ -196,10 +263,15 @@ impl ControlTotals {
                 return Err(ControlMismatch { check: "units", detail });
             }
         }
-        for (currency, money) in &self.money {
+        for ((cause, currency), money) in &self.money {
+            let cause = cause.name();
             if !money.charges.cancels(money.deltas) || money.charged != money.posted {
-                let detail = format!("{currency}: charges {}, deltas {}", money.charges, money.deltas);
+                let detail = format!("{cause}, {currency}: charges {}, deltas {}", money.charges, money.deltas);
                 return Err(ControlMismatch { check: "charges_deltas", detail });
+            }
+            if money.moved != money.moved_deltas {
+                let detail = format!("{cause}, {currency}: moves {}, deltas {}", money.moved, money.moved_deltas);
+                return Err(ControlMismatch { check: "causes_deltas", detail });
             }
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! The head of an account: its money, and what of it holds from which instant on. The tables beside it are in [`state`](crate::state).
 
 use crate::calendar::{Month, Timestamp};
-use crate::charge::Delta;
 use crate::command::CommandRefusal;
+use crate::effect::Delta;
 use crate::id::Currency;
 use crate::leg::{Mode, Status, add_status, status_at};
 use crate::money::Amount;

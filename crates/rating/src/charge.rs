@@ -1,13 +1,15 @@
-//! What rating puts out: charges with their segments and delta, deltas of commands, notifications.
+//! What a leg costs, and why: the charge with its segments and the deltas that book it.
 
 use crate::bundle::AllowanceDraw;
 use crate::calendar::Timestamp;
-use crate::id::{AccountId, Currency};
+use crate::effect::{BalanceDelta, Cause, Delta, DeltaKind, Shared};
+use crate::id::AccountId;
 use crate::leg::Edge;
 use crate::money::{Amount, Exact, UnitPrice};
 use crate::quantity::Unit;
 use crate::rate::Rate;
 use crate::reason::ChargeReason;
+use crate::usage::UsageRecord;
 use smallvec::SmallVec;
 use std::fmt;
 use std::sync::Arc;
@@ -35,11 +37,11 @@ pub struct Charge<'a> {
     /// Identifier.
     pub id: ChargeId,
     /// The edge, with payer and payee.
-    pub edge: &'a Edge,
-    /// What was used; `None` for a fee.
-    pub usage: Option<&'a crate::usage::UsageRecord>,
+    pub edge: Shared<'a, Edge>,
+    /// What caused it.
+    pub cause: Cause<'a>,
     /// The endpoint that used it.
-    pub endpoint: Option<&'a str>,
+    pub endpoint: Option<Shared<'a, str>>,
     /// When it counts.
     pub event_time: Timestamp,
     /// Used quantity in base units of `unit`; 0 for a fee.
@@ -54,8 +56,8 @@ pub struct Charge<'a> {
     pub reason: ChargeReason,
     /// How the quantity was covered and priced, exact.
     pub segments: SmallVec<[Segment<'a>; 1]>,
-    /// The delta that debits the payer; a charge of 0 has none (detail A).
-    pub delta: Option<Delta>,
+    /// What debits the payer: one delta for each pot and balance that it touched; a charge of 0 has none (detail A).
+    pub deltas: SmallVec<[Delta; 1]>,
     /// The rate that priced the rest, if any.
     pub rate: Option<&'a Rate>,
     /// The bundle instance whose fee this is.
@@ -135,146 +137,29 @@ impl<'a> SegmentSource<'a> {
     }
 }
 
-/// One change of one account's balance; sequences have no gaps per account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Delta {
-    /// 1 for the account's first delta.
-    pub sequence: u64,
-    /// Negative for a debit.
-    pub amount: Amount,
-    /// The balance afterwards.
-    pub balance_after: Amount,
-}
-
-/// What a delta is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeltaKind {
-    /// A charge.
-    Charge,
-    /// Money paid in.
-    TopUp,
-    /// A manual debit.
-    Debit,
-    /// A manual credit.
-    Credit,
-}
-
-impl DeltaKind {
-    /// The stable name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            DeltaKind::Charge => "charge",
-            DeltaKind::TopUp => "top_up",
-            DeltaKind::Debit => "debit",
-            DeltaKind::Credit => "credit",
-        }
-    }
-}
-
-/// A delta that no charge caused.
-#[derive(Clone, Debug)]
-pub struct CommandDelta<'a> {
-    /// The account, through its edge.
-    pub edge: &'a Edge,
-    /// The change.
-    pub delta: Delta,
-    /// What for.
-    pub kind: DeltaKind,
-    /// The command.
-    pub command: &'a crate::command::Command,
-}
-
-/// What an account is told, once per cause.
-#[derive(Clone, Debug)]
-pub struct Notification<'a> {
-    /// What happened.
-    pub kind: NotificationKind,
-    /// The account concerned.
-    pub account: &'a AccountId,
-    /// The endpoint concerned.
-    pub endpoint: Option<&'a str>,
-    /// Id of the usage record or command that caused it.
-    pub caused_by: &'a str,
-    /// Hash of what caused it, source included.
-    pub cause_key: u128,
-    /// When.
-    pub event_time: Timestamp,
-}
-
-/// What a notification says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotificationKind {
-    /// An allowance crossed a threshold (rule 25).
-    AllowanceThreshold {
-        /// The bundle's name.
-        bundle: Arc<str>,
-        /// The instance.
-        instance: Arc<str>,
-        /// Position of the element.
-        element: u16,
-        /// Percent used.
-        percent: u8,
-        /// Units left.
-        remaining: u64,
-        /// Unit of `remaining`.
-        unit: Unit,
-        /// Start of the validity.
-        period_start: Timestamp,
-    },
-    /// A prepaid balance reached 0 or less; once until it is positive again (detail C).
-    BalanceExhausted {
-        /// The balance.
-        balance: Amount,
-        /// Its currency.
-        currency: Currency,
-    },
-    /// A cap waived for the first time in a month (detail J).
-    CapReached {
-        /// The tariff.
-        tariff: Arc<str>,
-    },
-    /// A prepaid account without money could not activate a bundle (detail x).
-    ActivationFailed {
-        /// The bundle's name.
-        bundle: Arc<str>,
-        /// The instance.
-        instance: Arc<str>,
-    },
-    /// A command was refused.
-    CommandRefused {
-        /// Why: a stable code.
-        reason: &'static str,
-    },
-}
-
-impl NotificationKind {
-    /// The stable name on the wire.
-    pub fn name(&self) -> &'static str {
-        match self {
-            NotificationKind::AllowanceThreshold { .. } => "allowance_threshold",
-            NotificationKind::BalanceExhausted { .. } => "balance_exhausted",
-            NotificationKind::CapReached { .. } => "cap_reached",
-            NotificationKind::ActivationFailed { .. } => "activation_failed",
-            NotificationKind::CommandRefused { .. } => "command_refused",
-        }
-    }
-}
-
-/// Everything one batch puts out, in the order of processing.
-#[derive(Debug, Default)]
-pub struct Outputs<'a> {
-    /// Charges, each with its delta.
-    pub charges: Vec<Charge<'a>>,
-    /// Deltas without a charge.
-    pub deltas: Vec<CommandDelta<'a>>,
-    /// Notifications.
-    pub notifications: Vec<Notification<'a>>,
-}
-
-/// The account a charge debits.
-impl Charge<'_> {
-    /// The payer.
+impl<'a> Charge<'a> {
+    /// The payer, whose account is debited.
     pub fn payer(&self) -> &AccountId {
         &self.edge.payer
+    }
+
+    /// What books it, in its order.
+    pub fn balance_deltas(&self) -> impl Iterator<Item = BalanceDelta<'_>> {
+        self.deltas.iter().map(|delta| BalanceDelta {
+            edge: &self.edge,
+            delta: *delta,
+            kind: DeltaKind::Charge,
+            charge: Some(self.id),
+            cause: self.cause,
+            effective_time: self.event_time,
+        })
+    }
+
+    /// What was used; `None` for a fee.
+    pub fn usage(&self) -> Option<&'a UsageRecord> {
+        match self.cause {
+            Cause::Usage(usage, _) if self.fee_of.is_none() => Some(usage),
+            Cause::Usage(..) | Cause::Command(..) | Cause::DueWork(..) => None,
+        }
     }
 }

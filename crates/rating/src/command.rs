@@ -7,14 +7,15 @@ use crate::account::{Head, note_status};
 use crate::bundle::{Allowance, BundleScope, BundleTemplate, Instance, Phase, Starts};
 use crate::bundles::InstanceKey;
 use crate::calendar::Timestamp;
-use crate::charge::{CommandDelta, DeltaKind, FeeOf, Notification, NotificationKind, Outputs};
 use crate::draw;
+use crate::effect::{Cause, Delta, DeltaKind, Effect, Notification, NotificationKind, Posting, Reply, Shared};
 use crate::id::{AccountId, Currency};
 use crate::leg::{Edge, Mode, Status};
 use crate::money::Amount;
-use crate::rate_leg::{fee_charge, fee_endpoint};
+use crate::rate_leg::{debit, fee_charge};
 use crate::state::{AccountNumber, State};
 use crate::table::RowPlace;
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// An account command after intake.
@@ -168,21 +169,23 @@ pub struct GuidedCommand<'a> {
     pub template: Option<&'a Arc<BundleTemplate>>,
 }
 
-/// Applies a command.
+/// Applies a command. The last effect is its reply.
 ///
 /// # Errors
-/// The refusal; a notification `command_refused` has been added, and nothing else has changed.
+/// The refusal; a notification `command_refused` and a reply that says so have been added, and nothing else has changed.
 pub fn apply_command<'a>(
     guided: &GuidedCommand<'a>,
     state: &mut State,
     account: AccountNumber,
-    outputs: &mut Outputs<'a>,
+    effects: &mut Vec<Effect<'a>>,
 ) -> Result<(), CommandRefusal> {
-    let outcome = Target { guided, state, account }.apply(outputs);
+    let mut deltas = SmallVec::new();
+    let outcome = Target { guided, state, account, deltas: &mut deltas }.apply(effects);
     match outcome {
         Ok(()) => state.head_mut(account).currency = Some(guided.edge.currency),
-        Err(refusal) => tell(guided, NotificationKind::CommandRefused { reason: refusal.name() }, outputs),
+        Err(refusal) => tell(guided, NotificationKind::CommandRefused { reason: refusal.name() }, effects),
     }
+    effects.push(Effect::Reply(Reply { command: guided.command, outcome, deltas }));
     outcome
 }
 
@@ -191,10 +194,12 @@ struct Target<'g, 'a> {
     guided: &'g GuidedCommand<'a>,
     state: &'g mut State,
     account: AccountNumber,
+    /// What it has posted so far.
+    deltas: &'g mut SmallVec<[Delta; 1]>,
 }
 
 impl<'a> Target<'_, 'a> {
-    fn apply(&mut self, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
+    fn apply(&mut self, effects: &mut Vec<Effect<'a>>) -> Result<(), CommandRefusal> {
         let GuidedCommand { command, edge, .. } = *self.guided;
         let is_other = |currency: Currency| currency != edge.currency;
         if command.currency.is_some_and(is_other) || self.state.head(self.account).currency.is_some_and(is_other) {
@@ -205,10 +210,10 @@ impl<'a> Target<'_, 'a> {
         }
         let at = command.effective_time;
         match &command.kind {
-            CommandKind::TopUp(amount) => self.book(DeltaKind::TopUp, *amount, outputs),
-            CommandKind::Credit(amount) => self.book(DeltaKind::Credit, *amount, outputs),
-            CommandKind::Debit(amount) => self.book(DeltaKind::Debit, amount.negated(), outputs),
-            CommandKind::BuyBundle { endpoint, .. } => self.buy(endpoint.as_deref(), outputs),
+            CommandKind::TopUp(amount) => self.book(DeltaKind::TopUp, *amount, effects),
+            CommandKind::Credit(amount) => self.book(DeltaKind::Credit, *amount, effects),
+            CommandKind::Debit(amount) => self.book(DeltaKind::Debit, amount.negated(), effects),
+            CommandKind::BuyBundle { endpoint, .. } => self.buy(endpoint.as_deref(), effects),
             CommandKind::CancelBundle(of) => {
                 let place = self.find(of)?;
                 self.state.bundles.change(place, |instance| instance.terminated_at = Some(at));
@@ -218,7 +223,7 @@ impl<'a> Target<'_, 'a> {
                 let place = self.find(of)?;
                 self.note_bundle_status(place, Status::Suspended)
             }
-            CommandKind::ActivateBundle(of) => self.activate_bundle(of, outputs),
+            CommandKind::ActivateBundle(of) => self.activate_bundle(of, effects),
             CommandKind::SuspendAccount => self.note_account_status(Status::Suspended),
             CommandKind::ActivateAccount => self.note_account_status(Status::Active),
         }
@@ -233,15 +238,16 @@ impl<'a> Target<'_, 'a> {
         self.state.bundles.change_beside(place, |instance| note_status(&mut instance.statuses, at, status))
     }
 
-    fn book(&mut self, kind: DeltaKind, amount: Amount, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
+    fn book(&mut self, kind: DeltaKind, amount: Amount, effects: &mut Vec<Effect<'a>>) -> Result<(), CommandRefusal> {
         if amount.is_zero() {
             return Err(CommandRefusal::BadAmount);
         }
         let head = self.state.head_mut(self.account);
         let delta = head.post(amount).ok_or(CommandRefusal::BadAmount)?;
-        let GuidedCommand { command, edge, .. } = *self.guided;
-        outputs.deltas.push(CommandDelta { edge, delta, kind, command });
-        tell_exhausted(self.guided, head, outputs);
+        let cause = cause_of(self.guided);
+        self.deltas.push(delta);
+        effects.push(Effect::Posting(Posting { edge: self.guided.edge.into(), delta, kind, cause }));
+        tell_exhausted(self.guided, head, effects);
         Ok(())
     }
 
@@ -254,7 +260,7 @@ impl<'a> Target<'_, 'a> {
         InstanceKey { account: self.account, holder: self.holder(endpoint).map(Arc::from), id: Arc::from(id) }
     }
 
-    fn buy(&mut self, endpoint: Option<&str>, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
+    fn buy(&mut self, endpoint: Option<&str>, effects: &mut Vec<Effect<'a>>) -> Result<(), CommandRefusal> {
         let GuidedCommand { command, edge, template, .. } = *self.guided;
         let template = template.ok_or(CommandRefusal::UnknownBundle)?;
         if template.currency != edge.currency {
@@ -278,7 +284,7 @@ impl<'a> Target<'_, 'a> {
         let starts_now = template.starts == Starts::Date;
         if starts_now && edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
             let (bundle, instance) = (template.id.clone(), key.id);
-            tell(self.guided, NotificationKind::ActivationFailed { bundle, instance }, outputs);
+            tell(self.guided, NotificationKind::ActivationFailed { bundle, instance }, effects);
             return Err(CommandRefusal::NoMoney);
         }
         let mut instance = Instance {
@@ -297,29 +303,25 @@ impl<'a> Target<'_, 'a> {
             activation_failed: false,
         };
         if starts_now {
-            self.start(&mut instance, outputs);
+            self.start(&mut instance, effects);
         }
         self.state.bundles.add(&key, instance);
         Ok(())
     }
 
     /// Makes an instance active and charges its fee; the range of the balance was checked before.
-    fn start(&mut self, instance: &mut Instance, outputs: &mut Outputs<'a>) {
+    fn start(&mut self, instance: &mut Instance, effects: &mut Vec<Effect<'a>>) {
         let GuidedCommand { command, edge, .. } = *self.guided;
-        let at = command.effective_time;
-        draw::activate(&edge.time_zone, instance, at);
-        if let Some(fee) = instance.template.fee.filter(|fee| !fee.is_zero()) {
-            let of = FeeOf { bundle: instance.template.id.clone(), instance: instance.id.clone() };
-            let endpoint = fee_endpoint(edge, command.kind.endpoint(), instance);
-            let mut charge = fee_charge(edge, endpoint, at, of, fee);
-            let head = self.state.head_mut(self.account);
-            charge.delta = Some(head.post(fee.negated()).expect("the range was checked before"));
-            outputs.charges.push(charge);
-            tell_exhausted(self.guided, head, outputs);
+        draw::activate(&edge.time_zone, instance, command.effective_time);
+        if let Some(mut charge) = fee_charge(&edge.into(), cause_of(self.guided), instance) {
+            charge.deltas = debit(self.state, self.account, charge.amount);
+            self.deltas.extend_from_slice(&charge.deltas);
+            effects.push(Effect::Charge(charge));
+            tell_exhausted(self.guided, self.state.head_mut(self.account), effects);
         }
     }
 
-    fn activate_bundle(&mut self, of: &BundleRef, outputs: &mut Outputs<'a>) -> Result<(), CommandRefusal> {
+    fn activate_bundle(&mut self, of: &BundleRef, effects: &mut Vec<Effect<'a>>) -> Result<(), CommandRefusal> {
         let place = self.find(of)?;
         let edge = self.guided.edge;
         let found = self.state.bundles.at(place).expect("what was found is there");
@@ -335,12 +337,12 @@ impl<'a> Target<'_, 'a> {
         let after_fee = balance.checked_sub(fee).ok_or(CommandRefusal::BadAmount)?;
         if edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
             let (bundle, instance) = (found.template.id.clone(), found.id.clone());
-            tell(self.guided, NotificationKind::ActivationFailed { bundle, instance }, outputs);
+            tell(self.guided, NotificationKind::ActivationFailed { bundle, instance }, effects);
             return Err(CommandRefusal::NoMoney);
         }
         let mut started = found.clone();
         note_status(&mut started.statuses, self.guided.command.effective_time, Status::Active)?;
-        self.start(&mut started, outputs);
+        self.start(&mut started, effects);
         self.state.bundles.change(place, |instance| *instance = started);
         Ok(())
     }
@@ -372,20 +374,22 @@ impl<'a> Target<'_, 'a> {
     }
 }
 
-fn tell<'a>(guided: &GuidedCommand<'a>, kind: NotificationKind, outputs: &mut Outputs<'a>) {
-    outputs.notifications.push(Notification {
-        kind,
-        account: &guided.edge.payer,
-        endpoint: guided.command.kind.endpoint(),
-        caused_by: &guided.command.id,
-        cause_key: guided.key,
-        event_time: guided.command.effective_time,
-    });
+fn cause_of<'a>(guided: &GuidedCommand<'a>) -> Cause<'a> {
+    Cause::Command(guided.command, guided.key)
 }
 
-fn tell_exhausted<'a>(guided: &GuidedCommand<'a>, account: &mut Head, outputs: &mut Outputs<'a>) {
+fn tell<'a>(guided: &GuidedCommand<'a>, kind: NotificationKind, effects: &mut Vec<Effect<'a>>) {
+    effects.push(Effect::Notification(Notification {
+        kind,
+        account: guided.edge.payer.clone(),
+        endpoint: guided.command.kind.endpoint().map(Shared::Of),
+        cause: cause_of(guided),
+    }));
+}
+
+fn tell_exhausted<'a>(guided: &GuidedCommand<'a>, account: &mut Head, effects: &mut Vec<Effect<'a>>) {
     if account.take_exhausted(guided.edge.mode) {
         let kind = NotificationKind::BalanceExhausted { balance: account.balance, currency: guided.edge.currency };
-        tell(guided, kind, outputs);
+        tell(guided, kind, effects);
     }
 }

@@ -121,6 +121,13 @@ impl Dictionary {
         self.awaited.entry(address).or_insert_with(|| Arc::new(KnownTemplate::awaited(address))).clone()
     }
 
+    /// Drops entries that were last written before a cycle: remnants of a log that is being compacted. Kept, they would count as written, and what
+    /// names them next would not be found again. What was never written down was made from instances of earlier formats, and stays.
+    pub(crate) fn drop_remnants(&mut self, since: u32) {
+        self.templates.drop_remnants(since);
+        self.zones.drop_remnants(since);
+    }
+
     /// Gives every template that was restored its zones. One that lacks a zone is a remnant of a log that is being compacted, or will be missed.
     pub(crate) fn find_zones(&mut self) {
         let places: Vec<_> = self.templates.iter().map(|(place, ..)| place).collect();

@@ -16,13 +16,16 @@
 //! | 8 | the rest has a rate | priced, capped, debited |
 
 use crate::account::{CapCounter, Head};
-use crate::charge::{Charge, ChargeId, Delta, FeeOf, Notification, NotificationKind, Outputs, Segment, SegmentSource};
+use crate::bundle::Instance;
+use crate::charge::{Charge, ChargeId, FeeOf, Segment, SegmentSource};
 use crate::counter::Counter;
 use crate::draw::{self, Drawn, Plan};
+use crate::effect::{Cause, Delta, Effect, Notification, NotificationKind, Shared};
 use crate::identity;
-use crate::leg::{Leg, RateChoice, Status};
+use crate::leg::{Edge, Leg, RateChoice, Status};
 use crate::money::{Amount, Exact};
 use crate::pricing::{self, Priced, ScopedCounter};
+use crate::quantity::Unit;
 use crate::rate::{Rate, Scope};
 use crate::reason::{ChargeReason, SuspenseReason};
 use crate::session::{KnownPayer, LegSession, SessionChange};
@@ -30,22 +33,22 @@ use crate::state::{AccountNumber, HashedKey, State};
 use crate::table::RowPlace;
 use smallvec::SmallVec;
 
-/// Rates a leg: on success exactly one usage charge (and fees of bundles it activated before it) has been added to `outputs`.
+/// Rates a leg: on success exactly one usage charge (and fees of bundles it activated before it) has been added to `effects`.
 ///
 /// # Errors
-/// The reason why the leg waits; neither state nor outputs have changed.
+/// The reason why the leg waits; neither state nor effects have changed.
 pub fn rate_leg<'a>(
     leg: &Leg<'a>,
     state: &mut State,
     account: AccountNumber,
-    outputs: &mut Outputs<'a>,
+    effects: &mut Vec<Effect<'a>>,
 ) -> Result<(), SuspenseReason> {
     if leg.is_too_old() && !leg.is_late {
         return Err(SuspenseReason::TooOldToRate);
     }
     check_payer(leg, state.head(account))?;
     if leg.is_too_old() && leg.usage.quantity > 0 {
-        return rate_late(leg, state, account, outputs);
+        return rate_late(leg, state, account, effects);
     }
     let session = if leg.is_too_old() { None } else { LegSession::of(leg, state, account) };
     if leg.usage.quantity == 0 {
@@ -54,7 +57,7 @@ pub fn rate_leg<'a>(
         if let Some(change) = change {
             change.apply(state);
         }
-        outputs.charges.push(charge_of(leg, ChargeReason::ZeroQuantity));
+        effects.push(Effect::Charge(charge_of(leg, ChargeReason::ZeroQuantity)));
         return Ok(());
     }
     let plan = draw::plan(leg, state, account);
@@ -65,7 +68,7 @@ pub fn rate_leg<'a>(
     let amount = verdict.charged.checked_sub(waived).ok_or(SuspenseReason::AmountOverflow)?;
     check_balance(&plan, amount, state, account)?;
     // After this point everything succeeds.
-    settle(leg, plan, verdict, cap, amount, (state, account), outputs);
+    settle(leg, plan, verdict, cap, amount, (state, account), effects);
     Ok(())
 }
 
@@ -74,7 +77,7 @@ fn rate_late<'a>(
     leg: &Leg<'a>,
     state: &mut State,
     account: AccountNumber,
-    outputs: &mut Outputs<'a>,
+    effects: &mut Vec<Effect<'a>>,
 ) -> Result<(), SuspenseReason> {
     let verdict = judge(leg, 0, leg.usage.quantity, KnownPayer { state, account, session: None })?;
     let amount = verdict.charged;
@@ -82,7 +85,7 @@ fn rate_late<'a>(
     let verdict = Verdict { reason, month_counter: None, session_change: None, ..verdict };
     let plan = Plan::default();
     check_balance(&plan, amount, state, account)?;
-    settle(leg, plan, verdict, None, amount, (state, account), outputs);
+    settle(leg, plan, verdict, None, amount, (state, account), effects);
     Ok(())
 }
 
@@ -211,21 +214,21 @@ fn settle<'a>(
     cap: Option<Cap<'a>>,
     amount: Amount,
     (state, account): (&mut State, AccountNumber),
-    outputs: &mut Outputs<'a>,
+    effects: &mut Vec<Effect<'a>>,
 ) {
     let last_delta = state.head(account).delta_sequence;
     for place in &plan.failed {
-        tell_failed_activation(leg, state, *place, outputs);
+        tell_failed_activation(leg, state, *place, effects);
     }
     for place in &plan.activations {
-        activate(leg, state, account, *place, outputs);
+        activate(leg, state, account, *place, effects);
     }
     let mut charge = charge_of(leg, verdict.reason);
     for draw in &plan.draws {
         let Drawn { told, crossed } = draw::take(&mut state.bundles, draw);
         for percent in crossed {
             let instance = state.bundles.at(draw.place).expect("an instance that was drawn from is there");
-            outputs.notifications.push(notification(leg, threshold(leg, instance, draw.element, percent)));
+            effects.push(Effect::Notification(notification(leg, threshold(leg, instance, draw.element, percent))));
         }
         let source = SegmentSource::Allowance(told);
         charge.segments.push(Segment { source, quantity: draw.units, billable: 0, amount: Exact::ZERO });
@@ -247,7 +250,7 @@ fn settle<'a>(
         state.caps.set(&cap.key, cap.counter);
         if cap.notifies {
             let kind = NotificationKind::CapReached { tariff: cap.rate.facts.tariff_id.clone() };
-            outputs.notifications.push(notification(leg, kind));
+            effects.push(Effect::Notification(notification(leg, kind)));
         }
     }
     if let Some((key, counter)) = verdict.month_counter {
@@ -257,82 +260,73 @@ fn settle<'a>(
         change.apply(state);
     }
     note_currency(leg, state, account);
-    charge.delta = debit(state, account, amount);
-    outputs.charges.push(charge);
+    charge.deltas = debit(state, account, amount);
+    effects.push(Effect::Charge(charge));
     // A balance that did not change reaches nothing (detail C).
     if state.head(account).delta_sequence > last_delta {
-        tell_exhausted(leg, state.head_mut(account), outputs);
+        tell_exhausted(leg, state.head_mut(account), effects);
     }
 }
 
 /// Debits an amount; a charge of 0 has no delta (detail A). The range was checked before.
-fn debit(state: &mut State, account: AccountNumber, amount: Amount) -> Option<Delta> {
+pub(crate) fn debit(state: &mut State, account: AccountNumber, amount: Amount) -> SmallVec<[Delta; 1]> {
     if amount.is_zero() {
-        return None;
+        return SmallVec::new();
     }
     let delta = state.head_mut(account).post(amount.negated());
-    Some(delta.expect("the range was checked before"))
+    SmallVec::from_buf([delta.expect("the range was checked before")])
 }
 
-fn activate<'a>(leg: &Leg<'a>, state: &mut State, account: AccountNumber, place: RowPlace, outputs: &mut Outputs<'a>) {
-    let of_fee = state.bundles.change(place, |instance| {
+fn activate<'a>(
+    leg: &Leg<'a>,
+    state: &mut State,
+    account: AccountNumber,
+    place: RowPlace,
+    effects: &mut Vec<Effect<'a>>,
+) {
+    let fee = state.bundles.change(place, |instance| {
         draw::activate(&leg.edge.time_zone, instance, leg.usage.event_time);
-        let fee = instance.template.fee.filter(|fee| !fee.is_zero())?;
-        let of = FeeOf { bundle: instance.template.id.clone(), instance: instance.id.clone() };
-        Some((fee, of, fee_endpoint(leg.edge, leg.endpoint, instance)))
+        fee_charge(&leg.edge.into(), cause_of(leg), instance)
     });
     // A bundle without a fee is activated all the same.
-    let Some((fee, of, endpoint)) = of_fee else { return };
-    let mut charge = fee_charge(leg.edge, endpoint, leg.usage.event_time, of, fee);
-    charge.delta = debit(state, account, fee);
-    outputs.charges.push(charge);
+    let Some(mut charge) = fee else { return };
+    charge.deltas = debit(state, account, charge.amount);
+    effects.push(Effect::Charge(charge));
 }
 
-/// The endpoint that the fee of an instance names: none for a pool, whichever endpoint used it or was named in the command.
-pub(crate) fn fee_endpoint<'a>(
-    edge: &'a crate::leg::Edge,
-    named: Option<&'a str>,
-    instance: &crate::bundle::Instance,
-) -> Option<&'a str> {
-    let own = instance.endpoint.as_deref()?;
-    // The account of an endpoint has its endpoint in its name.
-    let of_account = edge.payer.as_str().split_once('/').map(|(_, endpoint)| endpoint);
-    named.into_iter().chain(of_account).find(|endpoint| *endpoint == own)
-}
-
-/// The fee of a bundle instance that becomes active (rule 19): charged by the payee of the edge.
-pub(crate) fn fee_charge<'a>(
-    edge: &'a crate::leg::Edge,
-    endpoint: Option<&'a str>,
-    event_time: crate::calendar::Timestamp,
-    of: FeeOf,
-    fee: Amount,
-) -> Charge<'a> {
-    let base = identity::fee_base(&edge.payer, &of.instance, event_time);
-    Charge {
+/// The fee of a bundle instance that becomes active at the instant of a cause (rule 19): charged by the payee of the edge, without its delta. It names
+/// the endpoint that holds the instance, and none for a pool, whichever endpoint used it. `None` where there is no fee.
+pub(crate) fn fee_charge<'a>(edge: &Shared<'a, Edge>, cause: Cause<'a>, instance: &Instance) -> Option<Charge<'a>> {
+    let fee = instance.template.fee.filter(|fee| !fee.is_zero())?;
+    let base = identity::fee_base(&edge.payer, &instance.id, cause.time());
+    Some(Charge {
         id: ChargeId { base, level: edge.level, revision: 0 },
-        edge,
-        usage: None,
-        endpoint,
-        event_time,
+        edge: edge.clone(),
+        cause,
+        endpoint: instance.endpoint.clone().map(Shared::Kept),
+        event_time: cause.time(),
         quantity: 0,
-        unit: crate::quantity::Unit::Units,
+        unit: Unit::Units,
         amount: fee,
         waived: Amount::ZERO,
         reason: ChargeReason::BundleFee,
         segments: SmallVec::new(),
-        delta: None,
+        deltas: SmallVec::new(),
         rate: None,
-        fee_of: Some(of),
-    }
+        fee_of: Some(FeeOf { bundle: instance.template.id.clone(), instance: instance.id.clone() }),
+    })
+}
+
+fn cause_of<'a>(leg: &Leg<'a>) -> Cause<'a> {
+    Cause::Usage(leg.usage, leg.usage_key)
 }
 
 fn charge_of<'a>(leg: &Leg<'a>, reason: ChargeReason) -> Charge<'a> {
     Charge {
         id: ChargeId { base: leg.usage_key, level: leg.edge.level, revision: 0 },
-        edge: leg.edge,
-        usage: Some(leg.usage),
-        endpoint: leg.endpoint,
+        edge: leg.edge.into(),
+        cause: cause_of(leg),
+        endpoint: leg.endpoint.map(Shared::Of),
         event_time: leg.usage.event_time,
         quantity: leg.usage.quantity,
         unit: leg.usage.unit,
@@ -340,21 +334,14 @@ fn charge_of<'a>(leg: &Leg<'a>, reason: ChargeReason) -> Charge<'a> {
         waived: Amount::ZERO,
         reason,
         segments: SmallVec::new(),
-        delta: None,
+        deltas: SmallVec::new(),
         rate: None,
         fee_of: None,
     }
 }
 
 fn notification<'a>(leg: &Leg<'a>, kind: NotificationKind) -> Notification<'a> {
-    Notification {
-        kind,
-        account: &leg.edge.payer,
-        endpoint: leg.endpoint,
-        caused_by: &leg.usage.id,
-        cause_key: leg.usage_key,
-        event_time: leg.usage.event_time,
-    }
+    Notification { kind, account: leg.edge.payer.clone(), endpoint: leg.endpoint.map(Shared::Of), cause: cause_of(leg) }
 }
 
 fn threshold(leg: &Leg<'_>, instance: &crate::bundle::Instance, element: usize, percent: u8) -> NotificationKind {
@@ -373,19 +360,19 @@ fn threshold(leg: &Leg<'_>, instance: &crate::bundle::Instance, element: usize, 
     }
 }
 
-fn tell_failed_activation<'a>(leg: &Leg<'a>, state: &mut State, place: RowPlace, outputs: &mut Outputs<'a>) {
+fn tell_failed_activation<'a>(leg: &Leg<'a>, state: &mut State, place: RowPlace, effects: &mut Vec<Effect<'a>>) {
     let instance = state.bundles.at(place).expect("a plan names instances that are there");
     if !instance.activation_failed {
         let kind =
             NotificationKind::ActivationFailed { bundle: instance.template.id.clone(), instance: instance.id.clone() };
-        outputs.notifications.push(notification(leg, kind));
+        effects.push(Effect::Notification(notification(leg, kind)));
         state.bundles.change_beside(place, |instance| instance.activation_failed = true);
     }
 }
 
-fn tell_exhausted<'a>(leg: &Leg<'a>, account: &mut Head, outputs: &mut Outputs<'a>) {
+fn tell_exhausted<'a>(leg: &Leg<'a>, account: &mut Head, effects: &mut Vec<Effect<'a>>) {
     if account.take_exhausted(leg.edge.mode) {
         let kind = NotificationKind::BalanceExhausted { balance: account.balance, currency: leg.edge.currency };
-        outputs.notifications.push(notification(leg, kind));
+        effects.push(Effect::Notification(notification(leg, kind)));
     }
 }

@@ -274,6 +274,15 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
         (0..).zip(&self.rows).filter(|(_, row)| is_old(row)).map(|(place, _)| place).collect()
     }
 
+    /// Drops rows that were written down, but not since a cycle. Those that never were stay.
+    pub(crate) fn drop_remnants(&mut self, since: u32) {
+        for place in self.older_than(since) {
+            if self.is_written(place) {
+                self.drop_row(place);
+            }
+        }
+    }
+
     /// Drops a row without a trace: that is no change.
     pub fn drop_row(&mut self, place: RowPlace) {
         if let Some(row) = self.rows.get_mut(place as usize).filter(|row| row.value.is_some()) {

@@ -6,7 +6,7 @@
 use hashbrown::HashMap;
 use pipeline::ControlMismatch;
 use rating::charge::{Charge, SegmentSource};
-use rating::{Currency, Sum, Unit};
+use rating::{Currency, Shared, Sum, Unit};
 use std::collections::BTreeMap;
 
 /// Identifies a row.
@@ -94,14 +94,17 @@ impl Summary {
 pub(crate) struct EdgeSums {
     /// By the edge; for the edges of endpoints, which share a row, by the name of their payee.
     sums: HashMap<(usize, Unit), (RowKey, Row)>,
+    /// On edges that are of no snapshot, and may go at any moment.
+    others: BTreeMap<RowKey, Row>,
 }
 
 impl EdgeSums {
     pub(crate) fn add(&mut self, charge: &Charge<'_>) -> Result<(), ControlMismatch> {
-        let edge = charge.edge;
-        let address = match edge.level {
-            0 => edge.payee.as_str().as_ptr() as usize,
-            _ => std::ptr::from_ref(edge) as usize,
+        let edge = &*charge.edge;
+        let address = match (&charge.edge, edge.level) {
+            (Shared::Of(_), 0) => Some(edge.payee.as_str().as_ptr() as usize),
+            (Shared::Of(edge), _) => Some(std::ptr::from_ref(*edge) as usize),
+            (Shared::Kept(_), _) => None,
         };
         let covered = charge.segments.iter().map(|segment| match segment.source {
             SegmentSource::Allowance(_) => u128::from(segment.quantity),
@@ -114,17 +117,26 @@ impl EdgeSums {
         });
         let row =
             Row { charges: 1, used: charge.quantity.into(), covered: covered.sum(), charged: charge.amount.into() };
-        let known = self.sums.entry((address, charge.unit)).or_insert_with(|| {
-            let payer = if edge.level == 0 { String::new() } else { edge.payer.as_str().to_owned() };
-            let payee = edge.payee.as_str().to_owned();
-            (RowKey { level: edge.level, payer, payee, currency: edge.currency, unit: charge.unit }, Row::default())
-        });
-        known.1.add(&row)
+        let key = || RowKey {
+            level: edge.level,
+            payer: if edge.level == 0 { String::new() } else { edge.payer.as_str().to_owned() },
+            payee: edge.payee.as_str().to_owned(),
+            currency: edge.currency,
+            unit: charge.unit,
+        };
+        match address {
+            Some(address) => {
+                let known = self.sums.entry((address, charge.unit)).or_insert_with(|| (key(), Row::default()));
+                known.1.add(&row)
+            }
+            None => self.others.entry(key()).or_default().add(&row),
+        }
     }
 
     /// Moves the sums into a summary; afterwards the edges may go.
     pub(crate) fn fold_into(&mut self, summary: &mut Summary) -> Result<(), ControlMismatch> {
-        for (_, (key, row)) in self.sums.drain() {
+        let of_snapshot = self.sums.drain().map(|(_, row)| row);
+        for (key, row) in of_snapshot.chain(std::mem::take(&mut self.others)) {
             summary.rows.entry(key).or_default().add(&row)?;
         }
         Ok(())

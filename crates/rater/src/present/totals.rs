@@ -4,6 +4,7 @@ use super::edges::number;
 use super::money;
 use crate::console::Paint;
 use pipeline::ControlTotals;
+use rating::{CauseKind, Sum};
 use runtime::embedded::Progress;
 use serde_json::{Value, json};
 
@@ -35,9 +36,14 @@ pub(crate) fn line(progress: &Progress, paint: Paint) -> String {
         let charged: u64 = totals.levels.values().map(|level| level.charged).sum();
         line.push_str(&format!("   {} legs = {charged} charged + {legs} suspended {tick}", charged + legs));
     }
-    for (currency, money_totals) in &totals.money {
-        let charges = money(currency.as_str(), money_totals.charges.to_decimal());
-        line.push_str(&format!("   charges = deltas = {charges} {tick}"));
+    for (currency, of) in totals.by_currency().unwrap_or_default() {
+        let shown = |sum: Sum| money(currency.as_str(), sum.to_decimal());
+        if totals.money.contains_key(&(CauseKind::Usage, currency)) || of.charged > 0 {
+            line.push_str(&format!("   charges = deltas = {} {tick}", shown(of.charges)));
+        }
+        if of.moves > 0 {
+            line.push_str(&format!("   commands = deltas = {} {tick}", shown(of.moved)));
+        }
     }
     line
 }
@@ -60,8 +66,16 @@ pub(crate) fn to_json(totals: &ControlTotals) -> Value {
             "suspended": of.suspended, "suspended_units": number(of.suspended_units),
         })
     });
-    let sums = totals.money.iter().map(|(currency, of)| {
+    let by_currency = totals.by_currency().unwrap_or_default();
+    let sums = by_currency.iter().map(|(currency, of)| {
         json!({ "currency": currency.as_str(), "charges": of.charges.to_string(), "deltas": of.deltas.to_string() })
+    });
+    let causes = totals.money.iter().map(|((cause, currency), of)| {
+        json!({
+            "cause": cause.name(), "currency": currency.as_str(),
+            "charges": of.charges.to_string(), "charge_deltas": of.deltas.to_string(),
+            "moved": of.moved.to_string(), "moved_deltas": of.moved_deltas.to_string(),
+        })
     });
     json!({
         "received": totals.received,
@@ -72,6 +86,7 @@ pub(crate) fn to_json(totals: &ControlTotals) -> Value {
         "ticks": totals.ticks,
         "levels": levels.collect::<Vec<_>>(),
         "money": sums.collect::<Vec<_>>(),
+        "causes": causes.collect::<Vec<_>>(),
         "balanced": totals.check().is_ok(),
     })
 }

@@ -7,6 +7,7 @@ use crate::bundles::InstanceKey;
 use crate::counter::Counter;
 use crate::dictionary::{Address, Dictionary};
 use crate::id::AccountId;
+use crate::money::Amount;
 use crate::session::{SessionCounter, SessionState};
 use crate::state::AccountNumber;
 use crate::table::{RowPlace, Table};
@@ -21,7 +22,12 @@ pub enum Unresolved {
     Account,
     /// An instance with more or fewer allowances than its template has elements.
     Allowances,
+    /// A number that no account and no template can have: rating relies on what it checked before.
+    Range,
 }
+
+/// Deltas that no account ever has: a sequence beyond them was not written by this program.
+const MOST_DELTAS: u64 = u64::MAX / 2;
 
 impl State {
     /// Puts back the head of an account as it was written down in a cycle, or that it is gone.
@@ -74,9 +80,10 @@ impl State {
     /// remnants of a log that is being compacted, and are dropped.
     ///
     /// # Errors
-    /// A row names what was not written down.
+    /// A row names what was not written down, or holds a number that cannot be.
     pub fn restored(&mut self, cycle: u32) -> Result<(), Unresolved> {
         let since = cycle.saturating_sub(1);
+        self.dictionary.drop_remnants(since);
         drop_older(&mut self.counters, since);
         drop_older(&mut self.caps, since);
         drop_older(&mut self.sessions, since);
@@ -94,12 +101,89 @@ impl State {
         }
         self.dictionary.end_waiting();
         self.bundles.index_all();
-        let is_nameless = self.accounts.iter().any(|(place, ..)| !self.accounts.is_written(place));
-        if is_nameless { Err(Unresolved::Account) } else { Ok(()) }
+        for (place, _, head) in self.accounts.iter() {
+            if !self.accounts.is_written(place) {
+                return Err(Unresolved::Account);
+            }
+            if head.delta_sequence > MOST_DELTAS {
+                return Err(Unresolved::Range);
+            }
+        }
+        let is_paid_out = |fee: &Amount| *fee < Amount::ZERO;
+        match self.dictionary.templates.iter().any(|(.., template)| template.fee.as_ref().is_some_and(is_paid_out)) {
+            true => Err(Unresolved::Range),
+            false => Ok(()),
+        }
     }
 }
 
 /// Drops rows that were last written before a cycle.
 fn drop_older<K: Hash + Eq + Clone, V: Clone>(table: &mut Table<K, V>, since: u32) {
     table.older_than(since).into_iter().for_each(|place| table.drop_row(place));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::{BundleScope, BundleTemplate, Starts};
+    use crate::dictionary::KnownTemplate;
+    use crate::id::Currency;
+    use crate::state::Row;
+    use std::sync::Arc;
+
+    fn template(fee: Option<Amount>) -> KnownTemplate {
+        let template = BundleTemplate {
+            id: Arc::from("day"),
+            currency: Currency::NONE,
+            fee,
+            starts: Starts::Date,
+            lasts: None,
+            scope: BundleScope::Customer,
+            promotional: false,
+            warn_at: Box::default(),
+            elements: Box::default(),
+        };
+        KnownTemplate::restored(7, Box::default(), template)
+    }
+
+    fn templates(state: &State) -> usize {
+        let mut count = 0;
+        state.visit_all(|row| count += usize::from(matches!(row, Row::Template(..))));
+        count
+    }
+
+    #[test]
+    fn an_entry_of_the_dictionary_that_only_an_old_cycle_wrote_is_not_taken_for_written() {
+        for (cycle, kept) in [(1, 1), (2, 1), (3, 0), (9, 0)] {
+            let mut state = State::with_undo();
+            state.dictionary_mut().restore_template(7, Some(template(None)), 1);
+            assert_eq!(state.restored(cycle), Ok(()));
+            assert_eq!(templates(&state), kept, "in cycle {cycle}");
+        }
+    }
+
+    #[test]
+    fn what_older_programs_wrote_with_each_instance_is_no_remnant() {
+        let mut state = State::with_undo();
+        let made = state.dictionary_mut().template(&template(None));
+        assert_eq!((state.restored(9), templates(&state)), (Ok(()), 1));
+        drop(made);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_refused() {
+        let (id, fee) =
+            (AccountId::new("acme"), |cents: i128| Amount::from_unscaled(cents * 100_000_000).expect("an amount"));
+        for (sequence, fee, outcome) in [
+            (u64::MAX, None, Err(Unresolved::Range)),
+            (MOST_DELTAS + 1, None, Err(Unresolved::Range)),
+            (MOST_DELTAS, Some(fee(100)), Ok(())),
+            (1, Some(fee(-100)), Err(Unresolved::Range)),
+        ] {
+            let mut state = State::default();
+            state.restore_head(&id, Some(Head { delta_sequence: sequence, ..Head::default() }), 1);
+            state.dictionary_mut().restore_template(7, Some(template(fee)), 1);
+            assert_eq!(state.restored(1), outcome, "{sequence} {fee:?}");
+        }
+    }
 }

@@ -5,7 +5,8 @@ use crate::summary::{Row, RowKey, Summary};
 use crate::wire::{Restart, TakenBytes};
 use pipeline::ControlTotals;
 use pipeline::totals::{LevelTotals, MoneyTotals};
-use rating::Timestamp;
+use rating::{CauseKind, Currency, Sum, Timestamp};
+use std::collections::BTreeMap;
 
 /// Progress of an output folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +146,8 @@ pub struct OutputProgress {
 const WITH_STANDS: u8 = 1;
 /// Written before what progress has had since outputs have checksums. A program of before passes over it, and writes none.
 const WITH_CHECKSUMS: u8 = 2;
+/// Written before the money of each kind of cause. A program of before passes over it, and has the sums over all causes.
+const WITH_CAUSES: u8 = 3;
 
 impl Stored for Progress {
     fn write(&self, out: &mut Vec<u8>) {
@@ -183,6 +186,9 @@ impl Stored for Progress {
         WITH_CHECKSUMS.write(out);
         commits.write(out);
         outputs.iter().for_each(|output| output.checksum.write(out));
+        WITH_CAUSES.write(out);
+        let money: Vec<CauseMoney> = totals.money.iter().map(CauseMoney::of).collect();
+        money.write(out);
     }
 
     fn read(input: &mut &[u8]) -> Result<Progress, Corrupt> {
@@ -216,6 +222,17 @@ impl Stored for Progress {
             for output in &mut progress.outputs {
                 output.checksum = Stored::read(input)?;
             }
+        }
+        if !input.is_empty() {
+            if u8::read(input)? != WITH_CAUSES {
+                return Err(Corrupt { what: "money by its causes", left: input.len() });
+            }
+            let money: Vec<CauseMoney> = Stored::read(input)?;
+            progress.totals.money = money
+                .into_iter()
+                .map(CauseMoney::into_totals)
+                .collect::<Option<_>>()
+                .ok_or(Corrupt { what: "a kind of cause", left: input.len() })?;
         }
         Ok(progress)
     }
@@ -277,9 +294,83 @@ impl Stored for OutputProgress {
 record!(FileId { device, number });
 record!(InputStand { head, restart });
 record!(Restart { at, place, is_behind_return, is_line_cut });
-record!(ControlTotals { received, guided, duplicates, suspended, commands, ticks, levels, money });
+/// Control totals as they were before money was told apart by its cause: then all of it was of usage records.
+struct TotalsBefore {
+    received: u64,
+    guided: u64,
+    duplicates: u64,
+    suspended: u64,
+    commands: u64,
+    ticks: u64,
+    levels: BTreeMap<u8, LevelTotals>,
+    money: BTreeMap<Currency, MoneyBefore>,
+}
+
+struct MoneyBefore {
+    charges: Sum,
+    deltas: Sum,
+    charged: u64,
+    posted: u64,
+}
+
+impl Stored for ControlTotals {
+    /// Writes what folders of before have as well; money by its causes follows behind the progress.
+    fn write(&self, out: &mut Vec<u8>) {
+        let ControlTotals { received, guided, duplicates, suspended, commands, ticks, levels, money: _ } = self.clone();
+        let sums = self.by_currency().expect("they were added before").into_iter();
+        let before = |MoneyTotals { charges, deltas, charged, posted, moves: _, moved: _, moved_deltas: _ }| {
+            MoneyBefore { charges, deltas, charged, posted }
+        };
+        let money = sums.map(|(currency, sum)| (currency, before(sum))).collect();
+        TotalsBefore { received, guided, duplicates, suspended, commands, ticks, levels, money }.write(out);
+    }
+
+    fn read(input: &mut &[u8]) -> Result<ControlTotals, Corrupt> {
+        let before = TotalsBefore::read(input)?;
+        let TotalsBefore { received, guided, duplicates, suspended, commands, ticks, levels, money } = before;
+        let money = money.into_iter().map(|(currency, MoneyBefore { charges, deltas, charged, posted })| {
+            let of_usage = MoneyTotals { charges, deltas, charged, posted, ..MoneyTotals::default() };
+            ((CauseKind::Usage, currency), of_usage)
+        });
+        Ok(ControlTotals { received, guided, duplicates, suspended, commands, ticks, levels, money: money.collect() })
+    }
+}
+
+/// Money of one kind of cause, as it is written.
+struct CauseMoney {
+    cause: u8,
+    currency: Currency,
+    charges: Sum,
+    deltas: Sum,
+    charged: u64,
+    posted: u64,
+    moves: u64,
+    moved: Sum,
+    moved_deltas: Sum,
+}
+
+impl CauseMoney {
+    fn of(((cause, currency), money): (&(CauseKind, Currency), &MoneyTotals)) -> CauseMoney {
+        let cause = match cause {
+            CauseKind::Usage => 0,
+            CauseKind::Command => 1,
+            CauseKind::DueWork => 2,
+        };
+        let MoneyTotals { charges, deltas, charged, posted, moves, moved, moved_deltas } = *money;
+        CauseMoney { cause, currency: *currency, charges, deltas, charged, posted, moves, moved, moved_deltas }
+    }
+
+    fn into_totals(self) -> Option<((CauseKind, Currency), MoneyTotals)> {
+        let CauseMoney { cause, currency, charges, deltas, charged, posted, moves, moved, moved_deltas } = self;
+        let cause = [CauseKind::Usage, CauseKind::Command, CauseKind::DueWork].into_iter().nth(usize::from(cause))?;
+        Some(((cause, currency), MoneyTotals { charges, deltas, charged, posted, moves, moved, moved_deltas }))
+    }
+}
+
+record!(TotalsBefore { received, guided, duplicates, suspended, commands, ticks, levels, money });
+record!(MoneyBefore { charges, deltas, charged, posted });
+record!(CauseMoney { cause, currency, charges, deltas, charged, posted, moves, moved, moved_deltas });
 record!(LevelTotals { legs, units, charged, charged_units, suspended, suspended_units });
-record!(MoneyTotals { charges, deltas, charged, posted });
 record!(Summary { rows });
 record!(RowKey { level, payer, payee, currency, unit });
 record!(Row { charges, used, covered, charged });

@@ -7,8 +7,8 @@ use super::{BatchInput, BatchOutput, Encoded, Intent, MAX_DETAILS, OpenSuspense,
 use crate::wire::{Decoded, Encoder, Origin, SuspenseRecord};
 use directory::snapshot::Snapshot;
 use pipeline::{ControlMismatch, ControlTotals, Field, RateOutcome, RatedTask, RawValue, Taken, Task, Verdict};
-use rating::charge::{Notification, NotificationKind};
-use rating::{Outputs, SuspenseReason};
+use rating::effect::NotificationKind;
+use rating::{Cause, Effect, Notification, Shared, SuspenseReason};
 
 /// Tasks whose charges are written out before others are made: few enough to be still in the caches.
 const WRITTEN_TOGETHER: usize = 128;
@@ -94,21 +94,19 @@ fn rate_owners<'a>(
     encoder: &Encoder,
 ) -> Result<(), ControlMismatch> {
     let mut tasks = tasks.peekable();
-    let mut outputs = Outputs { charges: Vec::with_capacity(size.min(WRITTEN_TOGETHER)), ..Outputs::default() };
+    let mut effects = Vec::with_capacity(size.min(WRITTEN_TOGETHER));
     while tasks.peek().is_some() {
         let first = owners.rated.tasks.len();
-        owners.shard.execute(tasks.by_ref().take(WRITTEN_TOGETHER), &mut outputs, &mut owners.rated.tasks);
-        write_out(&outputs, first, owners, encoder)?;
-        outputs.charges.clear();
-        outputs.deltas.clear();
-        outputs.notifications.clear();
+        owners.shard.execute(tasks.by_ref().take(WRITTEN_TOGETHER), &mut effects, &mut owners.rated.tasks);
+        write_out(&effects, first, owners, encoder)?;
+        effects.clear();
     }
     Ok(())
 }
 
 /// Encodes what the tasks from `first` on put out.
 fn write_out(
-    outputs: &Outputs<'_>,
+    effects: &[Effect<'_>],
     first: usize,
     owners: &mut Owners,
     encoder: &Encoder,
@@ -116,28 +114,28 @@ fn write_out(
     let rated = &mut owners.rated;
     let tasks = &rated.tasks[first..];
     rated.totals.rated(tasks);
-    rated.totals.charged(&outputs.charges)?;
-    let (mut charge, mut delta, mut notification) = (0, 0, 0);
+    rated.totals.add_effects(effects)?;
+    let mut begun = 0;
     for task in tasks {
-        for charged in &outputs.charges[charge..task.charges_end as usize] {
-            encoder.charge(charged, &mut rated.charges.bytes);
-            rated.charges.close();
-            if charged.delta.is_some() {
-                encoder.charge_delta(charged, &mut rated.deltas.bytes);
+        for effect in &effects[begun..task.effects_end as usize] {
+            match effect {
+                Effect::Charge(charge) => {
+                    encoder.charge(charge, &mut rated.charges.bytes);
+                    rated.charges.close();
+                    owners.sums.add(charge)?;
+                }
+                Effect::Notification(notification) => {
+                    encoder.notification(notification, &mut rated.notifications.bytes);
+                    rated.notifications.close();
+                }
+                Effect::Posting(_) | Effect::Reply(_) => {}
+            }
+            for delta in effect.balance_deltas() {
+                encoder.delta(&delta, &mut rated.deltas.bytes);
                 rated.deltas.close();
             }
-            owners.sums.add(charged)?;
         }
-        for posted in &outputs.deltas[delta..task.deltas_end as usize] {
-            encoder.command_delta(posted, &mut rated.deltas.bytes);
-            rated.deltas.close();
-        }
-        for told in &outputs.notifications[notification..task.notifications_end as usize] {
-            encoder.notification(told, &mut rated.notifications.bytes);
-            rated.notifications.close();
-        }
-        (charge, delta, notification) =
-            (task.charges_end as usize, task.deltas_end as usize, task.notifications_end as usize);
+        begun = task.effects_end as usize;
         rated.ends.push(Ends {
             charges: rated.charges.ends.len(),
             deltas: rated.deltas.ends.len(),
@@ -277,11 +275,9 @@ impl Rest<'_, '_> {
                 if let Taken::Command(key, command) = taken {
                     let notification = Notification {
                         kind: NotificationKind::CommandRefused { reason: refusal.name() },
-                        account: &command.account_id,
-                        endpoint: command.kind.endpoint(),
-                        caused_by: &command.id,
-                        cause_key: *key,
-                        event_time: command.effective_time,
+                        account: command.account_id.clone(),
+                        endpoint: command.kind.endpoint().map(Shared::Of),
+                        cause: Cause::Command(command, *key),
                     };
                     self.encoder.notification(&notification, &mut self.output.notifications.bytes);
                     self.output.notifications.close();

@@ -19,8 +19,8 @@ use directory::Directory;
 use directory::snapshot::Snapshot;
 use pipeline::guide::{guide_command, shard_of};
 use pipeline::{ControlTotals, Duplicates, Fault, Intaken, Intent, Place, Taken, Verdict, Window, guide};
-use rating::charge::{Notification, NotificationKind};
-use rating::{Command, CommandRefusal, Leg, SuspenseReason, Timestamp};
+use rating::effect::NotificationKind;
+use rating::{Cause, Command, CommandRefusal, Leg, Notification, Shared, SuspenseReason, Timestamp};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -408,11 +408,9 @@ impl Steps {
         work.output.counts.command(CommandResult::Refused);
         let notification = Notification {
             kind: NotificationKind::CommandRefused { reason: refusal.name() },
-            account: &command.account_id,
-            endpoint: command.kind.endpoint(),
-            caused_by: &command.id,
-            cause_key: key,
-            event_time: command.effective_time,
+            account: command.account_id.clone(),
+            endpoint: command.kind.endpoint().map(Shared::Of),
+            cause: Cause::Command(command, key),
         };
         self.outbound.notification(NOTIFICATIONS, &notification, work.output);
         self.answer(command, CommandOutcome::Refused(refusal), None, work);

@@ -5,8 +5,7 @@ use super::waiting::{WAITING_FORMAT, Waited, key_of};
 use crate::state::Stored;
 use crate::wire::{self, CloudEvents, CommandReply, Encoder, Frames, Headers, Message, SuspenseRecord};
 use crate::worker::{Output, Target};
-use rating::charge::{CommandDelta, Notification};
-use rating::{Charge, SuspenseReason, Timestamp};
+use rating::{BalanceDelta, Charge, Notification, SuspenseReason, Timestamp};
 
 /// Target of log events that hold what identifies a person: an IMSI in an explanation, the id of a record. They are written at debug.
 pub const PERSONAL: &str = "rater::personal";
@@ -44,20 +43,12 @@ impl Outbound {
         self.head(output, |events| events.charge(charge));
     }
 
-    pub(super) fn charge_delta(&self, topic: u16, charge: &Charge<'_>, output: &mut Output) {
-        output.push(by_key(topic), Some(charge.payer().as_str().as_bytes()), |out| {
-            out.extend_from_slice(self.frames.prefix(Message::BalanceDelta));
-            self.encoder.charge_delta(charge, out);
-        });
-        self.head(output, |events| events.charge_delta(charge));
-    }
-
-    pub(super) fn command_delta(&self, topic: u16, delta: &CommandDelta<'_>, output: &mut Output) {
+    pub(super) fn delta(&self, topic: u16, delta: &BalanceDelta<'_>, output: &mut Output) {
         output.push(by_key(topic), Some(delta.edge.payer.as_str().as_bytes()), |out| {
             out.extend_from_slice(self.frames.prefix(Message::BalanceDelta));
-            self.encoder.command_delta(delta, out);
+            self.encoder.delta(delta, out);
         });
-        self.head(output, |events| events.command_delta(delta));
+        self.head(output, |events| events.delta(delta));
     }
 
     pub(super) fn notification(&self, topic: u16, notification: &Notification<'_>, output: &mut Output) {

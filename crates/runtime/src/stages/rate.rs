@@ -8,14 +8,14 @@ use super::progress::{About, Changelog, Units, read_key};
 use super::segments::{self, Segments};
 use super::{check_targets, topic_of};
 use crate::state::{Corrupt, Restoring};
-use crate::wire::{CloudEvents, CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
+use crate::wire::{CloudEvents, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{CommandResult, LegOutcome, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{Beginning, FactsMissing, Known, Output, Stage, StageError};
 use pipeline::duplicates::state_horizon;
 use pipeline::{ControlTotals, Intent, RateOutcome, RateShard, RatedTask, Task, Work};
 use rating::command::GuidedCommand;
-use rating::{Charge, Leg, Outputs, RateChoice, Timestamp};
+use rating::{Effect, Leg, RateChoice, Timestamp};
 
 /// Outputs, by their place in the list.
 const CHARGES: u16 = 1;
@@ -192,7 +192,7 @@ impl Messages<'_> {
         let numbered = (0_u32..).zip(entries);
         let forgotten = shard.state.forgotten();
         let mut tasks = numbered.flat_map(|(position, entry)| tasks(facts, position, entry, forgotten)).peekable();
-        let (mut outputs, mut rated) = (Outputs::default(), Vec::with_capacity(WRITTEN_TOGETHER));
+        let (mut effects, mut rated) = (Vec::with_capacity(WRITTEN_TOGETHER), Vec::with_capacity(WRITTEN_TOGETHER));
         while tasks.peek().is_some() {
             let totals = &mut self.totals;
             let counted = tasks.by_ref().take(WRITTEN_TOGETHER).inspect(|task| {
@@ -200,22 +200,19 @@ impl Messages<'_> {
                     totals.guided_leg(leg.edge.level, leg.usage.quantity);
                 }
             });
-            shard.execute(counted, &mut outputs, &mut rated);
+            shard.execute(counted, &mut effects, &mut rated);
             self.totals.rated(&rated);
-            self.totals.charged(&outputs.charges)?;
-            self.count(&outputs.charges, &rated);
-            self.write(entries, &outputs, &rated);
-            outputs.charges.clear();
-            outputs.deltas.clear();
-            outputs.notifications.clear();
+            self.totals.add_effects(&effects)?;
+            self.count(&rated);
+            self.write(entries, &effects, &rated);
+            effects.clear();
             rated.clear();
         }
         Ok(())
     }
 
-    fn count(&mut self, charges: &[Charge<'_>], rated: &[RatedTask]) {
+    fn count(&mut self, rated: &[RatedTask]) {
         let counts = &mut self.output.counts;
-        charges.iter().for_each(|charge| counts.charge(charge));
         for task in rated {
             match task.outcome {
                 RateOutcome::Charged => counts.leg(task.level, LegOutcome::Charged),
@@ -230,54 +227,50 @@ impl Messages<'_> {
     }
 
     /// Writes what tasks put out, in their order.
-    fn write(&mut self, entries: &[Guided<'_>], outputs: &Outputs<'_>, rated: &[RatedTask]) {
-        let (mut charge, mut delta, mut notification) = (0, 0, 0);
+    fn write(&mut self, entries: &[Guided<'_>], effects: &[Effect<'_>], rated: &[RatedTask]) {
+        let mut begun = 0;
         for task in rated {
-            let ends = (task.charges_end as usize, task.deltas_end as usize, task.notifications_end as usize);
             let first = self.output.len();
-            for charged in &outputs.charges[charge..ends.0] {
-                self.outbound.charge(CHARGES, charged, self.output);
-                if charged.delta.is_some() {
-                    self.outbound.charge_delta(DELTAS, charged, self.output);
-                }
-            }
-            for posted in &outputs.deltas[delta..ends.1] {
-                self.outbound.command_delta(DELTAS, posted, self.output);
-            }
-            for told in &outputs.notifications[notification..ends.2] {
-                self.outbound.notification(NOTIFICATIONS, told, self.output);
-            }
-            (charge, delta, notification) = ends;
-            self.write_outcome(entries, task);
+            let end = task.effects_end as usize;
+            effects[begun..end].iter().for_each(|effect| self.write_effect(effect));
+            begun = end;
+            self.write_suspended(entries, task);
             self.output.add_trace(first, entries.get(task.position as usize).and_then(Guided::trace));
         }
     }
 
-    fn write_outcome(&mut self, entries: &[Guided<'_>], task: &RatedTask) {
-        match (task.outcome, entries.get(task.position as usize)) {
-            (RateOutcome::Suspended(reason), Some(Guided::Usage(usage))) => {
-                let detail = pipeline::admit::explain(&usage.record, reason, task.rate_unit);
-                let waiting = Waiting {
-                    origin: &usage.origin,
-                    identity: Some((usage.key, &usage.record.id, usage.record.event_time)),
-                    reason,
-                    detail: &detail,
-                    stage: "rate",
-                    level: Some(task.level),
-                };
-                self.outbound.suspense([SUSPENSE, WAITING], &waiting, self.output);
+    fn write_effect(&mut self, effect: &Effect<'_>) {
+        match effect {
+            Effect::Charge(charge) => {
+                self.output.counts.charge(charge);
+                self.outbound.charge(CHARGES, charge, self.output);
             }
-            (RateOutcome::Applied, Some(Guided::Command { command, .. })) => {
-                let reply = CommandReply { command, outcome: CommandOutcome::Applied, detail: None };
-                self.outbound.reply(REPLIES, &reply, self.output);
+            Effect::Posting(_) => {}
+            Effect::Notification(notification) => {
+                self.outbound.notification(NOTIFICATIONS, notification, self.output);
             }
-            (RateOutcome::Refused(refusal), Some(Guided::Command { command, .. })) => {
-                let reply = CommandReply { command, outcome: CommandOutcome::Refused(refusal), detail: None };
-                self.outbound.reply(REPLIES, &reply, self.output);
-            }
-            (RateOutcome::Charged, Some(Guided::Usage(_))) => {}
-            (outcome, entry) => unreachable!("{outcome:?} of {entry:?}"),
+            Effect::Reply(reply) => self.outbound.reply(REPLIES, &CommandReply::of(reply), self.output),
         }
+        for delta in effect.balance_deltas() {
+            self.outbound.delta(DELTAS, &delta, self.output);
+        }
+    }
+
+    fn write_suspended(&mut self, entries: &[Guided<'_>], task: &RatedTask) {
+        let RateOutcome::Suspended(reason) = task.outcome else { return };
+        let Some(Guided::Usage(usage)) = entries.get(task.position as usize) else {
+            unreachable!("only legs are suspended, and each is of an entry: {task:?}");
+        };
+        let detail = pipeline::admit::explain(&usage.record, reason, task.rate_unit);
+        let waiting = Waiting {
+            origin: &usage.origin,
+            identity: Some((usage.key, &usage.record.id, usage.record.event_time)),
+            reason,
+            detail: &detail,
+            stage: "rate",
+            level: Some(task.level),
+        };
+        self.outbound.suspense([SUSPENSE, WAITING], &waiting, self.output);
     }
 }
 

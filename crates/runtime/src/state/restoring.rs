@@ -44,6 +44,7 @@ impl Restoring {
                 Unresolved::Template(_) => "the template of an instance, with its zones",
                 Unresolved::Account => "the head of an account",
                 Unresolved::Allowances => "an allowance for each element",
+                Unresolved::Range => "a number in range",
             };
             Corrupt { what, left: 0 }
         })

@@ -1,15 +1,18 @@
 //! Messages that fill every field there is a value for, and the ends of ranges; as Avro, and as a JSON line.
 
 use rating::bundle::AllowanceDraw;
-use rating::charge::{CommandDelta, FeeOf, NotificationKind, SegmentSource};
+use rating::charge::{FeeOf, SegmentSource};
+use rating::effect::NotificationKind;
 use rating::{
-    AccountId, AccountKind, Amount, Charge, ChargeId, ChargeReason, Command, CommandKind, Currency, Delta, DeltaKind,
-    Edge, Exact, Mode, Notification, Segment, Status, SuspenseReason, TimeZone, Timestamp, Unit, UsageRecord,
+    AccountId, AccountKind, Amount, Cause, Charge, ChargeId, ChargeReason, Command, CommandKind, Currency, Delta,
+    DeltaKind, Edge, Effect, Exact, Mode, Notification, Posting, Segment, Shared, Status, SuspenseReason, TimeZone,
+    Timestamp, Unit, UsageRecord,
 };
 use runtime::wire::{
     CloudEvents, CommandOutcome, CommandReply, Encoder, Headers, Message, Origin, OutputFormat, SuspenseRecord,
 };
 use serde_json::Value as Json;
+use std::sync::Arc;
 
 /// A message in two forms.
 pub(super) struct Sample {
@@ -88,9 +91,9 @@ fn charges(samples: &mut Vec<Sample>) {
         let sequence = i64::MAX as u64;
         let charge = Charge {
             id: ChargeId { base: u128::MAX, level: 1, revision: i32::MAX as u32 },
-            edge: &edge,
-            usage: Some(&usage),
-            endpoint: Some("meter-1"),
+            edge: (&edge).into(),
+            cause: Cause::Usage(&usage, 1),
+            endpoint: Some("meter-1".into()),
             event_time: usage.event_time,
             quantity: usage.quantity,
             unit: usage.unit,
@@ -98,14 +101,15 @@ fn charges(samples: &mut Vec<Sample>) {
             waived: amount,
             reason: ChargeReason::Rated,
             segments: segments.into_iter().collect(),
-            delta: Some(Delta { sequence, amount: amount.negated(), balance_after: amount }),
+            deltas: smallvec::smallvec![Delta { sequence, amount: amount.negated(), balance_after: amount }],
             rate: None,
             fee_of: None,
         };
         samples.push(sample(Message::Charge, events().charge(&charge), |encoder, out| encoder.charge(&charge, out)));
-        samples.push(sample(Message::BalanceDelta, events().charge_delta(&charge), |encoder, out| {
-            encoder.charge_delta(&charge, out)
-        }));
+        for delta in charge.balance_deltas() {
+            samples
+                .push(sample(Message::BalanceDelta, events().delta(&delta), |encoder, out| encoder.delta(&delta, out)));
+        }
     }
 }
 
@@ -113,8 +117,8 @@ fn fees(samples: &mut Vec<Sample>) {
     let edge = Edge { properties: [].into(), ..edge() };
     let fee = Charge {
         id: ChargeId { base: 0, level: 1, revision: 0 },
-        edge: &edge,
-        usage: None,
+        edge: Shared::Kept(Arc::new(edge)),
+        cause: Cause::DueWork(Timestamp::EPOCH, 1),
         endpoint: None,
         event_time: Timestamp::EPOCH,
         quantity: 0,
@@ -123,7 +127,7 @@ fn fees(samples: &mut Vec<Sample>) {
         waived: Amount::ZERO,
         reason: ChargeReason::BundleFee,
         segments: [].into_iter().collect(),
-        delta: None,
+        deltas: [].into_iter().collect(),
         rate: None,
         fee_of: Some(FeeOf { bundle: "uk".into(), instance: "b1".into() }),
     };
@@ -142,15 +146,15 @@ fn commands(samples: &mut Vec<Sample>) {
             currency: None,
             note: note.map(Box::from),
         };
-        let posted = CommandDelta {
-            edge: &edge,
+        let posted = Effect::Posting(Posting {
+            edge: (&edge).into(),
             delta: Delta { sequence: 1, amount, balance_after: amount.negated() },
             kind: DeltaKind::TopUp,
-            command: &command,
-        };
-        samples.push(sample(Message::BalanceDelta, events().command_delta(&posted), |encoder, out| {
-            encoder.command_delta(&posted, out)
-        }));
+            cause: Cause::Command(&command, 1),
+        });
+        let posted = posted.balance_deltas().next().expect("a delta");
+        samples
+            .push(sample(Message::BalanceDelta, events().delta(&posted), |encoder, out| encoder.delta(&posted, out)));
         for outcome in [CommandOutcome::Applied, CommandOutcome::Suspended(SuspenseReason::AccountClosed)] {
             let reply = CommandReply { command: &command, outcome, detail: note };
             samples
@@ -189,7 +193,7 @@ fn suspense(samples: &mut Vec<Sample>) {
 }
 
 fn notifications(samples: &mut Vec<Sample>) {
-    let account = AccountId::new("acme");
+    let usage = usage();
     let kinds = [
         NotificationKind::AllowanceThreshold {
             bundle: "uk".into(),
@@ -211,11 +215,9 @@ fn notifications(samples: &mut Vec<Sample>) {
     for kind in kinds {
         let notification = Notification {
             kind,
-            account: &account,
-            endpoint: Some("meter-1"),
-            caused_by: "r1",
-            cause_key: 1,
-            event_time: Timestamp::from_millis(1_772_719_200_001),
+            account: AccountId::new("acme"),
+            endpoint: Some("meter-1".into()),
+            cause: Cause::Usage(&usage, 1),
         };
         samples.push(sample(Message::Notification, events().notification(&notification), |encoder, out| {
             encoder.notification(&notification, out)

@@ -4,15 +4,18 @@ use super::support;
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use rating::bundle::AllowanceDraw;
-use rating::charge::{CommandDelta, FeeOf, NotificationKind, SegmentSource};
+use rating::charge::{FeeOf, SegmentSource};
+use rating::effect::NotificationKind;
 use rating::{
-    AccountId, AccountKind, Amount, Charge, ChargeId, ChargeReason, Command, CommandKind, Currency, Delta, DeltaKind,
-    Edge, Exact, Mode, Notification, Segment, Status, SuspenseReason, TimeZone, Timestamp, Unit, UsageRecord,
+    AccountId, AccountKind, Amount, Cause, Charge, ChargeId, ChargeReason, Command, CommandKind, Currency, Delta,
+    DeltaKind, Edge, Effect, Exact, Mode, Notification, Posting, Segment, Shared, Status, SuspenseReason, TimeZone,
+    Timestamp, Unit, UsageRecord,
 };
 use runtime::wire::{Encoder, Message, Origin, OutputFormat, SuspenseRecord, block_frame};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A message as names and values; what is absent, null, empty text or an empty map is not in it.
 pub(super) type Plain = BTreeMap<String, Json>;
@@ -212,9 +215,9 @@ fn charges_and_their_deltas() {
         let sequence = i64::MAX as u64;
         let charge = Charge {
             id: ChargeId { base: u128::MAX, level: u8::MAX, revision: u32::MAX >> 1 },
-            edge: &edge,
-            usage: Some(&usage),
-            endpoint: Some("meter-1"),
+            edge: (&edge).into(),
+            cause: Cause::Usage(&usage, 1),
+            endpoint: Some("meter-1".into()),
             event_time: usage.event_time,
             quantity: usage.quantity,
             unit: usage.unit,
@@ -222,7 +225,7 @@ fn charges_and_their_deltas() {
             waived: amount,
             reason: ChargeReason::Rated,
             segments: segments.into_iter().collect(),
-            delta: Some(Delta { sequence, amount: amount.negated(), balance_after: amount }),
+            deltas: smallvec::smallvec![Delta { sequence, amount: amount.negated(), balance_after: amount }],
             rate: None,
             fee_of: None,
         };
@@ -233,7 +236,8 @@ fn charges_and_their_deltas() {
         assert_eq!(told["charge_id"], "ffffffffffffffffffffffffffffffff-255-2147483647");
         assert_eq!(told["properties"]["quote \"\n"], "a,b;\u{1}\\✓");
         assert_eq!(told["event_time"], "2200-01-01T00:00:00Z");
-        let delta = agree(Message::BalanceDelta, |encoder, out| encoder.charge_delta(&charge, out));
+        let booked = charge.balance_deltas().next().expect("a delta");
+        let delta = agree(Message::BalanceDelta, |encoder, out| encoder.delta(&booked, out));
         assert_eq!(delta["amount"], Json::String(amount.negated().to_decimal().to_string()));
         assert_eq!((&delta["charge_id"], &delta["delta_id"]), (&told["charge_id"], &told["delta_id"]));
         assert_eq!(delta["sequence"], "9223372036854775807");
@@ -245,8 +249,8 @@ fn fees_and_charges_without_a_delta() {
     let edge = Edge { properties: [].into(), ..edge() };
     let fee = Charge {
         id: ChargeId { base: 0, level: 1, revision: 0 },
-        edge: &edge,
-        usage: None,
+        edge: Shared::Kept(Arc::new(edge)),
+        cause: Cause::DueWork(Timestamp::EPOCH, 1),
         endpoint: None,
         event_time: Timestamp::EPOCH,
         quantity: 0,
@@ -255,7 +259,7 @@ fn fees_and_charges_without_a_delta() {
         waived: Amount::ZERO,
         reason: ChargeReason::BundleFee,
         segments: [].into_iter().collect(),
-        delta: None,
+        deltas: [].into_iter().collect(),
         rate: None,
         fee_of: Some(FeeOf { bundle: "uk".into(), instance: "b1".into() }),
     };
@@ -264,9 +268,7 @@ fn fees_and_charges_without_a_delta() {
     for absent in ["delta_id", "usage_id", "waived", "properties", "codes", "reverses"] {
         assert!(!told.contains_key(absent), "{absent}");
     }
-    let mut out = Vec::new();
-    Encoder::new(OutputFormat::Avro, "").charge_delta(&fee, &mut out);
-    assert!(out.is_empty(), "a charge of 0 has no delta");
+    assert_eq!(fee.balance_deltas().count(), 0, "a charge of 0 has no delta");
 }
 
 #[test]
@@ -284,13 +286,14 @@ fn deltas_of_commands() {
             currency: None,
             note: note.map(Box::from),
         };
-        let posted = CommandDelta {
-            edge: &edge,
+        let posted = Effect::Posting(Posting {
+            edge: (&edge).into(),
             delta: Delta { sequence: 1, amount, balance_after: amount.negated() },
             kind: DeltaKind::TopUp,
-            command: &command,
-        };
-        let told = agree(Message::BalanceDelta, |encoder, out| encoder.command_delta(&posted, out));
+            cause: Cause::Command(&command, 1),
+        });
+        let posted = posted.balance_deltas().next().expect("a delta");
+        let told = agree(Message::BalanceDelta, |encoder, out| encoder.delta(&posted, out));
         assert_eq!(told["balance_after"], Json::String(amount.negated().to_decimal().to_string()));
         assert_eq!(told.get("reason").and_then(Json::as_str).unwrap_or(""), note.unwrap_or(""));
         assert_eq!(told["effective_time"], "1970-01-01T00:00:00.001Z");
@@ -299,7 +302,7 @@ fn deltas_of_commands() {
 
 #[test]
 fn notifications() {
-    let account = AccountId::new("acme");
+    let usage = usage("r1");
     let limit = Amount::from_unscaled(-(10_i128.pow(28)) + 1).expect("an amount");
     let kinds = [
         NotificationKind::AllowanceThreshold {
@@ -319,11 +322,9 @@ fn notifications() {
     for kind in kinds {
         let notification = Notification {
             kind,
-            account: &account,
-            endpoint: Some("meter,\"1\""),
-            caused_by: "r1",
-            cause_key: 1,
-            event_time: Timestamp::LATEST,
+            account: AccountId::new("acme"),
+            endpoint: Some("meter,\"1\"".into()),
+            cause: Cause::Usage(&usage, 1),
         };
         let told = agree(Message::Notification, |encoder, out| encoder.notification(&notification, out));
         assert_eq!(told["kind"], notification.kind.name());

@@ -6,8 +6,8 @@ use rating::bundle::BundleTemplate;
 use rating::command::{CommandKind, GuidedCommand};
 use rating::leg::Mode;
 use rating::{
-    AccountId, AccountKind, BundleScope, Command, Currency, Edge, Element, Instance, Length, MatchKeys, Outputs,
-    Starts, Status, TimeZone, UsageMatch, Zone, apply_command,
+    AccountId, AccountKind, BundleScope, Command, Currency, Edge, Element, Instance, Length, MatchKeys, Starts, Status,
+    TimeZone, UsageMatch, Zone, apply_command,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ fn buy(state: &mut State, template: &Arc<BundleTemplate>, account: &str, id: &st
     };
     let guided = GuidedCommand { command: &command, key: 0, edge: &edge, template: Some(template) };
     let account = state.account(&edge.payer);
-    apply_command(&guided, state, account, &mut Outputs::default()).expect("applied");
+    apply_command(&guided, state, account, &mut Vec::new()).expect("applied");
 }
 
 fn held(state: &State) -> BTreeMap<(String, String), Instance> {

@@ -14,8 +14,7 @@ use super::part::{self, Part};
 use super::sink::{Item, Pairs, Sink};
 use super::text;
 use crate::wire::schema::Message;
-use rating::charge::CommandDelta;
-use rating::{Amount, Charge, Notification, Timestamp};
+use rating::{Amount, BalanceDelta, Charge, Notification, Timestamp};
 
 /// Names and values.
 pub type Headers = Vec<(&'static str, String)>;
@@ -37,15 +36,9 @@ impl CloudEvents {
         self.of(Message::Charge, |head| message::charge(charge, "", head))
     }
 
-    /// Of the delta of a charge; nothing if it has none.
-    pub fn charge_delta(&self, charge: &Charge<'_>) -> Headers {
-        let Some(delta) = charge.delta else { return Vec::new() };
-        self.of(Message::BalanceDelta, |head| message::charge_delta(charge, delta, head))
-    }
-
-    /// Of a delta that no charge caused.
-    pub fn command_delta(&self, delta: &CommandDelta<'_>) -> Headers {
-        self.of(Message::BalanceDelta, |head| message::command_delta(delta, head))
+    /// Of a change of a balance.
+    pub fn delta(&self, delta: &BalanceDelta<'_>) -> Headers {
+        self.of(Message::BalanceDelta, |head| message::delta(delta, head))
     }
 
     /// Of a notification.

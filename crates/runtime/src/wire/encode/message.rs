@@ -2,8 +2,12 @@
 
 use super::part::Part;
 use super::sink::{Item, Sink};
-use rating::charge::{ChargeId, CommandDelta, Delta, DeltaKind, FeeOf, NotificationKind, SegmentSource};
-use rating::{AccountKind, Amount, Charge, Notification, Segment, SuspenseReason, Timestamp, UnitPrice};
+use rating::charge::{ChargeId, FeeOf, SegmentSource};
+use rating::effect::NotificationKind;
+use rating::{
+    AccountKind, Amount, BalanceDelta, Charge, Delta, Notification, Reply, Segment, SuspenseReason, Timestamp,
+    UnitPrice,
+};
 use rust_decimal::Decimal;
 use smallvec::SmallVec;
 
@@ -81,6 +85,17 @@ pub enum CommandOutcome {
     Suspended(SuspenseReason),
 }
 
+impl<'a> CommandReply<'a> {
+    /// The answer of the account's owner.
+    pub fn of(reply: &Reply<'a>) -> CommandReply<'a> {
+        let outcome = match reply.outcome {
+            Ok(()) => CommandOutcome::Applied,
+            Err(refusal) => CommandOutcome::Refused(refusal),
+        };
+        CommandReply { command: reply.command, outcome, detail: None }
+    }
+}
+
 impl CommandOutcome {
     /// Stable name, and the stable code of the reason.
     fn names(self) -> (&'static str, Option<&'static str>) {
@@ -98,8 +113,8 @@ fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn charge_id(charge: &Charge<'_>) -> [Part<'static>; 5] {
-    let ChargeId { base, level, revision } = charge.id;
+fn charge_id(id: ChargeId) -> [Part<'static>; 5] {
+    let ChargeId { base, level, revision } = id;
     [Part::Hex(base), Part::Text("-"), Part::Number(level.into()), Part::Text("-"), Part::Number(revision.into())]
 }
 
@@ -112,25 +127,25 @@ fn allowance_id(instance: &str, element: u16) -> [Part<'_>; 3] {
 }
 
 pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, sink: &mut S) {
-    let edge = charge.edge;
+    let (edge, usage) = (&*charge.edge, charge.usage());
     // How far a reseller's edge is from the bottom depends on who uses it: its fees have no level (detail L).
-    let is_numbered = charge.usage.is_some()
+    let is_numbered = usage.is_some()
         || match edge.payer_kind {
             AccountKind::Endpoint | AccountKind::Customer => true,
             AccountKind::Operator | AccountKind::Reseller => false,
         };
-    sink.joined("charge_id", &charge_id(charge));
+    sink.joined("charge_id", &charge_id(charge.id));
     sink.integer("revision", charge.id.revision.into());
-    sink.text("kind", if charge.usage.is_some() { "usage" } else { "bundle_fee" });
+    sink.text("kind", if usage.is_some() { "usage" } else { "bundle_fee" });
     sink.optional_text("reverses", None);
-    sink.optional_text("usage_id", charge.usage.map(|usage| &*usage.id));
-    sink.optional_text("usage_source", charge.usage.map(|usage| &*usage.source));
+    sink.optional_text("usage_id", usage.map(|usage| &*usage.id));
+    sink.optional_text("usage_source", usage.map(|usage| &*usage.source));
     sink.optional_integer("level", is_numbered.then_some(edge.level.into()));
     sink.text("payer_id", edge.payer.as_str());
     sink.text("payer_kind", edge.payer_kind.name());
     sink.text("payee_id", edge.payee.as_str());
-    sink.optional_text("endpoint_id", charge.endpoint);
-    sink.text("service", charge.usage.map_or("bundle_fee", |usage| &*usage.service));
+    sink.optional_text("endpoint_id", charge.endpoint.as_deref());
+    sink.text("service", usage.map_or("bundle_fee", |usage| &*usage.service));
     sink.time("event_time", charge.event_time);
     sink.integer("quantity", integer(charge.quantity));
     sink.text("unit", charge.unit.name());
@@ -144,10 +159,12 @@ pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, sink
     sink.pairs("codes", charge.rate.map_or(&[], |rate| &rate.facts.codes));
     sink.optional_text("directory_version", (!directory_version.is_empty()).then_some(directory_version));
     sink.pairs("properties", &edge.properties);
-    let id = charge.delta.as_ref().map(|delta| delta_id(edge.payer.as_str(), delta));
+    // Of several deltas, the last: what the balance is after the charge.
+    let delta = charge.deltas.last();
+    let id = delta.map(|delta| delta_id(edge.payer.as_str(), delta));
     sink.optional_joined("delta_id", id.as_ref().map(<[Part<'_>; 3]>::as_slice));
-    sink.optional_integer("delta_sequence", charge.delta.map(|delta| integer(delta.sequence)));
-    sink.optional_amount("balance_after", charge.delta.map(|delta| delta.balance_after));
+    sink.optional_integer("delta_sequence", delta.map(|delta| integer(delta.sequence)));
+    sink.optional_amount("balance_after", delta.map(|delta| delta.balance_after));
     sink.optional_amount("waived", Some(charge.waived).filter(|waived| !waived.is_zero()));
 }
 
@@ -225,42 +242,27 @@ impl Item for FeeSegment<'_> {
     }
 }
 
-pub(super) fn charge_delta<S: Sink>(charge: &Charge<'_>, posted: Delta, sink: &mut S) {
-    let account = charge.edge.payer.as_str();
-    let cause = Cause { charge_id: Some(charge_id(charge)), command: None, effective_time: charge.event_time };
-    delta(account, charge.edge.currency.as_str(), &posted, DeltaKind::Charge, &cause, sink);
-}
-
-pub(super) fn command_delta<S: Sink>(posted: &CommandDelta<'_>, sink: &mut S) {
-    let edge = posted.edge;
-    let command = Some(posted.command);
-    let cause = Cause { charge_id: None, command, effective_time: posted.command.effective_time };
-    delta(edge.payer.as_str(), edge.currency.as_str(), &posted.delta, posted.kind, &cause, sink);
-}
-
-struct Cause<'c> {
-    charge_id: Option<[Part<'static>; 5]>,
-    command: Option<&'c rating::Command>,
-    effective_time: Timestamp,
-}
-
-fn delta<S: Sink>(account: &str, currency: &str, delta: &Delta, kind: DeltaKind, cause: &Cause<'_>, sink: &mut S) {
-    sink.joined("delta_id", &delta_id(account, delta));
-    sink.text("account_id", account);
+pub(super) fn delta<S: Sink>(booked: &BalanceDelta<'_>, sink: &mut S) {
+    let BalanceDelta { edge, delta, kind, charge, cause, effective_time } = booked;
+    // A command that a charge stands between is named by the charge alone.
+    let command = cause.command().filter(|_| charge.is_none());
+    sink.joined("delta_id", &delta_id(edge.payer.as_str(), delta));
+    sink.text("account_id", edge.payer.as_str());
     sink.integer("sequence", integer(delta.sequence));
     sink.text("kind", kind.name());
     sink.amount("amount", delta.amount);
-    sink.text("currency", currency);
+    sink.text("currency", edge.currency.as_str());
     sink.amount("balance_after", delta.balance_after);
     sink.amount("reserved_after", Amount::ZERO);
     sink.optional_text("pot_id", None);
-    sink.optional_joined("charge_id", cause.charge_id.as_ref().map(<[Part<'_>; 5]>::as_slice));
-    sink.optional_text("command_id", cause.command.map(|command| &*command.id));
+    let id = charge.map(charge_id);
+    sink.optional_joined("charge_id", id.as_ref().map(<[Part<'_>; 5]>::as_slice));
+    sink.optional_text("command_id", command.map(|command| &*command.id));
     sink.optional_text("reverses", None);
-    sink.optional_text("actor", cause.command.map(|command| &*command.issued_by));
-    sink.optional_text("reason", cause.command.and_then(|command| command.note.as_deref()));
+    sink.optional_text("actor", command.map(|command| &*command.issued_by));
+    sink.optional_text("reason", command.and_then(|command| command.note.as_deref()));
     sink.optional_text("reference", None);
-    sink.time("effective_time", cause.effective_time);
+    sink.time("effective_time", *effective_time);
 }
 
 pub(super) fn suspense<S: Sink>(record: &SuspenseRecord<'_>, sink: &mut S) {
@@ -320,7 +322,7 @@ pub(super) fn reply<S: Sink>(reply: &CommandReply<'_>, sink: &mut S) {
 pub(super) fn notification<S: Sink>(notification: &Notification<'_>, sink: &mut S) {
     let told = Told::of(&notification.kind);
     let mut id: SmallVec<[Part<'_>; 11]> = SmallVec::new();
-    id.extend([Part::Hex(notification.cause_key), Part::Text("-"), Part::Text(notification.kind.name())]);
+    id.extend([Part::Hex(notification.cause.key()), Part::Text("-"), Part::Text(notification.kind.name())]);
     if let Some(allowance) = &told.allowance_id {
         id.push(Part::Text("-"));
         id.extend_from_slice(allowance);
@@ -333,7 +335,7 @@ pub(super) fn notification<S: Sink>(notification: &Notification<'_>, sink: &mut 
     sink.joined("notification_id", &id);
     sink.text("kind", notification.kind.name());
     sink.text("account_id", notification.account.as_str());
-    sink.optional_text("endpoint_id", notification.endpoint);
+    sink.optional_text("endpoint_id", notification.endpoint.as_deref());
     sink.optional_text("bundle_id", told.bundle);
     sink.optional_joined("allowance_id", told.allowance_id.as_deref());
     sink.optional_integer("threshold_percent", told.percent.map(i64::from));
@@ -344,8 +346,8 @@ pub(super) fn notification<S: Sink>(notification: &Notification<'_>, sink: &mut 
     sink.optional_time("period_start", told.period_start);
     sink.optional_text("tariff_id", told.tariff);
     sink.optional_text("reason", told.reason);
-    sink.time("event_time", notification.event_time);
-    sink.optional_text("caused_by", Some(notification.caused_by));
+    sink.time("event_time", notification.cause.time());
+    sink.optional_text("caused_by", notification.cause.id());
 }
 
 /// What a notification says, by field.

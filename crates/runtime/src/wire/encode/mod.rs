@@ -15,8 +15,7 @@ mod text;
 pub use message::{CommandOutcome, CommandReply, Origin, SuspenseRecord};
 
 use super::schema::Message;
-use rating::charge::CommandDelta;
-use rating::{Charge, Notification};
+use rating::{BalanceDelta, Charge, Notification};
 
 /// Form of the outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,22 +85,12 @@ impl Encoder {
         }
     }
 
-    /// Appends the delta of a charge; nothing if it has none.
-    pub fn charge_delta(&self, charge: &Charge<'_>, out: &mut Vec<u8>) {
-        let Some(delta) = charge.delta else { return };
+    /// Appends a change of a balance.
+    pub fn delta(&self, delta: &BalanceDelta<'_>, out: &mut Vec<u8>) {
         match self.format {
-            OutputFormat::Avro => message::charge_delta(charge, delta, &mut avro::Avro::new(out)),
-            OutputFormat::JsonLines => json::line(out, |sink| message::charge_delta(charge, delta, sink)),
-            OutputFormat::Csv => csv::row(out, |sink| message::charge_delta(charge, delta, sink)),
-        }
-    }
-
-    /// Appends a delta that no charge caused.
-    pub fn command_delta(&self, delta: &CommandDelta<'_>, out: &mut Vec<u8>) {
-        match self.format {
-            OutputFormat::Avro => message::command_delta(delta, &mut avro::Avro::new(out)),
-            OutputFormat::JsonLines => json::line(out, |sink| message::command_delta(delta, sink)),
-            OutputFormat::Csv => csv::row(out, |sink| message::command_delta(delta, sink)),
+            OutputFormat::Avro => message::delta(delta, &mut avro::Avro::new(out)),
+            OutputFormat::JsonLines => json::line(out, |sink| message::delta(delta, sink)),
+            OutputFormat::Csv => csv::row(out, |sink| message::delta(delta, sink)),
         }
     }
 
