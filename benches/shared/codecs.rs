@@ -132,7 +132,7 @@ fn long(value: i64, out: &mut Vec<u8>) {
 fn charge_of(effect: Effect<'_>) -> Option<rating::Charge<'_>> {
     match effect {
         Effect::Charge(charge) => Some(charge),
-        Effect::Posting(_) | Effect::Notification(_) | Effect::Reply(_) => None,
+        Effect::Posting(_) | Effect::Notification(_) | Effect::LifeEvent(_) | Effect::Reply(_) => None,
     }
 }
 

@@ -163,6 +163,7 @@ pub(crate) fn granted(loaded: &Loaded) -> RateShard {
             effective_time: grant.at,
             currency: None,
             note: None,
+            reference: None,
         }
     });
     let commands: Vec<Command> = commands.collect();

@@ -1,7 +1,7 @@
 //! Guide: from a record to one leg per level. Reads a snapshot, never balances or allowances.
 
 use crate::intake::Intaken;
-use directory::snapshot::{LineageEdge, Snapshot};
+use directory::snapshot::{Lineage, Snapshot};
 use rating::command::{Command, CommandKind, CommandRefusal, GuidedCommand};
 use rating::leg::Leg;
 use rating::{AccountId, SuspenseReason, Timestamp};
@@ -10,20 +10,19 @@ use rating::{AccountId, SuspenseReason, Timestamp};
 #[derive(Clone, Copy, Debug)]
 pub struct Guided<'a> {
     intaken: &'a Intaken,
-    endpoint: Option<&'a str>,
-    own: Option<&'a LineageEdge>,
-    above: &'a [LineageEdge],
+    lineage: Lineage<'a>,
     horizon: Timestamp,
 }
 
 impl<'a> Guided<'a> {
     /// The legs, lowest level first. The rate of a level is looked up here.
     pub fn legs(self) -> impl Iterator<Item = Leg<'a>> {
-        self.own.into_iter().chain(self.above).map(move |step| Leg {
+        self.lineage.steps().map(move |(step, ancestors)| Leg {
             usage: &self.intaken.record,
             usage_key: self.intaken.key,
-            endpoint: self.endpoint,
+            endpoint: self.lineage.endpoint,
             edge: &step.edge,
+            ancestors,
             rate: step.rate_for(&self.intaken.record),
             horizon: self.horizon,
             is_late: false,
@@ -32,12 +31,12 @@ impl<'a> Guided<'a> {
 
     /// Who pays, in the order of the legs, without looking up rates.
     pub fn payers(self) -> impl Iterator<Item = &'a AccountId> {
-        self.own.into_iter().chain(self.above).map(|step| &step.edge.payer)
+        self.lineage.edges().map(|step| &step.edge.payer)
     }
 
     /// The levels, for counting, without looking up rates.
     pub fn levels(self) -> impl Iterator<Item = u8> {
-        self.own.into_iter().chain(self.above).map(|step| step.edge.level)
+        self.lineage.edges().map(|step| step.edge.level)
     }
 }
 
@@ -51,7 +50,7 @@ pub fn guide<'a>(
     horizon: Timestamp,
 ) -> Result<Guided<'a>, SuspenseReason> {
     let lineage = snapshot.lineage_for(&intaken.record)?;
-    Ok(Guided { intaken, endpoint: lineage.endpoint, own: lineage.own, above: lineage.above, horizon })
+    Ok(Guided { intaken, lineage, horizon })
 }
 
 /// Resolves a command: the edge of its account, the template and endpoint of its bundle, and whether its issuer may issue it (rule 23).
@@ -63,7 +62,8 @@ pub fn guide_command<'a>(
     command: &'a Command,
     snapshot: &'a Snapshot,
 ) -> Result<GuidedCommand<'a>, CommandRefusal> {
-    let edge = snapshot.edge_of(&command.account_id, command.effective_time).ok_or(CommandRefusal::UnknownAccount)?;
+    let step = snapshot.step_of(&command.account_id, command.effective_time);
+    let (edge, ancestors) = step.ok_or(CommandRefusal::UnknownAccount)?;
     if !snapshot.is_ancestor(&command.issued_by, &command.account_id, command.effective_time) {
         return Err(CommandRefusal::NotAnAncestor);
     }
@@ -86,7 +86,7 @@ pub fn guide_command<'a>(
         | CommandKind::SuspendAccount
         | CommandKind::ActivateAccount => None,
     };
-    Ok(GuidedCommand { command, key, edge, template })
+    Ok(GuidedCommand { command, key, edge, ancestors, template })
 }
 
 /// Which of `shards` owns an account: by its owner, so that an endpoint's account stands with its customer's.

@@ -64,7 +64,7 @@ pub(crate) fn command_hash(command: &Command) -> u64 {
     let mut hasher = IdHasher64::with_keys(0x7261_7465_7270_6179, 0x636f_6d6d_616e_6473);
     // Destructured without `..`, so that a new field does not compile until it is fed: at the end, by its name, and only where it is given. So what was
     // remembered of commands without it stays the same.
-    let Command { id, kind, account_id, issued_by, effective_time, currency, note } = command;
+    let Command { id, kind, account_id, issued_by, effective_time, currency, note, reference } = command;
     hasher.text(id);
     feed_kind(kind, &mut hasher);
     hasher.text(account_id.as_str());
@@ -72,6 +72,10 @@ pub(crate) fn command_hash(command: &Command) -> u64 {
     hasher.i64(effective_time.millis());
     hasher.optional(currency.as_ref(), |hasher, currency| hasher.bytes(currency.as_str().as_bytes()));
     hasher.optional(note.as_deref(), IdHasher::text);
+    if let Some(reference) = reference {
+        hasher.text("reference");
+        hasher.text(reference);
+    }
     hasher.finish()
 }
 
@@ -131,6 +135,7 @@ mod tests {
             effective_time: Timestamp::from_millis(1_772_323_200_000),
             currency: None,
             note: None,
+            reference: None,
         })
     }
 
@@ -153,6 +158,7 @@ mod tests {
                 effective_time: Timestamp::EPOCH,
                 currency: currency.and_then(Currency::parse),
                 note: note.map(Box::from),
+                reference: None,
             })
         };
         let text = |text: &'static str| RawValue::Text(text.into());

@@ -451,7 +451,9 @@ impl Reader<'_, '_> {
 /// `invalid_record` naming every faulty field, or `future_event`: what is not yet in effect must not move money or be drawn from.
 pub fn intake_command(raw: &RawCommand<'_>, rules: &IntakeRules) -> Result<(u128, Command), Fault> {
     let mut faults: Vec<String> = raw.unsupported.iter().map(|name| format!("{name}: not supported yet")).collect();
-    for (name, value) in [("bundle_id", &raw.bundle_id), ("endpoint_id", &raw.endpoint_id)] {
+    for (name, value) in
+        [("bundle_id", &raw.bundle_id), ("endpoint_id", &raw.endpoint_id), ("reference", &raw.reference)]
+    {
         if value.as_deref().is_some_and(|text| !is_name(text)) {
             faults.push(format!("{name}: {NOT_A_NAME}"));
         }
@@ -497,10 +499,10 @@ pub fn intake_command(raw: &RawCommand<'_>, rules: &IntakeRules) -> Result<(u128
             Err(Fault::new(SuspenseReason::FutureEvent, detail))
         }
         Some(kind) if faults.is_empty() => {
-            let note = raw.note.as_deref().map(Box::from);
+            let (note, reference) = (raw.note.as_deref().map(Box::from), raw.reference.as_deref().map(Box::from));
             // No source of usage can have this name: it holds a control character.
             let key = record_key("\u{1}command", &id);
-            Ok((key, Command { id, kind, account_id, issued_by, effective_time, currency, note }))
+            Ok((key, Command { id, kind, account_id, issued_by, effective_time, currency, note, reference }))
         }
         Some(_) | None => Err(Fault::new(SuspenseReason::InvalidRecord, faults.join("; "))),
     }

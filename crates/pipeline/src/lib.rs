@@ -34,5 +34,5 @@ pub use intake::{Doubts, Fault, IntakeRules, Intaken, MAX_TEXT_BYTES, intake_com
 pub use kind::{Kind, Kinds};
 pub use limits::{QuantityLimit, QuantityLimits};
 pub use rate::{RateOutcome, RateShard, RatedTask, Task, Work};
-pub use raw::{Field, RawCommand, RawUsage, RawValue};
+pub use raw::{Field, RawCommand, RawUsage, RawValue, UNSUPPORTED};
 pub use totals::{ControlMismatch, ControlTotals};

@@ -124,6 +124,31 @@ pub struct RawCommand<'a> {
     pub endpoint_id: Option<Cow<'a, str>>,
     /// `note`
     pub note: Option<Cow<'a, str>>,
-    /// Fields that are given but not understood yet, such as `expires_at`.
+    /// `reference`
+    pub reference: Option<Cow<'a, str>>,
+    /// Fields that are given but not understood yet ([`UNSUPPORTED`]).
     pub unsupported: Vec<&'static str>,
 }
+
+/// Fields of commands that the contract has and no kind of command takes yet: a command that gives one is refused, because an option without effect is
+/// an error.
+pub const UNSUPPORTED: [&str; 18] = [
+    "anchor",
+    "expires_at",
+    "fee_waived",
+    "identities",
+    "limit",
+    "number",
+    "on_behalf_of",
+    "partial",
+    "rating_groups",
+    "received_time",
+    "remaining",
+    "reverses",
+    "session_id",
+    "terminate",
+    "thresholds",
+    "ttl",
+    "units",
+    "until",
+];

@@ -182,13 +182,13 @@ impl ControlTotals {
             let (cause, currency) = match effect {
                 Effect::Charge(charge) => (charge.cause.kind(), charge.edge.currency),
                 Effect::Posting(posting) => (posting.cause.kind(), posting.edge.currency),
-                Effect::Notification(_) | Effect::Reply(_) => continue,
+                Effect::Notification(_) | Effect::LifeEvent(_) | Effect::Reply(_) => continue,
             };
             let money = self.money.entry((cause, currency)).or_default();
             let added = match effect {
                 Effect::Charge(charge) => money.add_charge(charge),
                 Effect::Posting(posting) => money.add_posting(posting),
-                Effect::Notification(_) | Effect::Reply(_) => Some(()),
+                Effect::Notification(_) | Effect::LifeEvent(_) | Effect::Reply(_) => Some(()),
             };
             added.ok_or_else(|| out_of_range(currency))?;
         }

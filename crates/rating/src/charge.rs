@@ -38,6 +38,8 @@ pub struct Charge<'a> {
     pub id: ChargeId,
     /// The edge, with payer and payee.
     pub edge: Shared<'a, Edge>,
+    /// The names above the payer, from the root down to the payee, with slashes between; empty where nobody said.
+    pub ancestors: Shared<'a, str>,
     /// What caused it.
     pub cause: Cause<'a>,
     /// The endpoint that used it.
@@ -147,6 +149,7 @@ impl<'a> Charge<'a> {
     pub fn balance_deltas(&self) -> impl Iterator<Item = BalanceDelta<'_>> {
         self.deltas.iter().map(|delta| BalanceDelta {
             edge: &self.edge,
+            ancestors: &self.ancestors,
             delta: *delta,
             kind: DeltaKind::Charge,
             charge: Some(self.id),

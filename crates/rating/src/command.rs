@@ -8,7 +8,9 @@ use crate::bundle::{Allowance, BundleScope, BundleTemplate, Instance, Phase, Sta
 use crate::bundles::InstanceKey;
 use crate::calendar::Timestamp;
 use crate::draw;
-use crate::effect::{Cause, Delta, DeltaKind, Effect, Notification, NotificationKind, Posting, Reply, Shared};
+use crate::effect::{
+    Cause, Delta, DeltaKind, Effect, LifeEvent, LifeEventKind, Notification, NotificationKind, Posting, Reply, Shared,
+};
 use crate::id::{AccountId, Currency};
 use crate::leg::{Edge, Mode, Status};
 use crate::money::Amount;
@@ -35,6 +37,8 @@ pub struct Command {
     pub currency: Option<Currency>,
     /// Free text.
     pub note: Option<Box<str>>,
+    /// External reference: two commands may have the same one (ACCEPTANCE-2, L9).
+    pub reference: Option<Box<str>>,
 }
 
 /// What a command does.
@@ -165,6 +169,8 @@ pub struct GuidedCommand<'a> {
     pub key: u128,
     /// The account's edge to its parent at the effective time.
     pub edge: &'a Edge,
+    /// The names above the account at the effective time, from the root down, with slashes between; empty where nobody said.
+    pub ancestors: &'a str,
     /// The template, for a purchase.
     pub template: Option<&'a Arc<BundleTemplate>>,
 }
@@ -183,9 +189,13 @@ pub fn apply_command<'a>(
     let outcome = Target { guided, state, account, deltas: &mut deltas }.apply(effects);
     match outcome {
         Ok(()) => state.head_mut(account).currency = Some(guided.edge.currency),
-        Err(refusal) => tell(guided, NotificationKind::CommandRefused { reason: refusal.name() }, effects),
+        Err(refusal) => {
+            let sequence = state.head(account).delta_sequence;
+            tell(guided, NotificationKind::CommandRefused { reason: refusal.name() }, sequence, effects);
+        }
     }
-    effects.push(Effect::Reply(Reply { command: guided.command, outcome, deltas }));
+    let sequence = state.head(account).delta_sequence;
+    effects.push(Effect::Reply(Reply { command: guided.command, outcome, deltas, sequence }));
     outcome
 }
 
@@ -217,25 +227,48 @@ impl<'a> Target<'_, 'a> {
             CommandKind::CancelBundle(of) => {
                 let place = self.find(of)?;
                 self.state.bundles.change(place, |instance| instance.terminated_at = Some(at));
+                self.tell_state(place, effects);
                 Ok(())
             }
             CommandKind::SuspendBundle(of) => {
                 let place = self.find(of)?;
-                self.note_bundle_status(place, Status::Suspended)
+                self.note_bundle_status(place, Status::Suspended, effects)
             }
             CommandKind::ActivateBundle(of) => self.activate_bundle(of, effects),
-            CommandKind::SuspendAccount => self.note_account_status(Status::Suspended),
-            CommandKind::ActivateAccount => self.note_account_status(Status::Active),
+            CommandKind::SuspendAccount => self.note_account_status(Status::Suspended, effects),
+            CommandKind::ActivateAccount => self.note_account_status(Status::Active, effects),
         }
     }
 
-    fn note_account_status(&mut self, status: Status) -> Result<(), CommandRefusal> {
-        note_status(&mut self.state.head_mut(self.account).statuses, self.guided.command.effective_time, status)
+    fn note_account_status(&mut self, status: Status, effects: &mut Vec<Effect<'a>>) -> Result<(), CommandRefusal> {
+        let at = self.guided.command.effective_time;
+        note_status(&mut self.state.head_mut(self.account).statuses, at, status)?;
+        self.tell_event(LifeEventKind::AccountStatus(status), effects);
+        Ok(())
     }
 
-    fn note_bundle_status(&mut self, place: RowPlace, status: Status) -> Result<(), CommandRefusal> {
+    fn note_bundle_status(
+        &mut self,
+        place: RowPlace,
+        status: Status,
+        effects: &mut Vec<Effect<'a>>,
+    ) -> Result<(), CommandRefusal> {
         let at = self.guided.command.effective_time;
-        self.state.bundles.change_beside(place, |instance| note_status(&mut instance.statuses, at, status))
+        self.state.bundles.change_beside(place, |instance| note_status(&mut instance.statuses, at, status))?;
+        self.tell_state(place, effects);
+        Ok(())
+    }
+
+    /// Tells what an instance is from now on.
+    fn tell_state(&self, place: RowPlace, effects: &mut Vec<Effect<'a>>) {
+        let instance = self.state.bundles.at(place).expect("what was changed is there");
+        self.tell_event(LifeEventKind::of_bundle(instance, self.guided.command.effective_time), effects);
+    }
+
+    fn tell_event(&self, kind: LifeEventKind, effects: &mut Vec<Effect<'a>>) {
+        let GuidedCommand { edge, ancestors, .. } = *self.guided;
+        let (account, cause) = (edge.payer.clone(), cause_of(self.guided));
+        effects.push(Effect::LifeEvent(LifeEvent { account, ancestors: ancestors.into(), kind, cause }));
     }
 
     fn book(&mut self, kind: DeltaKind, amount: Amount, effects: &mut Vec<Effect<'a>>) -> Result<(), CommandRefusal> {
@@ -246,7 +279,9 @@ impl<'a> Target<'_, 'a> {
         let delta = head.post(amount).ok_or(CommandRefusal::BadAmount)?;
         let cause = cause_of(self.guided);
         self.deltas.push(delta);
-        effects.push(Effect::Posting(Posting { edge: self.guided.edge.into(), delta, kind, cause }));
+        let GuidedCommand { edge, ancestors, .. } = *self.guided;
+        let posting = Posting { edge: edge.into(), ancestors: ancestors.into(), delta, kind, cause };
+        effects.push(Effect::Posting(posting));
         tell_exhausted(self.guided, head, effects);
         Ok(())
     }
@@ -284,7 +319,8 @@ impl<'a> Target<'_, 'a> {
         let starts_now = template.starts == Starts::Date;
         if starts_now && edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
             let (bundle, instance) = (template.id.clone(), key.id);
-            tell(self.guided, NotificationKind::ActivationFailed { bundle, instance }, effects);
+            let sequence = self.state.head(self.account).delta_sequence;
+            tell(self.guided, NotificationKind::ActivationFailed { bundle, instance }, sequence, effects);
             return Err(CommandRefusal::NoMoney);
         }
         let mut instance = Instance {
@@ -305,15 +341,17 @@ impl<'a> Target<'_, 'a> {
         if starts_now {
             self.start(&mut instance, effects);
         }
+        self.tell_event(LifeEventKind::of_bundle(&instance, command.effective_time), effects);
         self.state.bundles.add(&key, instance);
         Ok(())
     }
 
     /// Makes an instance active and charges its fee; the range of the balance was checked before.
     fn start(&mut self, instance: &mut Instance, effects: &mut Vec<Effect<'a>>) {
-        let GuidedCommand { command, edge, .. } = *self.guided;
+        let GuidedCommand { command, edge, ancestors, .. } = *self.guided;
         draw::activate(&edge.time_zone, instance, command.effective_time);
-        if let Some(mut charge) = fee_charge(&edge.into(), cause_of(self.guided), instance) {
+        let payer = (edge.into(), ancestors.into());
+        if let Some(mut charge) = fee_charge(&payer, cause_of(self.guided), instance) {
             charge.deltas = debit(self.state, self.account, charge.amount);
             self.deltas.extend_from_slice(&charge.deltas);
             effects.push(Effect::Charge(charge));
@@ -327,7 +365,7 @@ impl<'a> Target<'_, 'a> {
         let found = self.state.bundles.at(place).expect("what was found is there");
         match found.phase {
             // A suspension of an earlier instant may arrive later: it ends here then.
-            Phase::Active { .. } => return self.note_bundle_status(place, Status::Active),
+            Phase::Active { .. } => return self.note_bundle_status(place, Status::Active, effects),
             // Bought on an edge that is no more: nothing could be drawn, and no fee is due (rule 6, detail y).
             Phase::Pending | Phase::Armed if found.payee != edge.payee => return Err(CommandRefusal::WrongState),
             Phase::Pending | Phase::Armed => {}
@@ -337,13 +375,15 @@ impl<'a> Target<'_, 'a> {
         let after_fee = balance.checked_sub(fee).ok_or(CommandRefusal::BadAmount)?;
         if edge.mode == Mode::Prepaid && !fee.is_zero() && after_fee < Amount::ZERO {
             let (bundle, instance) = (found.template.id.clone(), found.id.clone());
-            tell(self.guided, NotificationKind::ActivationFailed { bundle, instance }, effects);
+            let sequence = self.state.head(self.account).delta_sequence;
+            tell(self.guided, NotificationKind::ActivationFailed { bundle, instance }, sequence, effects);
             return Err(CommandRefusal::NoMoney);
         }
         let mut started = found.clone();
         note_status(&mut started.statuses, self.guided.command.effective_time, Status::Active)?;
         self.start(&mut started, effects);
         self.state.bundles.change(place, |instance| *instance = started);
+        self.tell_state(place, effects);
         Ok(())
     }
 
@@ -378,11 +418,12 @@ fn cause_of<'a>(guided: &GuidedCommand<'a>) -> Cause<'a> {
     Cause::Command(guided.command, guided.key)
 }
 
-fn tell<'a>(guided: &GuidedCommand<'a>, kind: NotificationKind, effects: &mut Vec<Effect<'a>>) {
+fn tell<'a>(guided: &GuidedCommand<'a>, kind: NotificationKind, sequence: u64, effects: &mut Vec<Effect<'a>>) {
     effects.push(Effect::Notification(Notification {
         kind,
         account: guided.edge.payer.clone(),
         endpoint: guided.command.kind.endpoint().map(Shared::Of),
+        sequence: Some(sequence),
         cause: cause_of(guided),
     }));
 }
@@ -390,6 +431,6 @@ fn tell<'a>(guided: &GuidedCommand<'a>, kind: NotificationKind, effects: &mut Ve
 fn tell_exhausted<'a>(guided: &GuidedCommand<'a>, account: &mut Head, effects: &mut Vec<Effect<'a>>) {
     if account.take_exhausted(guided.edge.mode) {
         let kind = NotificationKind::BalanceExhausted { balance: account.balance, currency: guided.edge.currency };
-        tell(guided, kind, effects);
+        tell(guided, kind, account.delta_sequence, effects);
     }
 }

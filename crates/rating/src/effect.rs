@@ -3,11 +3,12 @@
 //! A fact that an effect needs is a borrow of the batch where the batch has it, and a value shared with state where no record brought it ([`Shared`]):
 //! so work that falls due puts out the same effects as a leg does, and what a leg puts out costs no counting of references.
 
+use crate::bundle::{Instance, Phase};
 use crate::calendar::Timestamp;
 use crate::charge::{Charge, ChargeId};
 use crate::command::{Command, CommandRefusal};
 use crate::id::{AccountId, Currency};
-use crate::leg::Edge;
+use crate::leg::{Edge, Status};
 use crate::money::Amount;
 use crate::quantity::Unit;
 use crate::usage::UsageRecord;
@@ -129,6 +130,10 @@ impl<'a> Cause<'a> {
 
 /// One thing that rating puts out.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all effects are charges, and a box for each would cost as much as pricing it"
+)]
 pub enum Effect<'a> {
     /// A charge with its deltas.
     Charge(Charge<'a>),
@@ -136,6 +141,8 @@ pub enum Effect<'a> {
     Posting(Posting<'a>),
     /// Something to be told.
     Notification(Notification<'a>),
+    /// What became of something of an account.
+    LifeEvent(LifeEvent<'a>),
     /// The answer to a command.
     Reply(Reply<'a>),
 }
@@ -146,11 +153,12 @@ impl Effect<'_> {
         let (of_charge, posting) = match self {
             Effect::Charge(charge) => (Some(charge), None),
             Effect::Posting(posting) => (None, Some(posting)),
-            Effect::Notification(_) | Effect::Reply(_) => (None, None),
+            Effect::Notification(_) | Effect::LifeEvent(_) | Effect::Reply(_) => (None, None),
         };
         let of_charge = of_charge.into_iter().flat_map(|charge| charge.balance_deltas());
         of_charge.chain(posting.map(|posting| BalanceDelta {
             edge: &posting.edge,
+            ancestors: &posting.ancestors,
             delta: posting.delta,
             kind: posting.kind,
             charge: None,
@@ -165,6 +173,8 @@ impl Effect<'_> {
 pub struct BalanceDelta<'e> {
     /// The account, through its edge.
     pub edge: &'e Edge,
+    /// The names above the account, from the root down, with slashes between; empty where nobody said.
+    pub ancestors: &'e str,
     /// The change.
     pub delta: Delta,
     /// What for.
@@ -177,6 +187,63 @@ pub struct BalanceDelta<'e> {
     pub effective_time: Timestamp,
 }
 
+/// Something about an account that no charge and no delta tells.
+#[derive(Clone, Debug)]
+pub struct LifeEvent<'a> {
+    /// The account.
+    pub account: AccountId,
+    /// The names above it, from the root down, with slashes between; empty where nobody said.
+    pub ancestors: Shared<'a, str>,
+    /// What changed, and its state from now on.
+    pub kind: LifeEventKind,
+    /// What caused it.
+    pub cause: Cause<'a>,
+}
+
+/// What changed, and its state from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LifeEventKind {
+    /// A bundle (rule 17).
+    BundleState {
+        /// The state.
+        state: &'static str,
+        /// The bundle's name.
+        bundle: Arc<str>,
+        /// The instance.
+        instance: Arc<str>,
+        /// The endpoint that holds it.
+        endpoint: Option<Arc<str>>,
+        /// Start and end of its validity, where it has begun.
+        validity: Option<(Timestamp, Option<Timestamp>)>,
+    },
+    /// The account itself (rule 7).
+    AccountStatus(Status),
+}
+
+impl LifeEventKind {
+    /// The stable name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            LifeEventKind::BundleState { .. } => "bundle_state",
+            LifeEventKind::AccountStatus(_) => "account_status",
+        }
+    }
+
+    /// The state of an instance at an instant.
+    pub(crate) fn of_bundle(instance: &Instance, at: Timestamp) -> LifeEventKind {
+        LifeEventKind::BundleState {
+            state: instance.state_at(at),
+            bundle: instance.template.id.clone(),
+            instance: instance.id.clone(),
+            endpoint: instance.endpoint.clone(),
+            validity: match instance.phase {
+                Phase::Active { start, end, .. } => Some((start, end)),
+                Phase::Pending | Phase::Armed => None,
+            },
+        }
+    }
+}
+
 /// The answer to a command.
 #[derive(Debug)]
 pub struct Reply<'a> {
@@ -186,6 +253,8 @@ pub struct Reply<'a> {
     pub outcome: Result<(), CommandRefusal>,
     /// All deltas that it caused, those of fees included.
     pub deltas: SmallVec<[Delta; 1]>,
+    /// Sequence of the account's last delta after it.
+    pub sequence: u64,
 }
 
 /// One change of one account's balance; sequences have no gaps per account.
@@ -229,6 +298,8 @@ impl DeltaKind {
 pub struct Posting<'a> {
     /// The account, through its edge.
     pub edge: Shared<'a, Edge>,
+    /// The names above the account, from the root down, with slashes between; empty where nobody said.
+    pub ancestors: Shared<'a, str>,
     /// The change.
     pub delta: Delta,
     /// What for.
@@ -246,6 +317,8 @@ pub struct Notification<'a> {
     pub account: AccountId,
     /// The endpoint concerned.
     pub endpoint: Option<Shared<'a, str>>,
+    /// Sequence of the account's last delta: what it says holds as of then. `None` where the account was not asked.
+    pub sequence: Option<u64>,
     /// What caused it.
     pub cause: Cause<'a>,
 }

@@ -28,6 +28,17 @@ pub enum Status {
     Closed,
 }
 
+impl Status {
+    /// The stable name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Active => "active",
+            Status::Suspended => "suspended",
+            Status::Closed => "closed",
+        }
+    }
+}
+
 /// The status as of an instant of which dated facts, ascending by instant, say what holds from then on.
 pub(crate) fn status_at(facts: &[(Timestamp, Status)], instant: Timestamp) -> Status {
     let after = facts.partition_point(|(from, _)| *from <= instant);
@@ -102,6 +113,8 @@ pub struct Leg<'a> {
     pub endpoint: Option<&'a str>,
     /// The edge.
     pub edge: &'a Edge,
+    /// The names above the payer as of the event time, from the root down to the payee, with slashes between; empty where nobody said.
+    pub ancestors: &'a str,
     /// The rate.
     pub rate: RateChoice<'a>,
     /// The state horizon behind the clock of ticks, where the record stands in the input: what no event from then on can see is forgotten, and an earlier

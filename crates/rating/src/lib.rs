@@ -44,7 +44,10 @@ pub use calendar::{Length, Month, TimeZone, Timestamp};
 pub use charge::{Charge, ChargeId, Segment};
 pub use command::{Command, CommandKind, CommandRefusal, apply_command};
 pub use counter::Counter;
-pub use effect::{BalanceDelta, Cause, CauseKind, Delta, DeltaKind, Effect, Notification, Posting, Reply, Shared};
+pub use effect::{
+    BalanceDelta, Cause, CauseKind, Delta, DeltaKind, Effect, LifeEvent, LifeEventKind, Notification, Posting, Reply,
+    Shared,
+};
 pub use id::{AccountId, AccountKind, Currency};
 pub use leg::{Edge, Leg, Mode, RateChoice, Status};
 pub use matching::{KeyFilter, MatchKeys, Specificity, UsageMatch, radio_access};

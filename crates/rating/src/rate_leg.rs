@@ -20,7 +20,7 @@ use crate::bundle::Instance;
 use crate::charge::{Charge, ChargeId, FeeOf, Segment, SegmentSource};
 use crate::counter::Counter;
 use crate::draw::{self, Drawn, Plan};
-use crate::effect::{Cause, Delta, Effect, Notification, NotificationKind, Shared};
+use crate::effect::{Cause, Delta, Effect, LifeEvent, LifeEventKind, Notification, NotificationKind, Shared};
 use crate::identity;
 use crate::leg::{Edge, Leg, RateChoice, Status};
 use crate::money::{Amount, Exact};
@@ -218,17 +218,28 @@ fn settle<'a>(
 ) {
     let last_delta = state.head(account).delta_sequence;
     for place in &plan.failed {
-        tell_failed_activation(leg, state, *place, effects);
+        tell_failed_activation(leg, state, *place, last_delta, effects);
     }
     for place in &plan.activations {
         activate(leg, state, account, *place, effects);
     }
     let mut charge = charge_of(leg, verdict.reason);
+    let sequence = state.head(account).delta_sequence;
     for draw in &plan.draws {
         let Drawn { told, crossed } = draw::take(&mut state.bundles, draw);
         for percent in crossed {
             let instance = state.bundles.at(draw.place).expect("an instance that was drawn from is there");
-            effects.push(Effect::Notification(notification(leg, threshold(leg, instance, draw.element, percent))));
+            effects.push(Effect::Notification(notification(
+                leg,
+                threshold(leg, instance, draw.element, percent),
+                sequence,
+            )));
+        }
+        if told.after == Some(0) {
+            let instance = state.bundles.at(draw.place).expect("an instance that was drawn from is there");
+            if instance.is_used_up() {
+                effects.push(Effect::LifeEvent(life_event(leg, instance)));
+            }
         }
         let source = SegmentSource::Allowance(told);
         charge.segments.push(Segment { source, quantity: draw.units, billable: 0, amount: Exact::ZERO });
@@ -250,7 +261,7 @@ fn settle<'a>(
         state.caps.set(&cap.key, cap.counter);
         if cap.notifies {
             let kind = NotificationKind::CapReached { tariff: cap.rate.facts.tariff_id.clone() };
-            effects.push(Effect::Notification(notification(leg, kind)));
+            effects.push(Effect::Notification(notification(leg, kind, sequence)));
         }
     }
     if let Some((key, counter)) = verdict.month_counter {
@@ -284,10 +295,12 @@ fn activate<'a>(
     place: RowPlace,
     effects: &mut Vec<Effect<'a>>,
 ) {
-    let fee = state.bundles.change(place, |instance| {
+    let (event, fee) = state.bundles.change(place, |instance| {
         draw::activate(&leg.edge.time_zone, instance, leg.usage.event_time);
-        fee_charge(&leg.edge.into(), cause_of(leg), instance)
+        let fee = fee_charge(&(leg.edge.into(), leg.ancestors.into()), cause_of(leg), instance);
+        (life_event(leg, instance), fee)
     });
+    effects.push(Effect::LifeEvent(event));
     // A bundle without a fee is activated all the same.
     let Some(mut charge) = fee else { return };
     charge.deltas = debit(state, account, charge.amount);
@@ -296,12 +309,17 @@ fn activate<'a>(
 
 /// The fee of a bundle instance that becomes active at the instant of a cause (rule 19): charged by the payee of the edge, without its delta. It names
 /// the endpoint that holds the instance, and none for a pool, whichever endpoint used it. `None` where there is no fee.
-pub(crate) fn fee_charge<'a>(edge: &Shared<'a, Edge>, cause: Cause<'a>, instance: &Instance) -> Option<Charge<'a>> {
+pub(crate) fn fee_charge<'a>(
+    (edge, ancestors): &(Shared<'a, Edge>, Shared<'a, str>),
+    cause: Cause<'a>,
+    instance: &Instance,
+) -> Option<Charge<'a>> {
     let fee = instance.template.fee.filter(|fee| !fee.is_zero())?;
     let base = identity::fee_base(&edge.payer, &instance.id, cause.time());
     Some(Charge {
         id: ChargeId { base, level: edge.level, revision: 0 },
         edge: edge.clone(),
+        ancestors: ancestors.clone(),
         cause,
         endpoint: instance.endpoint.clone().map(Shared::Kept),
         event_time: cause.time(),
@@ -325,6 +343,7 @@ fn charge_of<'a>(leg: &Leg<'a>, reason: ChargeReason) -> Charge<'a> {
     Charge {
         id: ChargeId { base: leg.usage_key, level: leg.edge.level, revision: 0 },
         edge: leg.edge.into(),
+        ancestors: leg.ancestors.into(),
         cause: cause_of(leg),
         endpoint: leg.endpoint.map(Shared::Of),
         event_time: leg.usage.event_time,
@@ -340,8 +359,18 @@ fn charge_of<'a>(leg: &Leg<'a>, reason: ChargeReason) -> Charge<'a> {
     }
 }
 
-fn notification<'a>(leg: &Leg<'a>, kind: NotificationKind) -> Notification<'a> {
-    Notification { kind, account: leg.edge.payer.clone(), endpoint: leg.endpoint.map(Shared::Of), cause: cause_of(leg) }
+fn life_event<'a>(leg: &Leg<'a>, instance: &Instance) -> LifeEvent<'a> {
+    LifeEvent {
+        account: leg.edge.payer.clone(),
+        ancestors: leg.ancestors.into(),
+        kind: LifeEventKind::of_bundle(instance, leg.usage.event_time),
+        cause: cause_of(leg),
+    }
+}
+
+fn notification<'a>(leg: &Leg<'a>, kind: NotificationKind, sequence: u64) -> Notification<'a> {
+    let (account, endpoint) = (leg.edge.payer.clone(), leg.endpoint.map(Shared::Of));
+    Notification { kind, account, endpoint, sequence: Some(sequence), cause: cause_of(leg) }
 }
 
 fn threshold(leg: &Leg<'_>, instance: &crate::bundle::Instance, element: usize, percent: u8) -> NotificationKind {
@@ -360,12 +389,18 @@ fn threshold(leg: &Leg<'_>, instance: &crate::bundle::Instance, element: usize, 
     }
 }
 
-fn tell_failed_activation<'a>(leg: &Leg<'a>, state: &mut State, place: RowPlace, effects: &mut Vec<Effect<'a>>) {
+fn tell_failed_activation<'a>(
+    leg: &Leg<'a>,
+    state: &mut State,
+    place: RowPlace,
+    sequence: u64,
+    effects: &mut Vec<Effect<'a>>,
+) {
     let instance = state.bundles.at(place).expect("a plan names instances that are there");
     if !instance.activation_failed {
         let kind =
             NotificationKind::ActivationFailed { bundle: instance.template.id.clone(), instance: instance.id.clone() };
-        effects.push(Effect::Notification(notification(leg, kind)));
+        effects.push(Effect::Notification(notification(leg, kind, sequence)));
         state.bundles.change_beside(place, |instance| instance.activation_failed = true);
     }
 }
@@ -373,6 +408,6 @@ fn tell_failed_activation<'a>(leg: &Leg<'a>, state: &mut State, place: RowPlace,
 fn tell_exhausted<'a>(leg: &Leg<'a>, account: &mut Head, effects: &mut Vec<Effect<'a>>) {
     if account.take_exhausted(leg.edge.mode) {
         let kind = NotificationKind::BalanceExhausted { balance: account.balance, currency: leg.edge.currency };
-        effects.push(Effect::Notification(notification(leg, kind)));
+        effects.push(Effect::Notification(notification(leg, kind, account.delta_sequence)));
     }
 }

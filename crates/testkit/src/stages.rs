@@ -92,6 +92,7 @@ pub fn rate_settings(guided_partitions: u32, senders: usize) -> RateSettings {
         notifications: "notifications".to_owned(),
         suspense: "suspense".to_owned(),
         waiting: "waiting".to_owned(),
+        life_events: "life-events".to_owned(),
         replies: "command-replies".to_owned(),
         frames: frames(),
         events: None,

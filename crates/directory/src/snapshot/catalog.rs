@@ -1,6 +1,6 @@
 //! Accounts with their lineages worked out, bundles and tariffs: what is held whole, whatever the number of endpoints.
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use rating::leg::{Edge, Mode, RateChoice, Status};
 use rating::{
     AccountId, AccountKind, BundleTemplate, Currency, SuspenseReason, Tariff, TimeZone, Timestamp, UsageRecord,
@@ -65,6 +65,8 @@ pub struct LineageEdge {
     /// The edge as of the time.
     pub edge: Edge,
     pub(super) tariff: TariffChoice,
+    /// The names from the root down to the payer, with slashes between; none for the edge of an endpoint, whose customer has it.
+    pub(super) path: Option<Arc<str>>,
 }
 
 /// Which tariff holds on an edge (rule 5).
@@ -87,6 +89,12 @@ pub struct Catalog {
 }
 
 impl LineageEdge {
+    /// The names above the payer, from the root down to the payee.
+    pub(super) fn ancestors(&self) -> &str {
+        let payee = self.edge.payee.as_str();
+        self.path.as_deref().and_then(|path| path.rsplit_once('/')).map_or(payee, |(above, _)| above)
+    }
+
     /// The rate for a record at its event time (rules 5, 9, 14).
     pub fn rate_for(&self, usage: &UsageRecord) -> RateChoice<'_> {
         match &self.tariff {
@@ -113,7 +121,8 @@ impl Catalog {
     pub fn new(parts: CatalogParts) -> Catalog {
         let CatalogParts { accounts, bundles, tariffs } = parts;
         let account_by_name = accounts.iter().zip(0..).map(|(account, at)| (account.id.clone(), at)).collect();
-        let lineages = (0..accounts.len()).map(|account| lineages_of(&accounts, account)).collect();
+        let mut paths = Paths::default();
+        let lineages = (0..accounts.len()).map(|account| lineages_of(&accounts, account, &mut paths)).collect();
         let bundles = bundles.into_iter().map(|bundle| (bundle.id.clone(), bundle)).collect();
         Catalog { accounts, account_by_name, lineages, bundles, tariffs: tariffs.into_iter().collect() }
     }
@@ -177,7 +186,7 @@ fn slice_at(account: &AccountFacts, at: Timestamp) -> Option<&AccountSlice> {
 }
 
 /// The lineages of one account: a new one whenever anything on the path changes.
-fn lineages_of(accounts: &[AccountFacts], start: usize) -> Vec<(Timestamp, Vec<LineageEdge>)> {
+fn lineages_of(accounts: &[AccountFacts], start: usize, paths: &mut Paths) -> Vec<(Timestamp, Vec<LineageEdge>)> {
     let mut instants: Vec<Timestamp> = Vec::new();
     let mut reachable = vec![start];
     let mut next = 0;
@@ -194,10 +203,31 @@ fn lineages_of(accounts: &[AccountFacts], start: usize) -> Vec<(Timestamp, Vec<L
     }
     instants.sort_unstable();
     instants.dedup();
-    instants.into_iter().map(|at| (at, walk_up(accounts, start, at))).collect()
+    instants.into_iter().map(|at| (at, walk_up(accounts, start, at, paths))).collect()
 }
 
-fn walk_up(accounts: &[AccountFacts], start: usize, at: Timestamp) -> Vec<LineageEdge> {
+/// Paths of accounts, each once however many accounts stand below it.
+#[derive(Default)]
+struct Paths(HashSet<Arc<str>>);
+
+impl Paths {
+    fn get(&mut self, path: &str) -> Arc<str> {
+        self.0.get_or_insert_with(path, |path| Arc::from(path)).clone()
+    }
+
+    /// Gives every edge of a lineage the path of its payer.
+    fn add_to(&mut self, edges: &mut [LineageEdge]) {
+        let Some(root) = edges.last().map(|last| last.edge.payee.clone()) else { return };
+        let mut path = root.as_str().to_owned();
+        for step in edges.iter_mut().rev() {
+            path.push('/');
+            path.push_str(step.edge.payer.as_str());
+            step.path = Some(self.get(&path));
+        }
+    }
+}
+
+fn walk_up(accounts: &[AccountFacts], start: usize, at: Timestamp, paths: &mut Paths) -> Vec<LineageEdge> {
     let mut edges = Vec::new();
     let mut payer = start;
     // A validated hierarchy has no cycle and no more levels; the bound keeps this total all the same.
@@ -221,9 +251,10 @@ fn walk_up(accounts: &[AccountFacts], start: usize, at: Timestamp) -> Vec<Lineag
             subscription_types: slice.subscription_types.clone(),
             properties: slice.properties.clone(),
         };
-        edges.push(LineageEdge { edge, tariff: tariff_of(account, slice, slice_at(payee, at)) });
+        edges.push(LineageEdge { edge, tariff: tariff_of(account, slice, slice_at(payee, at)), path: None });
         payer = parent;
     }
+    paths.add_to(&mut edges);
     edges
 }
 

@@ -191,7 +191,7 @@ fn located(catalog: &Catalog, endpoint: &str, slice: EndpointSlice) -> Located {
             properties: Arc::from([]),
         };
         let tariff = plan.tariff.map_or(TariffChoice::Missing, TariffChoice::Tariff);
-        Box::new(LineageEdge { edge, tariff })
+        Box::new(LineageEdge { edge, tariff, path: None })
     });
     Located { from: slice.from, customer: slice.customer, is_active: slice.is_active, edge }
 }

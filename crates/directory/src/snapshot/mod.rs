@@ -43,6 +43,12 @@ impl<'a> Lineage<'a> {
         self.own.into_iter().chain(self.above)
     }
 
+    /// The edges with the names above each payer, from the root down, with slashes between; lowest level first.
+    pub fn steps(&self) -> impl Iterator<Item = (&'a LineageEdge, &'a str)> + use<'a> {
+        let of_endpoint = self.own.map(|own| (own, ancestors_of_own(own, self.above)));
+        of_endpoint.into_iter().chain(self.above.iter().map(|step| (step, step.ancestors())))
+    }
+
     /// Whether an account pays or is paid on one of the edges.
     fn holds(&self, account: &str) -> bool {
         self.edges().any(|step| step.edge.payer.as_str() == account || step.edge.payee.as_str() == account)
@@ -202,14 +208,21 @@ impl Snapshot {
 
     /// The edge on which an account (or an endpoint account, `customer/endpoint`) pays at an instant: for commands.
     pub fn edge_of(&self, account: &AccountId, at: Timestamp) -> Option<&Edge> {
+        self.step_of(account, at).map(|(edge, _)| edge)
+    }
+
+    /// The same with the names above the account, from the root down, with slashes between.
+    pub fn step_of(&self, account: &AccountId, at: Timestamp) -> Option<(&Edge, &str)> {
         if let Some((_, endpoint)) = account.as_str().split_once('/') {
             let endpoint = self.endpoints.named(endpoint)?;
             let mut edges = endpoint.slices.iter().rev().filter(|slice| slice.from <= at);
-            let edge = edges.find_map(|slice| slice.edge.as_deref().filter(|own| own.edge.payer == *account));
-            return edge.map(|own| &own.edge);
+            return edges.find_map(|slice| {
+                let own = slice.edge.as_deref().filter(|own| own.edge.payer == *account)?;
+                Some((&own.edge, ancestors_of_own(own, self.catalog.lineage_of(slice.customer, at))))
+            });
         }
         let position = self.catalog.position_of(account)?;
-        self.catalog.lineage_of(position, at).first().map(|own| &own.edge)
+        self.catalog.lineage_of(position, at).first().map(|own| (&own.edge, own.ancestors()))
     }
 
     /// Whether an endpoint is below an account (or is the account's own) at some moment from an instant on.
@@ -232,4 +245,9 @@ impl Snapshot {
     pub fn is_ancestor(&self, issuer: &str, account: &AccountId, at: Timestamp) -> bool {
         self.catalog.is_ancestor(issuer, account, at)
     }
+}
+
+/// The names above the account of an endpoint: its customer's, and those above that.
+fn ancestors_of_own<'a>(own: &'a LineageEdge, above: &'a [LineageEdge]) -> &'a str {
+    above.first().and_then(|customer| customer.path.as_deref()).unwrap_or(own.edge.payee.as_str())
 }

@@ -258,6 +258,7 @@ fn draws_are_those_of_a_full_sort_by_rule_15() {
                 usage_key: 0,
                 endpoint: Some(random.one_of(&["meter-1", "meter-2"])),
                 edge: &edges[edge],
+                ancestors: "",
                 rate: RateChoice::NoTariff,
                 horizon: Timestamp::EPOCH,
                 is_late: false,

@@ -32,7 +32,7 @@ use crate::engine::{
     BatchInput, BatchOutput, Engine, EngineSettings, MAX_DETAILS, OpenSuspense, Retry, SuspenseNumbers,
 };
 use crate::state::{Commit, SealedIds, Store, Stored};
-use crate::wire::{Decoder, Encoder, Ending, OutputFormat, RawBatch};
+use crate::wire::{Contracts, Decoder, Encoder, Ending, OutputFormat, RawBatch};
 use directory::Loaded;
 use last_commit::LastCommit;
 use lock::RunLock;
@@ -312,7 +312,7 @@ impl Folder {
             state_horizon_h: settings.state_horizon_h,
             threads: settings.threads,
         };
-        let encoder = Encoder::new(settings.format, &loaded.version());
+        let encoder = Encoder::new(settings.format, &loaded.version()).with_contracts(progress.contracts);
         let mut engine = Engine::new(loaded.directory(), encoder, engine_settings);
         let (checkpoint_bytes, log_bytes) = store.visit_accounts(|part| engine.restore_accounts(part))?;
         engine.restored().map_err(crate::state::StoreError::Corrupt)?;
@@ -384,7 +384,10 @@ impl Folder {
             open_suspense: 0,
             granted: Vec::new(),
             commits: Some(1),
+            contracts: Contracts::NEWEST,
         };
+        // A program that does not know these contracts must not go on with the outputs.
+        store.raise_format()?;
         let mut commit = Commit::default();
         progress.write(&mut commit.progress);
         store.commit(&commit)?;

@@ -10,7 +10,7 @@ use super::progress::{OutputProgress, Progress};
 use crate::engine::{BatchOutput, Encoded};
 use crate::private;
 use crate::state::{Commit, Store, Stored};
-use crate::wire::{Message, OutputFormat, block_frame};
+use crate::wire::{Contracts, Message, OutputFormat, block_frame};
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -43,6 +43,7 @@ pub(crate) fn path_of(folder: &Path, message: Message, format: OutputFormat) -> 
 pub(super) struct Outputs {
     folder: PathBuf,
     format: OutputFormat,
+    contracts: Contracts,
     files: Vec<OutputFile>,
     /// The last commit that was handed over.
     last: LastCommit,
@@ -68,15 +69,16 @@ impl Outputs {
         committed: &Progress,
         (last, ended): (LastCommit, Option<&LastCommit>),
     ) -> Result<Outputs, RunError> {
-        let files = Message::KEPT.iter().enumerate().map(|(at, message)| {
+        let contracts = committed.contracts;
+        let files = contracts.kept().iter().enumerate().map(|(at, message)| {
             let of_output = committed.outputs.get(at).cloned().unwrap_or_default();
             let stamp = ended.and_then(|ended| ended.stamp(committed.commits, at));
             OutputFile::open(path_of(folder, *message, format), *message, of_output, stamp)
         });
         let mut files = files.collect::<Result<Vec<_>, _>>()?;
         last.write_begun(folder)?;
-        files.iter_mut().try_for_each(|file| file.begin(format))?;
-        Ok(Outputs { folder: folder.to_owned(), format, files, last })
+        files.iter_mut().try_for_each(|file| file.begin(format, contracts))?;
+        Ok(Outputs { folder: folder.to_owned(), format, contracts, files, last })
     }
 
     /// Refuses a folder that holds outputs of something else; called before the first commit.
@@ -136,24 +138,24 @@ impl Outputs {
                     let due = self.due_commit(*commit, *progress)?;
                     commits.send(due).map_err(|_| RunError::WriterStopped)?;
                 }
-                Order::Close => self.files.iter_mut().try_for_each(OutputFile::close_block)?,
+                Order::Close => self.files.iter_mut().try_for_each(|file| file.close_block(self.contracts))?,
             }
         }
         Ok(())
     }
 
     fn append(&mut self, output: &BatchOutput) -> Result<(), RunError> {
-        let format = self.format;
+        let (format, contracts) = (self.format, self.contracts);
         for file in &mut self.files {
             let encoded = match file.message {
                 Message::Charge => &output.charges,
                 Message::BalanceDelta => &output.deltas,
                 Message::Suspense => &output.suspense,
                 Message::Notification => &output.notifications,
-                // A reply is for who waits at the other end of a topic.
-                Message::CommandReply => continue,
+                Message::CommandReply => &output.replies,
+                Message::LifeEvent => &output.life_events,
             };
-            file.append(format, encoded)?;
+            file.append(format, contracts, encoded)?;
         }
         Ok(())
     }
@@ -206,12 +208,12 @@ impl OutputFile {
     }
 
     /// Cuts off what was not committed, and goes on behind what was.
-    fn begin(&mut self, format: OutputFormat) -> Result<(), RunError> {
+    fn begin(&mut self, format: OutputFormat, contracts: Contracts) -> Result<(), RunError> {
         let bytes = self.progress.bytes;
         let cut = self.file.set_len(bytes).and_then(|()| self.file.seek(SeekFrom::Start(bytes)));
         cut.map_err(|error| RunError::File(self.path.clone(), error))?;
         match bytes {
-            0 => self.write(&format.header(self.message)),
+            0 => self.write(&format.header(self.message, contracts)),
             _ => Ok(()),
         }
     }
@@ -220,17 +222,17 @@ impl OutputFile {
         OutputProgress { checksum: Some(self.checksum.clone().finalize()), ..self.progress.clone() }
     }
 
-    fn append(&mut self, format: OutputFormat, encoded: &Encoded) -> Result<(), RunError> {
+    fn append(&mut self, format: OutputFormat, contracts: Contracts, encoded: &Encoded) -> Result<(), RunError> {
         match format {
             OutputFormat::JsonLines | OutputFormat::Csv => {
                 self.progress.messages += encoded.ends.len() as u64;
                 self.write(&encoded.bytes)
             }
-            OutputFormat::Avro => self.append_blocks(encoded),
+            OutputFormat::Avro => self.append_blocks(contracts, encoded),
         }
     }
 
-    fn append_blocks(&mut self, encoded: &Encoded) -> Result<(), RunError> {
+    fn append_blocks(&mut self, contracts: Contracts, encoded: &Encoded) -> Result<(), RunError> {
         let mut start = 0;
         let mut messages = encoded.ends.as_slice();
         while !messages.is_empty() {
@@ -241,12 +243,12 @@ impl OutputFile {
             let bytes = encoded.bytes.get(start..end).unwrap_or_default();
             if now.len() as u64 == BLOCK_MESSAGES {
                 // A whole block at once, the usual case: its bytes are not copied.
-                self.write_block(BLOCK_MESSAGES, bytes)?;
+                self.write_block(contracts, BLOCK_MESSAGES, bytes)?;
             } else {
                 self.progress.pending.extend_from_slice(bytes);
                 self.progress.pending_messages += now.len() as u64;
                 if self.progress.pending_messages == BLOCK_MESSAGES {
-                    self.close_block()?;
+                    self.close_block(contracts)?;
                 }
             }
             (start, messages) = (end, later);
@@ -254,17 +256,17 @@ impl OutputFile {
         Ok(())
     }
 
-    fn close_block(&mut self) -> Result<(), RunError> {
+    fn close_block(&mut self, contracts: Contracts) -> Result<(), RunError> {
         if self.progress.pending_messages == 0 {
             return Ok(());
         }
         let pending = std::mem::take(&mut self.progress.pending);
         let count = std::mem::take(&mut self.progress.pending_messages);
-        self.write_block(count, &pending)
+        self.write_block(contracts, count, &pending)
     }
 
-    fn write_block(&mut self, count: u64, bytes: &[u8]) -> Result<(), RunError> {
-        let (head, tail) = block_frame(self.message, count, bytes.len());
+    fn write_block(&mut self, contracts: Contracts, count: u64, bytes: &[u8]) -> Result<(), RunError> {
+        let (head, tail) = block_frame(self.message, contracts, count, bytes.len());
         self.progress.messages += count;
         self.write(&head)?;
         self.write(bytes)?;

@@ -1,8 +1,8 @@
 //! How far an output folder has come: what a commit writes down and a start reads back.
 
-use crate::state::{Corrupt, RunInfo, Stored, record};
+use crate::state::{Corrupt, RunInfo, Stored, as_number, record};
 use crate::summary::{Row, RowKey, Summary};
-use crate::wire::{Restart, TakenBytes};
+use crate::wire::{Contracts, Restart, TakenBytes};
 use pipeline::ControlTotals;
 use pipeline::totals::{LevelTotals, MoneyTotals};
 use rating::{CauseKind, Currency, Sum, Timestamp};
@@ -40,6 +40,8 @@ pub struct Progress {
     pub granted: Vec<Box<str>>,
     /// How many commits there were; `None` where the last one was made by a program of before.
     pub commits: Option<u64>,
+    /// The version of the contracts with which the outputs were begun, and go on.
+    pub contracts: Contracts,
 }
 
 /// How far an input was read.
@@ -146,7 +148,8 @@ pub struct OutputProgress {
 const WITH_STANDS: u8 = 1;
 /// Written before what progress has had since outputs have checksums. A program of before passes over it, and writes none.
 const WITH_CHECKSUMS: u8 = 2;
-/// Written before the money of each kind of cause. A program of before passes over it, and has the sums over all causes.
+/// Written before the money of each kind of cause, and the version of the contracts. A program of before passes over it, and has the sums over all
+/// causes; where outputs have a later version it refuses the store.
 const WITH_CAUSES: u8 = 3;
 
 impl Stored for Progress {
@@ -167,6 +170,7 @@ impl Stored for Progress {
             open_suspense,
             granted,
             commits,
+            contracts,
         } = self;
         job_now.write(out);
         output_format.write(out);
@@ -189,6 +193,7 @@ impl Stored for Progress {
         WITH_CAUSES.write(out);
         let money: Vec<CauseMoney> = totals.money.iter().map(CauseMoney::of).collect();
         money.write(out);
+        contracts.write(out);
     }
 
     fn read(input: &mut &[u8]) -> Result<Progress, Corrupt> {
@@ -207,6 +212,7 @@ impl Stored for Progress {
             open_suspense: Stored::read(input)?,
             granted: Stored::read(input)?,
             commits: None,
+            contracts: Contracts::V1,
         };
         if !input.is_empty() {
             if u8::read(input)? != WITH_STANDS {
@@ -291,6 +297,7 @@ impl Stored for OutputProgress {
     }
 }
 
+as_number!(Contracts, "a version of the contracts", V1 = 1, V2 = 2);
 record!(FileId { device, number });
 record!(InputStand { head, restart });
 record!(Restart { at, place, is_behind_return, is_line_cut });

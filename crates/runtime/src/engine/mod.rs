@@ -84,6 +84,10 @@ pub struct BatchOutput {
     pub deltas: Encoded,
     /// Notifications.
     pub notifications: Encoded,
+    /// Answers to commands.
+    pub replies: Encoded,
+    /// What became of bundles and accounts.
+    pub life_events: Encoded,
     /// Records and legs that wait.
     pub suspense: Encoded,
     /// The same, as needed to recycle them.
@@ -105,6 +109,8 @@ impl BatchOutput {
             (&mut self.charges, &part.charges),
             (&mut self.deltas, &part.deltas),
             (&mut self.notifications, &part.notifications),
+            (&mut self.replies, &part.replies),
+            (&mut self.life_events, &part.life_events),
             (&mut self.suspense, &part.suspense),
         ];
         for (all, more) in pairs {

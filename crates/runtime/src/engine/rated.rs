@@ -4,11 +4,11 @@ use super::guided::{GuidedStretch, Outcome};
 use super::recycle::place_in;
 use super::take::Stretch;
 use super::{BatchInput, BatchOutput, Encoded, Intent, MAX_DETAILS, OpenSuspense, Owners, Retry, in_parallel};
-use crate::wire::{Decoded, Encoder, Origin, SuspenseRecord};
+use crate::wire::{CommandOutcome, CommandReply, Decoded, Encoder, Origin, SuspenseRecord};
 use directory::snapshot::Snapshot;
 use pipeline::{ControlMismatch, ControlTotals, Field, RateOutcome, RatedTask, RawValue, Taken, Task, Verdict};
 use rating::effect::NotificationKind;
-use rating::{Cause, Effect, Notification, Shared, SuspenseReason};
+use rating::{Cause, Command, Effect, Notification, Shared, SuspenseReason};
 
 /// Tasks whose charges are written out before others are made: few enough to be still in the caches.
 const WRITTEN_TOGETHER: usize = 128;
@@ -23,6 +23,8 @@ pub(super) struct RatedOwners {
     charges: Encoded,
     deltas: Encoded,
     notifications: Encoded,
+    replies: Encoded,
+    life_events: Encoded,
     totals: ControlTotals,
 }
 
@@ -34,6 +36,8 @@ impl RatedOwners {
         self.charges.clear();
         self.deltas.clear();
         self.notifications.clear();
+        self.replies.clear();
+        self.life_events.clear();
         self.totals = ControlTotals::default();
     }
 }
@@ -44,6 +48,8 @@ struct Ends {
     charges: usize,
     deltas: usize,
     notifications: usize,
+    replies: usize,
+    life_events: usize,
 }
 
 /// Rates all tasks.
@@ -128,7 +134,15 @@ fn write_out(
                     encoder.notification(notification, &mut rated.notifications.bytes);
                     rated.notifications.close();
                 }
-                Effect::Posting(_) | Effect::Reply(_) => {}
+                Effect::LifeEvent(event) => {
+                    encoder.life_event(event, &mut rated.life_events.bytes);
+                    rated.life_events.close();
+                }
+                Effect::Reply(reply) => {
+                    encoder.reply(&CommandReply::of(reply), &mut rated.replies.bytes);
+                    rated.replies.close();
+                }
+                Effect::Posting(_) => {}
             }
             for delta in effect.balance_deltas() {
                 encoder.delta(&delta, &mut rated.deltas.bytes);
@@ -140,6 +154,8 @@ fn write_out(
             charges: rated.charges.ends.len(),
             deltas: rated.deltas.ends.len(),
             notifications: rated.notifications.ends.len(),
+            replies: rated.replies.ends.len(),
+            life_events: rated.life_events.ends.len(),
         });
     }
     Ok(())
@@ -266,6 +282,9 @@ impl Rest<'_, '_> {
             };
             self.suspend(position, taken, fault.reason, None, &fault.detail, stage);
         }
+        if let (Verdict::Duplicate, Taken::Command(_, command)) = (verdict, taken) {
+            self.answer(command, CommandOutcome::Duplicate, None);
+        }
         match outcome {
             Outcome::Done => {}
             Outcome::Waits(reason, level) => {
@@ -277,10 +296,12 @@ impl Rest<'_, '_> {
                         kind: NotificationKind::CommandRefused { reason: refusal.name() },
                         account: command.account_id.clone(),
                         endpoint: command.kind.endpoint().map(Shared::Of),
+                        sequence: None,
                         cause: Cause::Command(command, *key),
                     };
                     self.encoder.notification(&notification, &mut self.output.notifications.bytes);
                     self.output.notifications.close();
+                    self.answer(command, CommandOutcome::Refused(refusal), None);
                 }
             }
             Outcome::Tasks(count) => {
@@ -294,12 +315,20 @@ impl Rest<'_, '_> {
         }
     }
 
+    fn answer(&mut self, command: &Command, outcome: CommandOutcome, detail: Option<&str>) {
+        let reply = CommandReply { command, outcome, detail, deltas: &[], sequence: None };
+        self.encoder.reply(&reply, &mut self.output.replies.bytes);
+        self.output.replies.close();
+    }
+
     fn task(&mut self, position: usize, taken: &Taken) {
         let (group, at) = self.found[self.next_task];
         self.next_task += 1;
         let Owners { rated, .. } = &self.owners[usize::from(group)];
         let (ends, before) = ends_of(rated, at);
         self.output.notifications.append(&rated.notifications, before.notifications, ends.notifications);
+        self.output.replies.append(&rated.replies, before.replies, ends.replies);
+        self.output.life_events.append(&rated.life_events, before.life_events, ends.life_events);
         let task = rated.tasks[at as usize];
         match task.outcome {
             RateOutcome::Suspended(reason) => {
@@ -352,6 +381,9 @@ impl Rest<'_, '_> {
         };
         self.encoder.suspense(&record, &mut self.output.suspense.bytes);
         self.output.suspense.close();
+        if let Taken::Command(_, command) = taken {
+            self.answer(command, CommandOutcome::Suspended(reason), Some(detail));
+        }
         if self.output.details.len() < MAX_DETAILS {
             self.output.details.push(detail.to_owned());
         }

@@ -252,12 +252,13 @@ impl Files<'_> {
         let at = Message::KEPT.iter().position(|kept| *kept == message);
         let Some(output) = at.and_then(|at| self.progress.outputs.get(at)) else { return Ok(()) };
         let path = output_path(self.folder, message, self.format);
-        visit_kept((&path, message, self.format), output.bytes, &output.pending, texts, visit).map_err(|error| {
-            match error {
+        let Progress { contracts, .. } = self.progress;
+        visit_kept((&path, message, self.format, *contracts), output.bytes, &output.pending, texts, visit).map_err(
+            |error| match error {
                 InputError::Read(error) => ExplainError::Run(RunError::File(path, error)),
                 other => ExplainError::Run(RunError::Input(path, other)),
-            }
-        })
+            },
+        )
     }
 }
 

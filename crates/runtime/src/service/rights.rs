@@ -54,7 +54,7 @@ pub fn rights(names: &TopicNames, topics: &[WantedTopic]) -> Vec<Right> {
             Role::Commands => ("billing", WRITE),
             Role::Output(Message::Charge | Message::BalanceDelta | Message::CommandReply) => ("billing", READ),
             Role::Output(Message::Suspense) => ("operations", READ),
-            Role::Output(Message::Notification) => ("customer care", READ),
+            Role::Output(Message::Notification | Message::LifeEvent) => ("customer care", READ),
             Role::Waiting => ("operations", READ_AND_WRITE),
             Role::Ticks | Role::Retries | Role::Intaken | Role::Guided | Role::Changelog(_) => continue,
         };

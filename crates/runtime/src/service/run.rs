@@ -498,6 +498,7 @@ impl<L: Log> Service<'_, L> {
             suspense: topics.output(Message::Suspense),
             waiting: topics.waiting(),
             replies: topics.output(Message::CommandReply),
+            life_events: topics.output(Message::LifeEvent),
             frames: self.frames,
             events: self.settings.events.clone(),
             duplicate_window_h: self.settings.duplicate_window_h,

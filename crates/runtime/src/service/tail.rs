@@ -5,7 +5,7 @@
 
 use crate::registry::{Registry, SchemaId};
 use crate::stages::{GuidedEntry, GuidedMessage, read_guided};
-use crate::wire::{Fingerprint, Message, of_avro, text_or_base64};
+use crate::wire::{Contracts, Fingerprint, Message, of_avro, text_or_base64};
 use crate::worker::log::{Batch, Consumer, Event, GatherLimits, Incoming, Log, LogError, Offset, Partition};
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -151,16 +151,18 @@ pub struct MessageReader {
 }
 
 /// What else comes in and is Avro.
-const INPUTS: [&str; 3] = [
+const INPUTS: [&str; 4] = [
     include_str!("../../../../schemas/usage-record.avsc"),
     include_str!("../../../../schemas/account-command.avsc"),
     include_str!("../../../../schemas/tick.avsc"),
+    include_str!("../../../../schemas/history/v1/account-command.avsc"),
 ];
 
 impl MessageReader {
     /// Without a registry, messages with a schema id are shown as bytes.
     pub fn new(registry: Option<Registry>) -> MessageReader {
-        let texts = Message::ALL.iter().map(|message| message.schema()).chain(INPUTS);
+        let of_version = |contracts| Message::ALL.iter().map(move |message| message.schema_of(contracts));
+        let texts = of_version(Contracts::V1).chain(of_version(Contracts::V2)).chain(INPUTS);
         let by_fingerprint = texts.filter_map(|text| {
             let fingerprint = Fingerprint::of(text).ok()?;
             Some((fingerprint.0.to_le_bytes(), Schema::parse_str(text).ok()?))

@@ -78,6 +78,7 @@ impl Role {
             Role::Output(Message::Suspense) => "what waits: operations read",
             Role::Output(Message::Notification) => "notifications: customer care reads",
             Role::Output(Message::CommandReply) => "replies to commands: billing reads",
+            Role::Output(Message::LifeEvent) => "what became of bundles and accounts: customer care reads",
         }
     }
 }
@@ -177,7 +178,11 @@ pub fn wanted(names: &TopicNames, retention: Retention, skip_intake: bool) -> Ve
     for message in Message::ALL {
         let least = match message {
             Message::Suspense => 90,
-            Message::Charge | Message::BalanceDelta | Message::Notification | Message::CommandReply => 30,
+            Message::Charge
+            | Message::BalanceDelta
+            | Message::Notification
+            | Message::CommandReply
+            | Message::LifeEvent => 30,
         };
         topics.push(topic(names.output(*message), Role::Output(*message), days(retention.output, least)));
     }

@@ -1,7 +1,7 @@
 //! Entries of packed messages: a record on its way from intake to guide, and its legs on their way from guide to rate.
 
 use super::bytes::{Reader, bytes, varint};
-use super::facts::{KnownFacts, read_rate, read_whole, write_rate};
+use super::facts::{KnownEdge, KnownFacts, read_rate, read_whole, write_rate};
 use super::packed::{TABLES, Table, Unpacked};
 use super::record::{IDENTITIES, IDENTITIES_OF_ENDPOINTS, read_record, write_record};
 use crate::state::{Corrupt, Stored};
@@ -9,7 +9,7 @@ use crate::worker::log::{Incoming, TopicId};
 use crate::worker::trace::TraceContext;
 use pipeline::{Fault, Intaken, Intent, Place, Taken};
 use rating::bundle::BundleTemplate;
-use rating::{Command, Edge, Leg, Rate, RateChoice, SuspenseReason, Timestamp, UsageRecord};
+use rating::{Command, Leg, Rate, RateChoice, SuspenseReason, Timestamp, UsageRecord};
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 use std::hash::Hasher;
@@ -359,7 +359,7 @@ pub(super) fn write_legs(
     out.extend_from_slice(common);
     varint(legs.len() as u64, out);
     for leg in legs {
-        varint(tables[EDGES].number(leg.edge, |out| leg.edge.write(out)), out);
+        varint(tables[EDGES].edge(leg.edge, leg.ancestors), out);
         match leg.rate {
             RateChoice::NoTariff => out.push(0),
             RateChoice::Missing(reason) => {
@@ -381,7 +381,7 @@ pub(super) fn write_command(
     out.push(origin.kind(COMMAND));
     origin.write(tables, out);
     out.extend_from_slice(&guided.key.to_le_bytes());
-    varint(tables[EDGES].number(guided.edge, |out| guided.edge.write(out)), out);
+    varint(tables[EDGES].edge(guided.edge, guided.ancestors), out);
     match guided.template {
         Some(template) => varint(tables[TEMPLATES].number(&**template, |out| template.write(out)) + 1, out),
         None => out.push(0),
@@ -393,7 +393,7 @@ pub(super) fn write_command(
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) forms: Vec<Arc<Form>>,
-    pub(super) edges: Vec<Arc<Edge>>,
+    pub(super) edges: Vec<Arc<KnownEdge>>,
     pub(super) rates: Vec<Arc<Rate>>,
     pub(super) templates: Vec<Arc<BundleTemplate>>,
     /// How far the state horizon lies behind the window of record ids, in milliseconds, where entries do not name the horizon.
@@ -427,7 +427,7 @@ impl Facts {
         older: &OlderMessages,
     ) -> Result<Facts, Corrupt> {
         let KnownFacts { edges, rates } = known;
-        let edge = |reader: &Reader<'_>| edges.get(reader.0, |_| read_whole(*reader));
+        let edge = |reader: &Reader<'_>| edges.get(reader.0, KnownEdge::read);
         let rate = |reader: &Reader<'_>| rates.get(reader.0, read_rate);
         Ok(Facts {
             forms: forms.of(message)?,

@@ -69,7 +69,37 @@ record!(TierSpec { up_to, price, flat });
 record!(BandSpec { week, connect, price });
 record!(RateSpec { applies, unit, pricing, increment, minimum, scope, free, connect });
 record!(BundleRef { name, endpoint });
-record!(Command { id, kind, account_id, issued_by, effective_time, currency, note });
+
+impl Stored for Command {
+    fn write(&self, out: &mut Vec<u8>) {
+        // Destructured without `..`, so that a new field does not compile until it is sent.
+        let Command { id, kind, account_id, issued_by, effective_time, currency, note, reference } = self;
+        id.write(out);
+        kind.write(out);
+        account_id.write(out);
+        issued_by.write(out);
+        effective_time.write(out);
+        currency.write(out);
+        note.write(out);
+        reference.write(out);
+    }
+
+    /// Reads a command that ends its entry. What was sent before there were packed messages of version 4 ends with the note.
+    fn read(input: &mut &[u8]) -> Result<Command, Corrupt> {
+        let command = Command {
+            id: Stored::read(input)?,
+            kind: Stored::read(input)?,
+            account_id: Stored::read(input)?,
+            issued_by: Stored::read(input)?,
+            effective_time: Stored::read(input)?,
+            currency: Stored::read(input)?,
+            note: Stored::read(input)?,
+            reference: None,
+        };
+        let reference = if input.is_empty() { None } else { Stored::read(input)? };
+        Ok(Command { reference, ..command })
+    }
+}
 
 impl Stored for PricingSpec {
     fn write(&self, out: &mut Vec<u8>) {
@@ -202,10 +232,31 @@ pub(super) fn read_whole<T: Stored>(reader: Reader<'_>) -> Result<T, Corrupt> {
     if input.is_empty() { Ok(value) } else { Err(Corrupt { what: "the end", left: input.len() }) }
 }
 
+/// An edge with the names above its payer, from the root down, with slashes between.
+#[derive(Debug)]
+pub(super) struct KnownEdge {
+    pub(super) edge: Edge,
+    pub(super) ancestors: Box<str>,
+}
+
+impl KnownEdge {
+    /// Reads both. What was sent before there were packed messages of version 4 ends with the edge.
+    pub(super) fn read(encoded: &[u8]) -> Result<KnownEdge, Corrupt> {
+        let input = &mut &*encoded;
+        let edge = Edge::read(input)?;
+        let mut rest = Reader(input);
+        let ancestors = if rest.is_empty() { "" } else { rest.text()? };
+        match rest.is_empty() {
+            true => Ok(KnownEdge { edge, ancestors: ancestors.into() }),
+            false => Err(rest.corrupt("the end of an edge")),
+        }
+    }
+}
+
 /// Edges and rates that were read before: most messages name the same ones again.
 #[derive(Debug, Default)]
 pub(super) struct KnownFacts {
-    pub(super) edges: Known<Edge>,
+    pub(super) edges: Known<KnownEdge>,
     pub(super) rates: Known<Rate>,
 }
 

@@ -410,6 +410,7 @@ impl Steps {
             kind: NotificationKind::CommandRefused { reason: refusal.name() },
             account: command.account_id.clone(),
             endpoint: command.kind.endpoint().map(Shared::Of),
+            sequence: None,
             cause: Cause::Command(command, key),
         };
         self.outbound.notification(NOTIFICATIONS, &notification, work.output);
@@ -435,7 +436,11 @@ impl Steps {
     }
 
     fn answer(&self, command: &Command, outcome: CommandOutcome, detail: Option<&str>, work: &mut Work<'_>) {
-        self.outbound.reply(REPLIES, &CommandReply { command, outcome, detail }, work.output);
+        self.outbound.reply(
+            REPLIES,
+            &CommandReply { command, outcome, detail, deltas: &[], sequence: None },
+            work.output,
+        );
     }
 
     fn partition_of(&self, account: &rating::AccountId) -> usize {

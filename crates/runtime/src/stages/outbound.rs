@@ -5,7 +5,7 @@ use super::waiting::{WAITING_FORMAT, Waited, key_of};
 use crate::state::Stored;
 use crate::wire::{self, CloudEvents, CommandReply, Encoder, Frames, Headers, Message, SuspenseRecord};
 use crate::worker::{Output, Target};
-use rating::{BalanceDelta, Charge, Notification, SuspenseReason, Timestamp};
+use rating::{BalanceDelta, Charge, LifeEvent, Notification, SuspenseReason, Timestamp};
 
 /// Target of log events that hold what identifies a person: an IMSI in an explanation, the id of a record. They are written at debug.
 pub const PERSONAL: &str = "rater::personal";
@@ -57,6 +57,14 @@ impl Outbound {
             self.encoder.notification(notification, out);
         });
         self.head(output, |events| events.notification(notification));
+    }
+
+    pub(super) fn life_event(&self, topic: u16, event: &LifeEvent<'_>, output: &mut Output) {
+        output.push(by_key(topic), Some(event.account.as_str().as_bytes()), |out| {
+            out.extend_from_slice(self.frames.prefix(Message::LifeEvent));
+            self.encoder.life_event(event, out);
+        });
+        self.head(output, |events| events.life_event(event));
     }
 
     pub(super) fn reply(&self, topic: u16, reply: &CommandReply<'_>, output: &mut Output) {

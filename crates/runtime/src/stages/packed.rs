@@ -10,17 +10,18 @@
 //! | entries | in the order of the source: (partition, offset, level) |
 //! | checksum | CRC-32 of all before |
 //!
-//! Messages of version 1 name no directory, and legs of versions 1 and 2 no state horizon; an entry with a trace context is refused by readers from before there were any. A message is cut at [`MAX_BYTES`]; the next one has the next sequence.
+//! Messages of version 1 name no directory, legs of versions 1 and 2 no state horizon, and edges of versions 1 to 3 not the names above their payers; an entry with a trace context is refused by readers from before there were any. A message is cut at [`MAX_BYTES`]; the next one has the next sequence.
 
 use super::bytes::{Reader, bytes, sized, varint};
-use crate::state::Corrupt;
+use crate::state::{Corrupt, Stored};
 use hashbrown::HashMap;
+use rating::Edge;
 
 /// Size at which a message is closed, in bytes.
 pub(super) const MAX_BYTES: usize = 400_000;
 
-const VERSION: u8 = 3;
-const LEAST_READER: u8 = 3;
+const VERSION: u8 = 4;
+const LEAST_READER: u8 = 4;
 /// The first version that names the directory.
 const WITH_DIRECTORY: u8 = 2;
 /// The first version whose legs name the state horizon.
@@ -37,16 +38,29 @@ pub(super) struct Source {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     /// Numbers by where the value stands in memory, which is the same value all through a batch.
-    numbers: HashMap<usize, u32>,
+    numbers: HashMap<(usize, usize), u32>,
     bytes: Vec<u8>,
 }
 
 impl Table {
     /// The number of a value, which is written at its first use.
     pub(super) fn number<T>(&mut self, value: &T, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
+        self.number_at((std::ptr::from_ref(value).addr(), 0), write)
+    }
+
+    /// The number of an edge with the names above it: the edge of an endpoint is the same one wherever its customer stands.
+    pub(super) fn edge(&mut self, edge: &Edge, ancestors: &str) -> u64 {
+        let places = (std::ptr::from_ref(edge).addr(), ancestors.as_ptr().addr());
+        self.number_at(places, |out| {
+            edge.write(out);
+            bytes(ancestors.as_bytes(), out);
+        })
+    }
+
+    fn number_at(&mut self, places: (usize, usize), write: impl FnOnce(&mut Vec<u8>)) -> u64 {
         let next = self.numbers.len() as u32;
         let bytes = &mut self.bytes;
-        let number = *self.numbers.entry(std::ptr::from_ref(value).addr()).or_insert_with(|| {
+        let number = *self.numbers.entry(places).or_insert_with(|| {
             sized(bytes, write);
             next
         });

@@ -1,7 +1,7 @@
 //! Rate: owns the accounts of its partitions and prices the legs that guide hands over, in the order of the log.
 
 use super::entry::{Choice, Facts, Forms, Guided, GuidedUsage, OlderMessages};
-use super::facts::KnownFacts;
+use super::facts::{KnownEdge, KnownFacts};
 use super::outbound::{Outbound, Waiting};
 use super::packed::Unpacked;
 use super::progress::{About, Changelog, Units, read_key};
@@ -24,6 +24,7 @@ const NOTIFICATIONS: u16 = 3;
 const SUSPENSE: u16 = 4;
 const REPLIES: u16 = 5;
 const WAITING: u16 = 6;
+const LIFE_EVENTS: u16 = 7;
 
 /// Tasks whose outputs are written before others are done: few enough to be still in the caches.
 const WRITTEN_TOGETHER: usize = 128;
@@ -51,6 +52,8 @@ pub struct RateSettings {
     pub waiting: String,
     /// Where commands are answered.
     pub replies: String,
+    /// Where is told what became of bundles and accounts.
+    pub life_events: String,
     /// What stands before each datum.
     pub frames: Frames,
     /// Headers that say what a message is; none where nobody wants them.
@@ -119,6 +122,7 @@ impl RateStage {
             &settings.suspense,
             &settings.replies,
             &settings.waiting,
+            &settings.life_events,
         ];
         RateStage {
             inputs: vec![settings.guided.clone()],
@@ -154,7 +158,8 @@ fn tasks<'a>(
     let command = match entry {
         Guided::Command { key, command, edge, template, .. } => {
             let template = template.map(|template| &facts.templates[template]);
-            Some(Work::Command(GuidedCommand { command, key: *key, edge: &facts.edges[*edge], template }))
+            let KnownEdge { edge, ancestors } = &*facts.edges[*edge];
+            Some(Work::Command(GuidedCommand { command, key: *key, edge, ancestors, template }))
         }
         Guided::Usage(_) | Guided::Tick(_) => None,
     };
@@ -163,11 +168,13 @@ fn tasks<'a>(
 
 /// A leg; its numbers were looked up in the tables when the entry was read.
 fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Choice, forgotten: Timestamp) -> Leg<'a> {
+    let KnownEdge { edge, ancestors } = &*facts.edges[edge];
     Leg {
         usage: &usage.record,
         usage_key: usage.key,
         endpoint: usage.endpoint,
-        edge: &facts.edges[edge],
+        edge,
+        ancestors,
         rate: match choice {
             Choice::NoTariff => RateChoice::NoTariff,
             Choice::Missing(reason) => RateChoice::Missing(reason),
@@ -249,6 +256,7 @@ impl Messages<'_> {
             Effect::Notification(notification) => {
                 self.outbound.notification(NOTIFICATIONS, notification, self.output);
             }
+            Effect::LifeEvent(event) => self.outbound.life_event(LIFE_EVENTS, event, self.output),
             Effect::Reply(reply) => self.outbound.reply(REPLIES, &CommandReply::of(reply), self.output),
         }
         for delta in effect.balance_deltas() {

@@ -67,7 +67,7 @@ fn show(facts: &Facts, entry: Reader<'_>) -> Result<GuidedEntry, Corrupt> {
                 .legs
                 .iter()
                 .map(|(edge, _)| &facts.edges[*edge])
-                .map(|edge| (edge.level, edge.payer.to_string()))
+                .map(|known| (known.edge.level, known.edge.payer.to_string()))
                 .collect(),
         },
         Guided::Command { origin, command, .. } => GuidedEntry::Command {

@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Version of everything in the store; a later one is refused. Since 2 changes may hold some counters of an account or a member; since 3 accounts
-/// have a currency, and members sessions, and inputs are known by what was rated of them; since 4 state consists of rows.
-const FORMAT: u32 = 4;
+/// have a currency, and members sessions, and inputs are known by what was rated of them; since 4 state consists of rows; since 5 outputs have the
+/// second version of their contracts. Folders that were begun with the first one stay at 4, and may be given back to the program of then.
+const FORMAT: u32 = 5;
+const FORMAT_OF_FIRST_CONTRACTS: u32 = 4;
 
 /// Pages of the database kept in memory.
 const CACHE_BYTES: usize = 64 << 20;
@@ -170,12 +172,12 @@ impl Store {
                 None => None,
             };
             match known {
-                Some(FORMAT) => {}
+                Some(FORMAT | FORMAT_OF_FIRST_CONTRACTS) => {}
                 Some(later) if later > FORMAT => return Err(StoreError::Format(later)),
                 // From now on it may hold what a program of before does not know.
                 Some(_) | None => {
                     let mut format = Vec::new();
-                    FORMAT.write(&mut format);
+                    FORMAT_OF_FIRST_CONTRACTS.write(&mut format);
                     meta.insert("format", &*format)?;
                 }
             }
@@ -189,6 +191,19 @@ impl Store {
         };
         transaction.commit()?;
         Ok(next_commit)
+    }
+
+    /// From now on only programs may open it that know all that this one does.
+    ///
+    /// # Errors
+    /// The database could not write.
+    pub fn raise_format(&self) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write()?;
+        let mut format = Vec::new();
+        FORMAT.write(&mut format);
+        transaction.open_table(META)?.insert("format", &*format)?;
+        transaction.commit()?;
+        Ok(())
     }
 
     /// Commits; afterwards it is on the disk.

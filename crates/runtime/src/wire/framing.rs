@@ -116,6 +116,7 @@ pub struct Frames {
     suspense: Frame,
     notification: Frame,
     reply: Frame,
+    life_event: Frame,
 }
 
 impl Frames {
@@ -153,6 +154,7 @@ impl Frames {
             suspense: frame(Message::Suspense)?,
             notification: frame(Message::Notification)?,
             reply: frame(Message::CommandReply)?,
+            life_event: frame(Message::LifeEvent)?,
         })
     }
 
@@ -164,6 +166,7 @@ impl Frames {
             Message::Suspense => self.suspense.as_bytes(),
             Message::Notification => self.notification.as_bytes(),
             Message::CommandReply => self.reply.as_bytes(),
+            Message::LifeEvent => self.life_event.as_bytes(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::decode::InputError;
 use super::encode::OutputFormat;
-use super::schema::Message;
+use super::schema::{Contracts, Message};
 use super::value::of_avro;
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
@@ -22,7 +22,7 @@ use std::path::Path;
 /// # Errors
 /// The file cannot be read, or holds something else.
 pub(crate) fn visit_kept(
-    (path, message, format): (&Path, Message, OutputFormat),
+    (path, message, format, contracts): (&Path, Message, OutputFormat, Contracts),
     bytes: u64,
     pending: &[u8],
     texts: &[&str],
@@ -36,7 +36,7 @@ pub(crate) fn visit_kept(
     match format {
         OutputFormat::JsonLines => json_lines(file, texts, visit),
         OutputFormat::Csv => rows(file, message, visit),
-        OutputFormat::Avro => container(file, message, pending, visit),
+        OutputFormat::Avro => container(file, message.schema_of(contracts), pending, visit),
     }
 }
 
@@ -118,12 +118,7 @@ fn typed(schema: &Schema, name: &str, cell: &str) -> Value {
     }
 }
 
-fn container(
-    file: impl Read,
-    message: Message,
-    pending: &[u8],
-    visit: &mut dyn FnMut(Value),
-) -> Result<(), InputError> {
+fn container(file: impl Read, schema: &str, pending: &[u8], visit: &mut dyn FnMut(Value)) -> Result<(), InputError> {
     let corrupt = |error: apache_avro::Error| InputError::Header(error.to_string());
     let mut file = BufReader::new(file);
     if file.fill_buf().map_err(InputError::Read)?.is_empty() {
@@ -133,7 +128,7 @@ fn container(
     for datum in reader {
         visit(of_avro(datum.map_err(corrupt)?, field));
     }
-    let schema = Schema::parse_str(message.schema()).map_err(corrupt)?;
+    let schema = Schema::parse_str(schema).map_err(corrupt)?;
     let reader = GenericDatumReader::builder(&schema).build().map_err(corrupt)?;
     let mut rest = pending;
     while !rest.is_empty() {

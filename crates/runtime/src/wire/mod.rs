@@ -36,7 +36,7 @@ pub use framing::{Frame, Frames, Registration, SubjectError, subject};
 #[cfg(feature = "registry")]
 pub use incoming::{FramedDecoder, Limits, Prepared, RegistryUnreachable};
 pub(crate) use kept::visit_kept;
-pub use schema::Message;
+pub use schema::{Contracts, Message};
 #[cfg(feature = "registry")]
 pub(crate) use value::of_avro;
 pub use value::text_or_base64;

@@ -35,6 +35,7 @@ fn schema_of(message: Message) -> &'static str {
         Message::Suspense => "suspense",
         Message::Notification => "notification",
         Message::CommandReply => "command-reply",
+        Message::LifeEvent => "life-event",
     }
 }
 
@@ -92,6 +93,7 @@ fn headers_say_what_the_message_says() {
             Message::Suspense => ("suspense_id", field("event_time"), "Suspense"),
             Message::Notification => ("notification_id", field("event_time"), "Notification"),
             Message::CommandReply => ("command_id", field("effective_time"), "CommandReply"),
+            Message::LifeEvent => ("life_event_id", field("effective_time"), "LifeEvent"),
         };
         let id = match field("outcome") {
             Some(outcome) => format!("{}-{outcome}", field(id).expect("an id")),
@@ -128,6 +130,7 @@ fn fields(decoded: &Decoded<'_>) -> BTreeMap<String, Json> {
         Decoded::Command(command) => {
             let texts = [
                 ("command_id", &command.command_id),
+                ("reference", &command.reference),
                 ("kind", &command.kind),
                 ("account_id", &command.account_id),
                 ("issued_by", &command.issued_by),

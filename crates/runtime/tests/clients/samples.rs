@@ -5,8 +5,8 @@ use rating::charge::{FeeOf, SegmentSource};
 use rating::effect::NotificationKind;
 use rating::{
     AccountId, AccountKind, Amount, Cause, Charge, ChargeId, ChargeReason, Command, CommandKind, Currency, Delta,
-    DeltaKind, Edge, Effect, Exact, Mode, Notification, Posting, Segment, Shared, Status, SuspenseReason, TimeZone,
-    Timestamp, Unit, UsageRecord,
+    DeltaKind, Edge, Effect, Exact, LifeEvent, LifeEventKind, Mode, Notification, Posting, Segment, Shared, Status,
+    SuspenseReason, TimeZone, Timestamp, Unit, UsageRecord,
 };
 use runtime::wire::{
     CloudEvents, CommandOutcome, CommandReply, Encoder, Headers, Message, Origin, OutputFormat, SuspenseRecord,
@@ -41,6 +41,7 @@ pub(super) fn all() -> Vec<Sample> {
     commands(&mut samples);
     suspense(&mut samples);
     notifications(&mut samples);
+    life_events(&mut samples);
     samples
 }
 
@@ -92,6 +93,7 @@ fn charges(samples: &mut Vec<Sample>) {
         let charge = Charge {
             id: ChargeId { base: u128::MAX, level: 1, revision: i32::MAX as u32 },
             edge: (&edge).into(),
+            ancestors: "northstar/beta".into(),
             cause: Cause::Usage(&usage, 1),
             endpoint: Some("meter-1".into()),
             event_time: usage.event_time,
@@ -118,6 +120,7 @@ fn fees(samples: &mut Vec<Sample>) {
     let fee = Charge {
         id: ChargeId { base: 0, level: 1, revision: 0 },
         edge: Shared::Kept(Arc::new(edge)),
+        ancestors: "".into(),
         cause: Cause::DueWork(Timestamp::EPOCH, 1),
         endpoint: None,
         event_time: Timestamp::EPOCH,
@@ -145,9 +148,11 @@ fn commands(samples: &mut Vec<Sample>) {
             effective_time: Timestamp::from_millis(1),
             currency: None,
             note: note.map(Box::from),
+            reference: Some("invoice 7".into()),
         };
         let posted = Effect::Posting(Posting {
             edge: (&edge).into(),
+            ancestors: "northstar/beta".into(),
             delta: Delta { sequence: 1, amount, balance_after: amount.negated() },
             kind: DeltaKind::TopUp,
             cause: Cause::Command(&command, 1),
@@ -156,7 +161,8 @@ fn commands(samples: &mut Vec<Sample>) {
         samples
             .push(sample(Message::BalanceDelta, events().delta(&posted), |encoder, out| encoder.delta(&posted, out)));
         for outcome in [CommandOutcome::Applied, CommandOutcome::Suspended(SuspenseReason::AccountClosed)] {
-            let reply = CommandReply { command: &command, outcome, detail: note };
+            let reply =
+                CommandReply { command: &command, outcome, detail: note, deltas: &[posted.delta], sequence: Some(1) };
             samples
                 .push(sample(Message::CommandReply, events().reply(&reply), |encoder, out| encoder.reply(&reply, out)));
         }
@@ -217,10 +223,30 @@ fn notifications(samples: &mut Vec<Sample>) {
             kind,
             account: AccountId::new("acme"),
             endpoint: Some("meter-1".into()),
+            sequence: Some(7),
             cause: Cause::Usage(&usage, 1),
         };
         samples.push(sample(Message::Notification, events().notification(&notification), |encoder, out| {
             encoder.notification(&notification, out)
+        }));
+    }
+}
+
+fn life_events(samples: &mut Vec<Sample>) {
+    let usage = usage();
+    let bundle = |endpoint: Option<&str>, validity| LifeEventKind::BundleState {
+        state: "active",
+        bundle: "uk".into(),
+        instance: "b1 ✓".into(),
+        endpoint: endpoint.map(Arc::from),
+        validity,
+    };
+    let range = Some((Timestamp::EPOCH, Some(Timestamp::from_millis(1_772_719_200_001))));
+    for kind in [bundle(Some("meter-1"), range), bundle(None, None), LifeEventKind::AccountStatus(Status::Suspended)] {
+        let account = AccountId::new("acme");
+        let event = LifeEvent { account, ancestors: "northstar/beta".into(), kind, cause: Cause::Usage(&usage, 1) };
+        samples.push(sample(Message::LifeEvent, events().life_event(&event), |encoder, out| {
+            encoder.life_event(&event, out)
         }));
     }
 }

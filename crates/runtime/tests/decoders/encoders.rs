@@ -8,10 +8,12 @@ use rating::charge::{FeeOf, SegmentSource};
 use rating::effect::NotificationKind;
 use rating::{
     AccountId, AccountKind, Amount, Cause, Charge, ChargeId, ChargeReason, Command, CommandKind, Currency, Delta,
-    DeltaKind, Edge, Effect, Exact, Mode, Notification, Posting, Segment, Shared, Status, SuspenseReason, TimeZone,
-    Timestamp, Unit, UsageRecord,
+    DeltaKind, Edge, Effect, Exact, LifeEvent, LifeEventKind, Mode, Notification, Posting, Segment, Shared, Status,
+    SuspenseReason, TimeZone, Timestamp, Unit, UsageRecord,
 };
-use runtime::wire::{Encoder, Message, Origin, OutputFormat, SuspenseRecord, block_frame};
+use runtime::wire::{
+    CommandOutcome, CommandReply, Contracts, Encoder, Message, Origin, OutputFormat, SuspenseRecord, block_frame,
+};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -131,7 +133,9 @@ pub(super) fn of_csv(bytes: &[u8]) -> Vec<Plain> {
         assert_eq!(row.len(), header.len());
         let cells = header.iter().zip(row).map(|(name, cell)| {
             let value = match name.as_str() {
-                "segments" | "codes" | "properties" if !cell.is_empty() => serde_json::from_str(cell).expect("JSON"),
+                "segments" | "codes" | "properties" | "delta_ids" | "rating_groups" if !cell.is_empty() => {
+                    serde_json::from_str(cell).expect("JSON")
+                }
                 _ => Json::String(unmarked(cell).to_owned()),
             };
             (name.clone(), value)
@@ -141,21 +145,35 @@ pub(super) fn of_csv(bytes: &[u8]) -> Vec<Plain> {
     rows.collect()
 }
 
-/// Encodes a message in three forms, reads them back, insists that they agree, and returns it.
+/// Encodes a message in three forms and both versions of the contracts, reads them back, insists that they agree, and returns the newest.
 fn agree(message: Message, encode: impl Fn(&Encoder, &mut Vec<u8>)) -> Plain {
+    let newest = agree_in(message, Contracts::V2, &encode);
+    if Contracts::V1.kept().contains(&message) || message == Message::CommandReply {
+        let mut expected = newest.clone();
+        expected.retain(|name, _| message.field_names(Contracts::V1).contains(name) || name == "original_base64");
+        assert_eq!(
+            agree_in(message, Contracts::V1, &encode),
+            expected,
+            "an earlier version has the same in fewer fields"
+        );
+    }
+    newest
+}
+
+fn agree_in(message: Message, contracts: Contracts, encode: &impl Fn(&Encoder, &mut Vec<u8>)) -> Plain {
     let encoded = |format| {
         let mut out = Vec::new();
-        encode(&Encoder::new(format, "hash-1"), &mut out);
+        encode(&Encoder::new(format, "hash-1").with_contracts(contracts), &mut out);
         out
     };
-    let schema = schema(message);
+    let schema = Schema::parse_str(message.schema_of(contracts)).expect("a schema");
     let avro = of_avro(&schema, support::decode(&schema, &encoded(OutputFormat::Avro)));
     let line = encoded(OutputFormat::JsonLines);
     assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "one line");
     assert!(line.ends_with(b"\n"));
     assert!(memchr::memmem::find(&line, b":null").is_none(), "absent values are left out");
     assert_eq!(of_json(&line), avro);
-    let mut rows = OutputFormat::Csv.header(message);
+    let mut rows = OutputFormat::Csv.header(message, contracts);
     rows.extend(encoded(OutputFormat::Csv));
     assert_eq!(of_csv(&rows), std::slice::from_ref(&avro));
     avro
@@ -216,6 +234,7 @@ fn charges_and_their_deltas() {
         let charge = Charge {
             id: ChargeId { base: u128::MAX, level: u8::MAX, revision: u32::MAX >> 1 },
             edge: (&edge).into(),
+            ancestors: "northstar/beta".into(),
             cause: Cause::Usage(&usage, 1),
             endpoint: Some("meter-1".into()),
             event_time: usage.event_time,
@@ -250,6 +269,7 @@ fn fees_and_charges_without_a_delta() {
     let fee = Charge {
         id: ChargeId { base: 0, level: 1, revision: 0 },
         edge: Shared::Kept(Arc::new(edge)),
+        ancestors: "".into(),
         cause: Cause::DueWork(Timestamp::EPOCH, 1),
         endpoint: None,
         event_time: Timestamp::EPOCH,
@@ -285,9 +305,11 @@ fn deltas_of_commands() {
             effective_time: Timestamp::from_millis(1),
             currency: None,
             note: note.map(Box::from),
+            reference: Some("invoice 7".into()),
         };
         let posted = Effect::Posting(Posting {
             edge: (&edge).into(),
+            ancestors: "northstar/beta".into(),
             delta: Delta { sequence: 1, amount, balance_after: amount.negated() },
             kind: DeltaKind::TopUp,
             cause: Cause::Command(&command, 1),
@@ -324,11 +346,59 @@ fn notifications() {
             kind,
             account: AccountId::new("acme"),
             endpoint: Some("meter,\"1\"".into()),
+            sequence: Some(7),
             cause: Cause::Usage(&usage, 1),
         };
         let told = agree(Message::Notification, |encoder, out| encoder.notification(&notification, out));
         assert_eq!(told["kind"], notification.kind.name());
         assert_eq!(told["endpoint_id"], "meter,\"1\"");
+    }
+}
+
+#[test]
+fn replies_and_life_events() {
+    let command = Command {
+        id: "c,1".into(),
+        kind: CommandKind::ActivateAccount,
+        account_id: AccountId::new("acme"),
+        issued_by: "beta".into(),
+        effective_time: Timestamp::EPOCH,
+        currency: None,
+        note: None,
+        reference: None,
+    };
+    let delta = |sequence| Delta { sequence, amount: Amount::ZERO, balance_after: Amount::ZERO };
+    for deltas in [vec![], vec![delta(1)], vec![delta(1), delta(2)]] {
+        let ids: Vec<String> = deltas.iter().map(|delta| format!("acme:{}", delta.sequence)).collect();
+        let sequence = deltas.last().map(|delta| delta.sequence);
+        let outcome = CommandOutcome::Applied;
+        let reply = CommandReply { command: &command, outcome, detail: None, deltas: &deltas, sequence };
+        let told = agree(Message::CommandReply, |encoder, out| encoder.reply(&reply, out));
+        assert_eq!((&told["command_id"], &told["delta_ids"]), (&Json::from("c,1"), &Json::from(ids)));
+        assert_eq!(told.get("sequence"), sequence.map(|sequence| Json::String(sequence.to_string())).as_ref());
+    }
+    let bundle = |endpoint: Option<&str>, validity| LifeEventKind::BundleState {
+        state: "active",
+        bundle: "uk".into(),
+        instance: "b1".into(),
+        endpoint: endpoint.map(Arc::from),
+        validity,
+    };
+    let range = Some((Timestamp::EPOCH, Some(Timestamp::LATEST)));
+    for (kind, id) in [
+        (bundle(Some("meter-1"), range), "-bundle_state-b1-active-acme"),
+        (bundle(None, None), "-bundle_state-b1-active-acme"),
+        (LifeEventKind::AccountStatus(Status::Suspended), "-account_status-suspended-acme"),
+    ] {
+        let event = LifeEvent {
+            account: AccountId::new("acme"),
+            ancestors: "northstar/beta".into(),
+            kind,
+            cause: Cause::Command(&command, 1),
+        };
+        let told = agree(Message::LifeEvent, |encoder, out| encoder.life_event(&event, out));
+        assert_eq!(told["life_event_id"], format!("{:032x}{id}", 1));
+        assert_eq!((&told["ancestors"], &told["cause"]), (&Json::from("northstar/beta"), &Json::from("command")));
     }
 }
 
@@ -390,11 +460,11 @@ fn a_container_of_our_blocks_is_one_for_the_library() {
         attempt: 0,
     };
     let encoder = Encoder::new(OutputFormat::Avro, "");
-    let mut file = OutputFormat::Avro.header(Message::Suspense);
+    let mut file = OutputFormat::Avro.header(Message::Suspense, Contracts::NEWEST);
     for block in [1..=1_u64, 2..=1000, 1001..=1001] {
         let mut data = Vec::new();
         let count = block.clone().map(|place| encoder.suspense(&record(place), &mut data)).count();
-        let (head, tail) = block_frame(Message::Suspense, count as u64, data.len());
+        let (head, tail) = block_frame(Message::Suspense, Contracts::NEWEST, count as u64, data.len());
         for part in [&head, &data, &tail[..]] {
             file.extend_from_slice(part);
         }
@@ -415,12 +485,13 @@ fn fixtures_have_the_fields_of_the_messages() {
             Message::Suspense => "suspense",
             Message::Notification => "notification",
             Message::CommandReply => "command-reply",
+            Message::LifeEvent => "life-event",
         };
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../schemas/fixtures/{name}.json"));
         let fixture: serde_json::Map<String, Json> =
             serde_json::from_slice(&std::fs::read(path).expect("a fixture")).expect("JSON");
-        assert_eq!(fixture.keys().cloned().collect::<Vec<_>>(), message.field_names(), "{name}");
-        let header = String::from_utf8(OutputFormat::Csv.header(*message)).expect("text");
+        assert_eq!(fixture.keys().cloned().collect::<Vec<_>>(), message.field_names(Contracts::NEWEST), "{name}");
+        let header = String::from_utf8(OutputFormat::Csv.header(*message, Contracts::NEWEST)).expect("text");
         let columns: Vec<&str> = header.trim_end().split(',').filter(|column| *column != "original_base64").collect();
         assert_eq!(columns, fixture.keys().collect::<Vec<_>>(), "{name}");
     }

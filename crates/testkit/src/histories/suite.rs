@@ -219,5 +219,6 @@ fn command(question: &Question) -> Option<Command> {
         effective_time: Timestamp::from_millis(question.at),
         currency: None,
         note: None,
+        reference: None,
     })
 }

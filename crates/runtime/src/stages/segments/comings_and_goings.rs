@@ -100,8 +100,9 @@ fn buy(state: &mut State, template: &Arc<BundleTemplate>, account: &str, id: &st
         effective_time: at,
         currency: None,
         note: None,
+        reference: None,
     };
-    let guided = GuidedCommand { command: &command, key: 0, edge: &edge, template: Some(template) };
+    let guided = GuidedCommand { command: &command, key: 0, edge: &edge, ancestors: "", template: Some(template) };
     let account = state.account(&edge.payer);
     apply_command(&guided, state, account, &mut Vec::new()).expect("applied");
 }

@@ -8,7 +8,7 @@ use super::{Decoded, has_twins, undecodable};
 use apache_avro::Schema;
 use apache_avro::schema::RecordSchema;
 use pipeline::times::read_millis;
-use pipeline::{Fault, Field, Kind, RawCommand, RawUsage, RawValue};
+use pipeline::{Fault, Field, Kind, RawCommand, RawUsage, RawValue, UNSUPPORTED};
 use rating::{Amount, SuspenseReason};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -41,8 +41,21 @@ enum Read<'a> {
     Number(String),
     /// A value that no field takes.
     Other(&'static str),
+    /// A list without items: it says nothing, but no field takes it either.
+    EmptyList,
     /// Names and texts; empty ones are absent.
     Map(Vec<(Cow<'a, str>, Cow<'a, str>)>),
+}
+
+impl Read<'_> {
+    /// Returns whether somebody gave it, rather than left it at its default.
+    fn says_something(&self) -> bool {
+        match self {
+            Read::Null | Read::EmptyList => false,
+            Read::Map(entries) => !entries.is_empty(),
+            Read::Long(_) | Read::Text(_) | Read::Number(_) | Read::Other(_) => true,
+        }
+    }
 }
 
 impl Plan {
@@ -131,6 +144,9 @@ impl Plan {
                         (None, Read::Other(what)) if field.name == "attributes" => {
                             return Err(invalid(format!("attributes: is {what}")));
                         }
+                        (None, Read::EmptyList) if field.name == "attributes" => {
+                            return Err(invalid("attributes: is a list"));
+                        }
                         (None, _) => {}
                     }
                 }
@@ -204,6 +220,7 @@ fn raw(value: Read<'_>) -> RawValue<'_> {
         Read::Number(number) => RawValue::Number(number.into()),
         Read::Other(what) => RawValue::Other(what.into()),
         Read::Map(_) => RawValue::Other("a map".into()),
+        Read::EmptyList => RawValue::Other("a list".into()),
     }
 }
 
@@ -220,35 +237,32 @@ fn text(value: Read<'_>) -> Result<Option<Cow<'_, str>>, &'static str> {
         Read::Number(_) => Err("a fraction"),
         Read::Other(what) => Err(what),
         Read::Map(_) => Err("a map"),
+        Read::EmptyList => Err("a list"),
     }
 }
 
 fn set_command<'a>(command: &mut RawCommand<'a>, name: &str, value: Read<'a>) -> Result<(), &'static str> {
-    let unsupported = match name {
-        "expires_at" => "expires_at",
-        "reverses" => "reverses",
-        "session_id" => "session_id",
-        _ => {
-            let field = match name {
-                "command_id" => &mut command.command_id,
-                "kind" => &mut command.kind,
-                "account_id" => &mut command.account_id,
-                "issued_by" => &mut command.issued_by,
-                "effective_time" => &mut command.effective_time,
-                "amount" => &mut command.amount,
-                "currency" => &mut command.currency,
-                "bundle_id" => &mut command.bundle_id,
-                "endpoint_id" => &mut command.endpoint_id,
-                "note" => &mut command.note,
-                _ => return Ok(()),
-            };
-            *field = text(value)?;
-            return Ok(());
+    if let Some(unsupported) = UNSUPPORTED.into_iter().find(|unsupported| *unsupported == name) {
+        if value.says_something() {
+            command.unsupported.push(unsupported);
         }
-    };
-    if !matches!(value, Read::Null) {
-        command.unsupported.push(unsupported);
+        return Ok(());
     }
+    let field = match name {
+        "command_id" => &mut command.command_id,
+        "kind" => &mut command.kind,
+        "account_id" => &mut command.account_id,
+        "issued_by" => &mut command.issued_by,
+        "effective_time" => &mut command.effective_time,
+        "amount" => &mut command.amount,
+        "currency" => &mut command.currency,
+        "bundle_id" => &mut command.bundle_id,
+        "endpoint_id" => &mut command.endpoint_id,
+        "note" => &mut command.note,
+        "reference" => &mut command.reference,
+        _ => return Ok(()),
+    };
+    *field = text(value)?;
     Ok(())
 }
 
@@ -289,8 +303,12 @@ fn read<'a>(shape: &'a Shape, rest: &mut &'a [u8]) -> Option<Read<'a>> {
             Read::Other("a record")
         }
         Shape::Array(items) => {
-            items_of(rest, |rest| read(items, rest).map(|_| ()))?;
-            Read::Other("a list")
+            let mut is_empty = true;
+            items_of(rest, |rest| {
+                is_empty = false;
+                read(items, rest).map(|_| ())
+            })?;
+            if is_empty { Read::EmptyList } else { Read::Other("a list") }
         }
         Shape::Map(values) => {
             let mut entries = Vec::new();

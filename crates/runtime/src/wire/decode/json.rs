@@ -4,7 +4,7 @@ use super::hints::hint;
 use super::signs::{Signs, command_field};
 use super::{Decoded, has_twins, lacks_fields, undecodable};
 use pipeline::times::read_time;
-use pipeline::{Fault, Field, Kind, RawCommand, RawUsage, RawValue};
+use pipeline::{Fault, Field, Kind, RawCommand, RawUsage, RawValue, UNSUPPORTED};
 use rating::SuspenseReason;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue as JsonText;
@@ -64,7 +64,7 @@ fn decode_command(line: &str) -> Result<Decoded<'_>, Fault> {
         }
         None => Ok(None),
     };
-    let unsupported = ["expires_at", "reverses", "session_id"].into_iter().filter(|name| fields.contains_key(*name));
+    let is_given = |name: &&'static str| fields.get(*name).is_some_and(|value| !is_empty(value));
     Ok(Decoded::Command(RawCommand {
         command_id: get("command_id")?,
         kind: get("kind")?,
@@ -76,7 +76,8 @@ fn decode_command(line: &str) -> Result<Decoded<'_>, Fault> {
         bundle_id: get("bundle_id")?,
         endpoint_id: get("endpoint_id")?,
         note: get("note")?,
-        unsupported: unsupported.collect(),
+        reference: get("reference")?,
+        unsupported: UNSUPPORTED.into_iter().filter(is_given).collect(),
     }))
 }
 
@@ -102,6 +103,12 @@ fn written_numbers<'a>(line: &'a str, usage: &mut RawUsage<'a>) -> Result<(), se
         }
     }
     Ok(())
+}
+
+/// Returns whether a value is a list or an object with nothing in it.
+fn is_empty(value: &JsonText) -> bool {
+    let mut written = value.get().bytes().filter(|byte| !byte.is_ascii_whitespace());
+    matches!((written.next(), written.next()), (Some(b'['), Some(b']')) | (Some(b'{'), Some(b'}')))
 }
 
 /// A value's text: of a string its contents, of a number its digits.

@@ -2,7 +2,7 @@
 
 use super::part::{self, Part};
 use super::sink::{Item, Pairs, Sink};
-use crate::wire::schema::Message;
+use crate::wire::schema::{Contracts, Message};
 use rating::identity::IdHasher128;
 use rating::{Amount, Timestamp};
 
@@ -149,33 +149,41 @@ impl Sink for Avro<'_> {
         }
         self.out.push(0);
     }
+
+    fn texts(&mut self, _name: &'static str, texts: &[[Part<'_>; 3]]) {
+        if !texts.is_empty() {
+            long(texts.len() as i64, self.out);
+            texts.iter().for_each(|parts| self.parts(parts));
+        }
+        self.out.push(0);
+    }
 }
 
 /// The marker between blocks: a function of the message, so that files do not differ from run to run.
-fn sync_marker(message: Message) -> [u8; 16] {
+fn sync_marker(message: Message, contracts: Contracts) -> [u8; 16] {
     let mut hasher = IdHasher128::new();
-    hasher.text(message.schema());
+    hasher.text(message.schema_of(contracts));
     hasher.finish().to_le_bytes()
 }
 
 /// The header of a container file.
-pub(super) fn header(message: Message) -> Vec<u8> {
+pub(super) fn header(message: Message, contracts: Contracts) -> Vec<u8> {
     let mut out = b"Obj\x01".to_vec();
     let mut avro = Avro::new(&mut out);
     long(2, avro.out);
     avro.raw(b"avro.codec");
     avro.raw(b"null");
     avro.raw(b"avro.schema");
-    avro.raw(message.schema().as_bytes());
+    avro.raw(message.schema_of(contracts).as_bytes());
     avro.out.push(0);
-    out.extend_from_slice(&sync_marker(message));
+    out.extend_from_slice(&sync_marker(message, contracts));
     out
 }
 
 /// What stands before and behind the messages of a block in a container file.
-pub fn block_frame(message: Message, count: u64, byte_count: usize) -> (Vec<u8>, [u8; 16]) {
+pub fn block_frame(message: Message, contracts: Contracts, count: u64, byte_count: usize) -> (Vec<u8>, [u8; 16]) {
     let mut head = Vec::with_capacity(20);
     long(i64::try_from(count).unwrap_or(i64::MAX), &mut head);
     long(i64::try_from(byte_count).unwrap_or(i64::MAX), &mut head);
-    (head, sync_marker(message))
+    (head, sync_marker(message, contracts))
 }

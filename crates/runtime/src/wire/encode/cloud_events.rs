@@ -13,8 +13,8 @@ use super::message::{self, CommandReply, SuspenseRecord};
 use super::part::{self, Part};
 use super::sink::{Item, Pairs, Sink};
 use super::text;
-use crate::wire::schema::Message;
-use rating::{Amount, BalanceDelta, Charge, Notification, Timestamp};
+use crate::wire::schema::{Contracts, Message};
+use rating::{Amount, BalanceDelta, Charge, LifeEvent, Notification, Timestamp};
 
 /// Names and values.
 pub type Headers = Vec<(&'static str, String)>;
@@ -33,17 +33,17 @@ impl CloudEvents {
 
     /// Of a charge.
     pub fn charge(&self, charge: &Charge<'_>) -> Headers {
-        self.of(Message::Charge, |head| message::charge(charge, "", head))
+        self.of(Message::Charge, |head| message::charge(charge, "", Contracts::V1, head))
     }
 
     /// Of a change of a balance.
     pub fn delta(&self, delta: &BalanceDelta<'_>) -> Headers {
-        self.of(Message::BalanceDelta, |head| message::delta(delta, head))
+        self.of(Message::BalanceDelta, |head| message::delta(delta, Contracts::V1, head))
     }
 
     /// Of a notification.
     pub fn notification(&self, notification: &Notification<'_>) -> Headers {
-        self.of(Message::Notification, |head| message::notification(notification, head))
+        self.of(Message::Notification, |head| message::notification(notification, Contracts::V1, head))
     }
 
     /// Of a record or leg that waits.
@@ -53,7 +53,12 @@ impl CloudEvents {
 
     /// Of what became of a command.
     pub fn reply(&self, reply: &CommandReply<'_>) -> Headers {
-        self.of(Message::CommandReply, |head| message::reply(reply, head))
+        self.of(Message::CommandReply, |head| message::reply(reply, Contracts::V1, head))
+    }
+
+    /// Of what became of something of an account.
+    pub fn life_event(&self, event: &LifeEvent<'_>) -> Headers {
+        self.of(Message::LifeEvent, |head| message::life_event(event, head))
     }
 
     fn of(&self, message: Message, read: impl FnOnce(&mut Head)) -> Headers {
@@ -65,6 +70,7 @@ impl CloudEvents {
             Message::Suspense => ("suspense", "rater.v1.Suspense"),
             Message::Notification => ("notification", "rater.v1.Notification"),
             Message::CommandReply => ("command-reply", "rater.v1.CommandReply"),
+            Message::LifeEvent => ("life-event", "rater.v1.LifeEvent"),
         };
         let id = match head.outcome {
             Some(outcome) => format!("{}-{outcome}", head.id.unwrap_or_default()),
@@ -141,4 +147,6 @@ impl Sink for Head {
 
     /// What is in the segments is not the message's own.
     fn list<T: Item>(&mut self, _name: &'static str, _items: &[T]) {}
+
+    fn texts(&mut self, _name: &'static str, _texts: &[[Part<'_>; 3]]) {}
 }

@@ -4,7 +4,7 @@ use super::json;
 use super::part::{self, Part};
 use super::sink::{Item, Pairs, Sink};
 use super::text;
-use crate::wire::schema::Message;
+use crate::wire::schema::{Contracts, Message};
 use directory::spreadsheet;
 use rating::{Amount, Timestamp};
 
@@ -22,8 +22,8 @@ pub(super) fn row(out: &mut Vec<u8>, write: impl FnOnce(&mut Row<'_>)) {
 }
 
 /// Returns the header: names of the fields. Bytes that are not UTF-8 have a column of their own.
-pub(super) fn header(message: Message) -> Vec<u8> {
-    let mut names = message.field_names();
+pub(super) fn header(message: Message, contracts: Contracts) -> Vec<u8> {
+    let mut names = message.field_names(contracts);
     if let Some(at) = names.iter().position(|name| name == "original") {
         names.insert(at + 1, "original_base64".to_owned());
     }
@@ -185,5 +185,9 @@ impl Sink for Row<'_> {
             }
             out.push(b']');
         });
+    }
+
+    fn texts(&mut self, _name: &'static str, texts: &[[Part<'_>; 3]]) {
+        self.made(|out| json::list_of_texts(out, texts));
     }
 }

@@ -196,6 +196,22 @@ impl Sink for Json<'_> {
         }
         self.out.push(b']');
     }
+
+    fn texts(&mut self, name: &'static str, texts: &[[Part<'_>; 3]]) {
+        self.name(name);
+        list_of_texts(self.out, texts);
+    }
+}
+
+/// A list of texts.
+pub(super) fn list_of_texts(out: &mut Vec<u8>, texts: &[[Part<'_>; 3]]) {
+    out.push(b'[');
+    for (at, parts) in texts.iter().enumerate() {
+        out.extend_from_slice(if at > 0 { b",\"" } else { b"\"" });
+        part::write(parts, out, escaped);
+        out.push(b'"');
+    }
+    out.push(b']');
 }
 
 /// Base 64 as in RFC 4648, padded.

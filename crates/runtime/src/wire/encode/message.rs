@@ -2,11 +2,12 @@
 
 use super::part::Part;
 use super::sink::{Item, Sink};
+use crate::wire::schema::Contracts;
 use rating::charge::{ChargeId, FeeOf, SegmentSource};
 use rating::effect::NotificationKind;
 use rating::{
-    AccountKind, Amount, BalanceDelta, Charge, Delta, Notification, Reply, Segment, SuspenseReason, Timestamp,
-    UnitPrice,
+    AccountKind, Amount, BalanceDelta, Cause, Charge, Delta, LifeEvent, LifeEventKind, Notification, Reply, Segment,
+    SuspenseReason, Timestamp, UnitPrice,
 };
 use rust_decimal::Decimal;
 use smallvec::SmallVec;
@@ -70,6 +71,10 @@ pub struct CommandReply<'a> {
     pub outcome: CommandOutcome,
     /// What exactly, for a person.
     pub detail: Option<&'a str>,
+    /// What it posted.
+    pub deltas: &'a [Delta],
+    /// Sequence of the account's last delta after it; `None` where the account was not asked.
+    pub sequence: Option<u64>,
 }
 
 /// What became of a command.
@@ -87,12 +92,18 @@ pub enum CommandOutcome {
 
 impl<'a> CommandReply<'a> {
     /// The answer of the account's owner.
-    pub fn of(reply: &Reply<'a>) -> CommandReply<'a> {
+    pub fn of(reply: &'a Reply<'a>) -> CommandReply<'a> {
         let outcome = match reply.outcome {
             Ok(()) => CommandOutcome::Applied,
             Err(refusal) => CommandOutcome::Refused(refusal),
         };
-        CommandReply { command: reply.command, outcome, detail: None }
+        CommandReply {
+            command: reply.command,
+            outcome,
+            detail: None,
+            deltas: &reply.deltas,
+            sequence: Some(reply.sequence),
+        }
     }
 }
 
@@ -126,7 +137,7 @@ fn allowance_id(instance: &str, element: u16) -> [Part<'_>; 3] {
     [Part::Text(instance), Part::Text(":"), Part::Number(element.into())]
 }
 
-pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, sink: &mut S) {
+pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, contracts: Contracts, sink: &mut S) {
     let (edge, usage) = (&*charge.edge, charge.usage());
     // How far a reseller's edge is from the bottom depends on who uses it: its fees have no level (detail L).
     let is_numbered = usage.is_some()
@@ -166,6 +177,27 @@ pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, sink
     sink.optional_integer("delta_sequence", delta.map(|delta| integer(delta.sequence)));
     sink.optional_amount("balance_after", delta.map(|delta| delta.balance_after));
     sink.optional_amount("waived", Some(charge.waived).filter(|waived| !waived.is_zero()));
+    if contracts >= Contracts::V2 {
+        circumstances(&charge.ancestors, charge.cause, sink);
+    }
+}
+
+/// What charges and deltas have in common since there are two versions. The rest of it comes with what makes it: periods, corrections, metering.
+fn circumstances<S: Sink>(ancestors: &str, cause: Cause<'_>, sink: &mut S) {
+    sink.optional_time("booked_time", None);
+    sink.optional_text("ancestors", given(ancestors));
+    sink.optional_text("period", None);
+    sink.optional_text("settles", None);
+    sink.optional_text("corrects", None);
+    sink.optional_text("job_id", None);
+    sink.optional_text("cause", Some(cause.kind().name()));
+    sink.optional_text("microservice", None);
+    sink.optional_text("metering_cause", None);
+}
+
+/// A text that is empty where nobody said.
+fn given(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 impl Item for Segment<'_> {
@@ -242,8 +274,8 @@ impl Item for FeeSegment<'_> {
     }
 }
 
-pub(super) fn delta<S: Sink>(booked: &BalanceDelta<'_>, sink: &mut S) {
-    let BalanceDelta { edge, delta, kind, charge, cause, effective_time } = booked;
+pub(super) fn delta<S: Sink>(booked: &BalanceDelta<'_>, contracts: Contracts, sink: &mut S) {
+    let BalanceDelta { edge, ancestors, delta, kind, charge, cause, effective_time } = booked;
     // A command that a charge stands between is named by the charge alone.
     let command = cause.command().filter(|_| charge.is_none());
     sink.joined("delta_id", &delta_id(edge.payer.as_str(), delta));
@@ -261,8 +293,11 @@ pub(super) fn delta<S: Sink>(booked: &BalanceDelta<'_>, sink: &mut S) {
     sink.optional_text("reverses", None);
     sink.optional_text("actor", command.map(|command| &*command.issued_by));
     sink.optional_text("reason", command.and_then(|command| command.note.as_deref()));
-    sink.optional_text("reference", None);
+    sink.optional_text("reference", command.and_then(|command| command.reference.as_deref()));
     sink.time("effective_time", *effective_time);
+    if contracts >= Contracts::V2 {
+        circumstances(ancestors, *cause, sink);
+    }
 }
 
 pub(super) fn suspense<S: Sink>(record: &SuspenseRecord<'_>, sink: &mut S) {
@@ -306,7 +341,7 @@ pub(super) fn suspense<S: Sink>(record: &SuspenseRecord<'_>, sink: &mut S) {
     sink.integer("attempt", record.attempt.into());
 }
 
-pub(super) fn reply<S: Sink>(reply: &CommandReply<'_>, sink: &mut S) {
+pub(super) fn reply<S: Sink>(reply: &CommandReply<'_>, contracts: Contracts, sink: &mut S) {
     let command = reply.command;
     let (outcome, reason) = reply.outcome.names();
     sink.text("command_id", &command.id);
@@ -317,9 +352,58 @@ pub(super) fn reply<S: Sink>(reply: &CommandReply<'_>, sink: &mut S) {
     sink.optional_text("reason", reason);
     sink.optional_text("detail", reply.detail);
     sink.time("effective_time", command.effective_time);
+    if contracts >= Contracts::V2 {
+        let account = command.account_id.as_str();
+        let ids: SmallVec<[_; 2]> = reply.deltas.iter().map(|delta| delta_id(account, delta)).collect();
+        sink.optional_integer("sequence", reply.sequence.map(integer));
+        sink.texts("delta_ids", &ids);
+        // The rest answers commands that are not there yet.
+        sink.optional_text("field", None);
+        sink.optional_integer("granted", None);
+        sink.optional_amount("held", None);
+        sink.optional_amount("pending", None);
+        sink.optional_time("valid_until", None);
+        sink.optional_amount("available", None);
+        sink.optional_text("final", None);
+        sink.list::<Segment<'_>>("rating_groups", &[]);
+    }
 }
 
-pub(super) fn notification<S: Sink>(notification: &Notification<'_>, sink: &mut S) {
+pub(super) fn life_event<S: Sink>(event: &LifeEvent<'_>, sink: &mut S) {
+    let (state, bundle) = match &event.kind {
+        LifeEventKind::BundleState { state, bundle, instance, endpoint, validity } => {
+            (*state, Some((bundle, instance, endpoint, validity)))
+        }
+        LifeEventKind::AccountStatus(status) => (status.name(), None),
+    };
+    let mut id: SmallVec<[Part<'_>; 9]> = SmallVec::new();
+    id.extend([Part::Hex(event.cause.key()), Part::Text("-"), Part::Text(event.kind.name()), Part::Text("-")]);
+    if let Some((_, instance, ..)) = bundle {
+        id.extend([Part::Text(instance), Part::Text("-")]);
+    }
+    // One record may change an instance twice, and those of several accounts.
+    id.extend([Part::Text(state), Part::Text("-"), Part::Text(event.account.as_str())]);
+    sink.joined("life_event_id", &id);
+    sink.text("kind", event.kind.name());
+    sink.text("account_id", event.account.as_str());
+    sink.text("state", state);
+    sink.optional_text("endpoint_id", bundle.and_then(|(_, _, endpoint, _)| endpoint.as_deref()));
+    sink.optional_text("bundle_id", bundle.map(|(bundle, ..)| &**bundle));
+    sink.optional_text("instance_id", bundle.map(|(_, instance, ..)| &**instance));
+    sink.optional_text("pot_id", None);
+    sink.optional_text("session_id", None);
+    let validity = bundle.and_then(|(.., validity)| *validity);
+    sink.optional_time("valid_from", validity.map(|(from, _)| from));
+    sink.optional_time("valid_until", validity.and_then(|(_, until)| until));
+    sink.optional_text("reason", None);
+    sink.optional_text("ancestors", given(&event.ancestors));
+    sink.time("effective_time", event.cause.time());
+    sink.optional_time("booked_time", None);
+    sink.optional_text("cause", Some(event.cause.kind().name()));
+    sink.optional_text("caused_by", event.cause.id());
+}
+
+pub(super) fn notification<S: Sink>(notification: &Notification<'_>, contracts: Contracts, sink: &mut S) {
     let told = Told::of(&notification.kind);
     let mut id: SmallVec<[Part<'_>; 11]> = SmallVec::new();
     id.extend([Part::Hex(notification.cause.key()), Part::Text("-"), Part::Text(notification.kind.name())]);
@@ -348,12 +432,19 @@ pub(super) fn notification<S: Sink>(notification: &Notification<'_>, sink: &mut 
     sink.optional_text("reason", told.reason);
     sink.time("event_time", notification.cause.time());
     sink.optional_text("caused_by", notification.cause.id());
+    if contracts >= Contracts::V2 {
+        sink.optional_integer("threshold_units", None);
+        sink.optional_amount("threshold_amount", None);
+        sink.optional_text("instance_id", told.instance);
+        sink.optional_integer("sequence", notification.sequence.map(integer));
+    }
 }
 
 /// What a notification says, by field.
 #[derive(Default)]
 struct Told<'n> {
     bundle: Option<&'n str>,
+    instance: Option<&'n str>,
     allowance_id: Option<SmallVec<[Part<'n>; 3]>>,
     percent: Option<u8>,
     remaining: Option<(u64, &'static str)>,
@@ -376,6 +467,7 @@ impl<'n> Told<'n> {
                 period_start,
             } => Told {
                 bundle: Some(bundle),
+                instance: Some(instance),
                 allowance_id: Some(SmallVec::from_buf(allowance_id(instance, *element))),
                 percent: Some(*percent),
                 remaining: Some((*remaining, unit.name())),
@@ -388,6 +480,7 @@ impl<'n> Told<'n> {
             NotificationKind::CapReached { tariff } => Told { tariff: Some(tariff), ..Told::default() },
             NotificationKind::ActivationFailed { bundle, instance } => Told {
                 bundle: Some(bundle),
+                instance: Some(instance),
                 allowance_id: Some(SmallVec::from_slice(&[Part::Text(instance)])),
                 ..Told::default()
             },

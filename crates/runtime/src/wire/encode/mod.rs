@@ -14,8 +14,8 @@ mod text;
 
 pub use message::{CommandOutcome, CommandReply, Origin, SuspenseRecord};
 
-use super::schema::Message;
-use rating::{BalanceDelta, Charge, Notification};
+use super::schema::{Contracts, Message};
+use rating::{BalanceDelta, Charge, LifeEvent, Notification};
 
 /// Form of the outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +42,11 @@ impl OutputFormat {
     }
 
     /// What stands at the start of a file of these messages.
-    pub fn header(self, message: Message) -> Vec<u8> {
+    pub fn header(self, message: Message, contracts: Contracts) -> Vec<u8> {
         match self {
-            OutputFormat::Avro => avro::header(message),
+            OutputFormat::Avro => avro::header(message, contracts),
             OutputFormat::JsonLines => Vec::new(),
-            OutputFormat::Csv => csv::header(message),
+            OutputFormat::Csv => csv::header(message, contracts),
         }
     }
 }
@@ -61,12 +61,19 @@ pub(crate) use json::base64;
 pub struct Encoder {
     format: OutputFormat,
     directory_version: String,
+    contracts: Contracts,
 }
 
 impl Encoder {
     /// Charges will name this version of the reference data; none, if it is empty.
     pub fn new(format: OutputFormat, directory_version: &str) -> Encoder {
-        Encoder { format, directory_version: directory_version.to_owned() }
+        Encoder { format, directory_version: directory_version.to_owned(), contracts: Contracts::NEWEST }
+    }
+
+    /// Writes an earlier version of the contracts, with which files were begun.
+    #[must_use]
+    pub fn with_contracts(self, contracts: Contracts) -> Encoder {
+        Encoder { contracts, ..self }
     }
 
     /// Charges name this version from now on.
@@ -79,27 +86,35 @@ impl Encoder {
     /// Appends a charge.
     pub fn charge(&self, charge: &Charge<'_>, out: &mut Vec<u8>) {
         match self.format {
-            OutputFormat::Avro => message::charge(charge, &self.directory_version, &mut avro::Avro::new(out)),
-            OutputFormat::JsonLines => json::line(out, |sink| message::charge(charge, &self.directory_version, sink)),
-            OutputFormat::Csv => csv::row(out, |sink| message::charge(charge, &self.directory_version, sink)),
+            OutputFormat::Avro => {
+                message::charge(charge, &self.directory_version, self.contracts, &mut avro::Avro::new(out))
+            }
+            OutputFormat::JsonLines => {
+                json::line(out, |sink| message::charge(charge, &self.directory_version, self.contracts, sink))
+            }
+            OutputFormat::Csv => {
+                csv::row(out, |sink| message::charge(charge, &self.directory_version, self.contracts, sink))
+            }
         }
     }
 
     /// Appends a change of a balance.
     pub fn delta(&self, delta: &BalanceDelta<'_>, out: &mut Vec<u8>) {
         match self.format {
-            OutputFormat::Avro => message::delta(delta, &mut avro::Avro::new(out)),
-            OutputFormat::JsonLines => json::line(out, |sink| message::delta(delta, sink)),
-            OutputFormat::Csv => csv::row(out, |sink| message::delta(delta, sink)),
+            OutputFormat::Avro => message::delta(delta, self.contracts, &mut avro::Avro::new(out)),
+            OutputFormat::JsonLines => json::line(out, |sink| message::delta(delta, self.contracts, sink)),
+            OutputFormat::Csv => csv::row(out, |sink| message::delta(delta, self.contracts, sink)),
         }
     }
 
     /// Appends a notification.
     pub fn notification(&self, notification: &Notification<'_>, out: &mut Vec<u8>) {
         match self.format {
-            OutputFormat::Avro => message::notification(notification, &mut avro::Avro::new(out)),
-            OutputFormat::JsonLines => json::line(out, |sink| message::notification(notification, sink)),
-            OutputFormat::Csv => csv::row(out, |sink| message::notification(notification, sink)),
+            OutputFormat::Avro => message::notification(notification, self.contracts, &mut avro::Avro::new(out)),
+            OutputFormat::JsonLines => {
+                json::line(out, |sink| message::notification(notification, self.contracts, sink))
+            }
+            OutputFormat::Csv => csv::row(out, |sink| message::notification(notification, self.contracts, sink)),
         }
     }
 
@@ -115,9 +130,18 @@ impl Encoder {
     /// Appends a reply to a command.
     pub fn reply(&self, reply: &CommandReply<'_>, out: &mut Vec<u8>) {
         match self.format {
-            OutputFormat::Avro => message::reply(reply, &mut avro::Avro::new(out)),
-            OutputFormat::JsonLines => json::line(out, |sink| message::reply(reply, sink)),
-            OutputFormat::Csv => csv::row(out, |sink| message::reply(reply, sink)),
+            OutputFormat::Avro => message::reply(reply, self.contracts, &mut avro::Avro::new(out)),
+            OutputFormat::JsonLines => json::line(out, |sink| message::reply(reply, self.contracts, sink)),
+            OutputFormat::Csv => csv::row(out, |sink| message::reply(reply, self.contracts, sink)),
+        }
+    }
+
+    /// Appends what became of something of an account.
+    pub fn life_event(&self, event: &LifeEvent<'_>, out: &mut Vec<u8>) {
+        match self.format {
+            OutputFormat::Avro => message::life_event(event, &mut avro::Avro::new(out)),
+            OutputFormat::JsonLines => json::line(out, |sink| message::life_event(event, sink)),
+            OutputFormat::Csv => csv::row(out, |sink| message::life_event(event, sink)),
         }
     }
 }

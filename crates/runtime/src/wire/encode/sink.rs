@@ -36,6 +36,8 @@ pub(super) trait Sink {
     fn optional_bytes(&mut self, name: &'static str, value: Option<&[u8]>);
     /// A list of records.
     fn list<T: Item>(&mut self, name: &'static str, items: &[T]);
+    /// A list of texts made of parts.
+    fn texts(&mut self, name: &'static str, texts: &[[Part<'_>; 3]]);
 }
 
 /// A record within a list.
