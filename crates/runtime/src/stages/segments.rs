@@ -169,15 +169,10 @@ impl Writer<'_> {
         let length = self.entries.len() - before;
         self.total += length;
         if length > LONGEST_MESSAGE - MAX_BYTES && self.too_long.is_none() {
-            let whose = match row {
-                Row::Zone(..) => "a zone".to_owned(),
-                Row::Template(..) => "a bundle".to_owned(),
-                Row::Account(id, _)
-                | Row::Counter(id, ..)
-                | Row::Cap(id, ..)
-                | Row::Session(id, ..)
-                | Row::SessionCounter(id, ..)
-                | Row::Instance(id, ..) => format!("a row of account {:?}", id.as_str()),
+            let whose = match row.account() {
+                Some(id) => format!("a row of account {:?}", id.as_str()),
+                None if matches!(row, Row::Zone(..)) => "a zone".to_owned(),
+                None => "a bundle".to_owned(),
             };
             self.too_long = Some((whose, length));
         }
