@@ -8,18 +8,21 @@
 //! | `number` | integers in base 128, texts, bytes of a fixed length |
 //! | `field` | what a field can hold, and how fields follow each other |
 //! | `values` | the fields of everything that state consists of |
+//! | `first_byte` | what says what follows |
 //! | `rows` | rows of accounts and of the dictionary, one after the other |
 //!
 //! What is read is not trusted: bytes that are no such value are an error with its place, never a panic.
 
 mod field;
+pub mod first_byte;
 mod number;
 mod rows;
 mod values;
 
 use std::fmt;
 
-pub use rows::{RowReader, RowWriter, is_row};
+pub use first_byte::RowByte;
+pub use rows::{RowReader, RowWriter};
 
 /// Bytes that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,17 +1,10 @@
 //! Rows one after the other: what logs of changes and checkpoints consist of.
 //!
-//! | first byte | then |
-//! | --- | --- |
-//! | 9 | an account: the rows up to the next such byte, or 12, are its rows |
-//! | 10, 11 | a zone, a template of the dictionary: address (16 bytes) |
-//! | 12 | an account and its head: name |
-//! | 13, 14 | a counter of a month, a cap: key (16 bytes) |
-//! | 15, 16 | a session, a counter of one: key of the endpoint (8 bytes), key (16 bytes) |
-//! | 17 | an instance: holder (length and one, or 0 for a pool), id |
-//!
-//! Behind each but the first stands its value, behind its length and one; 0 says that the row is gone. Numbers are little-endian.
+//! Each begins with a [`RowByte`], which says what follows: its key, and then, except for [`RowByte::Account`], its value behind its length and one; 0 says
+//! that the row is gone. Numbers are little-endian.
 
 use crate::field::Value;
+use crate::first_byte::RowByte;
 use crate::values::{StoredElement, StoredInstance, StoredTemplate, StoredZone};
 use crate::{Corrupt, number};
 use rating::bundle::{BundleTemplate, Instance};
@@ -20,21 +13,6 @@ use rating::dictionary::KnownTemplate;
 use rating::state::{EndpointKey, EndpointRowKey, HashedKey, Row};
 use rating::{AccountId, AccountNumber, Element, MatchKeys, State, UsageMatch, Zone};
 use std::sync::Arc;
-
-const ACCOUNT: u8 = 9;
-const ZONE: u8 = 10;
-const TEMPLATE: u8 = 11;
-const HEAD: u8 = 12;
-const COUNTER: u8 = 13;
-const CAP: u8 = 14;
-const SESSION: u8 = 15;
-const SESSION_COUNTER: u8 = 16;
-const INSTANCE: u8 = 17;
-
-/// Returns whether a row begins with this byte, or the rows of an account.
-pub fn is_row(first: u8) -> bool {
-    (ACCOUNT..=INSTANCE).contains(&first)
-}
 
 /// Writes rows one after the other; what it writes has to be read by one [`RowReader`].
 #[derive(Debug, Default)]
@@ -54,40 +32,32 @@ impl RowWriter {
     pub fn write(&mut self, row: &Row<'_>, out: &mut Vec<u8>) {
         match row {
             Row::Zone(address, zone) => {
-                out.push(ZONE);
+                out.push(RowByte::Zone as u8);
                 out.extend_from_slice(&address.to_le_bytes());
                 self.value(zone.map(StoredZone::of).as_ref(), out);
             }
             Row::Template(address, template) => {
-                out.push(TEMPLATE);
+                out.push(RowByte::Template as u8);
                 out.extend_from_slice(&address.to_le_bytes());
                 self.value(template.map(stored_template).as_ref(), out);
             }
             Row::Account(id, head) => {
-                out.push(HEAD);
+                out.push(RowByte::Head as u8);
                 number::write_sized(id.as_str().as_bytes(), out);
                 self.account = Some((*id).clone());
                 self.value(*head, out);
             }
-            Row::Counter(id, key, counter) => {
-                self.hashed(COUNTER, id, *key, out);
-                self.value(*counter, out);
-            }
-            Row::Cap(id, key, cap) => {
-                self.hashed(CAP, id, *key, out);
-                self.value(*cap, out);
-            }
+            Row::Counter(id, key, counter) => self.hashed(RowByte::Counter, id, *key, *counter, out),
+            Row::Cap(id, key, cap) => self.hashed(RowByte::Cap, id, *key, *cap, out),
             Row::Session(id, endpoint, key, session) => {
-                self.of_endpoint(SESSION, id, *endpoint, *key, out);
-                self.value(*session, out);
+                self.of_endpoint(RowByte::Session, id, *endpoint, *key, *session, out);
             }
             Row::SessionCounter(id, endpoint, key, counter) => {
-                self.of_endpoint(SESSION_COUNTER, id, *endpoint, *key, out);
-                self.value(*counter, out);
+                self.of_endpoint(RowByte::SessionCounter, id, *endpoint, *key, *counter, out);
             }
             Row::Instance(id, key, instance) => {
                 self.account(id, out);
-                out.push(INSTANCE);
+                out.push(RowByte::Instance as u8);
                 match &key.holder {
                     Some(holder) => {
                         number::write(holder.len() as u128 + 1, out);
@@ -103,23 +73,35 @@ impl RowWriter {
 
     fn account(&mut self, id: &AccountId, out: &mut Vec<u8>) {
         if self.account.as_ref() != Some(id) {
-            out.push(ACCOUNT);
+            out.push(RowByte::Account as u8);
             number::write_sized(id.as_str().as_bytes(), out);
             self.account = Some(id.clone());
         }
     }
 
-    fn hashed(&mut self, kind: u8, id: &AccountId, key: u128, out: &mut Vec<u8>) {
+    /// A row whose key is a hash.
+    fn hashed<T: Value>(&mut self, first: RowByte, id: &AccountId, key: u128, value: Option<&T>, out: &mut Vec<u8>) {
         self.account(id, out);
-        out.push(kind);
+        out.push(first as u8);
         out.extend_from_slice(&key.to_le_bytes());
+        self.value(value, out);
     }
 
-    fn of_endpoint(&mut self, kind: u8, id: &AccountId, endpoint: EndpointKey, key: u128, out: &mut Vec<u8>) {
+    /// A row whose key is a hash within an endpoint.
+    fn of_endpoint<T: Value>(
+        &mut self,
+        first: RowByte,
+        id: &AccountId,
+        endpoint: EndpointKey,
+        key: u128,
+        value: Option<&T>,
+        out: &mut Vec<u8>,
+    ) {
         self.account(id, out);
-        out.push(kind);
+        out.push(first as u8);
         out.extend_from_slice(&endpoint.0.to_le_bytes());
         out.extend_from_slice(&key.to_le_bytes());
+        self.value(value, out);
     }
 
     fn value<T: Value>(&mut self, value: Option<&T>, out: &mut Vec<u8>) {
@@ -232,9 +214,9 @@ impl RowReader {
     ///
     /// # Errors
     /// Bytes that are no name.
-    pub fn account_of(first: u8, mut input: &[u8]) -> Result<Option<&str>, Corrupt> {
+    pub fn account_of(first: RowByte, mut input: &[u8]) -> Result<Option<&str>, Corrupt> {
         match first {
-            ACCOUNT | HEAD => number::take_text(&mut input).map(Some),
+            RowByte::Account | RowByte::Head => number::take_text(&mut input).map(Some),
             _ => Ok(None),
         }
     }
@@ -243,24 +225,24 @@ impl RowReader {
     ///
     /// # Errors
     /// Bytes that are no row.
-    pub fn read(&mut self, first: u8, input: &mut &[u8], state: &mut State, cycle: u32) -> Result<(), Corrupt> {
+    pub fn read(&mut self, first: RowByte, input: &mut &[u8], state: &mut State, cycle: u32) -> Result<(), Corrupt> {
         match first {
-            ACCOUNT => {
+            RowByte::Account => {
                 let id = AccountId::new(number::take_text(input)?);
                 self.account = Some(state.restored_account(&id));
             }
-            ZONE => {
+            RowByte::Zone => {
                 let address = address(input)?;
                 let zone: Option<StoredZone> = value(input)?;
                 state.dictionary_mut().restore_zone(address, zone.map(StoredZone::into_zone), cycle);
             }
-            TEMPLATE => {
+            RowByte::Template => {
                 let address = address(input)?;
                 let template: Option<StoredTemplate> = value(input)?;
                 let template = template.map(|stored| known_template(address, stored));
                 state.dictionary_mut().restore_template(address, template, cycle);
             }
-            HEAD => {
+            RowByte::Head => {
                 let id = AccountId::new(number::take_text(input)?);
                 let head = value(input)?;
                 if head.is_none() {
@@ -269,35 +251,26 @@ impl RowReader {
                 state.restore_head(&id, head, cycle);
                 self.account = Some(state.restored_account(&id));
             }
-            COUNTER => {
-                let key = HashedKey { account: self.account(input)?, key: address(input)? };
-                state.restore_counter(&key, value(input)?, cycle);
-            }
-            CAP => {
-                let key = HashedKey { account: self.account(input)?, key: address(input)? };
-                state.restore_cap(&key, value(input)?, cycle);
-            }
-            SESSION => {
-                let key = self.endpoint_key(input)?;
-                state.restore_session(&key, value(input)?, cycle);
-            }
-            SESSION_COUNTER => {
-                let key = self.endpoint_key(input)?;
-                state.restore_session_counter(&key, value(input)?, cycle);
-            }
-            INSTANCE => {
+            RowByte::Counter => state.restore_counter(&self.hashed_key(input)?, value(input)?, cycle),
+            RowByte::Cap => state.restore_cap(&self.hashed_key(input)?, value(input)?, cycle),
+            RowByte::Session => state.restore_session(&self.endpoint_key(input)?, value(input)?, cycle),
+            RowByte::SessionCounter => state.restore_session_counter(&self.endpoint_key(input)?, value(input)?, cycle),
+            RowByte::Instance => {
                 let key = self.instance_key(input)?;
                 let stored: Option<StoredInstance> = value(input)?;
                 let instance = stored.map(|stored| instance(&key, stored, state));
                 state.restore_instance(&key, instance, cycle);
             }
-            _ => return Corrupt::new("a row", input),
         }
         Ok(())
     }
 
     fn account(&self, input: &[u8]) -> Result<AccountNumber, Corrupt> {
         self.account.map_or_else(|| Corrupt::new("an account before its rows", input), Ok)
+    }
+
+    fn hashed_key(&self, input: &mut &[u8]) -> Result<HashedKey, Corrupt> {
+        Ok(HashedKey { account: self.account(input)?, key: address(input)? })
     }
 
     fn endpoint_key(&self, input: &mut &[u8]) -> Result<EndpointRowKey, Corrupt> {
@@ -352,3 +325,6 @@ fn value<T: Value>(input: &mut &[u8]) -> Result<Option<T>, Corrupt> {
     let value = T::read(&mut bytes)?;
     if bytes.is_empty() { Ok(Some(value)) } else { Corrupt::new("the end of a row", bytes) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,8 @@ pub struct InstanceKey {
 /// The instances of a shard.
 #[derive(Debug, Default)]
 pub struct Bundles {
-    rows: Table<InstanceKey, Instance>,
+    /// Changed from outside only in what the index does not depend on.
+    pub(crate) rows: Table<InstanceKey, Instance>,
     /// What each account holds, by its number.
     accounts: Vec<AccountShelves>,
     /// What endpoints hold.
@@ -208,19 +209,6 @@ impl<K: Ord> Ordered<K, Shelved> {
 }
 
 impl Bundles {
-    pub(crate) fn allow_undo(&mut self) {
-        self.rows.allow_undo();
-    }
-
-    pub(crate) fn rows(&self) -> &Table<InstanceKey, Instance> {
-        &self.rows
-    }
-
-    /// The rows, for what the index does not depend on.
-    pub(crate) fn rows_mut(&mut self) -> &mut Table<InstanceKey, Instance> {
-        &mut self.rows
-    }
-
     /// Returns whether an account holds any instance.
     #[inline]
     pub(crate) fn has_any(&self, account: AccountNumber) -> bool {

@@ -66,11 +66,6 @@ pub struct Dictionary {
 }
 
 impl Dictionary {
-    pub(crate) fn allow_undo(&mut self) {
-        self.zones.allow_undo();
-        self.templates.allow_undo();
-    }
-
     /// The entry of a template, made where there is none.
     pub fn template(&mut self, template: &BundleTemplate) -> Arc<KnownTemplate> {
         let mut address = template_address(template);

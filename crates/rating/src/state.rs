@@ -24,11 +24,12 @@ use crate::identity;
 use crate::session::{SessionCounter, SessionState};
 use crate::table::{RowPlace, Table};
 use crate::zone::Zone;
-use std::hash::Hash;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use tables::{AnyTable, RowKey, tables};
 
 mod restore;
+mod tables;
 
 pub use restore::Unresolved;
 
@@ -74,33 +75,6 @@ pub struct EndpointRowKey {
     pub account: AccountNumber,
 }
 
-/// A kind of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
-    Zone,
-    Template,
-    Account,
-    Counter,
-    Cap,
-    Session,
-    SessionCounter,
-    Instance,
-}
-
-impl Kind {
-    /// In the order in which a sweep visits them.
-    const ALL: [Kind; 8] = [
-        Kind::Zone,
-        Kind::Template,
-        Kind::Account,
-        Kind::Counter,
-        Kind::Cap,
-        Kind::Session,
-        Kind::SessionCounter,
-        Kind::Instance,
-    ];
-}
-
 /// A row of an account as it has to be written down.
 #[derive(Clone, Copy, Debug)]
 pub enum Row<'s> {
@@ -122,6 +96,21 @@ pub enum Row<'s> {
     Instance(&'s AccountId, &'s InstanceKey, Option<&'s Instance>),
 }
 
+impl<'s> Row<'s> {
+    /// The account whose row it is; `None` for what belongs to the whole shard.
+    pub fn account(&self) -> Option<&'s AccountId> {
+        match *self {
+            Row::Zone(..) | Row::Template(..) => None,
+            Row::Account(id, _)
+            | Row::Counter(id, ..)
+            | Row::Cap(id, ..)
+            | Row::Session(id, ..)
+            | Row::SessionCounter(id, ..)
+            | Row::Instance(id, ..) => Some(id),
+        }
+    }
+}
+
 /// A place among all rows, up to which a sweep has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SweepPlace {
@@ -136,6 +125,8 @@ const LOOKED_AT_PER_CHANGE: usize = 4;
 /// Rows at which a sweep looks at most in one go, also if it writes none of them: so many, or for each row that was just written so many.
 const LEAST_SWEPT: usize = 20_000;
 const SWEPT_PER_CHANGE: usize = 2;
+
+const THERE: &str = "a place that was taken has a row";
 
 /// The accounts of one shard.
 #[derive(Debug, Default)]
@@ -157,17 +148,23 @@ pub struct State {
     has_older_marks: bool,
 }
 
+// In the order in which a sweep visits them, and in which the rows of an account are written.
+tables! {
+    Zone: dictionary.zones,
+    Template: dictionary.templates,
+    Account: accounts,
+    Counter: counters,
+    Cap: caps,
+    Session: sessions,
+    SessionCounter: session_counters,
+    Instance: bundles.rows,
+}
+
 impl State {
     /// No accounts; changes can be undone.
     pub fn with_undo() -> State {
         let mut state = State::default();
-        state.accounts.allow_undo();
-        state.counters.allow_undo();
-        state.caps.allow_undo();
-        state.sessions.allow_undo();
-        state.session_counters.allow_undo();
-        state.bundles.allow_undo();
-        state.dictionary.allow_undo();
+        Kind::ALL.into_iter().for_each(|kind| state.table_mut(kind).allow_undo());
         state
     }
 
@@ -224,7 +221,7 @@ impl State {
 
     /// All instances with their accounts, in no order.
     pub fn instances(&self) -> impl Iterator<Item = (&AccountId, &Instance)> {
-        let rows = self.bundles.rows().iter();
+        let rows = self.bundles.rows.iter();
         rows.map(|(_, key, instance)| (self.id(key.account), instance))
     }
 
@@ -246,13 +243,11 @@ impl State {
     /// present one, see [`State::sweep`]; for others it is 1.
     pub fn take_changes(&mut self, cycle: u32, mut visit: impl FnMut(Row<'_>)) {
         let mut all: Vec<(AccountNumber, Kind, RowPlace)> = Vec::new();
-        let heads = self.accounts.take_changes(cycle);
-        all.extend(heads.into_iter().map(|place| (AccountNumber(place), Kind::Account, place)));
-        all.extend(changes(&mut self.counters, cycle, Kind::Counter, |key| key.account));
-        all.extend(changes(&mut self.caps, cycle, Kind::Cap, |key| key.account));
-        all.extend(changes(&mut self.sessions, cycle, Kind::Session, |key| key.account));
-        all.extend(changes(&mut self.session_counters, cycle, Kind::SessionCounter, |key| key.account));
-        all.extend(changes(self.bundles.rows_mut(), cycle, Kind::Instance, |key| key.account));
+        for kind in Kind::ALL {
+            // What leaves the dictionary is told by a sweep alone.
+            let changed = self.table_mut(kind).take_changes(cycle).into_iter();
+            all.extend(changed.filter_map(|(account, place)| Some((account?, kind, place))));
+        }
         // Stable: rows of a kind stay in the order in which they changed.
         all.sort_by_key(|(account, kind, _)| (*account, *kind));
         self.taken = all.len();
@@ -285,16 +280,17 @@ impl State {
         self.forgotten = self.forgotten.max(Some(horizon));
         for (at, kind) in Kind::ALL.into_iter().enumerate().skip(from.kind) {
             let mut place = if at == from.kind { from.row } else { 0 };
-            while place < self.end(kind) {
+            let end = self.table(kind).end();
+            while place < end {
                 looked_at += 1;
                 let is_news = match self.forget_row(kind, place, horizon) {
                     true => true,
-                    false => self.mark_written(kind, place, cycle),
+                    false => self.table_mut(kind).mark_written(place, cycle),
                 };
                 let mut answer = ControlFlow::Continue(());
                 if is_news {
                     // What was forgotten is a change, and is written here.
-                    self.take_one(kind, cycle);
+                    drop(self.table_mut(kind).take_changes(cycle));
                     self.visit(kind, place, cycle, &mut |row| {
                         if visit(row).is_break() {
                             answer = ControlFlow::Break(());
@@ -313,19 +309,13 @@ impl State {
     /// Drops what no event from the horizon on can see, from a place on; these are changes. Looks at several rows for each one that changed: so what is
     /// dead never becomes more than a part of the whole, and no call looks at everything. Returns the place from which to go on.
     pub fn forget(&mut self, from: SweepPlace, horizon: Timestamp) -> SweepPlace {
-        let changed = [
-            self.accounts.changed(),
-            self.counters.changed(),
-            self.caps.changed(),
-            self.sessions.changed(),
-            self.session_counters.changed(),
-            self.bundles.rows().changed(),
-        ];
+        let changed: usize = Kind::ALL.into_iter().map(|kind| self.table(kind).changed()).sum();
         self.forgotten = self.forgotten.max(Some(horizon));
-        let mut left = LEAST_LOOKED_AT + LOOKED_AT_PER_CHANGE * changed.into_iter().sum::<usize>();
+        let mut left = LEAST_LOOKED_AT + LOOKED_AT_PER_CHANGE * changed;
         for (at, kind) in Kind::ALL.into_iter().enumerate().skip(from.kind) {
             let mut place = if at == from.kind { from.row } else { 0 };
-            while place < self.end(kind) {
+            let end = self.table(kind).end();
+            while place < end {
                 if left == 0 {
                     return SweepPlace { kind: at, row: place };
                 }
@@ -339,73 +329,29 @@ impl State {
 
     /// What changed up to here is committed: it will not be undone.
     pub fn settle(&mut self) {
-        self.accounts.settle();
-        self.counters.settle();
-        self.caps.settle();
-        self.sessions.settle();
-        self.session_counters.settle();
-        self.bundles.rows_mut().settle();
-        self.dictionary.zones.settle();
-        self.dictionary.templates.settle();
+        Kind::ALL.into_iter().for_each(|kind| self.table_mut(kind).settle());
     }
 
     /// Puts back what was there at the last [`State::settle`].
     pub fn undo(&mut self) {
-        self.accounts.undo(|_, _, _, _| {});
-        self.counters.undo(|_, _, _, _| {});
-        self.caps.undo(|_, _, _, _| {});
-        self.sessions.undo(|_, _, _, _| {});
-        self.session_counters.undo(|_, _, _, _| {});
+        // With its index, and therefore first: then its rows have nothing left to undo.
         self.bundles.undo();
-        self.dictionary.zones.undo(|_, _, _, _| {});
-        self.dictionary.templates.undo(|_, _, _, _| {});
+        Kind::ALL.into_iter().for_each(|kind| self.table_mut(kind).undo());
     }
 
     /// Visits all rows, account by account in the order in which they came: for a checkpoint.
     pub fn visit_all(&self, mut visit: impl FnMut(Row<'_>)) {
         let mut all: Vec<(AccountNumber, Kind, RowPlace)> = Vec::new();
-        all.extend(self.accounts.iter().map(|(place, ..)| (AccountNumber(place), Kind::Account, place)));
-        all.extend(self.counters.iter().map(|(place, key, _)| (key.account, Kind::Counter, place)));
-        all.extend(self.caps.iter().map(|(place, key, _)| (key.account, Kind::Cap, place)));
-        all.extend(self.sessions.iter().map(|(place, key, _)| (key.account, Kind::Session, place)));
-        all.extend(self.session_counters.iter().map(|(place, key, _)| (key.account, Kind::SessionCounter, place)));
-        all.extend(self.bundles.rows().iter().map(|(place, key, _)| (key.account, Kind::Instance, place)));
+        for kind in Kind::ALL {
+            self.table(kind).visit(&mut |account, place| match account {
+                Some(account) => all.push((account, kind, place)),
+                // All of the dictionary: what nothing names now may be named by the next batch, and counts as written.
+                None => visit(self.row(kind, place)),
+            });
+        }
         all.sort_unstable();
-        // All of the dictionary: what nothing names now may be named by the next batch, and counts as written.
-        for (_, address, zone) in self.dictionary.zones.iter() {
-            visit(Row::Zone(*address, Some(zone)));
-        }
-        for (_, address, template) in self.dictionary.templates.iter() {
-            visit(Row::Template(*address, Some(template)));
-        }
         for (_, kind, place) in all {
             visit(self.row(kind, place));
-        }
-    }
-
-    fn end(&self, kind: Kind) -> RowPlace {
-        match kind {
-            Kind::Zone => self.dictionary.zones.end(),
-            Kind::Template => self.dictionary.templates.end(),
-            Kind::Account => self.accounts.end(),
-            Kind::Counter => self.counters.end(),
-            Kind::Cap => self.caps.end(),
-            Kind::Session => self.sessions.end(),
-            Kind::SessionCounter => self.session_counters.end(),
-            Kind::Instance => self.bundles.rows().end(),
-        }
-    }
-
-    fn mark_written(&mut self, kind: Kind, place: RowPlace, cycle: u32) -> bool {
-        match kind {
-            Kind::Zone => self.dictionary.zones.mark_written(place, cycle),
-            Kind::Template => self.dictionary.templates.mark_written(place, cycle),
-            Kind::Account => self.accounts.mark_written(place, cycle),
-            Kind::Counter => self.counters.mark_written(place, cycle),
-            Kind::Cap => self.caps.mark_written(place, cycle),
-            Kind::Session => self.sessions.mark_written(place, cycle),
-            Kind::SessionCounter => self.session_counters.mark_written(place, cycle),
-            Kind::Instance => self.bundles.rows_mut().mark_written(place, cycle),
         }
     }
 
@@ -438,20 +384,6 @@ impl State {
             }
             Kind::Instance => self.bundles.forget(place, horizon),
         }
-    }
-
-    /// Takes what one row changed, which is written at once.
-    fn take_one(&mut self, kind: Kind, cycle: u32) {
-        drop(match kind {
-            Kind::Zone => self.dictionary.zones.take_changes(cycle),
-            Kind::Template => self.dictionary.templates.take_changes(cycle),
-            Kind::Account => self.accounts.take_changes(cycle),
-            Kind::Counter => self.counters.take_changes(cycle),
-            Kind::Cap => self.caps.take_changes(cycle),
-            Kind::Session => self.sessions.take_changes(cycle),
-            Kind::SessionCounter => self.session_counters.take_changes(cycle),
-            Kind::Instance => self.bundles.rows_mut().take_changes(cycle),
-        });
     }
 
     /// Visits a row, after what it names and what was never written down before.
@@ -489,7 +421,6 @@ impl State {
     }
 
     fn row(&self, kind: Kind, place: RowPlace) -> Row<'_> {
-        const THERE: &str = "a place that was taken has a row";
         match kind {
             Kind::Zone => {
                 let (address, zone) = self.dictionary.zones.row(place).expect(THERE);
@@ -503,47 +434,42 @@ impl State {
                 let (id, head) = self.accounts.row(place).expect(THERE);
                 Row::Account(id, head)
             }
-            Kind::Counter => {
-                let (key, counter) = self.counters.row(place).expect(THERE);
-                Row::Counter(self.id(key.account), key.key, counter)
-            }
-            Kind::Cap => {
-                let (key, cap) = self.caps.row(place).expect(THERE);
-                Row::Cap(self.id(key.account), key.key, cap)
-            }
-            Kind::Session => {
-                let (key, session) = self.sessions.row(place).expect(THERE);
-                Row::Session(self.id(key.account), key.endpoint, key.key, session)
-            }
-            Kind::SessionCounter => {
-                let (key, counter) = self.session_counters.row(place).expect(THERE);
-                Row::SessionCounter(self.id(key.account), key.endpoint, key.key, counter)
-            }
+            Kind::Counter => self.hashed(&self.counters, place, Row::Counter),
+            Kind::Cap => self.hashed(&self.caps, place, Row::Cap),
+            Kind::Session => self.of_endpoint(&self.sessions, place, Row::Session),
+            Kind::SessionCounter => self.of_endpoint(&self.session_counters, place, Row::SessionCounter),
             Kind::Instance => {
-                let (key, instance) = self.bundles.rows().row(place).expect(THERE);
+                let (key, instance) = self.bundles.rows.row(place).expect(THERE);
                 Row::Instance(self.id(key.account), key, instance)
             }
         }
     }
-}
 
-/// What changed in a table, as written in a cycle.
-fn changes<K: Hash + Eq + Clone, V: Clone>(
-    table: &mut Table<K, V>,
-    cycle: u32,
-    kind: Kind,
-    account: impl Fn(&K) -> AccountNumber,
-) -> Vec<(AccountNumber, Kind, RowPlace)> {
-    let places = table.take_changes(cycle).into_iter();
-    places.filter_map(|place| Some((account(table.row(place)?.0), kind, place))).collect()
+    /// The row at a place in a table whose keys are hashes.
+    fn hashed<'s, V: Clone>(
+        &'s self,
+        table: &'s Table<HashedKey, V>,
+        place: RowPlace,
+        row: impl FnOnce(&'s AccountId, u128, Option<&'s V>) -> Row<'s>,
+    ) -> Row<'s> {
+        let (key, value) = table.row(place).expect(THERE);
+        row(self.id(key.account), key.key, value)
+    }
+
+    /// The row at a place in a table whose keys are hashes within an endpoint.
+    fn of_endpoint<'s, V: Clone>(
+        &'s self,
+        table: &'s Table<EndpointRowKey, V>,
+        place: RowPlace,
+        row: impl FnOnce(&'s AccountId, EndpointKey, u128, Option<&'s V>) -> Row<'s>,
+    ) -> Row<'s> {
+        let (key, value) = table.row(place).expect(THERE);
+        row(self.id(key.account), key.endpoint, key.key, value)
+    }
 }
 
 /// Removes the row at a place if it is over; returns whether it was.
-fn forget_if<K: Hash + Eq + Clone, V: Clone>(
-    table: &mut Table<K, V>,
-    place: RowPlace,
-    is_over: impl FnOnce(&V) -> bool,
-) -> bool {
+fn forget_if<K: RowKey, V: Clone>(table: &mut Table<K, V>, place: RowPlace, is_over: impl FnOnce(&V) -> bool) -> bool {
     let forgets = table.at(place).is_some_and(is_over);
     if forgets {
         table.remove(place);

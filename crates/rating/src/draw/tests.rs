@@ -159,7 +159,7 @@ fn usage(random: &mut Random) -> UsageRecord {
 fn by_sorting(leg: &Leg<'_>, state: &State, account: AccountNumber) -> Plan {
     let mut plan = Plan::default();
     let mut all: Vec<Candidate<'_>> = Vec::new();
-    for (place, key, instance) in state.bundles.rows().iter() {
+    for (place, key, instance) in state.bundles.rows.iter() {
         let ownership = match &key.holder {
             Some(holder) if leg.endpoint == Some(holder) => Ownership::Own,
             Some(_) => continue,

@@ -1,6 +1,6 @@
 //! State that is put back, row by row in the order in which it was written.
 
-use super::{EndpointRowKey, HashedKey, State};
+use super::{EndpointRowKey, HashedKey, Kind, State};
 use crate::account::{CapCounter, Head};
 use crate::bundle::Instance;
 use crate::bundles::InstanceKey;
@@ -10,8 +10,7 @@ use crate::id::AccountId;
 use crate::money::Amount;
 use crate::session::{SessionCounter, SessionState};
 use crate::state::AccountNumber;
-use crate::table::{RowPlace, Table};
-use std::hash::Hash;
+use crate::table::RowPlace;
 
 /// A row that names what is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,20 +83,18 @@ impl State {
     pub fn restored(&mut self, cycle: u32) -> Result<(), Unresolved> {
         let since = cycle.saturating_sub(1);
         self.dictionary.drop_remnants(since);
-        drop_older(&mut self.counters, since);
-        drop_older(&mut self.caps, since);
-        drop_older(&mut self.sessions, since);
-        drop_older(&mut self.session_counters, since);
-        drop_older(self.bundles.rows_mut(), since);
+        // Other than those of the dictionary; an account never leaves.
+        let has_remnants = |kind: &Kind| !matches!(kind, Kind::Zone | Kind::Template | Kind::Account);
+        Kind::ALL.into_iter().filter(has_remnants).for_each(|kind| self.table_mut(kind).drop_older(since));
         self.dictionary.find_zones();
-        let places: Vec<RowPlace> = self.bundles.rows().iter().map(|(place, ..)| place).collect();
+        let places: Vec<RowPlace> = self.bundles.rows.iter().map(|(place, ..)| place).collect();
         for place in places {
-            let instance = self.bundles.rows().at(place).expect("a place that was taken has a row");
+            let instance = self.bundles.rows.at(place).expect("a place that was taken has a row");
             let found = self.dictionary.find(&instance.template).map_err(Unresolved::Template)?;
             if found.elements.len() != instance.allowances.len() {
                 return Err(Unresolved::Allowances);
             }
-            self.bundles.rows_mut().at_mut(place).expect("a place that was taken has a row").template = found;
+            self.bundles.rows.at_mut(place).expect("a place that was taken has a row").template = found;
         }
         self.dictionary.end_waiting();
         self.bundles.index_all();
@@ -115,11 +112,6 @@ impl State {
             false => Ok(()),
         }
     }
-}
-
-/// Drops rows that were last written before a cycle.
-fn drop_older<K: Hash + Eq + Clone, V: Clone>(table: &mut Table<K, V>, since: u32) {
-    table.older_than(since).into_iter().for_each(|place| table.drop_row(place));
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use crate::state::{Corrupt, SealedIds, Stored, read_text};
 use crate::summary::Summary;
 use crate::wire::Decoder;
 use directory::Directory;
-use format::{RowReader, RowWriter, is_row};
+use format::first_byte::{FORGOTTEN, SHARD};
+use format::{RowByte, RowReader, RowWriter};
 use pipeline::guide::shard_of;
 use pipeline::{ControlMismatch, Held};
 use rating::{AccountId, Head, Instance, State, Timestamp};
@@ -80,7 +81,7 @@ impl Engine {
         let (mut shard, mut rows) = (None, RowReader::default());
         while !input.is_empty() {
             let first = u8::read(input)?;
-            if first == PART {
+            if first == SHARD {
                 (shard, rows) = (Some(usize::from(u16::read(input)?)), RowReader::default());
                 continue;
             }
@@ -88,13 +89,14 @@ impl Engine {
                 self.forgotten = self.forgotten.max(Stored::read(input)?);
                 continue;
             }
-            let named = match is_row(first) {
-                true => RowReader::account_of(first, input)?,
-                false => Some(read_text(&mut &**input)?),
+            let row = RowByte::of(first);
+            let named = match row {
+                Some(row) => RowReader::account_of(row, input)?,
+                None => Some(read_text(&mut &**input)?),
             };
             let of_name = named.map(|name| shard_of(&AccountId::new(name), SHARDS));
             let at = match (of_name, shard) {
-                (Some(of_name), Some(shard)) if is_row(first) && of_name != shard => None,
+                (Some(of_name), Some(shard)) if row.is_some() && of_name != shard => None,
                 (of_name, shard) => of_name.or(shard),
             };
             let owners = at.and_then(|at| self.owners.get_mut(at));
@@ -235,11 +237,7 @@ impl Engine {
     }
 }
 
-/// What a part of the state of one shard begins with, and the horizon behind which rows may have left, beside the first bytes of rows.
-const PART: u8 = 18;
-const FORGOTTEN: u8 = 19;
-
 fn begin_part(shard: usize, part: &mut Vec<u8>) {
-    part.push(PART);
+    part.push(SHARD);
     u16::try_from(shard).expect("there are few shards").write(part);
 }

@@ -19,14 +19,15 @@
 //! | format, least reader | 1 byte each |
 //! | cycle | varint |
 //! | entries | rows ([`format::RowWriter`]); of formats before 5 accounts and members (`state::older`) |
-//! | at the end of a commit's last message | 19; the horizon behind which rows may have left |
-//! | | 2; progress; the place in the log of what comes next |
+//! | at the end of a commit's last message | `FORGOTTEN`; the horizon behind which rows may have left |
+//! | | `PROGRESS`; progress; the place in the log of what comes next |
 
 use super::packed::MAX_BYTES;
 use super::progress::{About, Changelog, Progress, Unit, corrupt, read_format};
 use super::rate::Kept;
 use crate::state::{Corrupt, Stored, record};
 use crate::worker::{Output, StageError};
+use format::first_byte::{FORGOTTEN, PROGRESS};
 use format::{RowReader, RowWriter};
 use rating::state::{Row, SweepPlace};
 use rating::{State, Timestamp};
@@ -34,9 +35,6 @@ use std::ops::ControlFlow;
 
 /// Format of a message, and the least reader's: a program that knows no rows must not go on without them.
 const FORMAT: [u8; 2] = [5, 5];
-/// What progress begins with, and the horizon behind which rows may have left, beside the first bytes of rows.
-const PROGRESS: u8 = 2;
-const FORGOTTEN: u8 = 19;
 /// What is swept even if nothing changed, in bytes.
 const LEAST_SHARE: usize = 128;
 /// Longest message that is written, in bytes. Every row stays well below: what could be long in one is bounded where it comes in.
@@ -169,15 +167,10 @@ impl Writer<'_> {
         let length = self.entries.len() - before;
         self.total += length;
         if length > LONGEST_MESSAGE - MAX_BYTES && self.too_long.is_none() {
-            let whose = match row {
-                Row::Zone(..) => "a zone".to_owned(),
-                Row::Template(..) => "a bundle".to_owned(),
-                Row::Account(id, _)
-                | Row::Counter(id, ..)
-                | Row::Cap(id, ..)
-                | Row::Session(id, ..)
-                | Row::SessionCounter(id, ..)
-                | Row::Instance(id, ..) => format!("a row of account {:?}", id.as_str()),
+            let whose = match row.account() {
+                Some(id) => format!("a row of account {:?}", id.as_str()),
+                None if matches!(row, Row::Zone(..)) => "a zone".to_owned(),
+                None => "a bundle".to_owned(),
             };
             self.too_long = Some((whose, length));
         }

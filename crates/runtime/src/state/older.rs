@@ -1,17 +1,12 @@
 //! Accounts as they were written before rows were: whole, with their members.
 //!
-//! | first byte | then |
-//! | --- | --- |
-//! | 5 | an account: name, value with all counters |
-//! | 6 | a member, of a payer and an endpoint: account, endpoint, value with all sessions and counters |
-//! | 7, 8 | the same with those sessions and counters that changed; the others stay as they are |
-//! | 0, 1, 3, 4 | the same four of state stores up to format 2 and rate's changelog up to format 3: without currency and sessions |
+//! [`first_byte`] says what there was: an account or a member, of a payer and an endpoint, with all of its counters or those that changed.
 //!
 //! They are gathered as they come, and become rows when the first row comes, or at the end.
 
 use super::codec::{Stored, read_text};
 use super::derive::record;
-use format::Corrupt;
+use format::{Corrupt, first_byte};
 use rating::account::{CapCounter, Head};
 use rating::bundle::{Allowance, Phase};
 use rating::bundles::InstanceKey;
@@ -112,15 +107,21 @@ impl Older {
     pub(crate) fn read(&mut self, first: u8, input: &mut &[u8], cycle: u32) -> Result<(), Corrupt> {
         let name = read_text(input)?;
         match first {
-            5 => self.account(name, OlderAccount::read(input)?, Extent::Whole, cycle),
-            7 => self.account(name, OlderAccount::read(input)?, Extent::Part, cycle),
-            0 => self.account(name, read_oldest_account(input)?, Extent::Whole, cycle),
-            3 => self.account(name, read_oldest_account(input)?, Extent::Part, cycle),
-            6 | 8 | 1 | 4 => {
-                let endpoint = read_text(input)?;
-                let member = if first >= 6 { OlderMember::read(input)? } else { read_oldest_member(input)? };
-                let extent = if matches!(first, 6 | 1) { Extent::Whole } else { Extent::Part };
-                self.member(name, endpoint, member, extent, cycle);
+            first_byte::OLDER_ACCOUNT => self.account(name, OlderAccount::read(input)?, Extent::Whole, cycle),
+            first_byte::OLDER_ACCOUNT_PART => self.account(name, OlderAccount::read(input)?, Extent::Part, cycle),
+            first_byte::OLDEST_ACCOUNT => self.account(name, read_oldest_account(input)?, Extent::Whole, cycle),
+            first_byte::OLDEST_ACCOUNT_PART => self.account(name, read_oldest_account(input)?, Extent::Part, cycle),
+            first_byte::OLDER_MEMBER => {
+                self.member(name, read_text(input)?, OlderMember::read(input)?, Extent::Whole, cycle)
+            }
+            first_byte::OLDER_MEMBER_PART => {
+                self.member(name, read_text(input)?, OlderMember::read(input)?, Extent::Part, cycle)
+            }
+            first_byte::OLDEST_MEMBER => {
+                self.member(name, read_text(input)?, read_oldest_member(input)?, Extent::Whole, cycle)
+            }
+            first_byte::OLDEST_MEMBER_PART => {
+                self.member(name, read_text(input)?, read_oldest_member(input)?, Extent::Part, cycle)
             }
             _ => return super::codec::corrupt("an account or a member", input),
         }

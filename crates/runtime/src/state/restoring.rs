@@ -1,7 +1,7 @@
 //! State that is put back: rows, and what was written before rows were.
 
 use super::older::Older;
-use format::{Corrupt, RowReader, is_row};
+use format::{Corrupt, RowByte, RowReader};
 use rating::State;
 use rating::state::Unresolved;
 
@@ -24,12 +24,12 @@ impl Restoring {
         state: &mut State,
         cycle: u32,
     ) -> Result<(), Corrupt> {
-        match is_row(first) {
-            true => {
+        match RowByte::of(first) {
+            Some(row) => {
                 self.older.become_rows(state);
-                rows.read(first, input, state, cycle)
+                rows.read(row, input, state, cycle)
             }
-            false => self.older.read(first, input, cycle),
+            None => self.older.read(first, input, cycle),
         }
     }
 
