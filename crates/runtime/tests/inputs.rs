@@ -7,7 +7,7 @@ mod folder;
 use folder::{messages, outputs, rate, reference, settings, stop_after, try_rate, usage, usage_lines, write};
 use runtime::embedded::{InputSource, InterruptedInputs, Progress, Report, RunError, RunSettings, read_progress, run};
 use runtime::state::{Commit, Store, StoreError, Stored};
-use runtime::wire::{CsvMapping, Ending, InputFormat, RawBatch, Splitter};
+use runtime::wire::{Contracts, CsvMapping, Ending, InputFormat, RawBatch, Splitter};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -539,8 +539,19 @@ fn as_before(out: &Path, input: &Path, records: u64) {
     // It knew no checksums of outputs either.
     progress.commits = None;
     progress.outputs.iter_mut().for_each(|output| output.checksum = None);
+    // Nor what caused the money, and it kept fewer outputs.
+    progress.contracts = Contracts::V1;
+    progress.outputs.truncate(Contracts::V1.kept().len());
     let mut commit = Commit::default();
     progress.write(&mut commit.progress);
+    // Where that begins with its mark, and what stands before is all that a program of then wrote.
+    let written = std::mem::take(&mut commit.progress);
+    let is_mark = |end: &usize| written[*end] == 3;
+    let end = (0..written.len())
+        .rev()
+        .filter(is_mark)
+        .find(|end| Progress::read(&mut &written[..*end]) == Ok(progress.clone()));
+    commit.progress.extend_from_slice(&written[..end.expect("a mark")]);
     // What has been added since stands behind all else: a mark, and three bytes for an input without any of it; a mark, and a byte for the count of commits
     // and each output.
     let added = 1 + 3 * progress.inputs.len() + 1 + 1 + progress.outputs.len();

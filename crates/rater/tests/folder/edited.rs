@@ -113,7 +113,7 @@ fn folders_are_moved_and_copied_as_a_whole_only() {
     let hidden = path.join("emptied/.last-commit");
     copy(&path.join("again"), &path.join("emptied"));
     std::fs::remove_dir_all(path.join("emptied/.rater")).expect("removed");
-    for output in ["notifications"].iter().chain(&OUTPUTS) {
+    for output in ["notifications", "command-replies", "life-events"].iter().chain(&OUTPUTS) {
         std::fs::remove_file(path.join(format!("emptied/{output}.jsonl"))).expect("removed");
     }
     assert!(hidden.exists());

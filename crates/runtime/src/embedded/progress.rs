@@ -239,6 +239,7 @@ impl Stored for Progress {
                 .map(CauseMoney::into_totals)
                 .collect::<Option<_>>()
                 .ok_or(Corrupt { what: "a kind of cause", left: input.len() })?;
+            progress.contracts = Stored::read(input)?;
         }
         Ok(progress)
     }

@@ -55,7 +55,11 @@ fn record(schema: &str, given: &[(&str, Value)]) -> Value {
     let value = |field: &serde_json::Value| {
         let name = field["name"].as_str().expect("a name");
         let given = given.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
-        let default = || if field["default"].is_null() { none() } else { Value::Map(HashMap::new()) };
+        let default = || match &field["default"] {
+            serde_json::Value::Null => none(),
+            serde_json::Value::Array(_) => Value::Array(Vec::new()),
+            _ => Value::Map(HashMap::new()),
+        };
         (name.to_owned(), given.unwrap_or_else(default))
     };
     Value::Record(fields.iter().map(value).collect())

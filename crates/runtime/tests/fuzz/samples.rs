@@ -125,6 +125,8 @@ fn command() -> Value {
             "effective_time" => Value::TimestampMillis(AT),
             "amount" => Value::Union(1, Box::new(Value::Decimal(apache_avro::Decimal::from(&5_i64.to_be_bytes())))),
             _ if field["type"].is_array() => Value::Union(0, Box::new(Value::Null)),
+            _ if field["default"].is_array() => Value::Array(Vec::new()),
+            _ if field["default"].is_object() => Value::Map(Default::default()),
             _ => text(name),
         };
         (name.to_owned(), value)

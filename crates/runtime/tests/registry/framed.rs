@@ -12,6 +12,7 @@ use testkit::registry::Fault;
 
 const USAGE: &str = include_str!("../../../../schemas/usage-record.avsc");
 const COMMAND: &str = include_str!("../../../../schemas/account-command.avsc");
+const FIRST_COMMAND: &str = include_str!("../../../../schemas/history/v1/account-command.avsc");
 const TICK: &str = include_str!("../../../../schemas/tick.avsc");
 const AT: i64 = 1_772_719_200_000;
 
@@ -31,6 +32,7 @@ fn datum(schema: &str, fields: &[(&str, Value)]) -> Vec<u8> {
         let given = fields.iter().find(|(name, _)| *name == field.name).map(|(_, value)| value.clone());
         let value = given.unwrap_or_else(|| match field.schema {
             Schema::Map(_) => Value::Map(Default::default()),
+            Schema::Array(_) => Value::Array(Vec::new()),
             _ => Value::Null,
         });
         let value = match &field.schema {
@@ -101,7 +103,8 @@ fn the_published_schemas_are_read_in_both_framings() {
     // The fingerprints are fastavro's; a schema that changes changes its own.
     for (subject, schema, fields, fingerprint) in [
         ("usage-value", USAGE, &*usage_fields(), 0x7aea_e173_ee6d_a54a_u64),
-        ("commands-value", COMMAND, &command_fields, 0x8891_dc25_77e0_91f9),
+        ("commands-value", COMMAND, &command_fields, 0xd240_bfc5_609e_7322),
+        ("commands-value", FIRST_COMMAND, &command_fields, 0x8891_dc25_77e0_91f9),
         ("ticks-value", TICK, &tick_fields, 0x0380_e82b_2efd_014f),
     ] {
         let id = client.register(subject, schema).expect("an id");
@@ -122,7 +125,7 @@ fn the_published_schemas_are_read_in_both_framings() {
             }
         }
     }
-    assert_eq!(server.requests(), 6, "each schema is fetched once");
+    assert_eq!(server.requests(), 8, "each schema is fetched once");
 }
 
 #[test]
