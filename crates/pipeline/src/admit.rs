@@ -8,7 +8,7 @@ use crate::raw::{RawCommand, RawUsage};
 use crate::text::quoted;
 use directory::Needs;
 use directory::snapshot::Snapshot;
-use rating::{AccountId, Command, CommandRefusal, SuspenseReason, Timestamp, Unit, UsageRecord};
+use rating::{AccountId, Command, CommandRefusal, RetryMode, SuspenseReason, Timestamp, Unit, UsageRecord};
 
 /// What a raw record turned out to be.
 #[derive(Debug)]
@@ -66,31 +66,11 @@ impl Intent {
         if let Some(level) = level {
             return Intent::Level { level, reason };
         }
-        match reason {
-            SuspenseReason::Undecodable
-            | SuspenseReason::InvalidRecord
-            | SuspenseReason::FutureEvent
-            | SuspenseReason::PastEvent
-            | SuspenseReason::ImplausibleQuantity
-            | SuspenseReason::WrongKind => Intent::Readmit,
-            SuspenseReason::DuplicateConflict => Intent::Conflicting,
-            SuspenseReason::TooLate => Intent::Late,
-            SuspenseReason::UnknownEndpoint
-            | SuspenseReason::IdentityConflict
-            | SuspenseReason::EndpointInactive
-            | SuspenseReason::EndpointUnreadable
-            | SuspenseReason::TooOldToRate
-            | SuspenseReason::AccountSuspended
-            | SuspenseReason::AccountClosed
-            | SuspenseReason::CurrencyMismatch
-            | SuspenseReason::SponsorNotAllowed
-            | SuspenseReason::SubscriptionTypeNotAllowed
-            | SuspenseReason::TariffMissing
-            | SuspenseReason::NoRate
-            | SuspenseReason::Blocked
-            | SuspenseReason::UnitMismatch
-            | SuspenseReason::AmountOverflow
-            | SuspenseReason::DurationTooLong => Intent::Admitted,
+        match reason.retry() {
+            RetryMode::Afresh => Intent::Readmit,
+            RetryMode::Conflicting => Intent::Conflicting,
+            RetryMode::IfUncharged => Intent::Late,
+            RetryMode::Again | RetryMode::ByItself | RetryMode::ByTariff => Intent::Admitted,
         }
     }
 }
@@ -99,8 +79,9 @@ impl Intent {
     /// Says whether something that waited so is tried again only if somebody says that it is to be charged although it is late.
     pub fn is_late(self) -> bool {
         match self {
-            Intent::Late | Intent::Level { reason: SuspenseReason::TooOldToRate, .. } => true,
-            Intent::Level { .. } | Intent::Fresh | Intent::Admitted | Intent::Readmit | Intent::Conflicting => false,
+            Intent::Late => true,
+            Intent::Level { reason, .. } => reason.retry() == RetryMode::ByTariff,
+            Intent::Fresh | Intent::Admitted | Intent::Readmit | Intent::Conflicting => false,
         }
     }
 
@@ -160,12 +141,9 @@ impl Taken {
 
     /// Lets a record pass once, in the order in which records come. `place` is where this copy stands, `kept` what was moved out of `duplicates` under
     /// its id.
-    pub fn admit(&mut self, intent: Intent, place: Place, duplicates: &mut Duplicates, kept: Option<u64>) -> Verdict {
+    pub fn admit(&self, intent: Intent, place: Place, duplicates: &mut Duplicates, kept: Option<u64>) -> Verdict {
         let id = match self {
-            Taken::Fault(fault) => {
-                let fault = std::mem::replace(fault, Fault::new(SuspenseReason::Undecodable, String::new()));
-                return Verdict::Waits(fault);
-            }
+            Taken::Fault(fault) => return Verdict::Waits(fault.clone()),
             Taken::Tick(instant) => {
                 duplicates.tick(*instant);
                 return Verdict::Tick;

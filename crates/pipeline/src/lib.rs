@@ -6,6 +6,7 @@
 //! | [`admit`] | fields as decoded, recent record ids | what the record is, and whether it goes on | none of its own |
 //! | [`duplicates`] | identity, payload hash, event time | new, duplicate, conflict, too late | recent record ids, the ids of what is suspended ([`held`]), the clock of ticks |
 //! | [`mod@guide`] | a new record, a snapshot | one leg per level, or a reason to wait | none |
+//! | [`step`] | what was taken in, how it comes | what becomes of it and what is told of it: all of the above in one place | none of its own |
 //! | [`rate`] | legs and commands of the owned accounts, in order | charges, deltas, notifications, suspended legs | accounts |
 //!
 //! [`totals`] proves for each batch that nothing was lost or doubled. No module here knows files, Kafka or Scylla.
@@ -21,6 +22,7 @@ pub mod kind;
 pub mod limits;
 pub mod rate;
 pub mod raw;
+pub mod step;
 pub mod text;
 pub mod times;
 pub mod totals;
@@ -35,4 +37,5 @@ pub use kind::{Kind, Kinds};
 pub use limits::{QuantityLimit, QuantityLimits};
 pub use rate::{RateOutcome, RateShard, RatedTask, Task, Work};
 pub use raw::{Field, RawCommand, RawUsage, RawValue, UNSUPPORTED};
+pub use step::{Arrival, CommandOutcome, CommandReply, Legs, Step, Suspended, Tell};
 pub use totals::{ControlMismatch, ControlTotals};

@@ -55,7 +55,7 @@ pub use money::{Amount, Exact, Rounding, RoundingMode, Sum, UnitPrice};
 pub use quantity::{Unit, unit_of_service};
 pub use rate::{Rate, RateSpec};
 pub use rate_leg::rate_leg;
-pub use reason::{ChargeReason, SuspenseReason};
+pub use reason::{ChargeReason, RetryMode, SuspenseReason};
 pub use session::{SessionCounter, SessionKey, SessionState};
 pub use state::{AccountNumber, State};
 pub use table::Table;

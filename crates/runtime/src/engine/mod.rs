@@ -274,14 +274,12 @@ impl Engine {
         mut stretches: Vec<take::Stretch>,
     ) -> Result<BatchOutput, EngineError> {
         let snapshot = self.snapshot_for(&stretches)?;
-        let mut totals = ControlTotals::default();
-        take::admit(&mut stretches, batch, &mut self.duplicates, &mut totals);
+        take::admit(&mut stretches, batch, &mut self.duplicates);
         let guided = guided::guide_all(&stretches, batch.retries, &snapshot, self.threads);
         rated::rate_all(&guided, &mut self.owners, &self.encoder, self.threads)?;
         let buffers = [self.spare.pop().unwrap_or_default(), self.spare.pop().unwrap_or_default()];
-        let merged =
-            rated::Merged { batch, stretches: &stretches, guided: &guided, snapshot: &snapshot, owners: &self.owners };
-        let mut output = merged.in_order(&self.encoder, totals, buffers, self.threads)?;
+        let merged = rated::Merged { batch, stretches: &stretches, guided: &guided, owners: &self.owners };
+        let mut output = merged.in_order(&self.encoder, buffers, self.threads)?;
         output.totals.check()?;
         for (identity, is_owner) in output.holds.drain(..) {
             self.duplicates.hold(identity, is_owner);

@@ -1,14 +1,14 @@
 //! Rate by owner, encode beside it, and put everything back into the order of the input.
 
-use super::guided::{GuidedStretch, Outcome};
+use super::guided::GuidedStretch;
 use super::recycle::place_in;
 use super::take::Stretch;
-use super::{BatchInput, BatchOutput, Encoded, Intent, MAX_DETAILS, OpenSuspense, Owners, Retry, in_parallel};
-use crate::wire::{CommandOutcome, CommandReply, Decoded, Encoder, Origin, SuspenseRecord};
-use directory::snapshot::Snapshot;
-use pipeline::{ControlMismatch, ControlTotals, Field, RateOutcome, RatedTask, RawValue, Taken, Task, Verdict};
-use rating::effect::NotificationKind;
-use rating::{Cause, Command, Effect, Notification, Shared, SuspenseReason};
+use super::{BatchInput, BatchOutput, Encoded, MAX_DETAILS, OpenSuspense, Owners, Retry, in_parallel};
+use crate::wire::{Decoded, Encoder, Origin, SuspenseRecord};
+use pipeline::{
+    CommandReply, ControlMismatch, ControlTotals, Field, RatedTask, RawValue, Step, Suspended, Taken, Task, Tell,
+};
+use rating::{Effect, Notification};
 
 /// Tasks whose charges are written out before others are made: few enough to be still in the caches.
 const WRITTEN_TOGETHER: usize = 128;
@@ -169,7 +169,6 @@ pub(super) struct Merged<'m, 'b> {
     pub(super) batch: BatchInput<'b>,
     pub(super) stretches: &'m [Stretch],
     pub(super) guided: &'m [GuidedStretch<'m>],
-    pub(super) snapshot: &'m Snapshot,
     pub(super) owners: &'m [Owners],
 }
 
@@ -180,10 +179,10 @@ impl Merged<'_, '_> {
     pub(super) fn in_order(
         &self,
         encoder: &Encoder,
-        mut totals: ControlTotals,
         buffers: [Encoded; 2],
         threads: usize,
     ) -> Result<BatchOutput, ControlMismatch> {
+        let mut totals = ControlTotals::default();
         let guided = self.guided.iter().map(|stretch| &stretch.totals);
         for part in guided.chain(self.owners.iter().map(|owners| &owners.rated.totals)) {
             totals.add(part)?;
@@ -199,19 +198,11 @@ impl Merged<'_, '_> {
             deltas: merged.next().unwrap_or_default(),
             ..BatchOutput::default()
         };
-        let mut rest = Rest {
-            batch: self.batch,
-            encoder,
-            found: &found,
-            owners: self.owners,
-            snapshot: self.snapshot,
-            next_task: 0,
-            output: &mut output,
-        };
+        let mut rest =
+            Rest { batch: self.batch, encoder, found: &found, owners: self.owners, next_task: 0, output: &mut output };
         for (stretch, guided) in self.stretches.iter().zip(self.guided) {
-            let records = stretch.taken.iter().zip(&stretch.verdicts).zip(&guided.outcomes);
-            for (position, ((taken, verdict), outcome)) in (stretch.first..).zip(records) {
-                rest.record(position, taken, verdict, *outcome);
+            for (position, (taken, (step, tasks))) in (stretch.first..).zip(stretch.taken.iter().zip(&guided.steps)) {
+                rest.record(position, taken, step, *tasks);
             }
         }
         output.totals = totals;
@@ -262,63 +253,20 @@ struct Rest<'m, 'b> {
     encoder: &'m Encoder,
     found: &'m [Found],
     owners: &'m [Owners],
-    snapshot: &'m Snapshot,
     next_task: usize,
     output: &'m mut BatchOutput,
 }
 
 impl Rest<'_, '_> {
-    fn record(&mut self, position: usize, taken: &Taken, verdict: &Verdict, outcome: Outcome) {
+    fn record(&mut self, position: usize, taken: &Taken, step: &Step<'_>, tasks: u32) {
         let before = self.output.open.len();
-        if let (Verdict::Waits(fault), Taken::Fault(_), Some((reason, level))) =
-            (verdict, taken, Retry::at(self.batch.retries, position).held)
-        {
-            let detail = format!("{}: {}", fault.reason.name(), fault.detail);
-            self.suspend(position, taken, reason, level, &detail, "intake");
-        } else if let Verdict::Waits(fault) = verdict {
-            let stage = match fault.reason {
-                SuspenseReason::DuplicateConflict | SuspenseReason::TooLate => "guide",
-                _ => "intake",
-            };
-            self.suspend(position, taken, fault.reason, None, &fault.detail, stage);
-        }
-        if let (Verdict::Duplicate, Taken::Command(_, command)) = (verdict, taken) {
-            self.answer(command, CommandOutcome::Duplicate, None);
-        }
-        match outcome {
-            Outcome::Done => {}
-            Outcome::Waits(reason, level) => {
-                self.suspend(position, taken, reason, level, &taken.explain_in(self.snapshot, reason), "guide");
-            }
-            Outcome::Refused(refusal) => {
-                if let Taken::Command(key, command) = taken {
-                    let notification = Notification {
-                        kind: NotificationKind::CommandRefused { reason: refusal.name() },
-                        account: command.account_id.clone(),
-                        endpoint: command.kind.endpoint().map(Shared::Of),
-                        sequence: None,
-                        cause: Cause::Command(command, *key),
-                    };
-                    self.encoder.notification(&notification, &mut self.output.notifications.bytes);
-                    self.output.notifications.close();
-                    self.answer(command, CommandOutcome::Refused(refusal), None);
-                }
-            }
-            Outcome::Tasks(count) => {
-                for _ in 0..count {
-                    self.task(position, taken);
-                }
-            }
+        step.tell(taken, &mut At { rest: self, position });
+        for _ in 0..tasks {
+            self.task(position, taken);
         }
         if !self.batch.retries.is_empty() && self.output.open.len() == before {
             self.output.resolved.push(position);
         }
-    }
-
-    fn answer(&mut self, command: &Command, outcome: CommandOutcome, detail: Option<&str>) {
-        let reply = CommandReply { command, outcome, detail, deltas: &[], sequence: None };
-        self.encoder.reply(&reply, &mut self.output.replies.bytes);
-        self.output.replies.close();
     }
 
     fn task(&mut self, position: usize, taken: &Taken) {
@@ -329,31 +277,15 @@ impl Rest<'_, '_> {
         self.output.notifications.append(&rated.notifications, before.notifications, ends.notifications);
         self.output.replies.append(&rated.replies, before.replies, ends.replies);
         self.output.life_events.append(&rated.life_events, before.life_events, ends.life_events);
-        let task = rated.tasks[at as usize];
-        match task.outcome {
-            RateOutcome::Suspended(reason) => {
-                self.suspend(
-                    position,
-                    taken,
-                    reason,
-                    Some(task.level),
-                    &taken.explain_leg(reason, task.rate_unit),
-                    "rate",
-                );
-            }
-            RateOutcome::Charged | RateOutcome::Applied | RateOutcome::Refused(_) => {}
+        if let Taken::Usage(intaken) = taken
+            && let Some(suspended) = Suspended::of_leg(&rated.tasks[at as usize], &intaken.record)
+        {
+            self.suspend(position, taken, &suspended);
         }
     }
 
-    fn suspend(
-        &mut self,
-        position: usize,
-        taken: &Taken,
-        reason: SuspenseReason,
-        level: Option<u8>,
-        detail: &str,
-        stage: &'static str,
-    ) {
+    fn suspend(&mut self, position: usize, taken: &Taken, suspended: &Suspended) {
+        let Suspended { reason, level, detail, stage } = suspended;
         let place = self.batch.records.place(position);
         let retry = Retry::at(self.batch.retries, position);
         let attempt = retry.attempt;
@@ -368,10 +300,10 @@ impl Rest<'_, '_> {
         };
         let record = SuspenseRecord {
             key,
-            reason,
+            reason: *reason,
             detail,
             stage,
-            level,
+            level: *level,
             usage_id: id,
             event_time,
             original,
@@ -381,26 +313,44 @@ impl Rest<'_, '_> {
         };
         self.encoder.suspense(&record, &mut self.output.suspense.bytes);
         self.output.suspense.close();
-        if let Taken::Command(_, command) = taken {
-            self.answer(command, CommandOutcome::Suspended(reason), Some(detail));
-        }
         if self.output.details.len() < MAX_DETAILS {
-            self.output.details.push(detail.to_owned());
+            self.output.details.push(detail.to_string());
         }
-        let intent = Intent::of(reason, level);
-        if intent.was_held() {
+        if let Some(is_owner) = suspended.holds() {
             let identity = taken.identity_at(place_in(self.batch.input, place));
-            self.output.holds.extend(identity.map(|identity| (identity, intent.is_owner())));
+            self.output.holds.extend(identity.map(|identity| (identity, is_owner)));
         }
         self.output.open.push(OpenSuspense {
-            number: retry.number_of(level),
-            reason,
-            level,
+            number: retry.number_of(*level),
+            reason: *reason,
+            level: *level,
             input: self.batch.input.to_owned(),
             place,
             attempt,
             original: original.to_vec(),
         });
+    }
+}
+
+/// What is told of one record.
+struct At<'r, 'm, 'b> {
+    rest: &'r mut Rest<'m, 'b>,
+    position: usize,
+}
+
+impl Tell for At<'_, '_, '_> {
+    fn suspended(&mut self, suspended: &Suspended, taken: &Taken) {
+        self.rest.suspend(self.position, taken, suspended);
+    }
+
+    fn notification(&mut self, notification: &Notification<'_>) {
+        self.rest.encoder.notification(notification, &mut self.rest.output.notifications.bytes);
+        self.rest.output.notifications.close();
+    }
+
+    fn reply(&mut self, reply: &CommandReply<'_>) {
+        self.rest.encoder.reply(reply, &mut self.rest.output.replies.bytes);
+        self.rest.output.replies.close();
     }
 }
 

@@ -1,6 +1,6 @@
 //! What waits, and how it is tried again (rule 26): nothing is dropped, and nothing that was charged is charged again.
 
-use pipeline::{Intent, Place};
+use pipeline::{Arrival, Intent, Place};
 use rating::SuspenseReason;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
@@ -10,34 +10,31 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// How.
-    pub intent: Intent,
+    pub arrival: Arrival,
     /// How often it was tried before.
     pub attempt: u32,
     /// Its number among what waits: it has it again if it still waits, so that things stay in the order of their arrival.
     pub number: Option<u64>,
-    /// Why and on what level it waited, if its id is held: what cannot be read any more goes on waiting so, or it would be its own duplicate the next time.
-    pub held: Option<(SuspenseReason, Option<u8>)>,
 }
 
 impl Retry {
     /// It comes for the first time.
-    pub const FRESH: Retry = Retry { intent: Intent::Fresh, attempt: 0, number: None, held: None };
+    pub const FRESH: Retry = Retry { arrival: Arrival::FRESH, attempt: 0, number: None };
 
     /// What waited is tried once more.
     pub fn of(open: &OpenSuspense, number: u64) -> Retry {
-        let intent = Intent::of(open.reason, open.level);
-        let held = intent.was_held().then_some((open.reason, open.level));
-        Retry { intent, attempt: open.attempt.saturating_add(1), number: Some(number), held }
+        let arrival = Arrival::again(open.reason, open.level);
+        Retry { arrival, attempt: open.attempt.saturating_add(1), number: Some(number) }
     }
 
-    /// A command that the reference data implies: whoever makes it knows that it was not applied before.
+    /// A command that the reference data implies.
     pub fn granted() -> Retry {
-        Retry { intent: Intent::Admitted, ..Retry::FRESH }
+        Retry { arrival: Arrival::GRANTED, ..Retry::FRESH }
     }
 
     /// The number of what still waits of it: legs of what waited as a whole stand behind the whole, in its room.
     pub(super) fn number_of(self, level: Option<u8>) -> Option<u64> {
-        match (self.number?, self.intent, level) {
+        match (self.number?, self.arrival.intent, level) {
             (number, Intent::Level { .. }, _) | (number, _, None) => Some(number),
             (number, _, Some(level)) => (number >= FIRST_NUMBER).then(|| number + 1 + u64::from(level)),
         }

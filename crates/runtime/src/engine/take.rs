@@ -5,7 +5,7 @@ use super::{BatchInput, EngineError, Retry};
 use crate::state::SealedIds;
 use crate::wire::too_long;
 use pipeline::duplicates::short_key;
-use pipeline::{ControlTotals, Duplicates, IntakeRules, Intent, Place, Taken, Verdict};
+use pipeline::{Duplicates, IntakeRules, Taken, Verdict};
 use rating::Timestamp;
 
 /// A run of records of a batch, worked on by one thread at a time.
@@ -67,46 +67,16 @@ pub(super) fn take(batch: BatchInput<'_>, position: usize, rules: &IntakeRules) 
         Ok(decoded) => decoded,
         Err(fault) => return Taken::Fault(fault),
     };
-    match Retry::at(batch.retries, position).intent {
-        Intent::Fresh | Intent::Readmit => decoded.take_in(rules),
-        Intent::Admitted | Intent::Late | Intent::Conflicting | Intent::Level { .. } => {
-            decoded.take_in(&rules.for_admitted())
-        }
-    }
+    decoded.take_in(&Retry::at(batch.retries, position).arrival.rules(rules))
 }
 
 /// Lets each record pass once, in the order of the input.
-pub(super) fn admit(
-    stretches: &mut [Stretch],
-    batch: BatchInput<'_>,
-    duplicates: &mut Duplicates,
-    totals: &mut ControlTotals,
-) {
+pub(super) fn admit(stretches: &mut [Stretch], batch: BatchInput<'_>, duplicates: &mut Duplicates) {
     for stretch in stretches {
-        let positions = stretch.first..;
-        let verdicts = stretch.taken.iter_mut().zip(positions).map(|(taken, position)| {
-            totals.received += 1;
-            let intent = Retry::at(batch.retries, position).intent;
+        let verdicts = (stretch.first..).zip(&stretch.taken).map(|(position, taken)| {
             let kept = stretch.kept.get(position - stretch.first).copied().flatten();
-            // What comes for the first time is told apart by its id alone: where it stands need not be hashed.
-            let place = match intent {
-                Intent::Fresh => Place::FORGOTTEN,
-                Intent::Admitted | Intent::Readmit | Intent::Conflicting | Intent::Late | Intent::Level { .. } => {
-                    place_in(batch.input, batch.records.place(position))
-                }
-            };
-            let verdict = taken.admit(intent, place, duplicates, kept);
-            match (&verdict, &*taken) {
-                (Verdict::Duplicate, _) => totals.duplicates += 1,
-                (Verdict::Tick, _) => totals.ticks += 1,
-                (Verdict::Waits(_), _) => totals.suspended += 1,
-                (Verdict::Pass(_) | Verdict::Refused(_), Taken::Command(..)) | (Verdict::Refused(_), _) => {
-                    totals.commands += 1;
-                }
-                // Whether it is guided is counted by guide.
-                (Verdict::Pass(_), Taken::Usage(_) | Taken::Tick(_) | Taken::Fault(_)) => {}
-            }
-            verdict
+            let place = || place_in(batch.input, batch.records.place(position));
+            Retry::at(batch.retries, position).arrival.admit(taken, place, duplicates, kept)
         });
         stretch.verdicts = verdicts.collect();
     }

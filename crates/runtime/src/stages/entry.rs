@@ -7,7 +7,7 @@ use super::record::{IDENTITIES, IDENTITIES_OF_ENDPOINTS, read_record, write_reco
 use crate::state::{Corrupt, Stored};
 use crate::worker::log::{Incoming, TopicId};
 use crate::worker::trace::TraceContext;
-use pipeline::{Fault, Intaken, Intent, Place, Taken};
+use pipeline::{Arrival, Intaken, Place, Taken};
 use rating::bundle::BundleTemplate;
 use rating::{Command, Leg, Rate, RateChoice, SuspenseReason, Timestamp, UsageRecord};
 use siphasher::sip::SipHasher13;
@@ -105,15 +105,9 @@ impl<'a> Origin<'a> {
         }
     }
 
-    /// As what it waits: something whose id is remembered already goes on waiting for the old reason when it cannot even be read any more,
-    /// or it would be its own duplicate the next time.
-    pub(super) fn waits_as(&self, fault: Fault) -> Fault {
-        match self.retried {
-            Some(Retried { reason, level, .. }) if Intent::of(reason, level).was_held() => {
-                Fault::new(reason, format!("{}: {}", fault.reason.name(), fault.detail))
-            }
-            Some(_) | None => fault,
-        }
+    /// How it comes.
+    pub(super) fn arrival(&self) -> Arrival {
+        self.retried.map_or(Arrival::FRESH, |Retried { reason, level, .. }| Arrival::again(reason, level))
     }
 
     /// Where this copy of the record stands, for [`pipeline::Duplicates`].

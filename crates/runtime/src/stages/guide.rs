@@ -11,16 +11,15 @@ use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, r
 use super::remembered::Remembered;
 use super::{SHARDS, check_targets, send_packed, topic_of};
 use crate::state::Stored;
-use crate::wire::{CloudEvents, CommandOutcome, CommandReply, Encoder, Frames, OutputFormat};
+use crate::wire::{CloudEvents, CommandReply, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{CommandResult, RecordOutcome, Service, StageStatus};
 use crate::worker::log::{self, Batch, Offset, Partition};
 use crate::worker::{Beginning, FactsMissing, Known, NoTick, Output, Side, Stage, StageError};
 use directory::Directory;
 use directory::snapshot::Snapshot;
-use pipeline::guide::{guide_command, shard_of};
-use pipeline::{ControlTotals, Duplicates, Fault, Intaken, Intent, Place, Taken, Verdict, Window, guide};
-use rating::effect::NotificationKind;
-use rating::{Cause, Command, CommandRefusal, Leg, Notification, Shared, SuspenseReason, Timestamp};
+use pipeline::guide::shard_of;
+use pipeline::{ControlTotals, Duplicates, Intaken, Intent, Legs, Step, Suspended, Taken, Tell, Verdict, Window};
+use rating::{Leg, Notification, Timestamp};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -287,85 +286,54 @@ impl Kept {
 
 impl Steps {
     /// Everything that happens to a record or command. What is told of it belongs to its trace.
-    fn arrival(&self, origin: &Origin<'_>, taken: &mut Taken, kept: &mut Kept, work: &mut Work<'_>) {
+    fn arrival(&self, origin: &Origin<'_>, taken: &Taken, kept: &mut Kept, work: &mut Work<'_>) {
         let first = work.output.len();
         self.decide(origin, taken, kept, work);
         work.output.add_trace(first, origin.trace);
     }
 
-    fn decide(&self, origin: &Origin<'_>, taken: &mut Taken, kept: &mut Kept, work: &mut Work<'_>) {
+    fn decide(&self, origin: &Origin<'_>, taken: &Taken, kept: &mut Kept, work: &mut Work<'_>) {
         if let Some(Retried { wanted: wanted @ (Wanted::Hold | Wanted::Leave), reason, level, .. }) = origin.retried {
             return kept.remembered.note(wanted, Intent::of(reason, level), taken.identity_at(origin.place()));
         }
-        work.totals.received += 1;
-        let intent = match origin.retried {
-            None => Intent::Fresh,
-            // Whoever copies the input once more must not have it charged once more.
-            Some(retried) if !kept.remembered.is_first(origin, retried, taken) => {
-                work.totals.duplicates += 1;
-                return;
-            }
-            Some(Retried { reason, level, .. }) => Intent::of(reason, level),
-        };
-        if let Taken::Fault(fault) = taken {
-            // It stays what it is: the batch may be undone and executed again.
-            let fault = origin.waits_as(fault.clone());
-            return self.wait(origin, taken, &fault, "intake", work);
+        // Whoever copies the input once more must not have it charged once more.
+        if let Some(retried) = origin.retried
+            && !kept.remembered.is_first(origin, retried, taken)
+        {
+            return Step::Duplicate(None).count(&mut work.totals);
         }
-        let stage = "guide";
-        // What comes for the first time is told apart by its id alone: where it stands need not be hashed.
-        let place = if origin.retried.is_some() { origin.place() } else { Place::FORGOTTEN };
-        match taken.admit(intent, place, &mut kept.remembered.ids, None) {
-            Verdict::Waits(fault) => self.wait(origin, taken, &fault, stage, work),
-            Verdict::Refused(refusal) => {
-                work.totals.commands += 1;
-                if let Taken::Command(key, command) = &*taken {
-                    self.refuse(*key, command, refusal, work);
+        let arrival = origin.arrival();
+        let verdict = arrival.admit(taken, || origin.place(), &mut kept.remembered.ids, None);
+        let step = arrival.guide(taken, &verdict, work.snapshot);
+        step.count(&mut work.totals);
+        match &step {
+            Step::Legs(legs) => {
+                self.send_legs(origin, *legs, kept, work);
+                work.count(taken, RecordOutcome::Guided);
+            }
+            Step::Command(guided) => {
+                if let Some(packer) = kept.packers.get_mut(self.partition_of(&guided.edge.payer)) {
+                    packer.add(|tables, out| write_command(origin, guided, tables, out));
                 }
             }
-            // Ticks were taken out before.
-            Verdict::Tick => work.totals.ticks += 1,
-            Verdict::Duplicate => {
-                work.totals.duplicates += 1;
-                work.count(taken, RecordOutcome::Duplicate);
-                if let Taken::Command(_, command) = taken {
-                    self.answer(command, CommandOutcome::Duplicate, None, work);
+            Step::Refused(..) => work.output.counts.command(CommandResult::Refused),
+            Step::Suspended(suspended) => {
+                let passed = Some(suspended).filter(|_| matches!(verdict, Verdict::Pass(_)));
+                let is_owner = passed.and_then(Suspended::holds);
+                if let (Some(is_owner), Some(id)) = (is_owner, taken.identity_at(origin.place())) {
+                    kept.remembered.ids.suspend(id, is_owner);
                 }
+                work.output.counts.waits(suspended.reason);
+                work.count(taken, RecordOutcome::Suspended);
             }
-            Verdict::Pass(horizon) => match &*taken {
-                Taken::Usage(intaken) => {
-                    if let Err(reason) = self.usage(origin, intent, intaken, horizon, kept, work) {
-                        let fault = Fault::new(reason, taken.explain_in(work.snapshot, reason));
-                        self.wait(origin, taken, &fault, stage, work);
-                        let intent = Intent::of(reason, origin.retried.and_then(|retried| retried.level));
-                        if let Some(id) = taken.identity_at(origin.place()).filter(|_| intent.was_held()) {
-                            kept.remembered.ids.suspend(id, intent.is_owner());
-                        }
-                    }
-                }
-                Taken::Command(key, command) => self.command(origin, *key, command, kept, work),
-                Taken::Tick(_) | Taken::Fault(_) => {}
-            },
+            Step::Duplicate(_) => work.count(taken, RecordOutcome::Duplicate),
+            Step::Tick => {}
         }
+        step.tell(taken, &mut Telling { outbound: &self.outbound, origin, output: work.output });
     }
 
-    fn usage(
-        &self,
-        origin: &Origin<'_>,
-        intent: Intent,
-        intaken: &Intaken,
-        horizon: Timestamp,
-        kept: &mut Kept,
-        work: &mut Work<'_>,
-    ) -> Result<(), SuspenseReason> {
-        let guided = guide(intaken, work.snapshot, horizon)?;
-        let mut legs: SmallVec<[Leg<'_>; 8]> = guided.legs().collect();
-        if let Intent::Level { level, reason } = intent {
-            legs.retain(|leg| leg.edge.level == level);
-            if legs.is_empty() {
-                return Err(reason);
-            }
-        }
+    fn send_legs(&self, origin: &Origin<'_>, legs: Legs<'_>, kept: &mut Kept, work: &mut Work<'_>) {
+        let legs: SmallVec<[Leg<'_>; 8]> = legs.legs().collect();
         let mut targets: SmallVec<[Option<usize>; 8]> =
             legs.iter().map(|leg| Some(self.partition_of(&leg.edge.payer))).collect();
         work.common.clear();
@@ -387,64 +355,32 @@ impl Steps {
         for leg in &legs {
             work.totals.guided_leg(leg.edge.level, leg.usage.quantity);
         }
-        work.totals.guided += 1;
-        work.count_usage(intaken, RecordOutcome::Guided);
-        Ok(())
-    }
-
-    fn command(&self, origin: &Origin<'_>, key: u128, command: &Command, kept: &mut Kept, work: &mut Work<'_>) {
-        work.totals.commands += 1;
-        match guide_command(key, command, work.snapshot) {
-            Ok(guided) => {
-                if let Some(packer) = kept.packers.get_mut(self.partition_of(&guided.edge.payer)) {
-                    packer.add(|tables, out| write_command(origin, &guided, tables, out));
-                }
-            }
-            Err(refusal) => self.refuse(key, command, refusal, work),
-        }
-    }
-
-    fn refuse(&self, key: u128, command: &Command, refusal: CommandRefusal, work: &mut Work<'_>) {
-        work.output.counts.command(CommandResult::Refused);
-        let notification = Notification {
-            kind: NotificationKind::CommandRefused { reason: refusal.name() },
-            account: command.account_id.clone(),
-            endpoint: command.kind.endpoint().map(Shared::Of),
-            sequence: None,
-            cause: Cause::Command(command, key),
-        };
-        self.outbound.notification(NOTIFICATIONS, &notification, work.output);
-        self.answer(command, CommandOutcome::Refused(refusal), None, work);
-    }
-
-    fn wait(&self, origin: &Origin<'_>, taken: &Taken, fault: &Fault, stage: &'static str, work: &mut Work<'_>) {
-        work.totals.suspended += 1;
-        work.count(taken, RecordOutcome::Suspended);
-        work.output.counts.waits(fault.reason);
-        let waiting = Waiting {
-            origin,
-            identity: taken.identity(),
-            reason: fault.reason,
-            detail: &fault.detail,
-            stage,
-            level: origin.retried.and_then(|retried| retried.level),
-        };
-        self.outbound.suspense([SUSPENSE, WAITING], &waiting, work.output);
-        if let Taken::Command(_, command) = taken {
-            self.answer(command, CommandOutcome::Suspended(fault.reason), Some(&fault.detail), work);
-        }
-    }
-
-    fn answer(&self, command: &Command, outcome: CommandOutcome, detail: Option<&str>, work: &mut Work<'_>) {
-        self.outbound.reply(
-            REPLIES,
-            &CommandReply { command, outcome, detail, deltas: &[], sequence: None },
-            work.output,
-        );
     }
 
     fn partition_of(&self, account: &rating::AccountId) -> usize {
         shard_of(account, SHARDS) % self.settings.guided_partitions.max(1) as usize
+    }
+}
+
+/// What guide tells of a record or command.
+struct Telling<'t> {
+    outbound: &'t Outbound,
+    origin: &'t Origin<'t>,
+    output: &'t mut Output,
+}
+
+impl Tell for Telling<'_> {
+    fn suspended(&mut self, suspended: &Suspended, taken: &Taken) {
+        let waiting = Waiting { origin: self.origin, identity: taken.identity(), suspended };
+        self.outbound.suspense([SUSPENSE, WAITING], &waiting, self.output);
+    }
+
+    fn notification(&mut self, notification: &Notification<'_>) {
+        self.outbound.notification(NOTIFICATIONS, notification, self.output);
+    }
+
+    fn reply(&mut self, reply: &CommandReply<'_>) {
+        self.outbound.reply(REPLIES, reply, self.output);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::worker::FactsMissing;
 use crate::worker::log::{Batch, Incoming, Partition, Place, TopicId};
 use hashbrown::{HashMap, HashSet};
 use pipeline::intake::earliest_event;
-use pipeline::{Doubts, Fault, IntakeRules, Intent, Kind, Kinds, Taken};
+use pipeline::{Arrival, Doubts, Fault, IntakeRules, Kind, Kinds, Taken};
 use rating::{SuspenseReason, Timestamp};
 use std::sync::Arc;
 
@@ -144,13 +144,13 @@ impl Inbound {
             return wrong_kind("is no retry");
         }
         let rules = self.of_doors.get(usize::from(message.partition.topic)).unwrap_or(&self.rules);
-        let intent = retry.map_or(Intent::Fresh, |retry| Intent::of(retry.retried.reason, retry.retried.level));
+        let retried = retry.map(|retry| retry.retried);
+        let arrival = retried.map_or(Arrival::FRESH, |retried| Arrival::again(retried.reason, retried.level));
         match self.decode(retry.map_or(message.value, |retry| &retry.original)) {
             Ok(decoded) if retry.is_none() && self.from_before.contains(&message.partition) => {
                 decoded.take_in(&IntakeRules { accepts: rules.accepts.with(Kind::Tick), ..rules.clone() })
             }
-            Ok(decoded) if intent.was_held() => decoded.take_in(&rules.for_admitted()),
-            Ok(decoded) => decoded.take_in(rules),
+            Ok(decoded) => decoded.take_in(&arrival.rules(rules)),
             Err(fault) => Taken::Fault(fault),
         }
     }
@@ -161,13 +161,13 @@ impl Inbound {
         message: &Incoming<'m>,
         (topic, topic_id): (&str, Option<TopicId>),
         forms: &mut Forms,
-    ) -> Arrival<'m> {
+    ) -> Arrived<'m> {
         let retry = retry_of(&self.retries, message);
         let (topic, topic_id, bytes) = match retry {
             Some(retry) => (&*retry.topic, retry.topic_id, &*retry.original),
             None => (topic, topic_id, message.value),
         };
-        Arrival { message: *message, retry, form: forms.get(topic, topic_id, Prepared::content_type(bytes)) }
+        Arrived { message: *message, retry, form: forms.get(topic, topic_id, Prepared::content_type(bytes)) }
     }
 
     fn decode<'m>(&'m self, message: &'m [u8]) -> Result<Decoded<'m>, Fault> {
@@ -188,13 +188,13 @@ fn retry_of<'r>(retries: &'r HashMap<Place, Retry>, message: &Incoming<'_>) -> O
 }
 
 /// A message and where it comes from.
-pub(super) struct Arrival<'m> {
+pub(super) struct Arrived<'m> {
     message: Incoming<'m>,
     retry: Option<&'m Retry>,
     form: Arc<Form>,
 }
 
-impl Arrival<'_> {
+impl Arrived<'_> {
     /// A retry comes from where its original did.
     pub(super) fn origin(&self) -> Origin<'_> {
         match self.retry {

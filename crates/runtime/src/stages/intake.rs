@@ -153,18 +153,11 @@ impl Stage for IntakeStage {
             totals.received += 1;
             match &taken {
                 Taken::Fault(fault) => {
-                    let fault = origin.waits_as(fault.clone());
+                    let suspended = origin.arrival().unread(fault);
                     totals.suspended += 1;
                     output.counts.record(Service::Unknown, RecordOutcome::Suspended, None);
-                    output.counts.waits(fault.reason);
-                    let waiting = Waiting {
-                        origin: &origin,
-                        identity: None,
-                        reason: fault.reason,
-                        detail: &fault.detail,
-                        stage: "intake",
-                        level: origin.retried.and_then(|retried| retried.level),
-                    };
+                    output.counts.waits(suspended.reason);
+                    let waiting = Waiting { origin: &origin, identity: None, suspended: &suspended };
                     let first = output.len();
                     self.outbound.suspense([SUSPENSE, WAITING], &waiting, output);
                     output.add_trace(first, origin.trace);

@@ -6,7 +6,7 @@ use crate::state::{Corrupt, Stored};
 use crate::worker::StageError;
 use crate::worker::trace::TraceContext;
 use pipeline::Intent;
-use rating::{SuspenseReason, Timestamp};
+use rating::{RetryMode, Timestamp};
 
 /// Pauses before what is tried again by itself is tried again, in milliseconds, by how often it was tried before.
 const PAUSES_MS: [i64; 5] = [10_000, 60_000, 600_000, 3_600_000, 86_400_000];
@@ -79,12 +79,8 @@ impl Open {
     }
 
     pub(super) fn new(waited: Waited, trace: Option<TraceContext<'_>>, clock: Option<Timestamp>, number: u64) -> Open {
-        let pause = match waited.reason {
-            SuspenseReason::UnknownEndpoint | SuspenseReason::EndpointUnreadable => {
-                PAUSES_MS.get(waited.attempt as usize)
-            }
-            _ => None,
-        };
+        let is_by_itself = waited.reason.retry() == RetryMode::ByItself;
+        let pause = PAUSES_MS.get(waited.attempt as usize).filter(|_| is_by_itself);
         let from = clock.map_or(0, Timestamp::millis);
         let due = pause.map(|pause| Timestamp::from_millis(from.saturating_add(*pause)));
         let trace = trace.map(|trace| trace.as_bytes().into());

@@ -5,7 +5,8 @@ use super::waiting::{WAITING_FORMAT, Waited, key_of};
 use crate::state::Stored;
 use crate::wire::{self, CloudEvents, CommandReply, Encoder, Frames, Headers, Message, SuspenseRecord};
 use crate::worker::{Output, Target};
-use rating::{BalanceDelta, Charge, LifeEvent, Notification, SuspenseReason, Timestamp};
+use pipeline::Suspended;
+use rating::{BalanceDelta, Charge, LifeEvent, Notification, Timestamp};
 
 /// Target of log events that hold what identifies a person: an IMSI in an explanation, the id of a record. They are written at debug.
 pub const PERSONAL: &str = "rater::personal";
@@ -28,10 +29,7 @@ pub(super) struct Waiting<'w> {
     pub(super) origin: &'w Origin<'w>,
     /// Identity, id and time, where they could be read.
     pub(super) identity: Option<(u128, &'w str, Timestamp)>,
-    pub(super) reason: SuspenseReason,
-    pub(super) detail: &'w str,
-    pub(super) stage: &'static str,
-    pub(super) level: Option<u8>,
+    pub(super) suspended: &'w Suspended,
 }
 
 impl Outbound {
@@ -123,23 +121,24 @@ impl Outbound {
     pub(super) fn suspense(&self, [topic, waits]: [u16; 2], waiting: &Waiting<'_>, output: &mut Output) {
         let origin = waiting.origin;
         let identity = waiting.identity;
+        let Suspended { reason, level, detail, stage } = waiting.suspended;
         tracing::debug!(
             target: PERSONAL,
             topic = origin.form.topic,
             partition = origin.partition,
             offset = origin.offset,
             id = identity.map(|(_, id, _)| id),
-            level = waiting.level,
-            reason = waiting.reason.name(),
-            detail = waiting.detail,
+            level = level,
+            reason = reason.name(),
+            detail = &**detail,
             "goes to suspense"
         );
         let record = SuspenseRecord {
             key: identity.map(|(key, _, _)| key),
-            reason: waiting.reason,
-            detail: waiting.detail,
-            stage: waiting.stage,
-            level: waiting.level,
+            reason: *reason,
+            detail,
+            stage,
+            level: *level,
             usage_id: identity.map(|(_, id, _)| id),
             event_time: identity.map(|(_, _, at)| at),
             original: origin.bytes,

@@ -8,12 +8,12 @@ use super::progress::{About, Changelog, Units, read_key};
 use super::segments::{self, Segments};
 use super::{check_targets, topic_of};
 use crate::state::{Corrupt, Restoring};
-use crate::wire::{CloudEvents, CommandReply, Encoder, Frames, OutputFormat};
+use crate::wire::{CloudEvents, Encoder, Frames, OutputFormat};
 use crate::worker::counts::{CommandResult, LegOutcome, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{Beginning, FactsMissing, Known, Output, Stage, StageError};
 use pipeline::duplicates::state_horizon;
-use pipeline::{ControlTotals, Intent, RateOutcome, RateShard, RatedTask, Task, Work};
+use pipeline::{CommandReply, ControlTotals, RateOutcome, RateShard, RatedTask, Suspended, Task, Work};
 use rating::command::GuidedCommand;
 use rating::{Effect, Leg, RateChoice, Timestamp};
 
@@ -182,7 +182,7 @@ fn leg<'a>(facts: &'a Facts, usage: &'a GuidedUsage<'_>, edge: usize, choice: Ch
         },
         // With a horizon that has become longer since, what has left does not come back.
         horizon: usage.horizon.max(forgotten),
-        is_late: usage.origin.retried.is_some_and(|retried| Intent::of(retried.reason, retried.level).is_late()),
+        is_late: usage.origin.arrival().intent.is_late(),
     }
 }
 
@@ -265,19 +265,10 @@ impl Messages<'_> {
     }
 
     fn write_suspended(&mut self, entries: &[Guided<'_>], task: &RatedTask) {
-        let RateOutcome::Suspended(reason) = task.outcome else { return };
-        let Some(Guided::Usage(usage)) = entries.get(task.position as usize) else {
-            unreachable!("only legs are suspended, and each is of an entry: {task:?}");
-        };
-        let detail = pipeline::admit::explain(&usage.record, reason, task.rate_unit);
-        let waiting = Waiting {
-            origin: &usage.origin,
-            identity: Some((usage.key, &usage.record.id, usage.record.event_time)),
-            reason,
-            detail: &detail,
-            stage: "rate",
-            level: Some(task.level),
-        };
+        let Some(Guided::Usage(usage)) = entries.get(task.position as usize) else { return };
+        let Some(suspended) = Suspended::of_leg(task, &usage.record) else { return };
+        let identity = Some((usage.key, &*usage.record.id, usage.record.event_time));
+        let waiting = Waiting { origin: &usage.origin, identity, suspended: &suspended };
         self.outbound.suspense([SUSPENSE, WAITING], &waiting, self.output);
     }
 }

@@ -9,6 +9,7 @@ use super::retry::Retry;
 use crate::state::{Corrupt, Stored, as_other, record};
 use crate::worker::StageError;
 use crate::worker::log::{Offset, TopicId};
+use pipeline::Suspended;
 use rating::{SuspenseReason, Timestamp};
 use std::fmt::Write;
 
@@ -101,7 +102,8 @@ pub(super) fn read_waited(version: u8, input: &mut &[u8]) -> Result<Waited, Corr
 impl Waited {
     /// From what a stage knows.
     pub(super) fn of(waiting: &Waiting<'_>) -> Waited {
-        let Waiting { origin, identity, reason, detail, stage, level } = *waiting;
+        let Waiting { origin, identity, suspended } = *waiting;
+        let Suspended { reason, level, detail, stage } = suspended;
         Waited {
             topic: origin.form.topic.clone(),
             partition: origin.partition,
@@ -110,10 +112,10 @@ impl Waited {
             original: Bytes(origin.bytes.to_vec()),
             content_type: origin.form.content_type.clone(),
             attempt: origin.attempt(),
-            reason,
-            level,
-            detail: detail.to_owned(),
-            stage: stage.to_owned(),
+            reason: *reason,
+            level: *level,
+            detail: detail.to_string(),
+            stage: (*stage).to_owned(),
             usage_id: identity.map(|(_, id, _)| id.to_owned()),
             event_time: identity.map(|(_, _, at)| at),
             topic_id: origin.form.topic_id,
@@ -176,7 +178,7 @@ pub(super) fn key_of(waiting: &Waiting<'_>) -> String {
         Some((identity, _, _)) => format!("{identity:032x}"),
         None => {
             let origin = waiting.origin;
-            place((&origin.form.topic, origin.partition, origin.offset), waiting.level)
+            place((&origin.form.topic, origin.partition, origin.offset), waiting.suspended.level)
         }
     }
 }

@@ -6,7 +6,7 @@ use super::framed::{Framed, Schemas};
 use super::hash_of;
 use super::money::{Charge, Delta};
 use crate::verify::EngineReference;
-use pipeline::IntakeRules;
+use pipeline::{Arrival, IntakeRules};
 use rating::SuspenseReason;
 use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, Retry};
 use runtime::stages::{GuidedEntry, GuidedMessage};
@@ -180,7 +180,7 @@ impl Rating {
 
     fn push(&mut self, datum: &[u8], intent: Intent) {
         self.records.push(datum, 1);
-        self.retries.push(Retry { intent, ..Retry::FRESH });
+        self.retries.push(Retry { arrival: Arrival { intent, held: None }, ..Retry::FRESH });
     }
 
     /// A batch has one form.

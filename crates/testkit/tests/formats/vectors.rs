@@ -43,7 +43,7 @@ const LINES: [&str; 12] = [
 fn remembered(line: &str) -> String {
     let decoder = Decoder::json_lines();
     let decoded = decoder.decode(line.as_bytes()).unwrap_or_else(|fault| panic!("{line}: {fault:?}"));
-    let mut taken = decoded.take_in(&rules());
+    let taken = decoded.take_in(&rules());
     let mut duplicates = Duplicates::new(Window::FOREVER);
     taken.admit(Intent::Fresh, Place(0), &mut duplicates, None);
     let (key, _, _) = taken.identity().unwrap_or_else(|| panic!("{line}: {taken:?}"));

@@ -222,6 +222,7 @@ impl<'c> Pipeline<'c> {
             ("waiting", 2),
             ("recycle-changelog", 2),
             ("command-replies", 2),
+            ("life-events", 2),
         ] {
             topics.create(topic, partitions);
         }

@@ -85,7 +85,7 @@ fn a_hundred_thousand_commands_are_applied_and_no_message_is_too_long() {
     for topic in
         ["usage", "ticks", "retries", "guide-changelog", "guided", "rate-changelog", "charges", "balance-deltas"]
             .into_iter()
-            .chain(["notifications", "suspense", "waiting", "command-replies"])
+            .chain(["notifications", "suspense", "waiting", "command-replies", "life-events"])
     {
         topics.create(topic, 1);
     }

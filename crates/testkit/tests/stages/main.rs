@@ -104,6 +104,7 @@ fn check(seed: u64, shape: Shape) -> usize {
         ("waiting", 2),
         ("recycle-changelog", 2),
         ("command-replies", 3),
+        ("life-events", 3),
     ] {
         topics.create(topic, partitions);
     }
@@ -123,7 +124,9 @@ fn check(seed: u64, shape: Shape) -> usize {
     } else {
         rate_guided_log(&loaded, shape, &topics)
     };
-    for (topic, expected) in [("charges", &expected.charges), ("balance-deltas", &expected.deltas)] {
+    for (topic, expected) in
+        [("charges", &expected.charges), ("balance-deltas", &expected.deltas), ("life-events", &expected.life_events)]
+    {
         let found = topics.values_by_key(topic);
         assert_eq!(found.len(), expected.len(), "accounts with {topic}");
         for (account, expected) in expected {
@@ -134,8 +137,17 @@ fn check(seed: u64, shape: Shape) -> usize {
     let waiting: usize = topics.values_by_key("suspense").values().map(Vec::len).sum();
     assert_eq!(waiting, expected.suspended, "things that wait");
     assert!(waiting > 0, "nothing waits: the traffic is too tame");
-    let replies: usize = topics.values_by_key("command-replies").values().map(Vec::len).sum();
-    assert!(replies >= granted.len(), "replies");
+    let in_any_order = |mut replies: BTreeMap<Vec<u8>, Vec<Vec<u8>>>| {
+        replies.values_mut().for_each(|of_account| of_account.sort_unstable());
+        replies
+    };
+    let replies = in_any_order(topics.values_by_key("command-replies"));
+    let count: usize = replies.values().map(Vec::len).sum();
+    assert!(count >= granted.len() && !expected.life_events.is_empty(), "{count} replies");
+    // Guide and rate answer side by side; of the guided log only what reached rate is known.
+    if shape.usage == 1 {
+        assert!(replies == in_any_order(expected.replies.clone()), "replies differ");
+    }
     expected.charges.values().map(Vec::len).sum()
 }
 
@@ -191,6 +203,8 @@ impl Directory for PerBatch {
 struct Expected {
     charges: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
     deltas: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+    life_events: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+    replies: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
     suspended: usize,
 }
 
@@ -243,7 +257,18 @@ impl Reference {
             let account = text(&mut rest);
             self.expected.deltas.entry(account).or_default().push(framed(Message::BalanceDelta, delta));
         }
-        self.expected.suspended += output.suspense.messages().count();
+        let Expected { life_events, replies, suspended, .. } = &mut self.expected;
+        for (message, output, expected) in
+            [(Message::LifeEvent, &output.life_events, life_events), (Message::CommandReply, &output.replies, replies)]
+        {
+            for datum in output.messages() {
+                // The account is the third text of both.
+                let rest = &mut &*datum;
+                let account = (text(rest), text(rest), text(rest)).2;
+                expected.entry(account).or_default().push(framed(message, datum));
+            }
+        }
+        *suspended += output.suspense.messages().count();
     }
 }
 
@@ -303,7 +328,7 @@ fn rate_guided_log(loaded: &Loaded, shape: Shape, topics: &Topics) -> Expected {
             let (mut records, mut retries) = (RawBatch::default(), Vec::new());
             let mut add = |original: &[u8], intent| {
                 records.push(original, 1);
-                retries.push(Retry { intent, ..Retry::FRESH });
+                retries.push(Retry { arrival: pipeline::Arrival { intent, held: None }, ..Retry::FRESH });
             };
             for entry in &message.entries {
                 match entry {
@@ -320,6 +345,7 @@ fn rate_guided_log(loaded: &Loaded, shape: Shape, topics: &Topics) -> Expected {
         expected.suspended += reference.expected.suspended;
         expected.charges.extend(reference.expected.charges);
         expected.deltas.extend(reference.expected.deltas);
+        expected.life_events.extend(reference.expected.life_events);
     }
     // What intake and guide found is the same in any order.
     let before_rate = topics.values_by_key("suspense").into_values().flatten().filter(|value| !is_from_rate(value));

@@ -81,6 +81,7 @@ impl Pipeline {
             "retries",
             "recycle-changelog",
             "command-replies",
+            "life-events",
         ];
         for topic in all.into_iter().chain(rest) {
             topics.create(topic, partitions);

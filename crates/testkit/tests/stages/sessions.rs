@@ -69,7 +69,7 @@ impl Chain {
         for topic in
             ["usage", "guide-changelog", "guided", "rate-changelog", "charges", "balance-deltas", "notifications"]
                 .into_iter()
-                .chain(["suspense", "waiting", "command-replies"])
+                .chain(["suspense", "waiting", "command-replies", "life-events"])
         {
             topics.create(topic, 1);
         }

@@ -9,11 +9,12 @@
 //!
 //! Read off the same list of fields that is encoded, so that the two cannot differ. For topics of the outside only.
 
-use super::message::{self, CommandReply, SuspenseRecord};
+use super::message::{self, SuspenseRecord};
 use super::part::{self, Part};
 use super::sink::{Item, Pairs, Sink};
 use super::text;
 use crate::wire::schema::{Contracts, Message};
+use pipeline::CommandReply;
 use rating::{Amount, BalanceDelta, Charge, LifeEvent, Notification, Timestamp};
 
 /// Names and values.

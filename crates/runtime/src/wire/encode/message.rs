@@ -3,10 +3,11 @@
 use super::part::Part;
 use super::sink::{Item, Sink};
 use crate::wire::schema::Contracts;
+use pipeline::{CommandOutcome, CommandReply};
 use rating::charge::{ChargeId, FeeOf, SegmentSource};
 use rating::effect::NotificationKind;
 use rating::{
-    AccountKind, Amount, BalanceDelta, Cause, Charge, Delta, LifeEvent, LifeEventKind, Notification, Reply, Segment,
+    AccountKind, Amount, BalanceDelta, Cause, Charge, Delta, LifeEvent, LifeEventKind, Notification, Segment,
     SuspenseReason, Timestamp, UnitPrice,
 };
 use rust_decimal::Decimal;
@@ -62,60 +63,13 @@ pub enum Origin<'a> {
     },
 }
 
-/// What became of a command, as told to who issued it.
-#[derive(Clone, Copy, Debug)]
-pub struct CommandReply<'a> {
-    /// The command.
-    pub command: &'a rating::Command,
-    /// What became of it.
-    pub outcome: CommandOutcome,
-    /// What exactly, for a person.
-    pub detail: Option<&'a str>,
-    /// What it posted.
-    pub deltas: &'a [Delta],
-    /// Sequence of the account's last delta after it; `None` where the account was not asked.
-    pub sequence: Option<u64>,
-}
-
-/// What became of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CommandOutcome {
-    /// It was applied.
-    Applied,
-    /// It was refused, and nothing changed.
-    Refused(rating::CommandRefusal),
-    /// The same command came before.
-    Duplicate,
-    /// It waits in suspense.
-    Suspended(SuspenseReason),
-}
-
-impl<'a> CommandReply<'a> {
-    /// The answer of the account's owner.
-    pub fn of(reply: &'a Reply<'a>) -> CommandReply<'a> {
-        let outcome = match reply.outcome {
-            Ok(()) => CommandOutcome::Applied,
-            Err(refusal) => CommandOutcome::Refused(refusal),
-        };
-        CommandReply {
-            command: reply.command,
-            outcome,
-            detail: None,
-            deltas: &reply.deltas,
-            sequence: Some(reply.sequence),
-        }
-    }
-}
-
-impl CommandOutcome {
-    /// Stable name, and the stable code of the reason.
-    fn names(self) -> (&'static str, Option<&'static str>) {
-        match self {
-            CommandOutcome::Applied => ("applied", None),
-            CommandOutcome::Refused(refusal) => ("refused", Some(refusal.name())),
-            CommandOutcome::Duplicate => ("duplicate", None),
-            CommandOutcome::Suspended(reason) => ("suspended", Some(reason.name())),
-        }
+/// Stable name of an outcome, and the stable code of its reason.
+fn names_of(outcome: CommandOutcome) -> (&'static str, Option<&'static str>) {
+    match outcome {
+        CommandOutcome::Applied => ("applied", None),
+        CommandOutcome::Refused(refusal) => ("refused", Some(refusal.name())),
+        CommandOutcome::Duplicate => ("duplicate", None),
+        CommandOutcome::Suspended(reason) => ("suspended", Some(reason.name())),
     }
 }
 
@@ -343,7 +297,7 @@ pub(super) fn suspense<S: Sink>(record: &SuspenseRecord<'_>, sink: &mut S) {
 
 pub(super) fn reply<S: Sink>(reply: &CommandReply<'_>, contracts: Contracts, sink: &mut S) {
     let command = reply.command;
-    let (outcome, reason) = reply.outcome.names();
+    let (outcome, reason) = names_of(reply.outcome);
     sink.text("command_id", &command.id);
     sink.text("kind", command.kind.name());
     sink.text("account_id", command.account_id.as_str());

@@ -12,7 +12,8 @@ mod part;
 mod sink;
 mod text;
 
-pub use message::{CommandOutcome, CommandReply, Origin, SuspenseRecord};
+pub use message::{Origin, SuspenseRecord};
+pub use pipeline::{CommandOutcome, CommandReply};
 
 use super::schema::{Contracts, Message};
 use rating::{BalanceDelta, Charge, LifeEvent, Notification};
