@@ -2,7 +2,7 @@
 
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
-use rating::{AccountId, Effect, State, SuspenseReason, Unit, rate_leg};
+use rating::{AccountId, Effect, State, SuspenseReason, Timestamp, Unit, rate_leg};
 
 /// One thing to do for one account.
 #[derive(Clone, Copy, Debug)]
@@ -13,13 +13,15 @@ pub struct Task<'a> {
     pub work: Work<'a>,
 }
 
-/// A leg or a command.
+/// A leg, a command, or that it is later now.
 #[derive(Clone, Copy, Debug)]
 pub enum Work<'a> {
     /// Rate a leg.
     Leg(Leg<'a>),
     /// Apply a command.
     Command(GuidedCommand<'a>),
+    /// It is at least this late.
+    Tick(Timestamp),
 }
 
 /// The outcome of one task, and where its effects end in those of the batch.
@@ -50,6 +52,8 @@ pub enum RateOutcome {
     Applied,
     /// The command was refused.
     Refused(CommandRefusal),
+    /// The clock was told.
+    Ticked,
 }
 
 /// How many tasks look for their accounts together.
@@ -79,26 +83,34 @@ impl RateShard {
         let mut group = Vec::with_capacity(AHEAD);
         loop {
             // With many accounts most of the time goes by waiting for memory. Look-ups that do not depend on each other wait together.
-            group.extend(tasks.by_ref().take(AHEAD).map(|task| (self.state.account(task.work.payer()), task)));
+            group.extend(tasks.by_ref().take(AHEAD).map(|task| {
+                let payer = task.work.payer();
+                (payer.map(|payer| self.state.account(payer)), task)
+            }));
             if group.is_empty() {
                 return;
             }
             for (account, task) in group.drain(..) {
-                let (level, quantity, outcome) = match &task.work {
-                    Work::Leg(leg) => {
+                let (level, quantity, outcome) = match (&task.work, account) {
+                    (Work::Leg(leg), Some(account)) => {
                         let outcome = match rate_leg(leg, &mut self.state, account, effects) {
                             Ok(()) => RateOutcome::Charged,
                             Err(reason) => RateOutcome::Suspended(reason),
                         };
                         (leg.edge.level, leg.usage.quantity, outcome)
                     }
-                    Work::Command(guided) => {
+                    (Work::Command(guided), Some(account)) => {
                         let outcome = match apply_command(guided, &mut self.state, account, effects) {
                             Ok(()) => RateOutcome::Applied,
                             Err(refusal) => RateOutcome::Refused(refusal),
                         };
                         (guided.edge.level, 0, outcome)
                     }
+                    (Work::Tick(instant), _) => {
+                        self.state.advance_clock(*instant);
+                        (0, 0, RateOutcome::Ticked)
+                    }
+                    (Work::Leg(_) | Work::Command(_), None) => unreachable!("somebody pays for every leg and command"),
                 };
                 rated.push(RatedTask {
                     position: task.position,
@@ -106,7 +118,7 @@ impl RateShard {
                     quantity,
                     rate_unit: match &task.work {
                         Work::Leg(leg) => leg.rate.unit(),
-                        Work::Command(_) => None,
+                        Work::Command(_) | Work::Tick(_) => None,
                     },
                     outcome,
                     effects_end: effects.len() as u32,
@@ -118,10 +130,11 @@ impl RateShard {
 
 impl<'a> Work<'a> {
     /// The account that it is for.
-    fn payer(&self) -> &'a AccountId {
+    fn payer(&self) -> Option<&'a AccountId> {
         match self {
-            Work::Leg(leg) => &leg.edge.payer,
-            Work::Command(guided) => &guided.edge.payer,
+            Work::Leg(leg) => Some(&leg.edge.payer),
+            Work::Command(guided) => Some(&guided.edge.payer),
+            Work::Tick(_) => None,
         }
     }
 }

@@ -19,7 +19,7 @@ use directory::snapshot::Snapshot;
 use rating::command::GuidedCommand;
 use rating::effect::{Delta, NotificationKind};
 use rating::{
-    AccountId, Cause, Command, CommandRefusal, Leg, Notification, Reply, Shared, SuspenseReason, UsageRecord,
+    AccountId, Cause, Command, CommandRefusal, Leg, Notification, Reply, Shared, SuspenseReason, Timestamp, UsageRecord,
 };
 use std::borrow::Cow;
 
@@ -92,7 +92,7 @@ impl Arrival {
                     stage: "guide",
                 })
             }
-            (Taken::Tick(_), _) => Step::Tick,
+            (Taken::Tick(instant), _) => Step::Tick(*instant),
             (Taken::Usage(_), Verdict::Refused(_)) | (Taken::Usage(_) | Taken::Command(..), Verdict::Tick) => {
                 unreachable!("commands are refused, and ticks are ticks: {verdict:?} of {taken:?}")
             }
@@ -142,8 +142,8 @@ pub enum Step<'a> {
     Refused(u128, &'a Command, CommandRefusal),
     /// It came before; a command is told so.
     Duplicate(Option<&'a Command>),
-    /// It has moved the clock.
-    Tick,
+    /// It is at least this late.
+    Tick(Timestamp),
     /// It waits.
     Suspended(Suspended),
 }
@@ -261,7 +261,7 @@ impl Step<'_> {
             Step::Legs(_) => totals.guided += 1,
             Step::Command(_) | Step::Refused(..) => totals.commands += 1,
             Step::Duplicate(_) => totals.duplicates += 1,
-            Step::Tick => totals.ticks += 1,
+            Step::Tick(_) => totals.ticks += 1,
             Step::Suspended(_) => totals.suspended += 1,
         }
     }
@@ -269,7 +269,7 @@ impl Step<'_> {
     /// Tells what is to be told of it now. What rating puts out of its legs, or of the command, is told when it is rated.
     pub fn tell(&self, taken: &Taken, tell: &mut impl Tell) {
         match self {
-            Step::Legs(_) | Step::Command(_) | Step::Tick | Step::Duplicate(None) => {}
+            Step::Legs(_) | Step::Command(_) | Step::Tick(_) | Step::Duplicate(None) => {}
             Step::Duplicate(Some(command)) => {
                 tell.reply(&CommandReply::unasked(command, CommandOutcome::Duplicate, None));
             }

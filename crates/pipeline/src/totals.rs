@@ -158,6 +158,9 @@ impl ControlTotals {
     /// Counts the outcomes of legs.
     pub fn rated(&mut self, tasks: &[RatedTask]) {
         for task in tasks {
+            if task.outcome == RateOutcome::Ticked {
+                continue;
+            }
             let totals = self.levels.entry(task.level).or_default();
             match task.outcome {
                 RateOutcome::Charged => {
@@ -168,7 +171,7 @@ impl ControlTotals {
                     totals.suspended += 1;
                     totals.suspended_units += u128::from(task.quantity);
                 }
-                RateOutcome::Applied | RateOutcome::Refused(_) => {}
+                RateOutcome::Applied | RateOutcome::Refused(_) | RateOutcome::Ticked => {}
             }
         }
     }

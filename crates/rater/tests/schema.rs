@@ -16,14 +16,14 @@ fn contracts_are_checked_and_registered() {
         let lines = json.as_array().expect("a list").clone();
         lines.iter().map(|line| line["state"].as_str().expect("a state").to_owned()).collect()
     };
-    assert_eq!(states(run(&["check", "--json"]).expect(0).json()), ["new"; 7]);
+    assert_eq!(states(run(&["check", "--json"]).expect(0).json()), ["new"; 8]);
     let registered = run(&["register"]).expect(0);
     assert!(registered.stdout.contains("charges-value"), "{}", registered.stdout);
     let again = run(&["check", "--json"]).expect(0).json();
-    assert_eq!(states(again.clone()), ["registered"; 7]);
+    assert_eq!(states(again.clone()), ["registered"; 8]);
     assert_eq!((&again[0]["subject"], &again[0]["id"]), (&"usage-value".into(), &1.into()));
     assert_eq!(again[0]["detail"], "FULL_TRANSITIVE");
-    assert_eq!(states(run(&["check", "--json", "--topic-prefix", "uk."]).expect(0).json()), ["new"; 7]);
+    assert_eq!(states(run(&["check", "--json", "--topic-prefix", "uk."]).expect(0).json()), ["new"; 8]);
     // Somebody else's schema is in the way.
     let other = run(&["check", "--usage-topics", "usage,charges"]).expect(1);
     assert!(other.stdout.contains("incompatible"), "{}", other.stdout);

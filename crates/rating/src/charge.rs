@@ -46,6 +46,8 @@ pub struct Charge<'a> {
     pub endpoint: Option<Shared<'a, str>>,
     /// When it counts.
     pub event_time: Timestamp,
+    /// The clock of ticks when it was booked.
+    pub booked_time: Option<Timestamp>,
     /// Used quantity in base units of `unit`; 0 for a fee.
     pub quantity: u64,
     /// Base unit.
@@ -155,6 +157,7 @@ impl<'a> Charge<'a> {
             charge: Some(self.id),
             cause: self.cause,
             effective_time: self.event_time,
+            booked_time: self.booked_time,
         })
     }
 

@@ -268,19 +268,21 @@ impl<'a> Target<'_, 'a> {
     fn tell_event(&self, kind: LifeEventKind, effects: &mut Vec<Effect<'a>>) {
         let GuidedCommand { edge, ancestors, .. } = *self.guided;
         let (account, cause) = (edge.payer.clone(), cause_of(self.guided));
-        effects.push(Effect::LifeEvent(LifeEvent { account, ancestors: ancestors.into(), kind, cause }));
+        let booked_time = self.state.clock();
+        effects.push(Effect::LifeEvent(LifeEvent { account, ancestors: ancestors.into(), kind, cause, booked_time }));
     }
 
     fn book(&mut self, kind: DeltaKind, amount: Amount, effects: &mut Vec<Effect<'a>>) -> Result<(), CommandRefusal> {
         if amount.is_zero() {
             return Err(CommandRefusal::BadAmount);
         }
+        let booked_time = self.state.clock();
         let head = self.state.head_mut(self.account);
         let delta = head.post(amount).ok_or(CommandRefusal::BadAmount)?;
         let cause = cause_of(self.guided);
         self.deltas.push(delta);
         let GuidedCommand { edge, ancestors, .. } = *self.guided;
-        let posting = Posting { edge: edge.into(), ancestors: ancestors.into(), delta, kind, cause };
+        let posting = Posting { edge: edge.into(), ancestors: ancestors.into(), delta, kind, cause, booked_time };
         effects.push(Effect::Posting(posting));
         tell_exhausted(self.guided, head, effects);
         Ok(())
@@ -351,7 +353,7 @@ impl<'a> Target<'_, 'a> {
         let GuidedCommand { command, edge, ancestors, .. } = *self.guided;
         draw::activate(&edge.time_zone, instance, command.effective_time);
         let payer = (edge.into(), ancestors.into());
-        if let Some(mut charge) = fee_charge(&payer, cause_of(self.guided), instance) {
+        if let Some(mut charge) = fee_charge(&payer, (cause_of(self.guided), self.state.clock()), instance) {
             charge.deltas = debit(self.state, self.account, charge.amount);
             self.deltas.extend_from_slice(&charge.deltas);
             effects.push(Effect::Charge(charge));

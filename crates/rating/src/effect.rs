@@ -164,6 +164,7 @@ impl Effect<'_> {
             charge: None,
             cause: posting.cause,
             effective_time: posting.cause.time(),
+            booked_time: posting.booked_time,
         }))
     }
 }
@@ -185,6 +186,8 @@ pub struct BalanceDelta<'e> {
     pub cause: Cause<'e>,
     /// When it counts.
     pub effective_time: Timestamp,
+    /// The clock of ticks when it was booked.
+    pub booked_time: Option<Timestamp>,
 }
 
 /// Something about an account that no charge and no delta tells.
@@ -198,6 +201,8 @@ pub struct LifeEvent<'a> {
     pub kind: LifeEventKind,
     /// What caused it.
     pub cause: Cause<'a>,
+    /// The clock of ticks when it was booked.
+    pub booked_time: Option<Timestamp>,
 }
 
 /// What changed, and its state from now on.
@@ -306,6 +311,8 @@ pub struct Posting<'a> {
     pub kind: DeltaKind,
     /// What caused it.
     pub cause: Cause<'a>,
+    /// The clock of ticks when it was booked.
+    pub booked_time: Option<Timestamp>,
 }
 
 /// What an account is told, once per cause.

@@ -17,6 +17,7 @@
 
 use crate::account::{CapCounter, Head};
 use crate::bundle::Instance;
+use crate::calendar::Timestamp;
 use crate::charge::{Charge, ChargeId, FeeOf, Segment, SegmentSource};
 use crate::counter::Counter;
 use crate::draw::{self, Drawn, Plan};
@@ -57,7 +58,7 @@ pub fn rate_leg<'a>(
         if let Some(change) = change {
             change.apply(state);
         }
-        effects.push(Effect::Charge(charge_of(leg, ChargeReason::ZeroQuantity)));
+        effects.push(Effect::Charge(charge_of(leg, ChargeReason::ZeroQuantity, state.clock())));
         return Ok(());
     }
     let plan = draw::plan(leg, state, account);
@@ -223,7 +224,7 @@ fn settle<'a>(
     for place in &plan.activations {
         activate(leg, state, account, *place, effects);
     }
-    let mut charge = charge_of(leg, verdict.reason);
+    let mut charge = charge_of(leg, verdict.reason, state.clock());
     let sequence = state.head(account).delta_sequence;
     for draw in &plan.draws {
         let Drawn { told, crossed } = draw::take(&mut state.bundles, draw);
@@ -238,7 +239,7 @@ fn settle<'a>(
         if told.after == Some(0) {
             let instance = state.bundles.at(draw.place).expect("an instance that was drawn from is there");
             if instance.is_used_up() {
-                effects.push(Effect::LifeEvent(life_event(leg, instance)));
+                effects.push(Effect::LifeEvent(life_event(leg, instance, state.clock())));
             }
         }
         let source = SegmentSource::Allowance(told);
@@ -295,10 +296,11 @@ fn activate<'a>(
     place: RowPlace,
     effects: &mut Vec<Effect<'a>>,
 ) {
+    let booked_time = state.clock();
     let (event, fee) = state.bundles.change(place, |instance| {
         draw::activate(&leg.edge.time_zone, instance, leg.usage.event_time);
-        let fee = fee_charge(&(leg.edge.into(), leg.ancestors.into()), cause_of(leg), instance);
-        (life_event(leg, instance), fee)
+        let fee = fee_charge(&(leg.edge.into(), leg.ancestors.into()), (cause_of(leg), booked_time), instance);
+        (life_event(leg, instance, booked_time), fee)
     });
     effects.push(Effect::LifeEvent(event));
     // A bundle without a fee is activated all the same.
@@ -311,7 +313,7 @@ fn activate<'a>(
 /// the endpoint that holds the instance, and none for a pool, whichever endpoint used it. `None` where there is no fee.
 pub(crate) fn fee_charge<'a>(
     (edge, ancestors): &(Shared<'a, Edge>, Shared<'a, str>),
-    cause: Cause<'a>,
+    (cause, booked_time): (Cause<'a>, Option<Timestamp>),
     instance: &Instance,
 ) -> Option<Charge<'a>> {
     let fee = instance.template.fee.filter(|fee| !fee.is_zero())?;
@@ -323,6 +325,7 @@ pub(crate) fn fee_charge<'a>(
         cause,
         endpoint: instance.endpoint.clone().map(Shared::Kept),
         event_time: cause.time(),
+        booked_time,
         quantity: 0,
         unit: Unit::Units,
         amount: fee,
@@ -339,7 +342,7 @@ fn cause_of<'a>(leg: &Leg<'a>) -> Cause<'a> {
     Cause::Usage(leg.usage, leg.usage_key)
 }
 
-fn charge_of<'a>(leg: &Leg<'a>, reason: ChargeReason) -> Charge<'a> {
+fn charge_of<'a>(leg: &Leg<'a>, reason: ChargeReason, booked_time: Option<Timestamp>) -> Charge<'a> {
     Charge {
         id: ChargeId { base: leg.usage_key, level: leg.edge.level, revision: 0 },
         edge: leg.edge.into(),
@@ -347,6 +350,7 @@ fn charge_of<'a>(leg: &Leg<'a>, reason: ChargeReason) -> Charge<'a> {
         cause: cause_of(leg),
         endpoint: leg.endpoint.map(Shared::Of),
         event_time: leg.usage.event_time,
+        booked_time,
         quantity: leg.usage.quantity,
         unit: leg.usage.unit,
         amount: Amount::ZERO,
@@ -359,12 +363,13 @@ fn charge_of<'a>(leg: &Leg<'a>, reason: ChargeReason) -> Charge<'a> {
     }
 }
 
-fn life_event<'a>(leg: &Leg<'a>, instance: &Instance) -> LifeEvent<'a> {
+fn life_event<'a>(leg: &Leg<'a>, instance: &Instance, booked_time: Option<Timestamp>) -> LifeEvent<'a> {
     LifeEvent {
         account: leg.edge.payer.clone(),
         ancestors: leg.ancestors.into(),
         kind: LifeEventKind::of_bundle(instance, leg.usage.event_time),
         cause: cause_of(leg),
+        booked_time,
     }
 }
 

@@ -144,6 +144,8 @@ pub struct State {
     taken: usize,
     /// What no event from then on can see may have left.
     forgotten: Option<Timestamp>,
+    /// The clock of ticks: what is done now is booked by it.
+    clock: Option<Timestamp>,
     /// There is a counter that an older program made to say that a connect fee is settled.
     has_older_marks: bool,
 }
@@ -254,6 +256,23 @@ impl State {
         for (_, kind, place) in all {
             self.visit(kind, place, cycle, &mut visit);
         }
+    }
+
+    /// The clock of ticks: it is at least this late. `None` before the first tick.
+    pub fn clock(&self) -> Option<Timestamp> {
+        self.clock
+    }
+
+    /// It is at least this late now. Returns whether the clock has moved.
+    pub fn advance_clock(&mut self, instant: Timestamp) -> bool {
+        let moves = self.clock < Some(instant);
+        self.clock = self.clock.max(Some(instant));
+        moves
+    }
+
+    /// Puts the clock back to where it was, which whoever owns the shard keeps.
+    pub fn restore_clock(&mut self, clock: Option<Timestamp>) {
+        self.clock = clock;
     }
 
     /// The latest horizon behind which rows may have left: an earlier event cannot be rated as of its time any more, whatever the horizon is set to today.

@@ -54,12 +54,14 @@ pub(super) fn guide_all<'a>(
     })
 }
 
-/// The owners of those who pay.
+/// The owners that have something to do: of those who pay, or all.
 fn owners(step: &Step<'_>) -> SmallVec<[usize; 8]> {
     match step {
         Step::Legs(legs) => legs.payers().map(|payer| shard_of(payer, SHARDS)).collect(),
         Step::Command(guided) => SmallVec::from_slice(&[shard_of(&guided.edge.payer, SHARDS)]),
-        Step::Refused(..) | Step::Duplicate(_) | Step::Tick | Step::Suspended(_) => SmallVec::new(),
+        // All of them: it is later for everybody.
+        Step::Tick(_) => (0..SHARDS).collect(),
+        Step::Refused(..) | Step::Duplicate(_) | Step::Suspended(_) => SmallVec::new(),
     }
 }
 
@@ -70,7 +72,8 @@ impl<'a> GuidedStretch<'a> {
         match &step {
             Step::Legs(legs) => self.legs(*legs, owners),
             Step::Command(guided) => owners.into_iter().for_each(|owner| self.push(owner, Work::Command(*guided))),
-            Step::Refused(..) | Step::Duplicate(_) | Step::Tick | Step::Suspended(_) => {}
+            Step::Tick(instant) => owners.into_iter().for_each(|owner| self.push(owner, Work::Tick(*instant))),
+            Step::Refused(..) | Step::Duplicate(_) | Step::Suspended(_) => {}
         }
         self.steps.push((step, self.task_count - before));
     }

@@ -195,6 +195,7 @@ impl Engine {
     pub fn restore_clock(&mut self, clock: Timestamp, horizon: Timestamp) {
         self.duplicates.restore_horizon(horizon);
         self.duplicates.tick(clock);
+        self.owners.iter_mut().for_each(|owners| owners.shard.state.restore_clock(Some(clock)));
         self.forgotten = self.forgotten.max(self.duplicates.state_horizon());
     }
 

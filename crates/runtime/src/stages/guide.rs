@@ -327,7 +327,7 @@ impl Steps {
                 work.count(taken, RecordOutcome::Suspended);
             }
             Step::Duplicate(_) => work.count(taken, RecordOutcome::Duplicate),
-            Step::Tick => {}
+            Step::Tick(_) => {}
         }
         step.tell(taken, &mut Telling { outbound: &self.outbound, origin, output: work.output });
     }

@@ -140,7 +140,7 @@ impl RateStage {
     }
 }
 
-/// The tasks of an entry: a leg for each edge, or one command.
+/// The tasks of an entry: a leg for each edge, one command, or a tick.
 fn tasks<'a>(
     facts: &'a Facts,
     position: u32,
@@ -163,7 +163,11 @@ fn tasks<'a>(
         }
         Guided::Usage(_) | Guided::Tick(_) => None,
     };
-    legs.chain(command).map(move |work| Task { position, work })
+    let tick = match entry {
+        Guided::Tick(clock) => Some(Work::Tick(*clock)),
+        Guided::Usage(_) | Guided::Command { .. } => None,
+    };
+    legs.chain(command).chain(tick).map(move |work| Task { position, work })
 }
 
 /// A leg; its numbers were looked up in the tables when the entry was read.
@@ -194,7 +198,7 @@ struct Messages<'w> {
 }
 
 impl Messages<'_> {
-    /// Does the tasks of the entries of a message, up to the next tick at most.
+    /// Does the tasks of the entries of a message.
     fn rate(&mut self, facts: &Facts, entries: &[Guided<'_>], shard: &mut RateShard) -> Result<(), StageError> {
         let numbered = (0_u32..).zip(entries);
         let forgotten = shard.state.forgotten();
@@ -229,6 +233,7 @@ impl Messages<'_> {
                 }
                 RateOutcome::Applied => counts.command(CommandResult::Applied),
                 RateOutcome::Refused(_) => counts.command(CommandResult::Refused),
+                RateOutcome::Ticked => {}
             }
         }
     }
@@ -311,6 +316,7 @@ impl Stage for RateStage {
     fn restored(&mut self, partition: Partition) -> Result<Option<Offset>, StageError> {
         let unit = self.units.get(partition)?;
         unit.kept.end_restoring()?;
+        unit.kept.shard.state.restore_clock(unit.progress.clock);
         check_targets(&mut unit.progress, self.settings.guided_partitions, &self.settings.guided)
     }
 
@@ -334,8 +340,17 @@ impl Stage for RateStage {
             let packed = Unpacked::read(message.value)?;
             unit.progress.receive(&packed.source, packed.sequence)?;
             let facts = Facts::read(&packed, &mut self.forms, &mut self.known_facts, &older)?;
-            let entries: Vec<Guided<'_>> =
-                packed.entries.iter().map(|entry| facts.read_entry(*entry)).collect::<Result<_, _>>()?;
+            let mut entries: Vec<Guided<'_>> = Vec::with_capacity(packed.entries.len());
+            for entry in &packed.entries {
+                entries.push(match facts.read_entry(*entry)? {
+                    // Of this sender; it is as late as it is for the last of them.
+                    Guided::Tick(instant) => match unit.progress.tick(&packed.source, instant, self.settings.senders) {
+                        Some(clock) => Guided::Tick(clock),
+                        None => continue,
+                    },
+                    other @ (Guided::Usage(_) | Guided::Command { .. }) => other,
+                });
+            }
             // What guide read, which may be older than what it reads by now.
             messages.outbound.encoder.name_directory(packed.directory);
             messages.rate(&facts, &entries, &mut unit.kept.shard)?;
@@ -343,14 +358,6 @@ impl Stage for RateStage {
                 if let Guided::Usage(usage) = entry {
                     messages.output.counts.age(usage.record.event_time);
                 }
-            }
-            // A tick only says from when on memory may be freed: what a leg sees of the clock, it carries.
-            let last_tick = entries.iter().rev().find_map(|entry| match entry {
-                Guided::Tick(instant) => Some(*instant),
-                Guided::Usage(_) | Guided::Command { .. } => None,
-            });
-            if let Some(instant) = last_tick {
-                unit.progress.tick(&packed.source, instant, self.settings.senders);
             }
         }
         let Messages { output, totals, .. } = messages;
@@ -383,6 +390,7 @@ impl Stage for RateStage {
     fn undo(&mut self) {
         self.units.undo(|unit| {
             unit.kept.shard.state.undo();
+            unit.kept.shard.state.restore_clock(unit.progress.clock);
             unit.kept.segments = unit.kept.settled;
         });
     }

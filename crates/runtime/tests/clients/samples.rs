@@ -97,6 +97,7 @@ fn charges(samples: &mut Vec<Sample>) {
             cause: Cause::Usage(&usage, 1),
             endpoint: Some("meter-1".into()),
             event_time: usage.event_time,
+            booked_time: Some(Timestamp::LATEST),
             quantity: usage.quantity,
             unit: usage.unit,
             amount,
@@ -124,6 +125,7 @@ fn fees(samples: &mut Vec<Sample>) {
         cause: Cause::DueWork(Timestamp::EPOCH, 1),
         endpoint: None,
         event_time: Timestamp::EPOCH,
+        booked_time: None,
         quantity: 0,
         unit: Unit::Units,
         amount: Amount::ZERO,
@@ -156,6 +158,7 @@ fn commands(samples: &mut Vec<Sample>) {
             delta: Delta { sequence: 1, amount, balance_after: amount.negated() },
             kind: DeltaKind::TopUp,
             cause: Cause::Command(&command, 1),
+            booked_time: Some(Timestamp::EPOCH),
         });
         let posted = posted.balance_deltas().next().expect("a delta");
         samples
@@ -244,7 +247,13 @@ fn life_events(samples: &mut Vec<Sample>) {
     let range = Some((Timestamp::EPOCH, Some(Timestamp::from_millis(1_772_719_200_001))));
     for kind in [bundle(Some("meter-1"), range), bundle(None, None), LifeEventKind::AccountStatus(Status::Suspended)] {
         let account = AccountId::new("acme");
-        let event = LifeEvent { account, ancestors: "northstar/beta".into(), kind, cause: Cause::Usage(&usage, 1) };
+        let event = LifeEvent {
+            account,
+            ancestors: "northstar/beta".into(),
+            kind,
+            cause: Cause::Usage(&usage, 1),
+            booked_time: Some(Timestamp::EPOCH),
+        };
         samples.push(sample(Message::LifeEvent, events().life_event(&event), |encoder, out| {
             encoder.life_event(&event, out)
         }));

@@ -238,6 +238,7 @@ fn charges_and_their_deltas() {
             cause: Cause::Usage(&usage, 1),
             endpoint: Some("meter-1".into()),
             event_time: usage.event_time,
+            booked_time: Some(Timestamp::LATEST),
             quantity: usage.quantity,
             unit: usage.unit,
             amount,
@@ -273,6 +274,7 @@ fn fees_and_charges_without_a_delta() {
         cause: Cause::DueWork(Timestamp::EPOCH, 1),
         endpoint: None,
         event_time: Timestamp::EPOCH,
+        booked_time: None,
         quantity: 0,
         unit: Unit::Units,
         amount: Amount::ZERO,
@@ -313,6 +315,7 @@ fn deltas_of_commands() {
             delta: Delta { sequence: 1, amount, balance_after: amount.negated() },
             kind: DeltaKind::TopUp,
             cause: Cause::Command(&command, 1),
+            booked_time: Some(Timestamp::EPOCH),
         });
         let posted = posted.balance_deltas().next().expect("a delta");
         let told = agree(Message::BalanceDelta, |encoder, out| encoder.delta(&posted, out));
@@ -395,6 +398,7 @@ fn replies_and_life_events() {
             ancestors: "northstar/beta".into(),
             kind,
             cause: Cause::Command(&command, 1),
+            booked_time: None,
         };
         let told = agree(Message::LifeEvent, |encoder, out| encoder.life_event(&event, out));
         assert_eq!(told["life_event_id"], format!("{:032x}{id}", 1));

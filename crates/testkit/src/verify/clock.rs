@@ -48,11 +48,7 @@ pub(super) fn show(at_ms: Option<i64>) -> String {
 
 /// The clock of the partition of guide for which it is earliest; none where one of them has not had a tick.
 fn earliest_clock(reader: &Reader, layout: &Layout) -> Result<Option<i64>, VerifyError> {
-    let of_guide = if layout.skip_intake { layout.input_names() } else { vec![layout.topic("intaken")] };
-    let mut partitions = 0;
-    for topic in &of_guide {
-        partitions += reader.partitions(topic)? as usize;
-    }
+    let partitions = senders(reader, layout)?;
     let mut clocks: HashMap<(String, u32), i64> = HashMap::new();
     // Guide hands ticks on to every partition.
     reader.read(&layout.topic("guided"), [0], |message| {
@@ -66,4 +62,10 @@ fn earliest_clock(reader: &Reader, layout: &Layout) -> Result<Option<i64>, Verif
         Ok(())
     })?;
     Ok(clocks.values().copied().min().filter(|_| clocks.len() == partitions))
+}
+
+/// How many partitions guide reads, over all its topics: each hands ticks on to rate.
+pub(super) fn senders(reader: &Reader, layout: &Layout) -> Result<usize, VerifyError> {
+    let of_guide = if layout.skip_intake { layout.input_names() } else { vec![layout.topic("intaken")] };
+    of_guide.iter().try_fold(0, |sum, topic| Ok(sum + reader.partitions(topic)? as usize))
 }

@@ -122,9 +122,10 @@ impl Look<'_> {
         let Some(reference) = &self.what.reference else { return Ok(()) };
         let topic = self.what.layout.topic("guided");
         let mut schemas = super::Schemas::new(self.what.registry.as_deref())?;
+        let senders = super::clock::senders(&self.reader, &self.what.layout)?;
         let contracts = super::Contracts::new()?;
         for partition in 0..self.reader.partitions(&topic)? {
-            let mut rating = Rating::new(reference, &self.what.default_source);
+            let mut rating = Rating::new(reference, &self.what.default_source, senders);
             let mut sink = |output: &BatchOutput| {
                 let (messages, layout) = match side {
                     Side::Charges => (&output.charges, &contracts.charge),

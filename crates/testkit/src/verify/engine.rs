@@ -7,7 +7,7 @@ use super::hash_of;
 use super::money::{Charge, Delta};
 use crate::verify::EngineReference;
 use pipeline::{Arrival, IntakeRules};
-use rating::SuspenseReason;
+use rating::{SuspenseReason, Timestamp};
 use runtime::engine::{BatchInput, BatchOutput, Engine, EngineSettings, Intent, Retry};
 use runtime::stages::{GuidedEntry, GuidedMessage};
 use runtime::wire::{Decoder, Encoder, OutputFormat, RawBatch};
@@ -123,10 +123,36 @@ pub(super) struct Rating {
     decoders: HashMap<String, Decoder>,
     records: RawBatch,
     retries: Vec<Retry>,
+    clocks: Clocks,
+}
+
+/// How late it is for rate: as late as for the last of those who send.
+#[derive(Clone, Debug)]
+pub struct Clocks {
+    senders: usize,
+    of: HashMap<(String, u32), Timestamp>,
+    clock: Option<Timestamp>,
+}
+
+impl Clocks {
+    /// Nobody has sent a tick yet.
+    pub fn new(senders: usize) -> Clocks {
+        Clocks { senders, of: HashMap::new(), clock: None }
+    }
+
+    /// A sender's tick; returns the clock if it has moved.
+    pub fn tick(&mut self, source: &(String, u32), instant: Timestamp) -> Option<Timestamp> {
+        let known = self.of.entry(source.clone()).or_insert(instant);
+        *known = (*known).max(instant);
+        let least = self.of.values().copied().min().filter(|_| self.of.len() == self.senders);
+        let moved = least.filter(|least| self.clock < Some(*least));
+        self.clock = self.clock.max(least);
+        moved
+    }
 }
 
 impl Rating {
-    pub(super) fn new(reference: &EngineReference, default_source: &str) -> Rating {
+    pub(super) fn new(reference: &EngineReference, default_source: &str, senders: usize) -> Rating {
         let rules = IntakeRules::new(default_source);
         let settings = EngineSettings {
             rules,
@@ -143,6 +169,7 @@ impl Rating {
             decoders: HashMap::new(),
             records: RawBatch::default(),
             retries: Vec::new(),
+            clocks: Clocks::new(senders),
         }
     }
 
@@ -172,7 +199,13 @@ impl Rating {
                     self.expect(form, sink)?;
                     self.push(datum, Intent::Admitted);
                 }
-                GuidedEntry::Tick(_) => {}
+                GuidedEntry::Tick(instant) => {
+                    if let Some(clock) = self.clocks.tick(&message.source, *instant) {
+                        self.expect(Form::Json, sink)?;
+                        self.records.push(format!("{{\"tick\":\"{clock}\"}}").as_bytes(), 1);
+                        self.retries.push(Retry::FRESH);
+                    }
+                }
             }
         }
         if self.retries.len() >= BATCH { self.flush(sink) } else { Ok(()) }

@@ -42,6 +42,7 @@ pub use report::{Report, Row, SHOWN};
 use crate::load::Connection;
 use avro::Found;
 use directory::Directory;
+pub use engine::Clocks;
 use engine::{Contracts, Outputs, Rating};
 use framed::{Framed, Schemas};
 use guided::Sequences;
@@ -360,10 +361,14 @@ impl Look<'_> {
     fn guided(&mut self) -> Result<(), VerifyError> {
         let topic = self.what.layout.topic("guided");
         let (mut count, mut latest) = (0, None);
+        let senders = clock::senders(&self.reader, &self.what.layout)?;
         for partition in 0..self.reader.partitions(&topic)? {
             let mut sequences = Sequences::default();
-            let mut rating =
-                self.what.reference.as_ref().map(|reference| Rating::new(reference, &self.what.default_source));
+            let mut rating = self
+                .what
+                .reference
+                .as_ref()
+                .map(|reference| Rating::new(reference, &self.what.default_source, senders));
             let Look { reader, report, inputs, schemas, contracts, expected, .. } = &mut *self;
             let mut sink = |output: &_| engine::collect(output, contracts, expected);
             reader.read(&topic, [partition], |message| {

@@ -132,13 +132,13 @@ pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, cont
     sink.optional_amount("balance_after", delta.map(|delta| delta.balance_after));
     sink.optional_amount("waived", Some(charge.waived).filter(|waived| !waived.is_zero()));
     if contracts >= Contracts::V2 {
-        circumstances(&charge.ancestors, charge.cause, sink);
+        circumstances(&charge.ancestors, charge.cause, charge.booked_time, sink);
     }
 }
 
 /// What charges and deltas have in common since there are two versions. The rest of it comes with what makes it: periods, corrections, metering.
-fn circumstances<S: Sink>(ancestors: &str, cause: Cause<'_>, sink: &mut S) {
-    sink.optional_time("booked_time", None);
+fn circumstances<S: Sink>(ancestors: &str, cause: Cause<'_>, booked_time: Option<Timestamp>, sink: &mut S) {
+    sink.optional_time("booked_time", booked_time);
     sink.optional_text("ancestors", given(ancestors));
     sink.optional_text("period", None);
     sink.optional_text("settles", None);
@@ -229,7 +229,7 @@ impl Item for FeeSegment<'_> {
 }
 
 pub(super) fn delta<S: Sink>(booked: &BalanceDelta<'_>, contracts: Contracts, sink: &mut S) {
-    let BalanceDelta { edge, ancestors, delta, kind, charge, cause, effective_time } = booked;
+    let BalanceDelta { edge, ancestors, delta, kind, charge, cause, effective_time, booked_time } = booked;
     // A command that a charge stands between is named by the charge alone.
     let command = cause.command().filter(|_| charge.is_none());
     sink.joined("delta_id", &delta_id(edge.payer.as_str(), delta));
@@ -250,7 +250,7 @@ pub(super) fn delta<S: Sink>(booked: &BalanceDelta<'_>, contracts: Contracts, si
     sink.optional_text("reference", command.and_then(|command| command.reference.as_deref()));
     sink.time("effective_time", *effective_time);
     if contracts >= Contracts::V2 {
-        circumstances(ancestors, *cause, sink);
+        circumstances(ancestors, *cause, *booked_time, sink);
     }
 }
 
@@ -352,7 +352,7 @@ pub(super) fn life_event<S: Sink>(event: &LifeEvent<'_>, sink: &mut S) {
     sink.optional_text("reason", None);
     sink.optional_text("ancestors", given(&event.ancestors));
     sink.time("effective_time", event.cause.time());
-    sink.optional_time("booked_time", None);
+    sink.optional_time("booked_time", event.booked_time);
     sink.optional_text("cause", Some(event.cause.kind().name()));
     sink.optional_text("caused_by", event.cause.id());
 }
