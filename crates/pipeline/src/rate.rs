@@ -2,7 +2,7 @@
 
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
-use rating::{AccountId, Effect, State, SuspenseReason, Timestamp, Unit, rate_leg};
+use rating::{AccountId, Effect, State, SuspenseReason, Timestamp, Unit, due, rate_leg};
 
 /// One thing to do for one account.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +20,8 @@ pub enum Work<'a> {
     Leg(Leg<'a>),
     /// Apply a command.
     Command(GuidedCommand<'a>),
-    /// It is at least this late.
-    Tick(Timestamp),
+    /// It is at least this late. Then work that is due is done, of at most so many accounts.
+    Tick(Timestamp, usize),
 }
 
 /// The outcome of one task, and where its effects end in those of the batch.
@@ -91,6 +91,9 @@ impl RateShard {
                 return;
             }
             for (account, task) in group.drain(..) {
+                if let Some(account) = account.filter(|account| self.state.is_behind(*account)) {
+                    due::catch_up(&mut self.state, account, effects);
+                }
                 let (level, quantity, outcome) = match (&task.work, account) {
                     (Work::Leg(leg), Some(account)) => {
                         let outcome = match rate_leg(leg, &mut self.state, account, effects) {
@@ -106,8 +109,9 @@ impl RateShard {
                         };
                         (guided.edge.level, 0, outcome)
                     }
-                    (Work::Tick(instant), _) => {
+                    (Work::Tick(instant, most), _) => {
                         self.state.advance_clock(*instant);
+                        due::work(&mut self.state, *most, effects);
                         (0, 0, RateOutcome::Ticked)
                     }
                     (Work::Leg(_) | Work::Command(_), None) => unreachable!("somebody pays for every leg and command"),
@@ -118,7 +122,7 @@ impl RateShard {
                     quantity,
                     rate_unit: match &task.work {
                         Work::Leg(leg) => leg.rate.unit(),
-                        Work::Command(_) | Work::Tick(_) => None,
+                        Work::Command(_) | Work::Tick(..) => None,
                     },
                     outcome,
                     effects_end: effects.len() as u32,
@@ -128,13 +132,20 @@ impl RateShard {
     }
 }
 
+impl RateShard {
+    /// Does work that is due by the clock, of at most so many accounts. Effects are added to `effects`. Returns how many accounts it was.
+    pub fn work(&mut self, most: usize, effects: &mut Vec<Effect<'_>>) -> usize {
+        due::work(&mut self.state, most, effects)
+    }
+}
+
 impl<'a> Work<'a> {
     /// The account that it is for.
     fn payer(&self) -> Option<&'a AccountId> {
         match self {
             Work::Leg(leg) => Some(&leg.edge.payer),
             Work::Command(guided) => Some(&guided.edge.payer),
-            Work::Tick(_) => None,
+            Work::Tick(..) => None,
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Head {
     pub exhausted: bool,
     /// Status by command, ascending by instant: what holds from then on.
     pub statuses: Vec<(Timestamp, Status)>,
+    /// Instants, ascending, at which a status begins that was commanded ahead of the clock: it is told when it begins.
+    pub ahead: Vec<Timestamp>,
 }
 
 /// What a cap has let through in a month (detail f).
@@ -54,6 +56,11 @@ impl Head {
         let news = mode == Mode::Prepaid && !self.exhausted && !self.balance.is_positive();
         self.exhausted |= news;
         news
+    }
+
+    /// The earliest instant at which the account has work to come (see [`due`](crate::due)).
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.ahead.first().copied()
     }
 
     /// The status that commands gave the account as of an instant.

@@ -242,8 +242,18 @@ impl<'a> Target<'_, 'a> {
 
     fn note_account_status(&mut self, status: Status, effects: &mut Vec<Effect<'a>>) -> Result<(), CommandRefusal> {
         let at = self.guided.command.effective_time;
-        note_status(&mut self.state.head_mut(self.account).statuses, at, status)?;
-        self.tell_event(LifeEventKind::AccountStatus(status), effects);
+        // What begins later is told when it begins.
+        let is_ahead = self.state.clock().is_some_and(|clock| clock < at);
+        self.state.change_due(self.account, |head| {
+            note_status(&mut head.statuses, at, status)?;
+            if is_ahead && let Err(place) = head.ahead.binary_search(&at) {
+                head.ahead.insert(place, at);
+            }
+            Ok(())
+        })?;
+        if !is_ahead {
+            self.tell_event(LifeEventKind::AccountStatus(status), effects);
+        }
         Ok(())
     }
 

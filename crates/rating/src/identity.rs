@@ -194,6 +194,16 @@ pub(crate) fn fee_base(payer: &AccountId, instance: &str, event_time: Timestamp)
     hasher.finish()
 }
 
+/// Tells work of an account that fell due from all other work: what it is, and when.
+pub(crate) fn due_key(account: &AccountId, what: &str, at: Timestamp) -> u128 {
+    let mut hasher = IdHasher128::new();
+    hasher.text("due_work");
+    hasher.text(account.as_str());
+    hasher.text(what);
+    hasher.i64(at.millis());
+    hasher.finish()
+}
+
 /// What tells one session from another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionName<'a> {

@@ -18,6 +18,7 @@ pub mod command;
 pub mod counter;
 pub mod dictionary;
 pub mod draw;
+pub mod due;
 pub mod effect;
 mod few;
 pub mod id;

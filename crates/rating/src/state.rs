@@ -19,6 +19,7 @@ use crate::bundles::{Bundles, InstanceKey};
 use crate::calendar::Timestamp;
 use crate::counter::Counter;
 use crate::dictionary::{Address, Dictionary, KnownTemplate};
+use crate::due::Due;
 use crate::id::AccountId;
 use crate::identity;
 use crate::session::{SessionCounter, SessionState};
@@ -148,6 +149,8 @@ pub struct State {
     clock: Option<Timestamp>,
     /// There is a counter that an older program made to say that a connect fee is settled.
     has_older_marks: bool,
+    /// Who has work to come.
+    pub(crate) due: Due,
 }
 
 // In the order in which a sweep visits them, and in which the rows of an account are written.
@@ -237,7 +240,38 @@ impl State {
         self.accounts.is_empty()
     }
 
-    fn id(&self, account: AccountNumber) -> &AccountId {
+    /// Changes something of a head that may have to do with when its account has work to come.
+    pub(crate) fn change_due<R>(&mut self, account: AccountNumber, change: impl FnOnce(&mut Head) -> R) -> R {
+        let before = self.head(account).next_due();
+        let head = self.head_mut(account);
+        let result = change(head);
+        let now = head.next_due();
+        if before != now {
+            let id = self.id(account).clone();
+            self.due.replace(&id, before, now);
+        }
+        result
+    }
+
+    /// The earliest instant at which an account of the shard has work to come.
+    pub fn earliest_due(&self) -> Option<Timestamp> {
+        self.due.earliest()
+    }
+
+    /// Returns whether an account has work that is due by the clock.
+    #[inline]
+    pub fn is_behind(&self, account: AccountNumber) -> bool {
+        // Nearly always there is no work at all.
+        self.has_due_work() && self.head(account).next_due().is_some_and(|at| Some(at) <= self.clock)
+    }
+
+    /// Returns whether any account has work that is due by the clock.
+    #[inline]
+    pub fn has_due_work(&self) -> bool {
+        self.due.earliest().is_some_and(|at| Some(at) <= self.clock)
+    }
+
+    pub(crate) fn id(&self, account: AccountNumber) -> &AccountId {
         self.accounts.row(account.0).expect("an account has a head").0
     }
 
@@ -353,6 +387,10 @@ impl State {
 
     /// Puts back what was there at the last [`State::settle`].
     pub fn undo(&mut self) {
+        let State { accounts, due, .. } = self;
+        accounts.undo(|_, id, now, then| {
+            due.replace(id, now.and_then(Head::next_due), then.and_then(Head::next_due));
+        });
         // With its index, and therefore first: then its rows have nothing left to undo.
         self.bundles.undo();
         Kind::ALL.into_iter().for_each(|kind| self.table_mut(kind).undo());

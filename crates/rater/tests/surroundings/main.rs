@@ -176,7 +176,7 @@ fn a_broker_that_takes_nothing_more_is_asked_again_and_nothing_is_lost_when_it_i
     for name in ["intake-changelog", "rate-changelog", "recycle-changelog"] {
         deployment.kafka.create_topic(&deployment.topic(name), 2, &[("cleanup.policy", "compact")]).expect("a topic");
     }
-    for name in ["charges", "balance-deltas", "suspense", "notifications", "command-replies"] {
+    for name in ["charges", "balance-deltas", "suspense", "notifications", "command-replies", "life-events"] {
         deployment.kafka.create_topic(&deployment.topic(name), 2, &[]).expect("a topic");
     }
     deployment.write_usage(0, 6);

@@ -98,7 +98,9 @@ impl State {
         }
         self.dictionary.end_waiting();
         self.bundles.index_all();
-        for (place, _, head) in self.accounts.iter() {
+        self.due.clear();
+        for (place, id, head) in self.accounts.iter() {
+            self.due.replace(id, None, head.next_due());
             if !self.accounts.is_written(place) {
                 return Err(Unresolved::Account);
             }

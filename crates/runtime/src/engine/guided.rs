@@ -72,7 +72,10 @@ impl<'a> GuidedStretch<'a> {
         match &step {
             Step::Legs(legs) => self.legs(*legs, owners),
             Step::Command(guided) => owners.into_iter().for_each(|owner| self.push(owner, Work::Command(*guided))),
-            Step::Tick(instant) => owners.into_iter().for_each(|owner| self.push(owner, Work::Tick(*instant))),
+            // Here all work is done before the next record.
+            Step::Tick(instant) => {
+                owners.into_iter().for_each(|owner| self.push(owner, Work::Tick(*instant, usize::MAX)))
+            }
             Step::Refused(..) | Step::Duplicate(_) | Step::Suspended(_) => {}
         }
         self.steps.push((step, self.task_count - before));

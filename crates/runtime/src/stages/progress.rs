@@ -284,6 +284,20 @@ impl<K> Units<K> {
         self.touch_beside(tick.partition, tick.side, tick.offset)
     }
 
+    /// Those that have something to do without a message: touched, at the offset where they are.
+    pub(super) fn touch_those(&mut self, has_work: impl Fn(&K) -> bool) -> impl Iterator<Item = &mut Unit<K>> {
+        let touched = &mut self.touched;
+        let mut working: Vec<_> = self.units.iter_mut().filter(|(_, unit)| has_work(&unit.kept)).collect();
+        working.sort_unstable_by_key(|(partition, _)| **partition);
+        working.into_iter().map(|(partition, unit)| {
+            if unit.before.is_none() {
+                unit.before = Some((unit.progress.clone(), unit.topics.clone()));
+                touched.push(*partition);
+            }
+            unit
+        })
+    }
+
     fn touch_beside(&mut self, partition: Partition, side: u16, offset: Offset) -> Result<&mut Unit<K>, StageError> {
         let unit = Self::touched_one(&mut self.units, &mut self.touched, partition)?;
         unit.pass(&self.sides, side, offset)?;

@@ -26,6 +26,9 @@ const REPLIES: u16 = 5;
 const WAITING: u16 = 6;
 const LIFE_EVENTS: u16 = 7;
 
+/// Accounts of a partition whose due work is done with one commit: a slice takes milliseconds, whatever falls due at once.
+const SLICE_ACCOUNTS: usize = 1_000;
+
 /// Tasks whose outputs are written before others are done: few enough to be still in the caches.
 const WRITTEN_TOGETHER: usize = 128;
 
@@ -164,7 +167,8 @@ fn tasks<'a>(
         Guided::Usage(_) | Guided::Tick(_) => None,
     };
     let tick = match entry {
-        Guided::Tick(clock) => Some(Work::Tick(*clock)),
+        // What is due is done beside the batches, in slices.
+        Guided::Tick(clock) => Some(Work::Tick(*clock, 0)),
         Guided::Usage(_) | Guided::Command { .. } => None,
     };
     legs.chain(command).chain(tick).map(move |work| Task { position, work })
@@ -219,6 +223,15 @@ impl Messages<'_> {
             effects.clear();
             rated.clear();
         }
+        Ok(())
+    }
+
+    /// Does a slice of the work that is due.
+    fn work(&mut self, shard: &mut RateShard) -> Result<(), StageError> {
+        let mut effects = Vec::new();
+        self.output.counts.due_accounts += shard.work(SLICE_ACCOUNTS, &mut effects) as u64;
+        self.totals.add_effects(&effects)?;
+        effects.iter().for_each(|effect| self.write_effect(effect));
         Ok(())
     }
 
@@ -360,6 +373,10 @@ impl Stage for RateStage {
                 }
             }
         }
+        messages.output.executing = None;
+        for unit in self.units.touch_those(|kept: &Kept| kept.shard.state.has_due_work()) {
+            messages.work(&mut unit.kept.shard)?;
+        }
         let Messages { output, totals, .. } = messages;
         totals.check_legs()?;
         let topic = &self.settings.guided;
@@ -370,6 +387,10 @@ impl Stage for RateStage {
             unit.write_topics(changelog, output);
         }
         Ok(())
+    }
+
+    fn has_work(&self) -> bool {
+        self.units.all().any(|unit| unit.kept.shard.state.has_due_work())
     }
 
     fn positions(&self) -> Vec<(Partition, Offset)> {

@@ -220,6 +220,8 @@ pub struct BatchCounts {
     pub suspended: [u64; SuspenseReason::ALL.len()],
     /// Records and legs that somebody has given up, by the reason that they waited for.
     pub written_off: [u64; SuspenseReason::ALL.len()],
+    /// Accounts whose due work was done without a message of theirs.
+    pub due_accounts: u64,
     /// Ages of records; empty where nobody told the time.
     pub ages: Ages,
 }

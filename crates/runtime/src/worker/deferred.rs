@@ -10,7 +10,7 @@
 //! | attempts | [`WorkerSettings::attempts`](super::WorkerSettings::attempts), 50 ms to a second apart; a full batch of others counts for none |
 
 use super::log::{Batch, Consumer, GatherLimits, Log, LogError, Partition, Place};
-use super::{End, FactsMissing, RETRY_PAUSE, Report, Stage, Worker, WorkerError};
+use super::{End, FactsMissing, RETRY_PAUSE, Report, Stage, WORK_PAUSE, Worker, WorkerError};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
@@ -55,6 +55,8 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
     pub(super) fn next_limits(&self) -> GatherLimits {
         let limits = self.settings.limits;
         match self.deferred.is_empty() {
+            // What is due does not wait for messages, but what comes meanwhile goes with it.
+            true if self.stage.has_work() => GatherLimits { wait: limits.wait.min(WORK_PAUSE), ..limits },
             true => limits,
             false => GatherLimits { wait: RETRY_PAUSE * self.deferred.attempts.clamp(1, 20), ..limits },
         }

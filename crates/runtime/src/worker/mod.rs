@@ -214,6 +214,9 @@ impl fmt::Display for WorkerError {
 
 impl std::error::Error for WorkerError {}
 
+/// How long messages are waited for while there is work to do without them.
+pub(crate) const WORK_PAUSE: Duration = Duration::from_millis(1);
+
 /// Attempts, a second apart at most, for which a topic or partition may be missing before a worker stops: about half a minute. A broker that
 /// goes on after it stood still may not know its own topics for a moment.
 pub(crate) const MISSING_ATTEMPTS: u32 = 40;
@@ -356,7 +359,8 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
                 self.get_facts(&mut consumer).await?;
                 times.prepare = lap.next();
             }
-            if is_full && !self.batch.is_empty() {
+            let has_work = self.deferred.is_empty() && self.stage.has_work();
+            if is_full && (has_work || !self.batch.is_empty()) {
                 let span = tracing::info_span!("batch", messages = self.batch.len());
                 let made = self.process(&mut producer, &mut consumer, times).instrument(span).await?;
                 *progress = (*progress).max(made);

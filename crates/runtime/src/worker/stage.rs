@@ -192,6 +192,11 @@ pub trait Stage {
         None
     }
 
+    /// Whether there is something to do without a message: then an empty batch is executed and committed where nothing else comes.
+    fn has_work(&self) -> bool {
+        false
+    }
+
     /// Executes a batch: adds what leaves and what changed (changelog entries, the positions after the batch among them) to `output`.
     ///
     /// # Errors

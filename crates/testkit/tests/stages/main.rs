@@ -3,6 +3,7 @@
 //!
 //! `RATER_STAGES_SEED=7` replays one seed.
 
+mod due;
 mod full;
 mod memory;
 mod recycled;

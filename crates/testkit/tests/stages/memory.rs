@@ -165,20 +165,20 @@ pub(crate) fn go_on(
         };
         let are_ticks_taken = positions.keys().all(|partition| untaken(stage, *partition, topics).is_none());
         let is_nothing_beside = positions.keys().all(|partition| beside(stage, *partition, topics).is_empty());
-        if positions.iter().all(is_done) && are_ticks_taken && is_nothing_beside {
+        if positions.iter().all(is_done) && are_ticks_taken && is_nothing_beside && !stage.has_work() {
             return;
         }
-        if batch.is_empty() {
+        if batch.is_empty() && !stage.has_work() {
             continue;
         }
-        while stage.prepare(&batch).is_err() {
+        while !batch.is_empty() && stage.prepare(&batch).is_err() {
             // The group may take some of the batch away while its facts are awaited.
             if random.chance(300) {
                 let partitions: Vec<Partition> = positions.keys().copied().collect();
                 batch.remove(&[*random.pick(&partitions)]);
             }
         }
-        if batch.is_empty() {
+        if batch.is_empty() && !stage.has_work() {
             continue;
         }
         let mut output = Output::default();
