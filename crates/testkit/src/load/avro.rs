@@ -64,6 +64,8 @@ enum Kind {
     Time,
     Decimal,
     Texts,
+    /// A list that nothing here fills.
+    NoItems,
 }
 
 impl Encoder {
@@ -126,7 +128,7 @@ impl Contract {
         for field in &self.fields {
             match object.remove(&field.name) {
                 None | Some(Value::Null) if field.is_optional => long(0, &mut out),
-                None if matches!(field.kind, Kind::Texts) => long(0, &mut out),
+                None if matches!(field.kind, Kind::Texts | Kind::NoItems) => long(0, &mut out),
                 None => return None,
                 Some(value) => {
                     if field.is_optional {
@@ -177,6 +179,10 @@ fn write(kind: Kind, value: &Value, out: &mut Vec<u8>) -> Option<()> {
             }
             long(0, out);
         }
+        Kind::NoItems => match value.as_array()?.is_empty() {
+            true => long(0, out),
+            false => return None,
+        },
     }
     Some(())
 }
@@ -241,6 +247,7 @@ fn kind_of(kind: &Value) -> Option<Kind> {
         "timestamp-millis" => Kind::Time,
         "decimal" => Kind::Decimal,
         "map" => Kind::Texts,
+        "array" => Kind::NoItems,
         _ => return None,
     })
 }
@@ -344,6 +351,7 @@ mod tests {
             (Avro::Map(map), said) => {
                 assert_eq!(map.len(), said.map_or(0, |said| said.as_object().expect("a map").len()), "{name}");
             }
+            (Avro::Array(items), None) => assert_eq!(items.len(), 0, "{name}"),
             (found, said) => panic!("{name}: {found:?} for {said:?}"),
         }
     }

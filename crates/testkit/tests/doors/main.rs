@@ -5,11 +5,13 @@
 //! | --- | --- |
 //! | `forged` | commands, retries and ticks at other doors |
 //! | `copies` | copies of a suspended record, and a window that passes |
+//! | `due` | work that falls due, without a message |
 //! | `full` | commands without end for one account |
 //! | `order` | the order in which what waits is tried again |
 //! | `everything` | messages of every kind on every topic; `RATER_DOORS_MESSAGES=10000` makes it long, `RATER_DOORS_SEED` replays it |
 
 mod copies;
+mod due;
 mod everything;
 mod forged;
 mod full;

@@ -155,6 +155,7 @@ impl Deployment {
             "balance-deltas" => include_str!("../../../../schemas/balance-delta.avsc"),
             "suspense" => include_str!("../../../../schemas/suspense.avsc"),
             "command-replies" => include_str!("../../../../schemas/command-reply.avsc"),
+            "life-events" => include_str!("../../../../schemas/life-event.avsc"),
             other => panic!("{other}"),
         };
         let schema = Schema::parse_str(text).expect("a schema");
