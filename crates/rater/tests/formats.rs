@@ -116,3 +116,8 @@ fn a_folder_of_format_4_goes_on() {
 fn a_folder_of_format_3_goes_on() {
     goes_on("state-3.tar.gz", "state-3", &[INTERRUPTED, PHASES, AFTER, RECYCLED, LATE, AGAIN]);
 }
+
+#[test]
+fn a_folder_of_format_5_goes_on() {
+    goes_on("state-5.tar.gz", "state-3", &[INTERRUPTED, PHASES, AFTER, RECYCLED, LATE, AGAIN]);
+}

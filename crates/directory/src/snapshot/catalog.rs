@@ -90,9 +90,12 @@ pub struct Catalog {
 
 impl LineageEdge {
     /// The names above the payer, from the root down to the payee.
+    #[inline]
     pub(super) fn ancestors(&self) -> &str {
-        let payee = self.edge.payee.as_str();
-        self.path.as_deref().and_then(|path| path.rsplit_once('/')).map_or(payee, |(above, _)| above)
+        // The path ends with a slash and the payer.
+        let above = |path: &'_ Arc<str>| path.len().checked_sub(self.edge.payer.as_str().len() + 1);
+        let path = self.path.as_ref().and_then(|path| path.get(..above(path)?));
+        path.unwrap_or(self.edge.payee.as_str())
     }
 
     /// The rate for a record at its event time (rules 5, 9, 14).

@@ -140,6 +140,10 @@ impl Sink for Avro<'_> {
         }
     }
 
+    fn absent(&mut self, names: &[&'static str]) {
+        self.out.resize(self.out.len() + names.len(), ABSENT);
+    }
+
     fn list<T: Item>(&mut self, _name: &'static str, items: &[T]) {
         if !items.is_empty() {
             long(items.len() as i64, self.out);

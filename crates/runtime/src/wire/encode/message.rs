@@ -140,13 +140,9 @@ pub(super) fn charge<S: Sink>(charge: &Charge<'_>, directory_version: &str, cont
 fn circumstances<S: Sink>(ancestors: &str, cause: Cause<'_>, booked_time: Option<Timestamp>, sink: &mut S) {
     sink.optional_time("booked_time", booked_time);
     sink.optional_text("ancestors", given(ancestors));
-    sink.optional_text("period", None);
-    sink.optional_text("settles", None);
-    sink.optional_text("corrects", None);
-    sink.optional_text("job_id", None);
+    sink.absent(&["period", "settles", "corrects", "job_id"]);
     sink.optional_text("cause", Some(cause.kind().name()));
-    sink.optional_text("microservice", None);
-    sink.optional_text("metering_cause", None);
+    sink.absent(&["microservice", "metering_cause"]);
 }
 
 /// A text that is empty where nobody said.
@@ -312,13 +308,7 @@ pub(super) fn reply<S: Sink>(reply: &CommandReply<'_>, contracts: Contracts, sin
         sink.optional_integer("sequence", reply.sequence.map(integer));
         sink.texts("delta_ids", &ids);
         // The rest answers commands that are not there yet.
-        sink.optional_text("field", None);
-        sink.optional_integer("granted", None);
-        sink.optional_amount("held", None);
-        sink.optional_amount("pending", None);
-        sink.optional_time("valid_until", None);
-        sink.optional_amount("available", None);
-        sink.optional_text("final", None);
+        sink.absent(&["field", "granted", "held", "pending", "valid_until", "available", "final"]);
         sink.list::<Segment<'_>>("rating_groups", &[]);
     }
 }
@@ -344,8 +334,7 @@ pub(super) fn life_event<S: Sink>(event: &LifeEvent<'_>, sink: &mut S) {
     sink.optional_text("endpoint_id", bundle.and_then(|(_, _, endpoint, _)| endpoint.as_deref()));
     sink.optional_text("bundle_id", bundle.map(|(bundle, ..)| &**bundle));
     sink.optional_text("instance_id", bundle.map(|(_, instance, ..)| &**instance));
-    sink.optional_text("pot_id", None);
-    sink.optional_text("session_id", None);
+    sink.absent(&["pot_id", "session_id"]);
     let validity = bundle.and_then(|(.., validity)| *validity);
     sink.optional_time("valid_from", validity.map(|(from, _)| from));
     sink.optional_time("valid_until", validity.and_then(|(_, until)| until));
@@ -387,8 +376,7 @@ pub(super) fn notification<S: Sink>(notification: &Notification<'_>, contracts: 
     sink.time("event_time", notification.cause.time());
     sink.optional_text("caused_by", notification.cause.id());
     if contracts >= Contracts::V2 {
-        sink.optional_integer("threshold_units", None);
-        sink.optional_amount("threshold_amount", None);
+        sink.absent(&["threshold_units", "threshold_amount"]);
         sink.optional_text("instance_id", told.instance);
         sink.optional_integer("sequence", notification.sequence.map(integer));
     }

@@ -34,6 +34,10 @@ pub(super) trait Sink {
     fn bytes(&mut self, name: &'static str, value: &[u8]);
     /// Bytes that may be absent.
     fn optional_bytes(&mut self, name: &'static str, value: Option<&[u8]>);
+    /// Fields that are all absent.
+    fn absent(&mut self, names: &[&'static str]) {
+        names.iter().for_each(|name| self.optional_text(name, None));
+    }
     /// A list of records.
     fn list<T: Item>(&mut self, name: &'static str, items: &[T]);
     /// A list of texts made of parts.
