@@ -151,7 +151,7 @@ impl Taken {
             Taken::Usage(intaken) => intaken.identity_at(place),
             Taken::Command(key, command) => command_identity(*key, command, place),
         };
-        let admission = match (intent, &*self) {
+        let admission = match (intent, self) {
             (Intent::Fresh | Intent::Readmit | Intent::Conflicting, Taken::Command(..)) => {
                 duplicates.admit_command(id, kept)
             }

@@ -2,12 +2,14 @@
 //!
 //! Seeds are printed; `RATER_SEED` replays one, `RATER_ROUNDS` says how many histories are tried per form.
 
+#[path = "folder/before.rs"]
+mod before;
 mod folder;
 
 use folder::{messages, outputs, rate, reference, settings, stop_after, try_rate, usage, usage_lines, write};
-use runtime::embedded::{InputSource, InterruptedInputs, Progress, Report, RunError, RunSettings, read_progress, run};
-use runtime::state::{Commit, Store, StoreError, Stored};
-use runtime::wire::{Contracts, CsvMapping, Ending, InputFormat, RawBatch, Splitter};
+use runtime::embedded::{InterruptedInputs, Report, RunError, RunSettings, read_progress, run};
+use runtime::state::{Store, StoreError};
+use runtime::wire::{CsvMapping, Ending, InputFormat, RawBatch, Splitter};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -524,42 +526,6 @@ fn whatever_the_marks_each_line_is_in_one_record() {
     assert!(several > 0, "no cell held a line break");
 }
 
-/// What an earlier program knew of the inputs of a folder: size and hash of the whole content, and a number of records.
-fn as_before(out: &Path, input: &Path, records: u64) {
-    let whole = std::fs::read(input).expect("a file");
-    let store = Store::open(&out.join(".rater/state.redb")).expect("a store");
-    let bytes = store.progress().expect("readable").expect("progress");
-    let mut progress = Progress::read(&mut &*bytes).expect("progress");
-    for known in &mut progress.inputs {
-        let mut hasher = siphasher::sip128::SipHasher13::new();
-        std::hash::Hasher::write(&mut hasher, &whole);
-        (known.bytes, known.hash) = (whole.len() as u64, siphasher::sip128::Hasher128::finish128(&hasher).as_u128());
-        (known.records, known.file_id, known.stand, known.source) = (records, None, None, InputSource::File);
-    }
-    // It knew no checksums of outputs either.
-    progress.commits = None;
-    progress.outputs.iter_mut().for_each(|output| output.checksum = None);
-    // Nor what caused the money, and it kept fewer outputs.
-    progress.contracts = Contracts::V1;
-    progress.outputs.truncate(Contracts::V1.kept().len());
-    let mut commit = Commit::default();
-    progress.write(&mut commit.progress);
-    // Where that begins with its mark, and what stands before is all that a program of then wrote.
-    let written = std::mem::take(&mut commit.progress);
-    let is_mark = |end: &usize| written[*end] == 3;
-    let end = (0..written.len())
-        .rev()
-        .filter(is_mark)
-        .find(|end| Progress::read(&mut &written[..*end]) == Ok(progress.clone()));
-    commit.progress.extend_from_slice(&written[..end.expect("a mark")]);
-    // What has been added since stands behind all else: a mark, and three bytes for an input without any of it; a mark, and a byte for the count of commits
-    // and each output.
-    let added = 1 + 3 * progress.inputs.len() + 1 + 1 + progress.outputs.len();
-    commit.progress.truncate(commit.progress.len() - added);
-    assert!(Progress::read(&mut &*commit.progress).is_ok_and(|before| before == progress));
-    store.commit(&commit).expect("committed");
-}
-
 #[test]
 fn folders_of_before_go_on() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -573,7 +539,7 @@ fn folders_of_before_go_on() {
     let input = write(folder.path(), "usage.csv", &text);
     stop_after(&loaded, &settings(&[&input], &out), 40);
     let records = read_progress(&out).expect("readable").expect("a folder").inputs[0].records;
-    as_before(&out, &input, records - 1);
+    before::as_before(&out, &input, records - 1);
     let changed = write(folder.path(), "usage.csv", text.replace("r59", "x59"));
     let error = try_rate(&loaded, &settings(&[&changed], &out)).err();
     assert!(matches!(error, Some(RunError::Interrupted { bytes: None, .. })), "{error:?}");
@@ -582,7 +548,7 @@ fn folders_of_before_go_on() {
     let (charged, _) = outcomes(&out);
     assert_eq!((charged.len(), charged.values().all(|times| *times == 1)), (60, true), "{charged:?}");
     // Done, given again, under another name, and grown.
-    as_before(&out, &input, 61);
+    before::as_before(&out, &input, 61);
     let copy = write(folder.path(), "copy.csv", &text);
     assert_eq!(rate(&loaded, &settings(&[&input, &copy], &out)).skipped.len(), 2);
     append(&input, &rows(60..63));
