@@ -174,7 +174,7 @@ fn a_committed_batch_is_counted_once_and_an_aborted_one_not_at_all() {
     counts.amounts.push((LevelLabel::L0, currency(1), Sum::from_unscaled(1)));
     counts.ages.counts[2] = 7;
     counts.ages.sum_ms = 7_000;
-    let status = StageStatus { clock: Some(Timestamp::from_millis(2_500)), entries: 9, oldest: None, bytes: 0 };
+    let status = StageStatus { clock: Some(Timestamp::from_millis(2_500)), entries: 9, ..StageStatus::default() };
     let partition = Partition { topic: 0, number: 1 };
     tell(&telemetry, StageName::Rate, Report::Assigned(&[partition]));
     tell(&telemetry, StageName::Rate, Report::Aborted("no room"));

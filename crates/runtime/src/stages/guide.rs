@@ -511,6 +511,6 @@ impl Stage for GuideStage {
 
     fn status(&self) -> StageStatus {
         let ids = self.units.all().map(|unit| unit.kept.remembered.ids.len() as u64).sum();
-        StageStatus { clock: self.units.clock(), entries: ids, oldest: None, bytes: 0 }
+        StageStatus { clock: self.units.clock(), entries: ids, ..StageStatus::default() }
     }
 }

@@ -226,6 +226,6 @@ impl Stage for IntakeStage {
     }
 
     fn status(&self) -> StageStatus {
-        StageStatus { clock: self.units.clock(), entries: 0, oldest: None, bytes: 0 }
+        StageStatus { clock: self.units.clock(), entries: 0, ..StageStatus::default() }
     }
 }

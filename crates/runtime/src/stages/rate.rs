@@ -4,7 +4,7 @@ use super::entry::{Choice, Facts, Forms, Guided, GuidedUsage, OlderMessages};
 use super::facts::{KnownEdge, KnownFacts};
 use super::outbound::{Outbound, Waiting};
 use super::packed::Unpacked;
-use super::progress::{About, Changelog, Units, read_key};
+use super::progress::{About, Changelog, Unit, Units, read_key};
 use super::segments::{self, Segments};
 use super::{check_targets, topic_of};
 use crate::state::{Corrupt, Restoring};
@@ -426,6 +426,11 @@ impl Stage for RateStage {
 
     fn status(&self) -> StageStatus {
         let accounts = self.units.all().map(|unit| unit.kept.shard.state.len() as u64).sum();
-        StageStatus { clock: self.units.clock(), entries: accounts, oldest: None, bytes: 0 }
+        let behind_ms = |unit: &Unit<Kept>| {
+            let (clock, due) = (unit.progress.clock?, unit.kept.shard.state.earliest_due()?);
+            Some(clock.millis().saturating_sub(due.millis()))
+        };
+        let due_behind_ms = self.units.all().filter_map(behind_ms).max().unwrap_or(0).max(0);
+        StageStatus { clock: self.units.clock(), entries: accounts, due_behind_ms, ..StageStatus::default() }
     }
 }

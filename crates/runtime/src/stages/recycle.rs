@@ -323,6 +323,12 @@ impl Stage for RecycleStage {
     fn status(&self) -> StageStatus {
         let oldest = self.units.all().filter_map(|unit| unit.kept.since.keys().next().copied()).min();
         let bytes = self.units.all().map(|unit| unit.kept.bytes).sum();
-        StageStatus { clock: self.units.clock(), entries: self.open_count() as u64, oldest, bytes }
+        StageStatus {
+            clock: self.units.clock(),
+            entries: self.open_count() as u64,
+            oldest,
+            bytes,
+            ..StageStatus::default()
+        }
     }
 }

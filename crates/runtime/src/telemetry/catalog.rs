@@ -291,6 +291,26 @@ pub const CLOCK: Family = Family {
     todo: "behind: one input partition gets no ticks, or one worker before this stage stands still",
 };
 
+/// Work that falls due.
+pub const DUE_BEHIND: Family = Family {
+    name: "rater_due_behind_seconds",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "For how long the oldest work of an account that has fallen due by the clock of ticks has not been done, in the partitions of rate here; 0 where all is done.",
+    moves: "at commits of rate; work is done in slices beside the batches",
+    todo: "growing: more falls due than is done; more workers for rate, up to one per partition of guided, or a slow broker",
+};
+
+/// Work that was done.
+pub const DUE_ACCOUNTS: Family = Family {
+    name: "rater_due_accounts_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Accounts whose due work was done in a slice, without a message of theirs.",
+    moves: "at commits of rate",
+    todo: "none while rater_due_behind_seconds grows: rate does not commit, see rater_transactions_total",
+};
+
 /// Workers.
 pub const WORKERS: Family = Family {
     name: "rater_workers",
@@ -445,6 +465,8 @@ pub const FAMILIES: &[Family] = &[
     TICKS,
     SKIPPED,
     CLOCK,
+    DUE_BEHIND,
+    DUE_ACCOUNTS,
     WORKERS,
     LONGEST_CALL,
     STATE_ENTRIES,

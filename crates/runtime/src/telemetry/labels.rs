@@ -13,6 +13,8 @@ labels! {
         Units = "units",
         /// Charges are deltas.
         ChargesDeltas = "charges_deltas",
+        /// What causes move without a charge are deltas.
+        CausesDeltas = "causes_deltas",
         /// Sums of money stay in their range.
         MoneyRange = "money_range",
         /// No packed message is lost or doubled.

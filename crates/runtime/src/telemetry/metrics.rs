@@ -58,6 +58,8 @@ pub(super) struct Metrics {
     lags: IntGaugeVec,
     workers: By<By<IntGauge>>,
     clocks: By<Gauge>,
+    due_behind: Gauge,
+    due_accounts: IntCounter,
     entries: By<Option<IntGauge>>,
     directory_snapshot: Gauge,
     reference_reload: IntGauge,
@@ -200,6 +202,8 @@ impl Metrics {
                 by(WorkerState::ALL, |state| workers.get_metric_with_label_values(&[stage.name(), state.name()]))
             })?,
             clocks: by(&StageName::ALL, |stage| clocks.get_metric_with_label_values(&[stage.name()]))?,
+            due_behind: registered(registry, Gauge::with_opts(options(&catalog::DUE_BEHIND))?)?,
+            due_accounts: registered(registry, IntCounter::with_opts(options(&catalog::DUE_ACCOUNTS))?)?,
             entries: by(&StageName::ALL, |stage| match stage {
                 StageName::Intake => Ok(None),
                 StageName::Guide | StageName::Rate | StageName::Recycle => {
@@ -235,6 +239,7 @@ impl Metrics {
         }
         add_each(&self.suspended, &counts.suspended);
         add_each(&self.written_off, &counts.written_off);
+        self.due_accounts.inc_by(counts.due_accounts);
         if let Some(ages) = self.ages.get(&stage) {
             ages.add(&counts.ages);
         }
@@ -294,6 +299,11 @@ impl Metrics {
         if let Some(Some(gauge)) = self.entries.at(stage as usize) {
             gauge.set(i64::try_from(entries).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Shows for how long the oldest work has been due.
+    pub(super) fn due(&self, behind_ms: i64) {
+        self.due_behind.set(seconds(behind_ms));
     }
 
     /// Shows how much waits, since when the oldest of it, and how long all of it is.

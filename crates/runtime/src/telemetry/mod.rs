@@ -196,6 +196,7 @@ impl Telemetry {
             let (clock_ms, entries) = workers.status(stage);
             self.metrics.status(stage, clock_ms, entries);
         }
+        self.metrics.due(workers.due_behind());
         let (count, oldest_ms, bytes) = workers.waiting();
         self.metrics.waiting(count, oldest_ms, bytes);
         self.metrics.lags(&workers.lags());

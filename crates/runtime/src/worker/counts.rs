@@ -334,6 +334,8 @@ pub struct StageStatus {
     pub oldest: Option<Timestamp>,
     /// Bytes of what waits.
     pub bytes: u64,
+    /// For how many milliseconds of the clock the oldest work of an account has been due; 0 where all is done.
+    pub due_behind_ms: i64,
 }
 
 #[cfg(test)]
