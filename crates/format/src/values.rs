@@ -11,7 +11,7 @@ use rating::{
 use std::num::NonZeroU128;
 use std::sync::Arc;
 
-fields!(Head { 1: currency, 2: balance, 3: delta_sequence, 4: exhausted, 5: statuses, 6: ahead });
+fields!(Head { 1: currency, 2: balance, 3: delta_sequence, 4: exhausted, 5: statuses, 6: ahead, 7: ancestors });
 fields!(Counter {
     1: uncovered,
     2: covered,

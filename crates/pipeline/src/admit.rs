@@ -30,8 +30,11 @@ pub enum Verdict {
     Pass(Timestamp),
     /// Sent before; nothing follows.
     Duplicate,
-    /// It has done its work.
-    Tick,
+    /// A tick.
+    Tick {
+        /// It is later than was known.
+        moves: bool,
+    },
     /// It waits as a whole.
     Waits(Fault),
     /// A command that is not applied.
@@ -145,8 +148,9 @@ impl Taken {
         let id = match self {
             Taken::Fault(fault) => return Verdict::Waits(fault.clone()),
             Taken::Tick(instant) => {
+                let moves = duplicates.clock() < Some(*instant);
                 duplicates.tick(*instant);
-                return Verdict::Tick;
+                return Verdict::Tick { moves };
             }
             Taken::Usage(intaken) => intaken.identity_at(place),
             Taken::Command(key, command) => command_identity(*key, command, place),

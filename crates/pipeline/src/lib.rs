@@ -36,6 +36,6 @@ pub use intake::{Doubts, Fault, IntakeRules, Intaken, MAX_TEXT_BYTES, intake_com
 pub use kind::{Kind, Kinds};
 pub use limits::{QuantityLimit, QuantityLimits};
 pub use rate::{RateOutcome, RateShard, RatedTask, Task, Work};
-pub use raw::{Field, RawCommand, RawUsage, RawValue, UNSUPPORTED};
+pub use raw::{DEFAULTS, Field, RawCommand, RawUsage, RawValue, UNSUPPORTED};
 pub use step::{Arrival, CommandOutcome, CommandReply, Legs, Step, Suspended, Tell};
 pub use totals::{ControlMismatch, ControlTotals};

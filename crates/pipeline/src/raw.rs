@@ -152,3 +152,6 @@ pub const UNSUPPORTED: [&str; 18] = [
     "units",
     "until",
 ];
+
+/// What these fields say where they are not given: then a sender may as well give it.
+pub const DEFAULTS: [(&str, &str); 3] = [("fee_waived", "false"), ("partial", "true"), ("terminate", "false")];

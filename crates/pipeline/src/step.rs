@@ -92,8 +92,10 @@ impl Arrival {
                     stage: "guide",
                 })
             }
-            (Taken::Tick(instant), _) => Step::Tick(*instant),
-            (Taken::Usage(_), Verdict::Refused(_)) | (Taken::Usage(_) | Taken::Command(..), Verdict::Tick) => {
+            (Taken::Tick(instant), Verdict::Tick { moves }) => Step::Tick(Some(*instant).filter(|_| *moves)),
+            (Taken::Usage(_), Verdict::Refused(_))
+            | (Taken::Usage(_) | Taken::Command(..), Verdict::Tick { .. })
+            | (Taken::Tick(_), Verdict::Pass(_) | Verdict::Duplicate | Verdict::Waits(_) | Verdict::Refused(_)) => {
                 unreachable!("commands are refused, and ticks are ticks: {verdict:?} of {taken:?}")
             }
         }
@@ -142,8 +144,8 @@ pub enum Step<'a> {
     Refused(u128, &'a Command, CommandRefusal),
     /// It came before; a command is told so.
     Duplicate(Option<&'a Command>),
-    /// It is at least this late.
-    Tick(Timestamp),
+    /// It is at least this late; `None` where that is known already.
+    Tick(Option<Timestamp>),
     /// It waits.
     Suspended(Suspended),
 }
@@ -254,9 +256,9 @@ pub trait Tell {
 }
 
 impl Step<'_> {
-    /// Counts what came in and what became of it. Legs are counted one by one, where they are handed out.
+    /// Counts what became of it. That it came in is counted where it did, so that one proves the other; legs are counted one by one, where they are
+    /// handed out.
     pub fn count(&self, totals: &mut ControlTotals) {
-        totals.received += 1;
         match self {
             Step::Legs(_) => totals.guided += 1,
             Step::Command(_) | Step::Refused(..) => totals.commands += 1,

@@ -2,7 +2,7 @@
 //! moves (ACCEPTANCE-2, L11).
 
 use crate::rate::{RateOutcome, RatedTask};
-use rating::{Amount, CauseKind, Charge, CommandKind, Currency, Effect, Posting, Sum};
+use rating::{CauseKind, Charge, CommandKind, Currency, Effect, Posting, Reply, Sum};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -90,26 +90,23 @@ impl MoneyTotals {
 
     fn add_posting(&mut self, posting: &Posting<'_>) -> Option<()> {
         self.moves += 1;
-        self.moved = self.moved.checked_add(amount_of(posting))?;
         self.moved_deltas = self.moved_deltas.checked_add(posting.delta.amount)?;
         Some(())
     }
-}
 
-/// What a cause says that it moves, whatever was posted.
-fn amount_of(posting: &Posting<'_>) -> Amount {
-    match posting.cause.command().map(|command| &command.kind) {
-        Some(CommandKind::TopUp(amount) | CommandKind::Credit(amount)) => *amount,
-        Some(CommandKind::Debit(amount)) => amount.negated(),
-        Some(
+    /// Adds what an applied command says that it moves, whatever was posted.
+    fn add_reply(&mut self, reply: &Reply<'_>) -> Option<()> {
+        self.moved = self.moved.checked_add(match &reply.command.kind {
+            CommandKind::TopUp(amount) | CommandKind::Credit(amount) => *amount,
+            CommandKind::Debit(amount) => amount.negated(),
             CommandKind::BuyBundle { .. }
             | CommandKind::CancelBundle(_)
             | CommandKind::SuspendBundle(_)
             | CommandKind::ActivateBundle(_)
             | CommandKind::SuspendAccount
-            | CommandKind::ActivateAccount,
-        )
-        | None => Amount::ZERO,
+            | CommandKind::ActivateAccount => return Some(()),
+        })?;
+        Some(())
     }
 }
 
@@ -185,13 +182,15 @@ impl ControlTotals {
             let (cause, currency) = match effect {
                 Effect::Charge(charge) => (charge.cause.kind(), charge.edge.currency),
                 Effect::Posting(posting) => (posting.cause.kind(), posting.edge.currency),
+                Effect::Reply(reply) if reply.outcome.is_ok() => (CauseKind::Command, reply.currency),
                 Effect::Notification(_) | Effect::LifeEvent(_) | Effect::Reply(_) => continue,
             };
             let money = self.money.entry((cause, currency)).or_default();
             let added = match effect {
                 Effect::Charge(charge) => money.add_charge(charge),
                 Effect::Posting(posting) => money.add_posting(posting),
-                Effect::Notification(_) | Effect::LifeEvent(_) | Effect::Reply(_) => Some(()),
+                Effect::Reply(reply) => money.add_reply(reply),
+                Effect::Notification(_) | Effect::LifeEvent(_) => Some(()),
             };
             added.ok_or_else(|| out_of_range(currency))?;
         }
@@ -278,5 +277,67 @@ impl ControlTotals {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rating::{
+        AccountId, AccountKind, Amount, Cause, Command, Delta, DeltaKind, Edge, Mode, Status, TimeZone, Timestamp,
+    };
+
+    /// What a top-up of 5 is posted as, however often.
+    fn check_postings(amounts: &[i128]) -> Result<(), ControlMismatch> {
+        let amount = |units: i128| Amount::from_unscaled(units).expect("an amount");
+        let currency = Currency::parse("GBP").expect("a currency");
+        let edge = Edge {
+            payer: AccountId::new("acme"),
+            payer_kind: AccountKind::Customer,
+            payee: AccountId::new("beta"),
+            level: 1,
+            currency,
+            mode: Mode::Prepaid,
+            status: Status::Active,
+            time_zone: TimeZone::utc(),
+            sponsors: None,
+            subscription_types: None,
+            properties: [].into(),
+        };
+        let command = Command {
+            id: "t1".into(),
+            kind: CommandKind::TopUp(amount(5)),
+            account_id: AccountId::new("acme"),
+            issued_by: "beta".into(),
+            effective_time: Timestamp::EPOCH,
+            currency: None,
+            note: None,
+            reference: None,
+        };
+        let mut effects: Vec<Effect<'_>> = Vec::new();
+        for (sequence, posted) in (1..).zip(amounts) {
+            effects.push(Effect::Posting(Posting {
+                edge: (&edge).into(),
+                ancestors: "".into(),
+                delta: Delta { sequence, amount: amount(*posted), balance_after: amount(*posted) },
+                kind: DeltaKind::TopUp,
+                cause: Cause::Command(&command, 1),
+                booked_time: None,
+            }));
+        }
+        let (outcome, deltas) = (Ok(()), Default::default());
+        effects.push(Effect::Reply(Reply { command: &command, outcome, currency, deltas, sequence: 1 }));
+        let mut totals = ControlTotals::default();
+        totals.add_effects(&effects)?;
+        totals.check()
+    }
+
+    #[test]
+    fn what_a_command_moves_is_posted_once_and_in_full() {
+        assert_eq!(check_postings(&[5]), Ok(()));
+        assert_eq!(check_postings(&[2, 3]), Ok(()));
+        for wrong in [&[][..], &[5, 5], &[4], &[-5]] {
+            assert_eq!(check_postings(wrong).map_err(|mismatch| mismatch.check), Err("causes_deltas"), "{wrong:?}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::effect::Delta;
 use crate::id::Currency;
 use crate::leg::{Mode, Status, add_status, status_at};
 use crate::money::Amount;
+use std::sync::Arc;
 
 /// Most suspensions and activations that an account, or a bundle, remembers: a row of state stays small enough for a message.
 pub const MAX_STATUSES: usize = 10_000;
@@ -25,6 +26,8 @@ pub struct Head {
     pub statuses: Vec<(Timestamp, Status)>,
     /// Instants, ascending, at which a status begins that was commanded ahead of the clock: it is told when it begins.
     pub ahead: Vec<Timestamp>,
+    /// The names above the account as of the last command that put something ahead, from the root down: for what has no leg.
+    pub ancestors: Option<Arc<str>>,
 }
 
 /// What a cap has let through in a month (detail f).

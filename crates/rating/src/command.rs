@@ -195,7 +195,13 @@ pub fn apply_command<'a>(
         }
     }
     let sequence = state.head(account).delta_sequence;
-    effects.push(Effect::Reply(Reply { command: guided.command, outcome, deltas, sequence }));
+    effects.push(Effect::Reply(Reply {
+        command: guided.command,
+        outcome,
+        currency: guided.edge.currency,
+        deltas,
+        sequence,
+    }));
     outcome
 }
 
@@ -241,13 +247,16 @@ impl<'a> Target<'_, 'a> {
     }
 
     fn note_account_status(&mut self, status: Status, effects: &mut Vec<Effect<'a>>) -> Result<(), CommandRefusal> {
-        let at = self.guided.command.effective_time;
+        let (at, ancestors) = (self.guided.command.effective_time, self.guided.ancestors);
         // What begins later is told when it begins.
         let is_ahead = self.state.clock().is_some_and(|clock| clock < at);
         self.state.change_due(self.account, |head| {
             note_status(&mut head.statuses, at, status)?;
-            if is_ahead && let Err(place) = head.ahead.binary_search(&at) {
-                head.ahead.insert(place, at);
+            if is_ahead {
+                if let Err(place) = head.ahead.binary_search(&at) {
+                    head.ahead.insert(place, at);
+                }
+                head.ancestors = Some(ancestors).filter(|path| !path.is_empty()).map(Arc::from);
             }
             Ok(())
         })?;

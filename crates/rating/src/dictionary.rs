@@ -8,7 +8,7 @@ use crate::identity::{template_address, zone_address};
 use crate::matching::UsageMatch;
 use crate::table::Table;
 use crate::zone::Zone;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -117,10 +117,12 @@ impl Dictionary {
     }
 
     /// Drops entries that were last written before a cycle: remnants of a log that is being compacted. Kept, they would count as written, and what
-    /// names them next would not be found again. What was never written down was made from instances of earlier formats, and stays.
-    pub(crate) fn drop_remnants(&mut self, since: u32) {
-        self.templates.drop_remnants(since);
-        self.zones.drop_remnants(since);
+    /// names them next would not be found again. One that an instance names stays, and is written again before the next one that names it; what was
+    /// never written down was made from instances of earlier formats, and stays.
+    pub(crate) fn drop_remnants(&mut self, since: u32, named: &HashSet<Address>) {
+        self.templates.drop_remnants(since, |address| named.contains(address));
+        let zones: HashSet<Address> = self.templates.iter().flat_map(|(.., known)| known.zones.to_vec()).collect();
+        self.zones.drop_remnants(since, |address| zones.contains(address));
     }
 
     /// Gives every template that was restored its zones. One that lacks a zone is a remnant of a log that is being compacted, or will be missed.

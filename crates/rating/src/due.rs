@@ -52,15 +52,22 @@ impl Due {
 /// Does the work of an account that is due by the clock.
 pub fn catch_up<'a>(state: &mut State, account: AccountNumber, effects: &mut Vec<Effect<'a>>) {
     let Some(clock) = state.clock() else { return };
-    while let Some(at) = state.head(account).next_due().filter(|at| *at <= clock) {
-        let status = state.head(account).status_at(at);
-        state.change_due(account, |head| head.ahead.remove(0));
-        let id = state.id(account).clone();
+    let head = state.head(account);
+    let count = head.ahead.partition_point(|at| *at <= clock);
+    let begun: Vec<_> = head.ahead[..count].iter().map(|at| (*at, head.status_at(*at))).collect();
+    let ancestors = head.ancestors.clone().map_or(Shared::Of(""), Shared::Kept);
+    let id = state.id(account).clone();
+    state.change_due(account, |head| {
+        head.ahead.drain(..count);
+        // Nothing is left that could need it.
+        head.ancestors = head.ancestors.take().filter(|_| !head.ahead.is_empty());
+    });
+    effects.extend(begun.into_iter().map(|(at, status)| {
         let cause = Cause::DueWork(at, identity::due_key(&id, "account_status", at));
         let kind = LifeEventKind::AccountStatus(status);
-        let ancestors = Shared::Of("");
-        effects.push(Effect::LifeEvent(LifeEvent { account: id, ancestors, kind, cause, booked_time: Some(at) }));
-    }
+        let (account, ancestors) = (id.clone(), ancestors.clone());
+        Effect::LifeEvent(LifeEvent { account, ancestors, kind, cause, booked_time: Some(at) })
+    }));
 }
 
 /// Does the work that is due by the clock, of at most so many accounts. Returns how many it was.
@@ -147,5 +154,22 @@ mod tests {
         state.restore_head(&AccountId::new("a"), Some(head), 1);
         state.restored(1).expect("restored");
         assert_eq!(state.earliest_due(), Some(at(7)));
+    }
+    #[test]
+    fn what_is_still_to_be_told_is_kept_from_the_sweep() {
+        let mut state = State::with_undo();
+        let account = ahead(&mut state, "a", 5);
+        state.change_due(account, |head| crate::leg::add_status(&mut head.statuses, at(9), Status::Active));
+        state.advance_clock(at(20));
+        state.forget(crate::state::SweepPlace::default(), at(15));
+        let mut effects = Vec::new();
+        catch_up(&mut state, account, &mut effects);
+        let told = |effect: &Effect<'_>| match effect {
+            Effect::LifeEvent(event) => event.kind.clone(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(effects.iter().map(told).collect::<Vec<_>>(), [LifeEventKind::AccountStatus(Status::Suspended)]);
+        state.forget(crate::state::SweepPlace::default(), at(15));
+        assert_eq!(state.head(account).statuses.len(), 1, "then it leaves");
     }
 }

@@ -148,6 +148,18 @@ pub enum Effect<'a> {
 }
 
 impl Effect<'_> {
+    /// Returns whether no record and no command caused it.
+    pub fn is_due_work(&self) -> bool {
+        let cause = match self {
+            Effect::Charge(charge) => charge.cause,
+            Effect::Posting(posting) => posting.cause,
+            Effect::Notification(notification) => notification.cause,
+            Effect::LifeEvent(event) => event.cause,
+            Effect::Reply(_) => return false,
+        };
+        cause.kind() == CauseKind::DueWork
+    }
+
     /// The changes of balances in it, in their order.
     pub fn balance_deltas(&self) -> impl Iterator<Item = BalanceDelta<'_>> {
         let (of_charge, posting) = match self {
@@ -256,6 +268,8 @@ pub struct Reply<'a> {
     pub command: &'a Command,
     /// Applied, or why not.
     pub outcome: Result<(), CommandRefusal>,
+    /// The account's currency.
+    pub currency: Currency,
     /// All deltas that it caused, those of fees included.
     pub deltas: SmallVec<[Delta; 1]>,
     /// Sequence of the account's last delta after it.

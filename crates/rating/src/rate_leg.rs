@@ -16,7 +16,7 @@
 //! | 8 | the rest has a rate | priced, capped, debited |
 
 use crate::account::{CapCounter, Head};
-use crate::bundle::Instance;
+use crate::bundle::{ElementClass, Instance};
 use crate::calendar::Timestamp;
 use crate::charge::{Charge, ChargeId, FeeOf, Segment, SegmentSource};
 use crate::counter::Counter;
@@ -238,7 +238,9 @@ fn settle<'a>(
         }
         if told.after == Some(0) {
             let instance = state.bundles.at(draw.place).expect("an instance that was drawn from is there");
-            if instance.is_used_up() {
+            // What comes after is fair use: the bundle is depleted once.
+            let is_standard = instance.template.elements[draw.element].class == ElementClass::Standard;
+            if is_standard && instance.is_used_up() {
                 effects.push(Effect::LifeEvent(life_event(leg, instance, state.clock())));
             }
         }

@@ -418,6 +418,9 @@ impl State {
             Kind::Zone => forget_unnamed(&mut self.dictionary.zones, place),
             Kind::Template => forget_unnamed(&mut self.dictionary.templates, place),
             Kind::Account => {
+                // What is still to be told of a status needs it.
+                let ahead = self.accounts.at(place).and_then(Head::next_due);
+                let horizon = ahead.map_or(horizon, |ahead| ahead.min(horizon));
                 let is_old = |head: &Head| head.statuses.get(1).is_some_and(|(from, _)| *from <= horizon);
                 let has_old = self.accounts.at(place).is_some_and(is_old);
                 if has_old && let Some(head) = self.accounts.change(place) {

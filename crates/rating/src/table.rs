@@ -274,11 +274,14 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
         (0..).zip(&self.rows).filter(|(_, row)| is_old(row)).map(|(place, _)| place).collect()
     }
 
-    /// Drops rows that were written down, but not since a cycle. Those that never were stay.
-    pub(crate) fn drop_remnants(&mut self, since: u32) {
+    /// Drops rows that were written down, but not since a cycle, unless something needs them: then they are as if never written.
+    pub(crate) fn drop_remnants(&mut self, since: u32, is_needed: impl Fn(&K) -> bool) {
         for place in self.older_than(since) {
-            if self.is_written(place) {
-                self.drop_row(place);
+            let row = &mut self.rows[place as usize];
+            match is_needed(&row.key) {
+                true => row.written = 0,
+                false if row.written > 0 => self.drop_row(place),
+                false => {}
             }
         }
     }

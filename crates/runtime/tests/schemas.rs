@@ -104,6 +104,21 @@ fn every_version_reads_every_other() {
     }
 }
 
+/// A version that was published is not edited: a change is a version more.
+#[test]
+fn the_present_version_is_the_newest_that_was_published() {
+    let mut folders: Vec<PathBuf> = fs::read_dir(folder().join("history"))
+        .expect("a history")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    folders.sort();
+    let newest = folders.last().expect("a version");
+    for name in MESSAGES {
+        let file = format!("{name}.avsc");
+        assert_eq!(text(&folder().join(&file)), text(&newest.join(&file)), "{name}");
+    }
+}
+
 /// The check above must be able to fail: a field without a default breaks it.
 #[test]
 fn a_new_field_without_default_is_noticed() {

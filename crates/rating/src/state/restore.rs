@@ -82,10 +82,11 @@ impl State {
     /// A row names what was not written down, or holds a number that cannot be.
     pub fn restored(&mut self, cycle: u32) -> Result<(), Unresolved> {
         let since = cycle.saturating_sub(1);
-        self.dictionary.drop_remnants(since);
         // Other than those of the dictionary; an account never leaves.
         let has_remnants = |kind: &Kind| !matches!(kind, Kind::Zone | Kind::Template | Kind::Account);
         Kind::ALL.into_iter().filter(has_remnants).for_each(|kind| self.table_mut(kind).drop_older(since));
+        let named = self.bundles.rows.iter().map(|(.., instance)| instance.template.address).collect();
+        self.dictionary.drop_remnants(since, &named);
         self.dictionary.find_zones();
         let places: Vec<RowPlace> = self.bundles.rows.iter().map(|(place, ..)| place).collect();
         for place in places {
@@ -154,6 +155,36 @@ mod tests {
             assert_eq!(state.restored(cycle), Ok(()));
             assert_eq!(templates(&state), kept, "in cycle {cycle}");
         }
+    }
+
+    #[test]
+    fn a_remnant_that_an_instance_names_stays_and_counts_as_not_written() {
+        let mut state = State::with_undo();
+        let account = state.account(&AccountId::new("acme"));
+        state.take_changes(9, |_| {});
+        state.dictionary_mut().restore_template(7, Some(template(None)), 1);
+        let template = state.dictionary_mut().awaited(7);
+        let instance = Instance {
+            id: Arc::from("b1"),
+            template,
+            payee: AccountId::new("beta"),
+            endpoint: None,
+            granted_at: crate::calendar::Timestamp::EPOCH,
+            phase: crate::bundle::Phase::Armed,
+            terminated_at: None,
+            statuses: Vec::new(),
+            allowances: Box::default(),
+            activation_failed: false,
+        };
+        let key = InstanceKey { account, holder: None, id: Arc::from("b1") };
+        state.restore_instance(&key, Some(instance), 9);
+        assert_eq!((state.restored(9), templates(&state)), (Ok(()), 1));
+        let mut written = 0;
+        let _ = state.sweep(9, super::super::SweepPlace::default(), crate::calendar::Timestamp::EPOCH, |row| {
+            written += usize::from(matches!(row, Row::Template(_, Some(_))));
+            std::ops::ControlFlow::Continue(())
+        });
+        assert_eq!(written, 1, "the present cycle writes it again");
     }
 
     #[test]

@@ -60,8 +60,8 @@ fn owners(step: &Step<'_>) -> SmallVec<[usize; 8]> {
         Step::Legs(legs) => legs.payers().map(|payer| shard_of(payer, SHARDS)).collect(),
         Step::Command(guided) => SmallVec::from_slice(&[shard_of(&guided.edge.payer, SHARDS)]),
         // All of them: it is later for everybody.
-        Step::Tick(_) => (0..SHARDS).collect(),
-        Step::Refused(..) | Step::Duplicate(_) | Step::Suspended(_) => SmallVec::new(),
+        Step::Tick(Some(_)) => (0..SHARDS).collect(),
+        Step::Refused(..) | Step::Duplicate(_) | Step::Tick(None) | Step::Suspended(_) => SmallVec::new(),
     }
 }
 
@@ -73,10 +73,10 @@ impl<'a> GuidedStretch<'a> {
             Step::Legs(legs) => self.legs(*legs, owners),
             Step::Command(guided) => owners.into_iter().for_each(|owner| self.push(owner, Work::Command(*guided))),
             // Here all work is done before the next record.
-            Step::Tick(instant) => {
+            Step::Tick(Some(instant)) => {
                 owners.into_iter().for_each(|owner| self.push(owner, Work::Tick(*instant, usize::MAX)))
             }
-            Step::Refused(..) | Step::Duplicate(_) | Step::Suspended(_) => {}
+            Step::Refused(..) | Step::Duplicate(_) | Step::Tick(None) | Step::Suspended(_) => {}
         }
         self.steps.push((step, self.task_count - before));
     }

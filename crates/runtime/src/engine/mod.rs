@@ -280,6 +280,8 @@ impl Engine {
         let buffers = [self.spare.pop().unwrap_or_default(), self.spare.pop().unwrap_or_default()];
         let merged = rated::Merged { batch, stretches: &stretches, guided: &guided, owners: &self.owners };
         let mut output = merged.in_order(&self.encoder, buffers, self.threads)?;
+        // What came in, counted on its own.
+        output.totals.received += batch.records.len() as u64;
         output.totals.check()?;
         for (identity, is_owner) in output.holds.drain(..) {
             self.duplicates.hold(identity, is_owner);

@@ -296,6 +296,7 @@ impl Steps {
         if let Some(Retried { wanted: wanted @ (Wanted::Hold | Wanted::Leave), reason, level, .. }) = origin.retried {
             return kept.remembered.note(wanted, Intent::of(reason, level), taken.identity_at(origin.place()));
         }
+        work.totals.received += 1;
         // Whoever copies the input once more must not have it charged once more.
         if let Some(retried) = origin.retried
             && !kept.remembered.is_first(origin, retried, taken)

@@ -255,9 +255,13 @@ impl Messages<'_> {
     fn write(&mut self, entries: &[Guided<'_>], effects: &[Effect<'_>], rated: &[RatedTask]) {
         let mut begun = 0;
         for task in rated {
-            let first = self.output.len();
             let end = task.effects_end as usize;
-            effects[begun..end].iter().for_each(|effect| self.write_effect(effect));
+            let effects = &effects[begun..end];
+            // What was due before belongs to nobody's trace.
+            let due = effects.iter().take_while(|effect| effect.is_due_work()).count();
+            effects[..due].iter().for_each(|effect| self.write_effect(effect));
+            let first = self.output.len();
+            effects[due..].iter().for_each(|effect| self.write_effect(effect));
             begun = end;
             self.write_suspended(entries, task);
             self.output.add_trace(first, entries.get(task.position as usize).and_then(Guided::trace));

@@ -177,7 +177,7 @@ impl Older {
                 caps,
             } = value;
             let id = AccountId::new(&name);
-            let head = Head { currency, balance, delta_sequence, exhausted, statuses, ahead: Vec::new() };
+            let head = Head { currency, balance, delta_sequence, exhausted, statuses, ..Head::default() };
             state.restore_head(&id, Some(head), cycle);
             let account = state.restored_account(&id);
             for (key, counter) in tables {

@@ -74,17 +74,21 @@ impl Message {
 
     /// The Avro schema of a version. What a version does not have is that of the first that has it.
     pub fn schema_of(self, contracts: Contracts) -> &'static str {
+        // Frozen copies: containers that were begun hold their text, and marks between their blocks are made of it.
         match (self, contracts) {
             (Message::Charge, Contracts::V1) => include_str!("../../../../schemas/history/v1/charge.avsc"),
-            (Message::Charge, Contracts::V2) => include_str!("../../../../schemas/charge.avsc"),
+            (Message::Charge, Contracts::V2) => include_str!("../../../../schemas/history/v2/charge.avsc"),
             (Message::BalanceDelta, Contracts::V1) => include_str!("../../../../schemas/history/v1/balance-delta.avsc"),
-            (Message::BalanceDelta, Contracts::V2) => include_str!("../../../../schemas/balance-delta.avsc"),
-            (Message::Suspense, Contracts::V1 | Contracts::V2) => include_str!("../../../../schemas/suspense.avsc"),
+            (Message::BalanceDelta, Contracts::V2) => include_str!("../../../../schemas/history/v2/balance-delta.avsc"),
+            (Message::Suspense, Contracts::V1) => include_str!("../../../../schemas/history/v1/suspense.avsc"),
+            (Message::Suspense, Contracts::V2) => include_str!("../../../../schemas/history/v2/suspense.avsc"),
             (Message::Notification, Contracts::V1) => include_str!("../../../../schemas/history/v1/notification.avsc"),
-            (Message::Notification, Contracts::V2) => include_str!("../../../../schemas/notification.avsc"),
+            (Message::Notification, Contracts::V2) => include_str!("../../../../schemas/history/v2/notification.avsc"),
             (Message::CommandReply, Contracts::V1) => include_str!("../../../../schemas/history/v1/command-reply.avsc"),
-            (Message::CommandReply, Contracts::V2) => include_str!("../../../../schemas/command-reply.avsc"),
-            (Message::LifeEvent, Contracts::V1 | Contracts::V2) => include_str!("../../../../schemas/life-event.avsc"),
+            (Message::CommandReply, Contracts::V2) => include_str!("../../../../schemas/history/v2/command-reply.avsc"),
+            (Message::LifeEvent, Contracts::V1 | Contracts::V2) => {
+                include_str!("../../../../schemas/history/v2/life-event.avsc")
+            }
         }
     }
 

@@ -75,7 +75,7 @@ impl Schemas {
     }
 }
 
-const CONTRACTS: [&str; 11] = [
+const CONTRACTS: [&str; 16] = [
     include_str!("../../../../schemas/usage-record.avsc"),
     include_str!("../../../../schemas/account-command.avsc"),
     include_str!("../../../../schemas/tick.avsc"),
@@ -87,4 +87,9 @@ const CONTRACTS: [&str; 11] = [
     include_str!("../../../../schemas/suspense.avsc"),
     include_str!("../../../../schemas/notification.avsc"),
     include_str!("../../../../schemas/command-reply.avsc"),
+    include_str!("../../../../schemas/life-event.avsc"),
+    include_str!("../../../../schemas/history/v1/charge.avsc"),
+    include_str!("../../../../schemas/history/v1/balance-delta.avsc"),
+    include_str!("../../../../schemas/history/v1/notification.avsc"),
+    include_str!("../../../../schemas/history/v1/command-reply.avsc"),
 ];

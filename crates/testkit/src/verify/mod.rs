@@ -292,7 +292,7 @@ impl Look<'_> {
         let layout = &self.what.layout;
         let mut topics = layout.input_names();
         topics.extend(
-            ["guided", "charges", "balance-deltas", "suspense", "notifications", "command-replies"]
+            ["guided", "charges", "balance-deltas", "suspense", "notifications", "command-replies", "life-events"]
                 .map(|name| layout.topic(name)),
         );
         for topic in &topics {

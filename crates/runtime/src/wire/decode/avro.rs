@@ -8,7 +8,7 @@ use super::{Decoded, has_twins, undecodable};
 use apache_avro::Schema;
 use apache_avro::schema::RecordSchema;
 use pipeline::times::read_millis;
-use pipeline::{Fault, Field, Kind, RawCommand, RawUsage, RawValue, UNSUPPORTED};
+use pipeline::{DEFAULTS, Fault, Field, Kind, RawCommand, RawUsage, RawValue, UNSUPPORTED};
 use rating::{Amount, SuspenseReason};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -243,7 +243,8 @@ fn text(value: Read<'_>) -> Result<Option<Cow<'_, str>>, &'static str> {
 
 fn set_command<'a>(command: &mut RawCommand<'a>, name: &str, value: Read<'a>) -> Result<(), &'static str> {
     if let Some(unsupported) = UNSUPPORTED.into_iter().find(|unsupported| *unsupported == name) {
-        if value.says_something() {
+        let is_default = matches!(&value, Read::Text(text) if DEFAULTS.contains(&(name, &**text)));
+        if value.says_something() && !is_default {
             command.unsupported.push(unsupported);
         }
         return Ok(());

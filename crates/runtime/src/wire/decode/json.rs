@@ -4,7 +4,7 @@ use super::hints::hint;
 use super::signs::{Signs, command_field};
 use super::{Decoded, has_twins, lacks_fields, undecodable};
 use pipeline::times::read_time;
-use pipeline::{Fault, Field, Kind, RawCommand, RawUsage, RawValue, UNSUPPORTED};
+use pipeline::{DEFAULTS, Fault, Field, Kind, RawCommand, RawUsage, RawValue, UNSUPPORTED};
 use rating::SuspenseReason;
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue as JsonText;
@@ -64,7 +64,9 @@ fn decode_command(line: &str) -> Result<Decoded<'_>, Fault> {
         }
         None => Ok(None),
     };
-    let is_given = |name: &&'static str| fields.get(*name).is_some_and(|value| !is_empty(value));
+    let is_given = |name: &&'static str| {
+        fields.get(*name).is_some_and(|value| !is_empty(value) && !DEFAULTS.contains(&(*name, value.get())))
+    };
     Ok(Decoded::Command(RawCommand {
         command_id: get("command_id")?,
         kind: get("kind")?,

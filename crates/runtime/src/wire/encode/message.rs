@@ -247,6 +247,7 @@ pub(super) fn delta<S: Sink>(booked: &BalanceDelta<'_>, contracts: Contracts, si
     sink.time("effective_time", *effective_time);
     if contracts >= Contracts::V2 {
         circumstances(ancestors, *cause, *booked_time, sink);
+        sink.absent(&["on_behalf_of"]);
     }
 }
 
@@ -308,7 +309,11 @@ pub(super) fn reply<S: Sink>(reply: &CommandReply<'_>, contracts: Contracts, sin
         sink.optional_integer("sequence", reply.sequence.map(integer));
         sink.texts("delta_ids", &ids);
         // The rest answers commands that are not there yet.
-        sink.absent(&["field", "granted", "held", "pending", "valid_until", "available", "final"]);
+        let amount = |sum: Option<Amount>, delta: &Delta| sum.and_then(|sum| sum.checked_add(delta.amount));
+        let posted = reply.deltas.iter().fold(Some(Amount::ZERO), amount);
+        sink.optional_amount("amount", posted.filter(|_| !reply.deltas.is_empty()));
+        sink.optional_amount("balance_after", reply.deltas.last().map(|delta| delta.balance_after));
+        sink.absent(&["first_outcome", "field", "granted", "held", "pending", "valid_until", "available", "final"]);
         sink.list::<Segment<'_>>("rating_groups", &[]);
     }
 }
