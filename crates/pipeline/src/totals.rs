@@ -178,22 +178,33 @@ impl ControlTotals {
     /// # Errors
     /// A sum out of range.
     pub fn add_effects(&mut self, effects: &[Effect<'_>]) -> Result<(), ControlMismatch> {
+        // Nearly all effects of a batch have one kind of cause and one currency.
+        let mut run: Option<((CauseKind, Currency), MoneyTotals)> = None;
         for effect in effects {
-            let (cause, currency) = match effect {
+            let key = match effect {
                 Effect::Charge(charge) => (charge.cause.kind(), charge.edge.currency),
                 Effect::Posting(posting) => (posting.cause.kind(), posting.edge.currency),
                 Effect::Reply(reply) if reply.outcome.is_ok() => (CauseKind::Command, reply.currency),
                 Effect::Notification(_) | Effect::LifeEvent(_) | Effect::Reply(_) => continue,
             };
-            let money = self.money.entry((cause, currency)).or_default();
+            if let Some((done, sums)) = run.take_if(|(present, _)| *present != key) {
+                self.add_money(done, &sums)?;
+            }
+            let (_, sums) = run.get_or_insert((key, MoneyTotals::default()));
             let added = match effect {
-                Effect::Charge(charge) => money.add_charge(charge),
-                Effect::Posting(posting) => money.add_posting(posting),
-                Effect::Reply(reply) => money.add_reply(reply),
+                Effect::Charge(charge) => sums.add_charge(charge),
+                Effect::Posting(posting) => sums.add_posting(posting),
+                Effect::Reply(reply) => sums.add_reply(reply),
                 Effect::Notification(_) | Effect::LifeEvent(_) => Some(()),
             };
-            added.ok_or_else(|| out_of_range(currency))?;
+            added.ok_or_else(|| out_of_range(key.1))?;
         }
+        run.map_or(Ok(()), |(key, sums)| self.add_money(key, &sums))
+    }
+
+    fn add_money(&mut self, key: (CauseKind, Currency), sums: &MoneyTotals) -> Result<(), ControlMismatch> {
+        let ours = self.money.entry(key).or_default();
+        *ours = ours.checked_add(sums).ok_or_else(|| out_of_range(key.1))?;
         Ok(())
     }
 
@@ -218,8 +229,7 @@ impl ControlTotals {
             ours.suspended_units += theirs.suspended_units;
         }
         for (key, theirs) in &other.money {
-            let ours = self.money.entry(*key).or_default();
-            *ours = ours.checked_add(theirs).ok_or_else(|| out_of_range(key.1))?;
+            self.add_money(*key, theirs)?;
         }
         // So that they can be shown and stored over all causes.
         self.by_currency().map(|_| ())

@@ -159,25 +159,21 @@ impl Effect<'_> {
         };
         cause.kind() == CauseKind::DueWork
     }
+}
 
-    /// The changes of balances in it, in their order.
-    pub fn balance_deltas(&self) -> impl Iterator<Item = BalanceDelta<'_>> {
-        let (of_charge, posting) = match self {
-            Effect::Charge(charge) => (Some(charge), None),
-            Effect::Posting(posting) => (None, Some(posting)),
-            Effect::Notification(_) | Effect::LifeEvent(_) | Effect::Reply(_) => (None, None),
-        };
-        let of_charge = of_charge.into_iter().flat_map(|charge| charge.balance_deltas());
-        of_charge.chain(posting.map(|posting| BalanceDelta {
-            edge: &posting.edge,
-            ancestors: &posting.ancestors,
-            delta: posting.delta,
-            kind: posting.kind,
+impl Posting<'_> {
+    /// Its delta, with all that is said about it.
+    pub fn balance_delta(&self) -> BalanceDelta<'_> {
+        BalanceDelta {
+            edge: &self.edge,
+            ancestors: &self.ancestors,
+            delta: self.delta,
+            kind: self.kind,
             charge: None,
-            cause: posting.cause,
-            effective_time: posting.cause.time(),
-            booked_time: posting.booked_time,
-        }))
+            cause: self.cause,
+            effective_time: self.cause.time(),
+            booked_time: self.booked_time,
+        }
     }
 }
 

@@ -129,6 +129,10 @@ fn write_out(
                     encoder.charge(charge, &mut rated.charges.bytes);
                     rated.charges.close();
                     owners.sums.add(charge)?;
+                    for delta in charge.balance_deltas() {
+                        encoder.delta(&delta, &mut rated.deltas.bytes);
+                        rated.deltas.close();
+                    }
                 }
                 Effect::Notification(notification) => {
                     encoder.notification(notification, &mut rated.notifications.bytes);
@@ -142,11 +146,10 @@ fn write_out(
                     encoder.reply(&CommandReply::of(reply), &mut rated.replies.bytes);
                     rated.replies.close();
                 }
-                Effect::Posting(_) => {}
-            }
-            for delta in effect.balance_deltas() {
-                encoder.delta(&delta, &mut rated.deltas.bytes);
-                rated.deltas.close();
+                Effect::Posting(posting) => {
+                    encoder.delta(&posting.balance_delta(), &mut rated.deltas.bytes);
+                    rated.deltas.close();
+                }
             }
         }
         begun = task.effects_end as usize;

@@ -273,16 +273,16 @@ impl Messages<'_> {
             Effect::Charge(charge) => {
                 self.output.counts.charge(charge);
                 self.outbound.charge(CHARGES, charge, self.output);
+                for delta in charge.balance_deltas() {
+                    self.outbound.delta(DELTAS, &delta, self.output);
+                }
             }
-            Effect::Posting(_) => {}
+            Effect::Posting(posting) => self.outbound.delta(DELTAS, &posting.balance_delta(), self.output),
             Effect::Notification(notification) => {
                 self.outbound.notification(NOTIFICATIONS, notification, self.output);
             }
             Effect::LifeEvent(event) => self.outbound.life_event(LIFE_EVENTS, event, self.output),
             Effect::Reply(reply) => self.outbound.reply(REPLIES, &CommandReply::of(reply), self.output),
-        }
-        for delta in effect.balance_deltas() {
-            self.outbound.delta(DELTAS, &delta, self.output);
         }
     }
 

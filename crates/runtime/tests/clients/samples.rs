@@ -5,7 +5,7 @@ use rating::charge::{FeeOf, SegmentSource};
 use rating::effect::NotificationKind;
 use rating::{
     AccountId, AccountKind, Amount, Cause, Charge, ChargeId, ChargeReason, Command, CommandKind, Currency, Delta,
-    DeltaKind, Edge, Effect, Exact, LifeEvent, LifeEventKind, Mode, Notification, Posting, Segment, Shared, Status,
+    DeltaKind, Edge, Exact, LifeEvent, LifeEventKind, Mode, Notification, Posting, Segment, Shared, Status,
     SuspenseReason, TimeZone, Timestamp, Unit, UsageRecord,
 };
 use runtime::wire::{
@@ -152,15 +152,15 @@ fn commands(samples: &mut Vec<Sample>) {
             note: note.map(Box::from),
             reference: Some("invoice 7".into()),
         };
-        let posted = Effect::Posting(Posting {
+        let posted = Posting {
             edge: (&edge).into(),
             ancestors: "northstar/beta".into(),
             delta: Delta { sequence: 1, amount, balance_after: amount.negated() },
             kind: DeltaKind::TopUp,
             cause: Cause::Command(&command, 1),
             booked_time: Some(Timestamp::EPOCH),
-        });
-        let posted = posted.balance_deltas().next().expect("a delta");
+        };
+        let posted = posted.balance_delta();
         samples
             .push(sample(Message::BalanceDelta, events().delta(&posted), |encoder, out| encoder.delta(&posted, out)));
         for outcome in [CommandOutcome::Applied, CommandOutcome::Suspended(SuspenseReason::AccountClosed)] {
