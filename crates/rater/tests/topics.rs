@@ -89,6 +89,8 @@ fn what_is_missing_is_made_and_then_there_is_nothing_to_do() {
 #[test]
 fn rights_are_shown_by_party() {
     let deployment = Deployment::new("rights");
+    let said = deployment.run("plan", &[]).expect(1).stdout;
+    assert!(said.contains("sees of it what the operator sees"), "{said}");
     let rights = deployment.run("plan", &["--json"]).expect(1).json()["rights"].clone();
     let rights = rights.as_array().expect("rights");
     let has = |party: &str, operation: &str, kind: &str, name: &str| {

@@ -121,6 +121,7 @@ fn show(deployment: &Deployment, console: &mut Console) -> Result<(), Failure> {
         }
         text.push('\n');
         text.push_str(&rights_table(rights).render(paint));
+        text.push_str(ALL_ACCOUNTS);
         let open = plans.iter().filter(|plan| plan.is_open()).count();
         text.push_str(&match open {
             0 => format!("\n{}\n", paint.good("nothing to do ✓")),
@@ -184,6 +185,9 @@ fn to_do(plan: &TopicPlan) -> String {
         .collect();
     if done.is_empty() { "–".to_owned() } else { done.join(", ") }
 }
+
+/// What a right to read is a right to (DESIGN-2, section 9).
+const ALL_ACCOUNTS: &str = "Every output topic holds all accounts: who may read one sees of it what the operator sees. Give none to resellers or customers.\n";
 
 fn rights_table(rights: &[Right]) -> Table {
     let mut table = Table::new(&[("WHO", Align::Left), ("MAY", Align::Left), ("WITH", Align::Left)]);
