@@ -126,11 +126,12 @@ fn check(seed: u64, shape: Shape) -> usize {
     for (topic, expected) in of_log.by_account() {
         assert_same(topic, &topics.values_by_key(topic), expected);
     }
-    // Where one partition has the order of the input, the engine does the same with the input itself; only how late it is for rate is another matter.
+    // Where one partition has the order of the input, the engine does the same with the input itself. How late it is for rate is another matter, and
+    // with it `booked_time` and whether a dated status is told by its command or by the clock.
     let expected = match shape.usage {
         1 => {
             let of_lines = rate_lines(&loaded, Horizon::FAR, &lines);
-            for (topic, expected) in of_lines.by_account() {
+            for (topic, expected) in of_lines.by_account().into_iter().filter(|(topic, _)| *topic != "life-events") {
                 assert_same(topic, &undated(&topics.values_by_key(topic)), &undated(expected));
             }
             of_lines
