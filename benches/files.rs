@@ -13,7 +13,7 @@ mod table;
 use directory::{Input, InputKind, Loaded, load};
 use rating::Timestamp;
 use runtime::embedded::{
-    DEFAULT_BATCH_RECORDS, DEFAULT_COMMIT_RECORDS, InputFile, InterruptedInputs, Recycle, RunSettings, run,
+    DEFAULT_BATCH_RECORDS, DEFAULT_COMMIT_RECORDS, InputFile, InterruptedInputs, Recycle, RunSettings, Until, run,
 };
 use runtime::wire::{Ending, OutputFormat};
 use rustix::time::{ClockId, clock_gettime};
@@ -210,6 +210,7 @@ fn rate(folder: &Path, format: &str, threads: u64, output: &Path) {
         past_tolerance_ms: None,
         doubts: pipeline::Doubts::default(),
         default_source: "file".to_owned(),
+        until: Until::default(),
     };
     let (start, cpu, written) = (Instant::now(), cpu_seconds(), of_this_process("io", "wchar"));
     let done = run(&loaded, &settings, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));

@@ -24,7 +24,7 @@ use made_up::{MadeUp, key};
 use rating::Timestamp;
 use resident::{ns_a_hit, resident_kb};
 use runtime::embedded::{
-    DEFAULT_BATCH_RECORDS, DEFAULT_COMMIT_RECORDS, InputFile, InterruptedInputs, Recycle, RunSettings, run,
+    DEFAULT_BATCH_RECORDS, DEFAULT_COMMIT_RECORDS, InputFile, InterruptedInputs, Recycle, RunSettings, Until, run,
 };
 use runtime::wire::{Ending, OutputFormat};
 use std::collections::BTreeMap;
@@ -208,6 +208,7 @@ fn rate<R: Rows>(name: &str, folder: &Path, loaded: &Loaded, cache: &Cache<R>) {
         past_tolerance_ms: None,
         doubts: pipeline::Doubts::default(),
         default_source: "file".to_owned(),
+        until: Until::default(),
     };
     let (start, before): (Instant, CacheStats) = (Instant::now(), cache.stats());
     let mut told = start;

@@ -7,7 +7,7 @@ use jiff::SpanRelativeTo;
 use pipeline::intake::earliest_event;
 use pipeline::{Doubts, InternationalPrefixes, Kind, Kinds, QuantityLimit, QuantityLimits};
 use rating::Timestamp;
-use runtime::embedded::{InputFile, InterruptedInputs, Recycle, RunSettings};
+use runtime::embedded::{InputFile, InterruptedInputs, Recycle, RunSettings, Until};
 use runtime::session;
 use runtime::wire::{CsvMapping, Ending, InputFormat, OutputFormat};
 use std::path::{Path, PathBuf};
@@ -45,6 +45,7 @@ pub(crate) fn run_settings(args: &RateArgs, output: PathBuf) -> Result<RunSettin
         command_memory_h: command_memory_h(&options.records.command_memory)?,
         state_horizon_h: state_horizon_h(&options.records.state_horizon)?,
         default_source: options.records.source.clone(),
+        until: until(&options.run)?,
     })
 }
 
@@ -103,6 +104,24 @@ fn now(options: &RunOptions) -> Result<Timestamp, Failure> {
     match &options.now {
         Some(text) => time("--now", text),
         None => Ok(machine_now()),
+    }
+}
+
+/// Up to when things are done at the end of a run.
+fn until(options: &RunOptions) -> Result<Until, Failure> {
+    match options.until.as_deref() {
+        None => Ok(Until::Charged),
+        Some("none") => Ok(Until::Ticks),
+        Some(text) => {
+            let (at, now) = (time("--until", text)?, now(options)?);
+            if at > now {
+                let what = format!(
+                    "--until: {text} lies ahead of {now}, and what was done stays done; --now says what time it is"
+                );
+                return Err(Failure::Data(what));
+            }
+            Ok(Until::At(at))
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use directory::{Input, InputKind, Loaded};
 use rating::Timestamp;
-use runtime::embedded::{InputFile, InterruptedInputs, Recycle, Report, RunSettings, run};
+use runtime::embedded::{InputFile, InterruptedInputs, Recycle, Report, RunSettings, Until, run};
 use runtime::wire::{Ending, OutputFormat};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,6 +50,7 @@ fn settings(inputs: &[&Path], output: &Path, format: OutputFormat) -> RunSetting
         past_tolerance_ms: None,
         doubts: pipeline::Doubts::default(),
         default_source: "file".to_owned(),
+        until: Until::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every file under `tests/scenarios/` passes, in memory and as files.
 
 use directory::Loaded;
-use runtime::embedded::{InputFile, InterruptedInputs, Recycle, RunSettings};
+use runtime::embedded::{InputFile, InterruptedInputs, Recycle, RunSettings, Until};
 use runtime::engine::{BatchOutput, Encoded};
 use runtime::scenario::{FileReport, InputLine, Scenario, ScenarioFile, Step, load_reference, parse, run};
 use runtime::session::Session;
@@ -134,6 +134,8 @@ fn as_files(scenario: &Scenario, references: &[Loaded], folder: &Path) -> Messag
             past_tolerance_ms: None,
             doubts: pipeline::Doubts::default(),
             default_source: scenario.settings.default_source.clone(),
+            // A scenario says itself how late it is.
+            until: Until::Ticks,
         };
         let report = runtime::embedded::run(loaded, &settings, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(report.skipped, Vec::<String>::new(), "an input was taken for another");

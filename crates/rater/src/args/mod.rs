@@ -432,6 +432,9 @@ pub(crate) struct RunOptions {
     /// What time it is, RFC 3339 [default: the clock of the machine]
     #[arg(long, env = "RATER_NOW", value_name = "TIME")]
     pub(crate) now: Option<String>,
+    /// Up to when work that falls due by itself is done at the end, RFC 3339; `none` is as far as ticks say [default: the latest usage charged in the folder, without ticks]
+    #[arg(long, env = "RATER_UNTIL", value_name = "TIME")]
+    pub(crate) until: Option<String>,
 }
 
 /// What a record is measured against.

@@ -239,5 +239,6 @@ fn to_json(report: &Report, loaded: &Loaded, args: &RateArgs) -> Value {
         "examples": examples.collect::<Vec<_>>(),
         "recycled": { "tried": report.recycled.0, "resolved": report.recycled.1 },
         "waiting": progress.open_suspense,
+        "complete_to": progress.complete_to.map(|at| at.to_string()),
     })
 }

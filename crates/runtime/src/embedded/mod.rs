@@ -96,6 +96,20 @@ pub struct RunSettings {
     pub state_horizon_h: u32,
     /// Source of records that name none.
     pub default_source: String,
+    /// Up to when work that falls due is done at the end.
+    pub until: Until,
+}
+
+/// Up to when a run does the work that time alone brings: a suspension that begins, for one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Until {
+    /// Where no tick was ever rated into the folder, up to the latest usage that was charged in it; else as far as the ticks.
+    #[default]
+    Charged,
+    /// Up to an instant, which is the same for every run that names it.
+    At(Timestamp),
+    /// As far as the ticks.
+    Ticks,
 }
 
 /// How much a run keeps before it moves it elsewhere. Outputs do not depend on it.
@@ -329,6 +343,7 @@ impl Folder {
         if let Some(clock) = progress.clock {
             engine.restore_clock(clock, progress.horizon);
         }
+        engine.restore_ended(progress.complete_to, progress.charged_until);
         let has_held = store.visit_held(|short, held| engine.restore_held(short, held))?;
         if !has_held {
             hold_open(&store, &progress, &mut engine)?;
@@ -385,6 +400,8 @@ impl Folder {
             granted: Vec::new(),
             commits: Some(1),
             contracts: Contracts::NEWEST,
+            complete_to: None,
+            charged_until: None,
         };
         // A program that does not know these contracts must not go on with the outputs.
         store.raise_format()?;
@@ -408,6 +425,7 @@ impl Folder {
         for input in &settings.inputs {
             self.rate(input, settings, writing, seen)?;
         }
+        self.end(settings.until, writing)?;
         writing.send(Order::Close)?;
         self.commit(writing)
     }
@@ -444,6 +462,20 @@ impl Folder {
         let resolved = std::mem::take(&mut output.resolved);
         writing.send(Order::Append(Box::new(output)))?;
         Ok(resolved)
+    }
+
+    /// Does what falls due by the end of the run.
+    fn end(&mut self, until: Until, writing: &Writing) -> Result<(), RunError> {
+        let at = match until {
+            Until::Charged if self.engine.clock().is_none() => self.engine.charged_until(),
+            Until::Charged | Until::Ticks => None,
+            Until::At(at) => Some(at),
+        };
+        let Some(at) = at else { return Ok(()) };
+        let output = self.engine.end(at)?;
+        self.run.add(&output.totals)?;
+        self.progress.totals.add(&output.totals)?;
+        writing.send(Order::Append(Box::new(output)))
     }
 
     fn commit_if_due(&mut self, records: u64, writing: &Writing) -> Result<(), RunError> {
@@ -483,6 +515,8 @@ impl Folder {
         self.progress.commits = Some(self.progress.commits.unwrap_or_default() + 1);
         self.progress.clock = self.engine.clock();
         self.progress.horizon = self.engine.horizon();
+        (self.progress.complete_to, self.progress.charged_until) =
+            (self.engine.complete_to(), self.engine.charged_until());
         self.progress.summary = self.engine.summary()?.clone();
         writing.send(Order::Commit(Box::new(commit), Box::new(self.progress.clone())))
     }

@@ -42,6 +42,10 @@ pub struct Progress {
     pub commits: Option<u64>,
     /// The version of the contracts with which the outputs were begun, and go on.
     pub contracts: Contracts,
+    /// Up to when everything that falls due is done: what is asked "as of" an instant has its answer up to here. `None` where nobody said how late it is.
+    pub complete_to: Option<Timestamp>,
+    /// The latest event of usage that was charged.
+    pub charged_until: Option<Timestamp>,
 }
 
 /// How far an input was read.
@@ -151,6 +155,8 @@ const WITH_CHECKSUMS: u8 = 2;
 /// Written before the money of each kind of cause, and the version of the contracts. A program of before passes over it, and has the sums over all
 /// causes; where outputs have a later version it refuses the store.
 const WITH_CAUSES: u8 = 3;
+/// Written before up to when things are done. A program of before passes over it: it does no such work, and what is done once is done.
+const WITH_ENDS: u8 = 4;
 
 impl Stored for Progress {
     fn write(&self, out: &mut Vec<u8>) {
@@ -171,6 +177,8 @@ impl Stored for Progress {
             granted,
             commits,
             contracts,
+            complete_to,
+            charged_until,
         } = self;
         job_now.write(out);
         output_format.write(out);
@@ -194,6 +202,9 @@ impl Stored for Progress {
         let money: Vec<CauseMoney> = totals.money.iter().map(CauseMoney::of).collect();
         money.write(out);
         contracts.write(out);
+        WITH_ENDS.write(out);
+        complete_to.write(out);
+        charged_until.write(out);
     }
 
     fn read(input: &mut &[u8]) -> Result<Progress, Corrupt> {
@@ -213,6 +224,8 @@ impl Stored for Progress {
             granted: Stored::read(input)?,
             commits: None,
             contracts: Contracts::V1,
+            complete_to: None,
+            charged_until: None,
         };
         if !input.is_empty() {
             if u8::read(input)? != WITH_STANDS {
@@ -240,6 +253,13 @@ impl Stored for Progress {
                 .collect::<Option<_>>()
                 .ok_or(Corrupt { what: "a kind of cause", left: input.len() })?;
             progress.contracts = Stored::read(input)?;
+        }
+        if !input.is_empty() {
+            if u8::read(input)? != WITH_ENDS {
+                return Err(Corrupt { what: "up to when things are done", left: input.len() });
+            }
+            progress.complete_to = Stored::read(input)?;
+            progress.charged_until = Stored::read(input)?;
         }
         Ok(progress)
     }

@@ -178,6 +178,10 @@ pub struct Engine {
     threads: usize,
     summary: Summary,
     forgotten: Timestamp,
+    /// Up to when work was done at the end of a run, whatever the ticks said.
+    ended: Option<Timestamp>,
+    /// The latest event of usage that was charged.
+    charged_until: Option<Timestamp>,
     sealed: Option<SealedIds>,
     /// Buffers of outputs that were written.
     spare: Vec<Encoded>,
@@ -192,6 +196,8 @@ struct Owners {
     /// Up to where was looked for what may leave.
     forgotten_to: SweepPlace,
     sums: EdgeSums,
+    /// The latest event of usage that was charged here since the last batch was put in order.
+    charged_until: Option<Timestamp>,
     /// What came of the present batch; kept for its buffers.
     rated: rated::RatedOwners,
 }
@@ -228,6 +234,8 @@ impl Engine {
             threads: settings.threads.max(1),
             summary: Summary::default(),
             forgotten: Timestamp::EPOCH,
+            ended: None,
+            charged_until: None,
             sealed: None,
             spare: Vec::new(),
         }
@@ -287,7 +295,29 @@ impl Engine {
             self.duplicates.hold(identity, is_owner);
         }
         self.forgotten = self.forgotten.max(self.duplicates.state_horizon());
+        self.note_charged();
         Ok(output)
+    }
+
+    /// Does the work that falls due by an instant, where no tick says how late it is. It is no tick: nothing is forgotten by it, and what follows is
+    /// booked as if it had not been, so that it does not matter in how many runs a file is rated.
+    ///
+    /// # Errors
+    /// A control total that does not balance.
+    pub fn end(&mut self, at: Timestamp) -> Result<BatchOutput, EngineError> {
+        let mut output = BatchOutput::default();
+        self.ended = self.ended.max(Some(at));
+        rated::end_all(at, &mut self.owners, &self.encoder, self.threads)?;
+        for Owners { rated, .. } in &self.owners {
+            rated.append_all(&mut output)?;
+        }
+        output.totals.check()?;
+        Ok(output)
+    }
+
+    fn note_charged(&mut self) {
+        let latest = self.owners.iter_mut().filter_map(|owners| owners.charged_until.take()).max();
+        self.charged_until = self.charged_until.max(latest);
     }
 }
 

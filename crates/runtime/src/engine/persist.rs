@@ -186,6 +186,21 @@ impl Engine {
         self.duplicates.clock()
     }
 
+    /// Up to when work that falls due is done: the clock of ticks, or where the last run ended.
+    pub fn complete_to(&self) -> Option<Timestamp> {
+        self.clock().max(self.ended)
+    }
+
+    /// The latest event of usage that was charged.
+    pub fn charged_until(&self) -> Option<Timestamp> {
+        self.charged_until
+    }
+
+    /// Puts back [`Engine::complete_to`] and [`Engine::charged_until`].
+    pub fn restore_ended(&mut self, complete_to: Option<Timestamp>, charged_until: Option<Timestamp>) {
+        (self.ended, self.charged_until) = (complete_to, charged_until);
+    }
+
     /// The first instant from which on record ids and months are remembered.
     pub fn horizon(&self) -> Timestamp {
         self.duplicates.horizon()

@@ -8,7 +8,7 @@ use crate::wire::{Decoded, Encoder, Origin, SuspenseRecord};
 use pipeline::{
     CommandReply, ControlMismatch, ControlTotals, Field, RatedTask, RawValue, Step, Suspended, Taken, Task, Tell,
 };
-use rating::{Effect, Notification};
+use rating::{CauseKind, Effect, Notification, Timestamp};
 
 /// Tasks whose charges are written out before others are made: few enough to be still in the caches.
 const WRITTEN_TOGETHER: usize = 128;
@@ -39,6 +39,24 @@ impl RatedOwners {
         self.replies.clear();
         self.life_events.clear();
         self.totals = ControlTotals::default();
+    }
+
+    /// Appends everything to an output, where it came of no record.
+    ///
+    /// # Errors
+    /// A sum out of range.
+    pub(super) fn append_all(&self, output: &mut BatchOutput) -> Result<(), ControlMismatch> {
+        let pairs = [
+            (&mut output.charges, &self.charges),
+            (&mut output.deltas, &self.deltas),
+            (&mut output.notifications, &self.notifications),
+            (&mut output.replies, &self.replies),
+            (&mut output.life_events, &self.life_events),
+        ];
+        for (all, more) in pairs {
+            all.append(more, 0, more.ends.len());
+        }
+        output.totals.add(&self.totals)
     }
 }
 
@@ -110,6 +128,32 @@ fn rate_owners<'a>(
     Ok(())
 }
 
+/// Does the work of all owners that falls due by an instant.
+///
+/// # Errors
+/// A sum of charges out of range.
+pub(super) fn end_all(
+    at: Timestamp,
+    owners: &mut [Owners],
+    encoder: &Encoder,
+    threads: usize,
+) -> Result<(), ControlMismatch> {
+    let done = in_parallel(threads, owners.iter_mut().collect(), |owners: &mut Owners| {
+        owners.rated.clear();
+        let clock = owners.shard.state.clock();
+        owners.shard.state.advance_clock(at);
+        let mut effects = Vec::new();
+        while owners.shard.work(WRITTEN_TOGETHER, &mut effects) > 0 {
+            owners.rated.totals.add_effects(&effects)?;
+            effects.iter().try_for_each(|effect| write_effect(effect, owners, encoder))?;
+            effects.clear();
+        }
+        owners.shard.state.restore_clock(clock);
+        Ok(())
+    });
+    done.into_iter().collect()
+}
+
 /// Encodes what the tasks from `first` on put out.
 fn write_out(
     effects: &[Effect<'_>],
@@ -118,41 +162,14 @@ fn write_out(
     encoder: &Encoder,
 ) -> Result<(), ControlMismatch> {
     let rated = &mut owners.rated;
-    let tasks = &rated.tasks[first..];
-    rated.totals.rated(tasks);
+    rated.totals.rated(&rated.tasks[first..]);
     rated.totals.add_effects(effects)?;
     let mut begun = 0;
-    for task in tasks {
-        for effect in &effects[begun..task.effects_end as usize] {
-            match effect {
-                Effect::Charge(charge) => {
-                    encoder.charge(charge, &mut rated.charges.bytes);
-                    rated.charges.close();
-                    owners.sums.add(charge)?;
-                    for delta in charge.balance_deltas() {
-                        encoder.delta(&delta, &mut rated.deltas.bytes);
-                        rated.deltas.close();
-                    }
-                }
-                Effect::Notification(notification) => {
-                    encoder.notification(notification, &mut rated.notifications.bytes);
-                    rated.notifications.close();
-                }
-                Effect::LifeEvent(event) => {
-                    encoder.life_event(event, &mut rated.life_events.bytes);
-                    rated.life_events.close();
-                }
-                Effect::Reply(reply) => {
-                    encoder.reply(&CommandReply::of(reply), &mut rated.replies.bytes);
-                    rated.replies.close();
-                }
-                Effect::Posting(posting) => {
-                    encoder.delta(&posting.balance_delta(), &mut rated.deltas.bytes);
-                    rated.deltas.close();
-                }
-            }
-        }
-        begun = task.effects_end as usize;
+    for at in first..owners.rated.tasks.len() {
+        let end = owners.rated.tasks[at].effects_end as usize;
+        effects[begun..end].iter().try_for_each(|effect| write_effect(effect, owners, encoder))?;
+        begun = end;
+        let rated = &mut owners.rated;
         rated.ends.push(Ends {
             charges: rated.charges.ends.len(),
             deltas: rated.deltas.ends.len(),
@@ -160,6 +177,41 @@ fn write_out(
             replies: rated.replies.ends.len(),
             life_events: rated.life_events.ends.len(),
         });
+    }
+    Ok(())
+}
+
+fn write_effect(effect: &Effect<'_>, owners: &mut Owners, encoder: &Encoder) -> Result<(), ControlMismatch> {
+    let rated = &mut owners.rated;
+    match effect {
+        Effect::Charge(charge) => {
+            encoder.charge(charge, &mut rated.charges.bytes);
+            rated.charges.close();
+            owners.sums.add(charge)?;
+            if charge.cause.kind() == CauseKind::Usage {
+                owners.charged_until = owners.charged_until.max(Some(charge.event_time));
+            }
+            for delta in charge.balance_deltas() {
+                encoder.delta(&delta, &mut rated.deltas.bytes);
+                rated.deltas.close();
+            }
+        }
+        Effect::Notification(notification) => {
+            encoder.notification(notification, &mut rated.notifications.bytes);
+            rated.notifications.close();
+        }
+        Effect::LifeEvent(event) => {
+            encoder.life_event(event, &mut rated.life_events.bytes);
+            rated.life_events.close();
+        }
+        Effect::Reply(reply) => {
+            encoder.reply(&CommandReply::of(reply), &mut rated.replies.bytes);
+            rated.replies.close();
+        }
+        Effect::Posting(posting) => {
+            encoder.delta(&posting.balance_delta(), &mut rated.deltas.bytes);
+            rated.deltas.close();
+        }
     }
     Ok(())
 }

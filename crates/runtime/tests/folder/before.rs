@@ -20,6 +20,8 @@ pub(crate) fn as_before(out: &Path, input: &Path, records: u64) {
     // It knew no checksums of outputs either.
     progress.commits = None;
     progress.outputs.iter_mut().for_each(|output| output.checksum = None);
+    // Nor up to when things are done.
+    (progress.complete_to, progress.charged_until) = (None, None);
     // Nor what caused the money, and it kept fewer outputs.
     progress.contracts = Contracts::V1;
     progress.outputs.truncate(Contracts::V1.kept().len());

@@ -4,7 +4,7 @@
 use directory::{Input, InputKind, Loaded};
 use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
-use runtime::embedded::{InputFile, InterruptedInputs, Recycle, Report, RunError, RunSettings, run};
+use runtime::embedded::{InputFile, InterruptedInputs, Recycle, Report, RunError, RunSettings, Until, run};
 use runtime::wire::{Ending, OutputFormat};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -72,6 +72,7 @@ pub(crate) fn settings(inputs: &[&Path], output: &Path) -> RunSettings {
         past_tolerance_ms: None,
         doubts: pipeline::Doubts::default(),
         default_source: "file".to_owned(),
+        until: Until::default(),
     }
 }
 

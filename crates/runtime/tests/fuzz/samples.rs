@@ -6,7 +6,7 @@ use directory::{Input, InputKind, Loaded};
 use pipeline::IntakeRules;
 use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
-use runtime::embedded::{InputFile, InterruptedInputs, Recycle, RunSettings, run};
+use runtime::embedded::{InputFile, InterruptedInputs, Recycle, RunSettings, Until, run};
 use runtime::engine::{Engine, EngineSettings};
 use runtime::session::{Session, Settings};
 use runtime::state::Stored;
@@ -271,6 +271,7 @@ pub(crate) fn stored() -> StoredState {
         past_tolerance_ms: None,
         doubts: pipeline::Doubts::default(),
         default_source: "file".to_owned(),
+        until: Until::default(),
     };
     let report = run(loaded, &settings, &mut |_| {}).unwrap_or_else(|error| panic!("{error}"));
     let mut progress = Vec::new();

@@ -6,7 +6,7 @@ use crate::reading::{self, Read, Rows};
 use directory::{Input, InputKind, Loaded};
 use pipeline::{ControlTotals, Doubts, Kind, Kinds, QuantityLimits};
 use rating::Timestamp;
-use runtime::embedded::{InputFile, InterruptedInputs, Recycle, Report, RunError, RunSettings, run};
+use runtime::embedded::{InputFile, InterruptedInputs, Recycle, Report, RunError, RunSettings, Until, run};
 use runtime::wire::{Ending, OutputFormat};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -228,6 +228,7 @@ impl Case {
             command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
             state_horizon_h: pipeline::duplicates::DEFAULT_STATE_HORIZON_H,
             default_source: "file".to_owned(),
+            until: Until::default(),
         }
     }
 }
