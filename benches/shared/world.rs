@@ -149,7 +149,7 @@ pub(crate) fn rate<'a>(shard: &mut RateShard, tasks: &[Task<'a>]) -> (usize, usi
 /// State in which the bundles of the reference data have been bought.
 pub(crate) fn granted(loaded: &Loaded) -> RateShard {
     let mut shard = RateShard::default();
-    let commands = loaded.grants.iter().map(|grant| {
+    let commands = loaded.grants().iter().map(|grant| {
         let account_id = rating::AccountId::new(&grant.account);
         let edge = loaded.snapshot.edge_of(&account_id, grant.at).expect("the account of a grant");
         Command {

@@ -24,9 +24,10 @@ pub use diagnostic::{
     Code, Diagnostic, Diagnostics, MAX_DIAGNOSTICS, Refused, Related, Style, explain, reference_page, render,
     render_all, to_json,
 };
-pub use load::{CurrencyChanged, Grant, Input, InputKind, Loaded, load, load_to_rate};
+pub use load::{CurrencyChanged, Input, InputKind, Loaded, load, load_to_rate};
 pub use needs::{Directory, Needs, RecordNeeds, Unavailable, Whole};
 pub use schema::json_schema;
 pub use secret::{Secret, without_credentials};
+pub use snapshot::Grant;
 pub use source::{FileId, Location, SourceFile, Sources, Span, TooLarge};
 pub use visible::{visible, visible_json, visible_lines};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::Hasher;
 use std::sync::Arc;
 
-use rating::{AccountId, Currency, Timestamp};
+use rating::{AccountId, Currency};
 use siphasher::sip::SipHasher13;
 
 use crate::compile::{Found, Tariffs, Zones, snapshot};
@@ -12,7 +12,7 @@ use crate::diagnostic::{Code, Diagnostic, Diagnostics, Refused};
 use crate::model::{Model, Tariff, Version};
 use crate::needs::{Directory, Whole};
 use crate::read::{Outcome, Sections, read_csv, read_file};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Grant, Snapshot};
 use crate::source::{FileId, Sources, Span};
 use crate::validate::{Check, Units, check_accounts, check_bundles, check_endpoints, check_grants};
 use crate::yaml;
@@ -42,8 +42,6 @@ pub enum InputKind {
 pub struct Loaded {
     /// The hierarchy of payers and their tariffs, at any time.
     pub snapshot: Arc<Snapshot>,
-    /// Bundles granted in reference data, by their moments; for one moment in the order written.
-    pub grants: Vec<Grant>,
     /// Hash of all inputs in their order: equal for equal texts, on every machine. Names of inputs do not count.
     pub hash: u64,
     /// The definitions as written, for tools that show or count them; rating does not need them.
@@ -58,6 +56,11 @@ impl Loaded {
     /// The version named on charges: the hash in hexadecimal.
     pub fn version(&self) -> String {
         self.snapshot.version().to_string()
+    }
+
+    /// Bundles granted in reference data, by their moments; for one moment in the order written.
+    pub fn grants(&self) -> &[Grant] {
+        self.snapshot.catalog().grants()
     }
 
     /// Returns the directory that batches ask: the whole snapshot, unless [`Loaded::asking`] named another one.
@@ -114,21 +117,6 @@ impl fmt::Display for CurrencyChanged {
     }
 }
 
-/// A bundle granted in reference data: the command `reference:ACCOUNT:BUNDLE[:ENDPOINT]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// Id of the command, and so of the instance.
-    pub command_id: String,
-    /// The payer; an endpoint account is `customer/endpoint`.
-    pub account: String,
-    /// Name of the bundle.
-    pub bundle: String,
-    /// The endpoint, for scope `endpoint`.
-    pub endpoint: Option<String>,
-    /// Effective time.
-    pub at: Timestamp,
-}
-
 /// The fate of a tariff's versions as they were written, once it is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Written {
@@ -173,7 +161,7 @@ fn load_and(written: Written, inputs: Vec<Input>) -> Result<Loaded, Refused> {
     let units = Units::collect(&mut Check { model: &model, errors: &mut errors, complete });
     let versions = take_versions(&mut model);
     let mut kept = Vec::new();
-    let (found, grants) = {
+    let found = {
         let mut check = Check { model: &model, errors: &mut errors, complete };
         let tariffs = Tariffs::compile(&mut check, &zones, &units, versions, |versions| match written {
             Written::Kept => kept.push(versions),
@@ -184,7 +172,7 @@ fn load_and(written: Written, inputs: Vec<Input>) -> Result<Loaded, Refused> {
         let held = check_endpoints(&mut check, &tariffs);
         let grants = check_grants(&mut check, &hierarchy);
         let found = Found { zones, units, tariffs, hierarchy, held };
-        (errors.is_empty().then(|| snapshot(&model, &found, version_of(hash))), grants)
+        errors.is_empty().then(|| snapshot(&model, &found, grants, version_of(hash)))
     };
     for (tariff, versions) in model.tariffs.values_mut().zip(kept) {
         if let Some(Tariff::Master(master)) = tariff {
@@ -195,7 +183,7 @@ fn load_and(written: Written, inputs: Vec<Input>) -> Result<Loaded, Refused> {
         Some(snapshot) => {
             let snapshot = Arc::new(snapshot);
             let currency_places = currency_places(&sources, &model);
-            Ok(Loaded { snapshot, grants, hash, model, currency_places, asked: None })
+            Ok(Loaded { snapshot, hash, model, currency_places, asked: None })
         }
         None => {
             errors.sort();
@@ -382,8 +370,8 @@ mod tests {
         assert!(versions(&kept) > 0);
         assert_eq!(versions(&dropped), 0);
         assert_eq!(
-            (kept.hash, kept.grants, kept.model.tariffs.len()),
-            (dropped.hash, dropped.grants, dropped.model.tariffs.len())
+            (kept.hash, kept.grants(), kept.model.tariffs.len()),
+            (dropped.hash, dropped.grants(), dropped.model.tariffs.len())
         );
     }
 }

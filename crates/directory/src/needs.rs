@@ -52,10 +52,20 @@ impl<'n> Needs<'n> {
 
     /// Adds what guiding a command looks up: the endpoint of an endpoint account, and the endpoint of a bundle.
     pub fn add_command(&mut self, command: &'n Command) {
-        self.endpoints.extend(endpoint_of_account(command.account_id.as_str()));
+        self.add_account(command.account_id.as_str());
         if let CommandKind::BuyBundle { endpoint: Some(endpoint), .. } = &command.kind {
-            self.endpoints.push(endpoint);
+            self.add_endpoint(endpoint);
         }
+    }
+
+    /// Adds an account: that of an endpoint is found by its endpoint.
+    pub fn add_account(&mut self, account: &'n str) {
+        self.endpoints.extend(endpoint_of_account(account));
+    }
+
+    /// Adds the name of an endpoint.
+    pub fn add_endpoint(&mut self, endpoint: &'n str) {
+        self.endpoints.push(endpoint);
     }
 
     /// The records.

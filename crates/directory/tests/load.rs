@@ -64,7 +64,7 @@ fn every_key_is_accepted() {
     let loaded = loaded(vec![yaml(EVERYTHING), csv]);
     assert_eq!(loaded.snapshot.endpoint_count(), 6);
     assert_eq!(loaded.snapshot.accounts().len(), 5);
-    let ids: Vec<&str> = loaded.grants.iter().map(|grant| &*grant.command_id).collect();
+    let ids: Vec<&str> = loaded.grants().iter().map(|grant| &*grant.command_id).collect();
     assert_eq!(
         ids,
         [
@@ -75,7 +75,7 @@ fn every_key_is_accepted() {
             "reference:bolt/meter-3:uk-pool",
         ]
     );
-    let moments: Vec<Timestamp> = loaded.grants.iter().map(|grant| grant.at).collect();
+    let moments: Vec<Timestamp> = loaded.grants().iter().map(|grant| grant.at).collect();
     assert!(moments.is_sorted());
     assert_eq!(moments[0], Timestamp::EPOCH);
     assert_eq!(Some(moments[4]), Timestamp::parse("2026-03-01T00:00:00Z"), "a plan's grants begin with the plan");

@@ -221,8 +221,6 @@ mod store {
                 let _ = runtime.block_on(async { tokio::time::timeout(PLANS_WAIT, telling).await });
                 Vec::new()
             }
-            // Where accounts grant some already, that is enough.
-            Plans::Returned if !loaded.grants.is_empty() => Vec::new(),
             Plans::Returned => runtime
                 .block_on(cache.plans_with_bundles(SHOWN_PLANS))
                 .map_err(|error| Failure::Surroundings(error.to_string()))?,

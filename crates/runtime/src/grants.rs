@@ -10,7 +10,7 @@ pub(crate) const INPUT: &str = "reference data";
 
 /// Grants that were not carried out yet and begin no later than an event may: later ones are left to a run for which they do.
 pub(crate) fn due(loaded: &Loaded, latest_event: Timestamp, is_granted: impl Fn(&str) -> bool) -> Vec<&Grant> {
-    loaded.grants.iter().filter(|grant| grant.at <= latest_event && !is_granted(&grant.command_id)).collect()
+    loaded.grants().iter().filter(|grant| grant.at <= latest_event && !is_granted(&grant.command_id)).collect()
 }
 
 /// One purchase command per grant, as JSON lines.

@@ -4,7 +4,8 @@ use directory::Directory;
 use pipeline::duplicates::DEFAULT_STATE_HORIZON_H;
 use rating::Timestamp;
 use runtime::stages::{
-    GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
+    CycleSettings, CycleStage, GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage,
+    RateSettings, RateStage,
 };
 use runtime::wire::{FramedDecoder, Frames, Limits};
 use std::sync::Arc;
@@ -75,6 +76,25 @@ pub fn guide_settings(senders: Option<usize>, guided_partitions: u32) -> GuideSe
     }
 }
 
+/// Cycle of a directory, which buys the bundles that it grants.
+pub fn cycle(guided_partitions: u32, directory: Arc<dyn Directory>) -> CycleStage {
+    let settings = CycleSettings {
+        ticks: "ticks".to_owned(),
+        changelog: "cycle-changelog".to_owned(),
+        guided: "guided".to_owned(),
+        guided_partitions,
+        notifications: "notifications".to_owned(),
+        replies: "command-replies".to_owned(),
+        frames: frames(),
+        events: None,
+        default_source: "file".to_owned(),
+        buys_grants: true,
+        future_ms: 0,
+        now: || Timestamp::LATEST,
+    };
+    CycleStage::new(settings, directory)
+}
+
 /// Rate behind guide, which reads so many partitions.
 pub fn rate(guided_partitions: u32, senders: usize) -> RateStage {
     RateStage::new(rate_settings(guided_partitions, senders))
@@ -86,6 +106,7 @@ pub fn rate_settings(guided_partitions: u32, senders: usize) -> RateSettings {
         guided: "guided".to_owned(),
         guided_partitions,
         senders,
+        timeless: "ticks".to_owned(),
         changelog: "rate-changelog".to_owned(),
         charges: "charges".to_owned(),
         deltas: "balance-deltas".to_owned(),

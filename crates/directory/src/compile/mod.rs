@@ -15,7 +15,7 @@ pub(crate) use tariff::Tariffs;
 
 use crate::model::{Bundle, Catalog, Endpoint, IdentityKind, Model, Properties, Reference};
 use crate::snapshot::{
-    self, AccountFacts, AccountSlice, CatalogParts, EndpointSlice, Endpoints, IdentityFacts, PlanFacts, Snapshot,
+    self, AccountFacts, AccountSlice, CatalogParts, EndpointSlice, Endpoints, Grant, IdentityFacts, PlanFacts, Snapshot,
 };
 use crate::validate::{Held, Hierarchy, Units};
 
@@ -57,13 +57,17 @@ pub(crate) struct Found<'m> {
 
 /// The snapshot of a model without errors. Definitions that refer to something that is not there are left out; validation has made sure
 /// that there are none.
-pub(crate) fn snapshot(model: &Model, found: &Found<'_>, version: Arc<str>) -> Snapshot {
+pub(crate) fn snapshot(model: &Model, found: &Found<'_>, grants: Vec<Grant>, version: Arc<str>) -> Snapshot {
     let bundles =
         model.bundles.values().filter_map(|(name, bundle)| template(model, found, name, bundle)).map(Arc::new);
     let tariffs = model.tariffs.items().iter().zip(found.tariffs.all());
     let tariffs = tariffs.filter_map(|(item, tariff)| Some((Arc::from(&*item.name), tariff.clone()?)));
-    let parts =
-        CatalogParts { accounts: accounts(model, found), bundles: bundles.collect(), tariffs: tariffs.collect() };
+    let parts = CatalogParts {
+        accounts: accounts(model, found),
+        bundles: bundles.collect(),
+        tariffs: tariffs.collect(),
+        grants,
+    };
     let catalog = snapshot::Catalog::new(parts);
     let mut endpoints = Endpoints::default();
     endpoints.reserve(model.endpoints.len());

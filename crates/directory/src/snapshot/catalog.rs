@@ -19,6 +19,23 @@ pub struct CatalogParts {
     pub bundles: Vec<Arc<BundleTemplate>>,
     /// All tariffs by their names.
     pub tariffs: Vec<(Arc<str>, Arc<Tariff>)>,
+    /// Bundles granted in accounts, and in plans of the endpoints that are at hand, by their moments; for one moment in the order written.
+    pub grants: Vec<Grant>,
+}
+
+/// A bundle granted in reference data: the command `reference:ACCOUNT:BUNDLE[:ENDPOINT]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Id of the command, and so of the instance.
+    pub command_id: String,
+    /// The payer; an endpoint account is `customer/endpoint`.
+    pub account: String,
+    /// Name of the bundle.
+    pub bundle: String,
+    /// The endpoint, for scope `endpoint`.
+    pub endpoint: Option<String>,
+    /// Effective time.
+    pub at: Timestamp,
 }
 
 /// An account over time.
@@ -86,6 +103,7 @@ pub struct Catalog {
     lineages: Vec<Vec<(Timestamp, Vec<LineageEdge>)>>,
     bundles: HashMap<Arc<str>, Arc<BundleTemplate>>,
     tariffs: HashMap<Arc<str>, Arc<Tariff>>,
+    grants: Vec<Grant>,
 }
 
 impl LineageEdge {
@@ -122,17 +140,22 @@ impl LineageEdge {
 impl Catalog {
     /// Works out all lineages.
     pub fn new(parts: CatalogParts) -> Catalog {
-        let CatalogParts { accounts, bundles, tariffs } = parts;
+        let CatalogParts { accounts, bundles, tariffs, grants } = parts;
         let account_by_name = accounts.iter().zip(0..).map(|(account, at)| (account.id.clone(), at)).collect();
         let mut paths = Paths::default();
         let lineages = (0..accounts.len()).map(|account| lineages_of(&accounts, account, &mut paths)).collect();
         let bundles = bundles.into_iter().map(|bundle| (bundle.id.clone(), bundle)).collect();
-        Catalog { accounts, account_by_name, lineages, bundles, tariffs: tariffs.into_iter().collect() }
+        Catalog { accounts, account_by_name, lineages, bundles, tariffs: tariffs.into_iter().collect(), grants }
     }
 
     /// All accounts.
     pub fn accounts(&self) -> &[AccountFacts] {
         &self.accounts
+    }
+
+    /// Bundles granted in accounts, and in plans of the endpoints that are at hand, by their moments; for one moment in the order written.
+    pub fn grants(&self) -> &[Grant] {
+        &self.grants
     }
 
     /// The position of an account by its name.

@@ -8,7 +8,7 @@
 mod catalog;
 mod endpoints;
 
-pub use catalog::{AccountFacts, AccountSlice, Catalog, CatalogParts, LineageEdge, MAX_LEVELS};
+pub use catalog::{AccountFacts, AccountSlice, Catalog, CatalogParts, Grant, LineageEdge, MAX_LEVELS};
 pub use endpoints::{EndpointSlice, Endpoints, IdentityFacts, PlanFacts};
 
 use crate::model::IdentityKind;

@@ -218,8 +218,8 @@ pub(crate) struct ServiceOptions {
         value_delimiter = ','
     )]
     pub(crate) skip_messages: Vec<String>,
-    /// What becomes of bundles that reference data grant, which are not bought here: `refuse` to start with any, or `ignore` them
-    #[arg(long, env = "RATER_GRANTS", value_enum, default_value_t = GrantsOption::Refuse, value_name = "WHAT")]
+    /// What becomes of bundles that reference data grant: `buy` them when they are due, each once, or `ignore` them, where commands buy them
+    #[arg(long, env = "RATER_GRANTS", value_enum, default_value_t = GrantsOption::Buy, value_name = "WHAT")]
     pub(crate) grants: GrantsOption,
     /// Source of records that name none
     #[arg(long, env = "RATER_SOURCE", default_value = "kafka", value_name = "NAME")]
@@ -243,8 +243,8 @@ pub(crate) struct ServiceOptions {
 /// What becomes of bundles that reference data grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum GrantsOption {
-    /// With any it does not start.
-    Refuse,
+    /// They are bought when they are due.
+    Buy,
     /// They are not bought.
     Ignore,
 }
@@ -312,7 +312,9 @@ pub(crate) enum StageOption {
     Rate,
     /// Keeps what waits until it is tried again.
     Recycle,
-    /// All four.
+    /// Does what the directory and time cause.
+    Cycle,
+    /// All five.
     All,
 }
 

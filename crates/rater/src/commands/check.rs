@@ -24,7 +24,7 @@ pub(crate) fn run(args: &CheckArgs, console: &mut Console) -> Result<(), Failure
         ("bundles", model.bundles.len()),
         ("accounts", model.accounts.len()),
         ("endpoints", model.endpoints.len()),
-        ("grants", loaded.grants.len()),
+        ("grants", loaded.grants().len()),
     ];
     if console.json {
         let mut object = json!({ "errors": [], "version": loaded.version() });

@@ -28,9 +28,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Grants that are named at most where they are refused.
-const SHOWN_GRANTS: usize = 3;
-
 /// Runs until a signal; a second one ends it at once.
 ///
 /// # Errors
@@ -50,7 +47,7 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
     log::start(&args.telemetry, console);
     let settings = service_settings(args)?;
     let plans = match args.service.grants {
-        GrantsOption::Refuse => Plans::Returned,
+        GrantsOption::Buy => Plans::Returned,
         GrantsOption::Ignore => Plans::Told,
     };
     let Source { loaded, look, plans } =
@@ -58,7 +55,7 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
             News::Good(what) => tracing::info!("the directory's store: {what}"),
             News::Bad(what) => tracing::warn!("the directory's store: {what}"),
         })?;
-    check_grants(args.service.grants, &loaded.grants, &plans)?;
+    check_grants(args.service.grants, loaded.grants(), &plans)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         // The second signal finds the flag set.
@@ -98,34 +95,24 @@ fn end_in_time(stop: Arc<AtomicBool>, telemetry: Arc<Telemetry>) -> Result<(), F
     thread.map(drop).map_err(|error| Failure::Surroundings(format!("threads: {error}")))
 }
 
-/// Refuses reference data that grant bundles, unless they are to be ignored: a service cannot carry grants out, and records would be charged as
-/// if nobody had bought anything. `plans` are endpoints of a store whose plans grant some.
+/// Refuses a store with plans of endpoints that grant bundles, unless grants are to be ignored: those of a store are bought for accounts only, and records
+/// would be charged as if nobody had bought anything.
 ///
 /// # Errors
-/// There are grants; some are named.
+/// There are such plans; some are named.
 fn check_grants(option: GrantsOption, grants: &[Grant], plans: &[String]) -> Result<(), Failure> {
-    if grants.is_empty() && plans.is_empty() {
-        return Ok(());
-    }
     match option {
+        GrantsOption::Ignore if grants.is_empty() => Ok(()),
         GrantsOption::Ignore => {
             let grants = grants.len();
             tracing::warn!(grants, "bundles granted in reference data are not bought here: buy them by commands");
             Ok(())
         }
-        GrantsOption::Refuse => {
-            let named = grants.iter().map(|grant| format!("\"{}\" to {}", grant.bundle, grant.account));
-            let of_plans = plans.iter().map(|endpoint| format!("bundles in the plan of endpoint {endpoint}"));
-            let shown: Vec<String> = named.chain(of_plans).take(SHOWN_GRANTS).collect();
-            let more = match grants.len().saturating_sub(SHOWN_GRANTS) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
-            Err(Failure::Data(format!(
-                "the reference data grant bundles, which `rater run` cannot buy: {}{more}; buy them by commands, and start with --grants ignore",
-                shown.join(", ")
-            )))
-        }
+        GrantsOption::Buy if plans.is_empty() => Ok(()),
+        GrantsOption::Buy => Err(Failure::Data(format!(
+            "plans of endpoints in the store grant bundles, which are not bought from a store: of {}; buy them by commands, and start with --grants ignore",
+            plans.join(", ")
+        ))),
     }
 }
 
@@ -221,6 +208,8 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
             rate: of(StageOption::Rate),
             // What waits is little: one worker is enough, however many the others have.
             recycle: of(StageOption::Recycle).min(1),
+            // One partition says how late it is.
+            cycle: of(StageOption::Cycle).min(1),
         },
         skip_intake: args.topics.skip_intake,
         events: args.topics.cloudevents_source.as_deref().map(cloud_events).transpose()?,
@@ -239,6 +228,7 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
         duplicate_window_h: settings::window_h("--duplicate-window", &service.duplicate_window)?,
         command_memory_h: settings::command_memory_h(&service.command_memory)?,
         state_horizon_h: settings::state_horizon_h(&service.state_horizon)?,
+        buys_grants: service.grants == GrantsOption::Buy,
         tick_every: tick_every.filter(|_| matches!(stage, StageOption::All | StageOption::Intake)),
         forgotten_positions: match service.positions_from_state {
             true => ForgottenPositions::FromState,

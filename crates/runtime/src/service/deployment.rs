@@ -122,6 +122,7 @@ fn check(
         (StageName::Guide, if settings.skip_intake { most } else { partitions.intaken }),
         (StageName::Rate, partitions.guided),
         (StageName::Recycle, partitions.waiting),
+        (StageName::Cycle, 1),
     ];
     for (stage, needed) in needed {
         if needed == 0 || settings.workers.of(stage) == 0 {

@@ -13,11 +13,14 @@ pub enum StageName {
     Rate,
     /// Keeps what waits until it is tried again.
     Recycle,
+    /// Does what the directory and time cause.
+    Cycle,
 }
 
 impl StageName {
     /// All, in the order of the flow.
-    pub const ALL: [StageName; 4] = [StageName::Intake, StageName::Guide, StageName::Rate, StageName::Recycle];
+    pub const ALL: [StageName; 5] =
+        [StageName::Intake, StageName::Guide, StageName::Rate, StageName::Recycle, StageName::Cycle];
 
     /// The name in options, groups and logs.
     pub fn name(self) -> &'static str {
@@ -26,6 +29,7 @@ impl StageName {
             StageName::Guide => "guide",
             StageName::Rate => "rate",
             StageName::Recycle => "recycle",
+            StageName::Cycle => "cycle",
         }
     }
 }

@@ -127,6 +127,8 @@ pub fn plan(
         StageName::Guide => most(|role| role == Role::Intaken),
         StageName::Rate => most(|role| role == Role::Guided),
         StageName::Recycle => most(|role| role == Role::Waiting),
+        // It reads ticks.
+        StageName::Cycle => Some(1),
     };
     let partitions: Vec<u32> = (wanted.iter())
         .map(|topic| match topic.role {

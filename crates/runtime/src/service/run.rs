@@ -9,8 +9,8 @@ use super::watched::Watched;
 use crate::kafka::{KafkaLog, KafkaSettings, block_on};
 use crate::registry::RegistryConfig;
 use crate::stages::{
-    Door, GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage, RateSettings, RateStage,
-    RecycleSettings, RecycleStage, ScratchSettings,
+    CycleSettings, CycleStage, Door, GuideInput, GuideSettings, GuideStage, Inbound, IntakeSettings, IntakeStage,
+    RateSettings, RateStage, RecycleSettings, RecycleStage, ScratchSettings,
 };
 use crate::wire::{CloudEvents, FramedDecoder, Frames, Limits, Message};
 use crate::worker::log::{GatherLimits, Log, LogError, Partition};
@@ -36,6 +36,8 @@ pub struct Workers {
     pub rate: u16,
     /// Of recycling.
     pub recycle: u16,
+    /// Of cycle.
+    pub cycle: u16,
 }
 
 impl Workers {
@@ -45,6 +47,7 @@ impl Workers {
             StageName::Guide => self.guide,
             StageName::Rate => self.rate,
             StageName::Recycle => self.recycle,
+            StageName::Cycle => self.cycle,
         }
     }
 }
@@ -86,6 +89,8 @@ pub struct ServiceSettings {
     pub command_memory_h: u32,
     /// Hours behind the clock of ticks for which state is remembered; never fewer than those of a finite window of record ids.
     pub state_horizon_h: u32,
+    /// Whether bundles that reference data grant are bought.
+    pub buys_grants: bool,
     /// How often ticks are written; `None`: others write them.
     pub tick_every: Option<Duration>,
     /// What happens where a group has forgotten a position.
@@ -107,7 +112,9 @@ impl ServiceSettings {
     pub fn workers_of(&self, stage: StageName) -> u16 {
         match stage {
             StageName::Intake if self.skip_intake => 0,
-            StageName::Intake | StageName::Guide | StageName::Rate | StageName::Recycle => self.workers.of(stage),
+            StageName::Intake | StageName::Guide | StageName::Rate | StageName::Recycle | StageName::Cycle => {
+                self.workers.of(stage)
+            }
         }
     }
 
@@ -118,6 +125,7 @@ impl ServiceSettings {
             StageName::Intake | StageName::Guide => self.topics.inputs(),
             StageName::Rate => vec![self.topics.guided()],
             StageName::Recycle => vec![self.topics.waiting()],
+            StageName::Cycle => vec![self.topics.ticks()],
         }
     }
 }
@@ -149,7 +157,7 @@ pub struct WorkerReport<'r> {
 impl WorkerReport<'_> {
     /// Whether a worker tells of a partition that one worker of the deployment owns beside which ticks stand: what each of many reads is told once.
     pub fn is_first_to_read(&self, partition: Partition) -> bool {
-        self.stage != StageName::Recycle && partition == Partition { topic: 0, number: 0 }
+        !matches!(self.stage, StageName::Recycle | StageName::Cycle) && partition == Partition { topic: 0, number: 0 }
     }
 }
 
@@ -378,6 +386,7 @@ impl<L: Log> Service<'_, L> {
             StageName::Guide => self.inbound().and_then(|inbound| self.run(log, stage, number, self.guide(inbound))),
             StageName::Rate => self.run(log, stage, number, self.rate()),
             StageName::Recycle => self.run(log, stage, number, self.recycle()),
+            StageName::Cycle => self.run(log, stage, number, self.cycle()),
         };
         let why = outcome.as_ref().err().map(ToString::to_string);
         self.tell(stage, number, Report::Ended(why.as_deref()));
@@ -484,6 +493,25 @@ impl<L: Log> Service<'_, L> {
         })
     }
 
+    fn cycle(&self) -> CycleStage {
+        let topics = &self.settings.topics;
+        let settings = CycleSettings {
+            ticks: topics.ticks(),
+            changelog: topics.changelog(StageName::Cycle),
+            guided: topics.guided(),
+            guided_partitions: self.partitions.guided,
+            notifications: topics.output(Message::Notification),
+            replies: topics.output(Message::CommandReply),
+            frames: self.frames,
+            events: self.settings.events.clone(),
+            default_source: self.settings.default_source.clone(),
+            buys_grants: self.settings.buys_grants,
+            future_ms: self.settings.future_ms,
+            now: self.settings.now,
+        };
+        CycleStage::new(settings, self.directory.clone())
+    }
+
     fn rate(&self) -> RateStage {
         let topics = &self.settings.topics;
         let senders = if self.settings.skip_intake { self.partitions.inputs } else { self.partitions.intaken as usize };
@@ -491,6 +519,7 @@ impl<L: Log> Service<'_, L> {
             guided: topics.guided(),
             guided_partitions: self.partitions.guided,
             senders,
+            timeless: topics.ticks(),
             changelog: topics.changelog(StageName::Rate),
             charges: topics.output(Message::Charge),
             deltas: topics.output(Message::BalanceDelta),

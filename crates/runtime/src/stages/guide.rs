@@ -7,7 +7,7 @@ use super::inbound::Inbound;
 use super::outbound::{Outbound, Waiting};
 use super::packed::{Packer, Source, Unpacked};
 use super::prepared::Prepared;
-use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, read_key};
+use super::progress::{About, Changelog, Progress, Senders, Units, corrupt, read_format, read_key};
 use super::remembered::Remembered;
 use super::{SHARDS, check_targets, send_packed, topic_of};
 use crate::state::Stored;
@@ -201,6 +201,7 @@ impl GuideStage {
     }
 
     fn execute_intaken(&mut self, batch: &Batch, work: &mut Work<'_>) -> Result<(), StageError> {
+        let senders = Senders { count: self.senders, timeless: None };
         for message in batch.messages() {
             work.output.executing = Some((message.partition, message.offset));
             let unit = self.units.touch(message.partition, message.offset)?;
@@ -222,7 +223,7 @@ impl GuideStage {
                     (None, Taken::Tick(instant)) => {
                         work.totals.received += 1;
                         work.totals.ticks += 1;
-                        if let Some(clock) = unit.progress.tick(&packed.source, *instant, self.senders) {
+                        if let Some(clock) = unit.progress.tick(&packed.source, *instant, senders) {
                             unit.kept.tick(clock);
                         }
                     }
@@ -417,7 +418,7 @@ impl Stage for GuideStage {
             (About::Ids, value) => unit.kept.remembered.restore(own, value)?,
             (About::Topics, value) => unit.restore_topics(value)?,
             (About::Held, value) => unit.kept.remembered.restore_held(own, value)?,
-            (About::Progress, None) | (About::Segment | About::Waiting | About::Requests, _) => {}
+            (About::Progress, None) | (About::Segment | About::Waiting | About::Requests | About::CarriedOut, _) => {}
         }
         Ok(())
     }

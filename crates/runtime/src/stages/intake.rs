@@ -103,7 +103,13 @@ impl Stage for IntakeStage {
             (Some((About::Topics, _)), value) => unit.restore_topics(value)?,
             (
                 Some((
-                    About::Progress | About::Ids | About::Segment | About::Waiting | About::Requests | About::Held,
+                    About::Progress
+                    | About::Ids
+                    | About::Segment
+                    | About::Waiting
+                    | About::Requests
+                    | About::Held
+                    | About::CarriedOut,
                     _,
                 ))
                 | None,

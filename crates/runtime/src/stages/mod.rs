@@ -5,6 +5,7 @@
 //! | [`IntakeStage`] | usage and commands as others write them; ticks | records by (source, id), packed; suspense | sequences |
 //! | [`GuideStage`] | what intake writes, or the same as intake | legs and commands by owner of the payer, packed; suspense; replies | recent record ids, sequences, clock |
 //! | [`RateStage`] | what guide writes | charges, balance deltas, notifications, suspense, replies | accounts, sequences, clock |
+//! | [`CycleStage`] | ticks; the directory | commands for owners, packed; replies | what was carried out, sequences, clock |
 //! | [`RecycleStage`] | what the others say waits, ticks, requests | retries, to the inputs; what is given up, to suspense | what waits |
 //!
 //! Intake (or guide where that reads the inputs itself) and recycle read the topic of ticks beside their inputs: see [`crate::worker`].
@@ -14,6 +15,7 @@
 
 mod bodies;
 mod bytes;
+mod cycle;
 mod entry;
 mod facts;
 mod guide;
@@ -37,6 +39,7 @@ mod tick;
 mod waiting;
 
 pub use bodies::ScratchSettings;
+pub use cycle::{CycleSettings, CycleStage};
 pub use guide::{GuideInput, GuideSettings, GuideStage};
 pub use inbound::{Door, Inbound};
 pub use intake::{IntakeSettings, IntakeStage};

@@ -40,6 +40,15 @@ pub(super) struct SourceProgress {
     pub(super) clock: Option<Timestamp>,
 }
 
+/// Who sends to a stage.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Senders<'s> {
+    /// How many of them say how late it is: the clock waits for each.
+    pub(super) count: usize,
+    /// What comes from this topic says nothing of that.
+    pub(super) timeless: Option<&'s str>,
+}
+
 record!(Progress { position, targets, sent, sources, clock, horizon });
 record!(SourceProgress { sequence, clock });
 record!(Source { topic, partition });
@@ -63,14 +72,16 @@ impl Progress {
         Ok(())
     }
 
-    /// Moves the clock of a sender. Returns the new clock if the least of all `senders` has moved by it.
-    pub(super) fn tick(&mut self, source: &Source, instant: Timestamp, senders: usize) -> Option<Timestamp> {
+    /// Moves the clock of a sender. Returns the new clock if the least of all senders that keep time has moved by it.
+    pub(super) fn tick(&mut self, source: &Source, instant: Timestamp, senders: Senders<'_>) -> Option<Timestamp> {
         let known = self.sources.entry(source.clone()).or_default();
         known.clock = known.clock.max(Some(instant));
-        if self.sources.len() < senders {
+        let Senders { count, timeless } = senders;
+        let timed = || self.sources.iter().filter(|(source, _)| Some(&*source.topic) != timeless);
+        if timed().count() < count {
             return None;
         }
-        let least = self.sources.values().map(|source| source.clock).min().flatten()?;
+        let least = timed().map(|(_, source)| source.clock).min().flatten()?;
         self.advance(least)
     }
 
@@ -387,9 +398,11 @@ pub(super) enum About {
     Held,
     /// [`Topics`].
     Topics,
+    /// A grant that was carried out.
+    CarriedOut,
 }
 
-const ABOUT: [(About, u8); 7] = [
+const ABOUT: [(About, u8); 8] = [
     (About::Progress, b'p'),
     (About::Ids, b'i'),
     (About::Segment, b's'),
@@ -397,6 +410,7 @@ const ABOUT: [(About, u8); 7] = [
     (About::Requests, b'q'),
     (About::Topics, b't'),
     (About::Held, b'h'),
+    (About::CarriedOut, b'c'),
 ];
 
 /// Every stage names its changelog first among its outputs.

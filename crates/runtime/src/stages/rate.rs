@@ -4,7 +4,7 @@ use super::entry::{Choice, Facts, Forms, Guided, GuidedUsage, OlderMessages};
 use super::facts::{KnownEdge, KnownFacts};
 use super::outbound::{Outbound, Waiting};
 use super::packed::Unpacked;
-use super::progress::{About, Changelog, Unit, Units, read_key};
+use super::progress::{About, Changelog, Senders, Unit, Units, read_key};
 use super::segments::{self, Segments};
 use super::{check_targets, topic_of};
 use crate::state::{Corrupt, Restoring};
@@ -41,6 +41,8 @@ pub struct RateSettings {
     pub guided_partitions: u32,
     /// How many partitions guide reads, over all its topics: the clock waits for each of them.
     pub senders: usize,
+    /// The topic that cycle reads: what it sends says nothing of how late it is.
+    pub timeless: String,
     /// The changelog.
     pub changelog: String,
     /// Where charges go.
@@ -320,7 +322,13 @@ impl Stage for RateStage {
             (Some((About::Topics, _)), value) => unit.restore_topics(value)?,
             (
                 Some((
-                    About::Progress | About::Ids | About::Segment | About::Waiting | About::Requests | About::Held,
+                    About::Progress
+                    | About::Ids
+                    | About::Segment
+                    | About::Waiting
+                    | About::Requests
+                    | About::Held
+                    | About::CarriedOut,
                     _,
                 ))
                 | None,
@@ -350,6 +358,7 @@ impl Stage for RateStage {
             duplicate_window_h: self.settings.duplicate_window_h,
             state_horizon_h: self.settings.state_horizon_h,
         };
+        let senders = Senders { count: self.settings.senders, timeless: Some(&self.settings.timeless) };
         let mut messages = Messages { outbound: &mut self.outbound, output, totals: ControlTotals::default() };
         for message in batch.messages() {
             messages.output.executing = Some((message.partition, message.offset));
@@ -361,7 +370,7 @@ impl Stage for RateStage {
             for entry in &packed.entries {
                 entries.push(match facts.read_entry(*entry)? {
                     // Of this sender; it is as late as it is for the last of them.
-                    Guided::Tick(instant) => match unit.progress.tick(&packed.source, instant, self.settings.senders) {
+                    Guided::Tick(instant) => match unit.progress.tick(&packed.source, instant, senders) {
                         Some(clock) => Guided::Tick(clock),
                         None => continue,
                     },

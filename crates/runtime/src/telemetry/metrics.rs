@@ -206,7 +206,7 @@ impl Metrics {
             due_accounts: registered(registry, IntCounter::with_opts(options(&catalog::DUE_ACCOUNTS))?)?,
             entries: by(&StageName::ALL, |stage| match stage {
                 StageName::Intake => Ok(None),
-                StageName::Guide | StageName::Rate | StageName::Recycle => {
+                StageName::Guide | StageName::Rate | StageName::Recycle | StageName::Cycle => {
                     entries.get_metric_with_label_values(&[stage.name()]).map(Some)
                 }
             })?,

@@ -355,11 +355,12 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             if is_full {
                 self.pass_over();
             }
-            if is_full && !(self.batch.is_empty() && self.deferred.is_empty()) {
+            let has_work = |worker: &Self| worker.deferred.is_empty() && worker.stage.has_work();
+            if is_full && (has_work(self) || !(self.batch.is_empty() && self.deferred.is_empty())) {
                 self.get_facts(&mut consumer).await?;
                 times.prepare = lap.next();
             }
-            let has_work = self.deferred.is_empty() && self.stage.has_work();
+            let has_work = has_work(self);
             if is_full && (has_work || !self.batch.is_empty()) {
                 let span = tracing::info_span!("batch", messages = self.batch.len());
                 let made = self.process(&mut producer, &mut consumer, times).instrument(span).await?;

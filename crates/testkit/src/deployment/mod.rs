@@ -95,7 +95,7 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         kafka,
         registry: None,
         topics: TopicNames::new(prefix),
-        workers: Workers { intake: shape.workers, guide: shape.workers, rate: shape.workers, recycle: 1 },
+        workers: Workers { intake: shape.workers, guide: shape.workers, rate: shape.workers, recycle: 1, cycle: 1 },
         skip_intake: shape.skip_intake,
         events: None,
         limits: GatherLimits { messages: shape.batch, bytes: 1 << 20, wait: Duration::from_millis(50) },
@@ -110,6 +110,7 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         command_memory_h: pipeline::duplicates::DEFAULT_COMMAND_HOURS,
         // What waits is tried again at any time: it must never be too old.
         state_horizon_h: 400 * 24,
+        buys_grants: false,
         tick_every: None,
         forgotten_positions: ForgottenPositions::Stop,
         topics_made_anew: Vec::new(),

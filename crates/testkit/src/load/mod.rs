@@ -200,14 +200,15 @@ pub fn to_any_partition(
 /// # Errors
 /// Files that cannot be read, or reference data with errors.
 pub fn grants(directory: &Path, live: Option<&Times>) -> io::Result<Vec<Vec<u8>>> {
-    let mut loaded = crate::reference::load(directory)?;
+    let loaded = crate::reference::load(directory)?;
+    let mut granted = loaded.grants().to_vec();
     if let Some(times) = live {
-        for grant in &mut loaded.grants {
+        for grant in &mut granted {
             grant.at = rating::Timestamp::from_millis(times.earliest_ms());
             grant.command_id = format!("{}:{}", times.source, grant.command_id);
         }
     }
-    let lines = runtime::grants::grant_lines(&loaded.grants.iter().collect::<Vec<_>>(), &loaded.snapshot);
+    let lines = runtime::grants::grant_lines(&granted.iter().collect::<Vec<_>>(), &loaded.snapshot);
     Ok((0..lines.len()).map(|at| lines.get(at).to_vec()).collect())
 }
 

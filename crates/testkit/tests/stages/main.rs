@@ -3,6 +3,7 @@
 //!
 //! `RATER_STAGES_SEED=7` replays one seed.
 
+mod cycle;
 mod due;
 mod full;
 mod memory;
@@ -82,7 +83,7 @@ fn framed(message: Message, datum: &[u8]) -> Vec<u8> {
 fn check(seed: u64, shape: Shape) -> usize {
     let generated = traffic::generate(seed, RECORDS);
     let loaded = load(&generated.reference);
-    let grants: Vec<_> = loaded.grants.iter().collect();
+    let grants: Vec<_> = loaded.grants().iter().collect();
     let granted = grant_lines(&grants, &loaded.snapshot);
     let mut lines: Vec<Vec<u8>> = (0..granted.len()).map(|at| granted.get(at).to_vec()).collect();
     lines.extend(generated.steps.iter().filter_map(|step| match step {

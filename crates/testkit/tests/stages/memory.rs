@@ -171,7 +171,7 @@ pub(crate) fn go_on(
         if batch.is_empty() && !stage.has_work() {
             continue;
         }
-        while !batch.is_empty() && stage.prepare(&batch).is_err() {
+        while stage.prepare(&batch).is_err() {
             // The group may take some of the batch away while its facts are awaited.
             if random.chance(300) {
                 let partitions: Vec<Partition> = positions.keys().copied().collect();
