@@ -146,7 +146,7 @@ pipeline = dashboard(
         graph("Clock behind now", "s", [(CLOCK_BEHIND, "{{stage}}")],
               "seconds to a minute.", "growing: a partition of an input is far behind, or one worker before this stage stands. Bundles then "
               "expire late.", names=STAGES, width=8, warn=600),
-        graph("Due work behind", "s", [(f"max(rater_due_behind_seconds{{{JOB}}})", "oldest")],
+        graph("Due work behind", "s", [(f"max by (stage) (rater_due_behind_seconds{{{JOB}}})", "{{stage}}")],
               "0.", "growing: more falls due than is done, see the runbook of DueWorkBehind.", width=8, warn=600),
         graph("Ticks", "ops", [(rate("rater_ticks_total", "", "result"), "{{result}}")],
               "written as often as --tick-every says.", "failed or none: nobody moves the clock; refused: a wrong clock, or a foreign writer.",

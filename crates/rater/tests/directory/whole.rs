@@ -114,7 +114,7 @@ fn every_store_has_an_id_of_its_own() {
     assert_ne!(id(&two), first);
 }
 
-/// Nobody buys them: that is said when they are written, when a service is refused for them, and when it starts in spite of them.
+/// Nobody buys them there: that is said when they are written, when a service is refused for them, and when it starts in spite of them.
 #[cfg(feature = "kafka")]
 #[test]
 fn bundles_in_plans_of_endpoints_are_told_wherever_they_are_not_bought() {
@@ -136,7 +136,8 @@ fn bundles_in_plans_of_endpoints_are_told_wherever_they_are_not_bought() {
     );
     assert_eq!(directory.json(&["load", "--replace"], 0)["plans_with_bundles"], 0);
     assert_eq!(directory.json(&["apply", "change.yaml", "--yes"], 0)["plans_with_bundles"], 1);
-    assert!(start(&[], 2).contains("bundles in the plan of endpoint meter-8"));
+    let said = start(&[], 2);
+    assert!(said.contains("plans of endpoints in the store grant bundles") && said.contains("of meter-8;"), "{said}");
     let said = start(&["--grants", "ignore"], 3);
     assert!(said.contains("plans of endpoints grant bundles, which are not bought from a store"), "{said}");
 }

@@ -72,9 +72,13 @@ impl Deployment {
 
     pub(crate) fn start_with(&self, more: &[&str], environment: &[(&str, &str)]) -> Running {
         let mut command = command(self.folder.path());
-        command.args(["run", "-v", "--topic-prefix", &self.prefix, "--tick-every", "never", "--batch-wait", "20 ms"]);
-        // What bundles the reference data grant is bought by commands, or left.
-        command.args(["--grants", "ignore"]);
+        command.args(["run", "-v", "--topic-prefix", &self.prefix, "--batch-wait", "20 ms"]);
+        // Unless it is about them, what bundles the reference data grant is bought by commands, or left.
+        for unless in [["--tick-every", "never"], ["--grants", "ignore"]] {
+            if !more.contains(&unless[0]) {
+                command.args(unless);
+            }
+        }
         if !more.contains(&"--kafka-brokers") {
             command.args(["--kafka-brokers", self.kafka.bootstrap()]);
         }

@@ -5,6 +5,7 @@ mod deployment;
 #[cfg(feature = "store")]
 mod faults;
 mod frozen;
+mod grants;
 #[cfg(target_os = "linux")]
 mod memory;
 mod settings;
@@ -176,6 +177,8 @@ fn a_broker_that_takes_nothing_more_is_asked_again_and_nothing_is_lost_when_it_i
     for name in ["intake-changelog", "rate-changelog", "recycle-changelog"] {
         deployment.kafka.create_topic(&deployment.topic(name), 2, &[("cleanup.policy", "compact")]).expect("a topic");
     }
+    let compacted = [("cleanup.policy", "compact")];
+    deployment.kafka.create_topic(&deployment.topic("cycle-changelog"), 1, &compacted).expect("a topic");
     for name in ["charges", "balance-deltas", "suspense", "notifications", "command-replies", "life-events"] {
         deployment.kafka.create_topic(&deployment.topic(name), 2, &[]).expect("a topic");
     }

@@ -70,7 +70,9 @@ fn metrics_move_it_becomes_ready_and_the_log_names_nobody() {
     deployment.wait_for("charges", 2 * LEVELS, &mut running);
     deployment.wait_for("suspense", 3, &mut running);
     let seen = rater(deployment.folder.path(), &["top", &address, "--once", "--every", "200 ms"]).expect(0).stdout;
-    for words in ["STAGE", "recycle  1 running", "GBP", "control totals balance", "unknown_endpoint 1"] {
+    for words in
+        ["STAGE", "recycle  1 running", "cycle    1 running", "GBP", "control totals balance", "unknown_endpoint 1"]
+    {
         assert!(seen.contains(words), "no {words:?} in\n{seen}");
     }
     let json = rater(deployment.folder.path(), &["top", &address, "--json"]).expect(0).json();
@@ -123,7 +125,7 @@ fn who_comes_second_is_ready_only_with_what_it_is_given_restored() {
     let (second, address) = start(&deployment, &["--log-level", "info", "--instance", "second"]);
     wait_for_page(&address, "/readyz", "\"ready\":true");
     let said = second.said();
-    for stage in ["intake", "guide", "rate", "recycle"] {
+    for stage in ["intake", "guide", "rate", "recycle", "cycle"] {
         let is_restored =
             |line: &str| line.contains("\"message\":\"restored\"") && line.contains(&format!("\"stage\":\"{stage}\""));
         assert!(said.lines().any(is_restored), "{stage} is not restored:\n{said}");

@@ -340,6 +340,9 @@ impl Stage for CycleStage {
 
     fn status(&self) -> StageStatus {
         let entries = self.units.all().map(|unit| unit.kept.carried_out.len() as u64).sum();
-        StageStatus { clock: self.units.clock(), entries, ..StageStatus::default() }
+        let (clock, oldest) = (self.units.clock(), self.look.due.iter().map(|grant| grant.at).min());
+        let behind_ms = |clock: Timestamp, oldest: Timestamp| clock.millis().saturating_sub(oldest.millis());
+        let due_behind_ms = clock.zip(oldest).map_or(0, |(clock, oldest)| behind_ms(clock, oldest));
+        StageStatus { clock, entries, due_behind_ms, ..StageStatus::default() }
     }
 }

@@ -85,7 +85,11 @@ const STAGE: Label = Label { name: "stage", values: set!(StageName) };
 pub(super) const RECORD_STAGES: [StageName; 3] = [StageName::Intake, StageName::Guide, StageName::Rate];
 const RECORD_STAGE: Label =
     Label { name: "stage", values: Values::Set(|| RECORD_STAGES.iter().map(|stage| stage.name()).collect()) };
-const KEEPING_STAGE: Label = Label { name: "stage", values: Values::Set(|| vec!["guide", "rate", "recycle"]) };
+const KEEPING_STAGE: Label = Label { name: "stage", values: Values::Set(|| vec!["guide", "rate", "recycle", "cycle"]) };
+/// Stages that time gives something to do.
+pub(super) const TIMED_STAGES: [StageName; 2] = [StageName::Rate, StageName::Cycle];
+const TIMED_STAGE: Label =
+    Label { name: "stage", values: Values::Set(|| TIMED_STAGES.iter().map(|stage| stage.name()).collect()) };
 const OUTCOME: Label = Label { name: "outcome", values: set!(RecordOutcome) };
 const LEVEL: Label = Label { name: "level", values: set!(LevelLabel) };
 
@@ -295,10 +299,10 @@ pub const CLOCK: Family = Family {
 pub const DUE_BEHIND: Family = Family {
     name: "rater_due_behind_seconds",
     kind: Kind::Gauge,
-    labels: &[],
-    help: "For how long the oldest work of an account that has fallen due by the clock of ticks has not been done, in the partitions of rate here; 0 where all is done.",
-    moves: "at commits of rate; work is done in slices beside the batches",
-    todo: "growing: more falls due than is done; more workers for rate, up to one per partition of guided, or a slow broker",
+    labels: &[TIMED_STAGE],
+    help: "For how long the oldest work that has fallen due by the clock of ticks has not been done, in the partitions here: of accounts (rate), of reference data (cycle); 0 where all is done.",
+    moves: "at commits of the stage; work is done in slices beside the batches",
+    todo: "growing: more falls due than is done; rate: more workers, up to one per partition of guided, or a slow broker; cycle: the directory does not answer",
 };
 
 /// Work that was done.
@@ -336,7 +340,7 @@ pub const STATE_ENTRIES: Family = Family {
     name: "rater_state_entries",
     kind: Kind::Gauge,
     labels: &[KEEPING_STAGE],
-    help: "Entries of the state in memory: record ids remembered by guide (16 bytes each), accounts of rate, what waits in recycle.",
+    help: "Entries of the state in memory: record ids remembered by guide (16 bytes each), accounts of rate, what waits in recycle, grants that cycle has carried out.",
     moves: "at commits, and when partitions come and go",
     todo: "ids grow with usage times --duplicate-window; process_resident_memory_bytes has the memory",
 };

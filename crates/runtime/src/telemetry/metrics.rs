@@ -58,7 +58,7 @@ pub(super) struct Metrics {
     lags: IntGaugeVec,
     workers: By<By<IntGauge>>,
     clocks: By<Gauge>,
-    due_behind: Gauge,
+    due_behind: By<Gauge>,
     due_accounts: IntCounter,
     entries: By<Option<IntGauge>>,
     directory_snapshot: Gauge,
@@ -154,6 +154,7 @@ impl Metrics {
         let skipped = int_counters(registry, &catalog::SKIPPED)?;
         let workers = int_gauges(registry, &catalog::WORKERS)?;
         let clocks = gauges(registry, &catalog::CLOCK)?;
+        let due_behind = gauges(registry, &catalog::DUE_BEHIND)?;
         let entries = int_gauges(registry, &catalog::STATE_ENTRIES)?;
         let family = &catalog::BATCH_DURATION;
         let durations = HistogramOpts::new(family.name, family.help).buckets(duration_bounds());
@@ -202,7 +203,7 @@ impl Metrics {
                 by(WorkerState::ALL, |state| workers.get_metric_with_label_values(&[stage.name(), state.name()]))
             })?,
             clocks: by(&StageName::ALL, |stage| clocks.get_metric_with_label_values(&[stage.name()]))?,
-            due_behind: registered(registry, Gauge::with_opts(options(&catalog::DUE_BEHIND))?)?,
+            due_behind: by(&catalog::TIMED_STAGES, |stage| due_behind.get_metric_with_label_values(&[stage.name()]))?,
             due_accounts: registered(registry, IntCounter::with_opts(options(&catalog::DUE_ACCOUNTS))?)?,
             entries: by(&StageName::ALL, |stage| match stage {
                 StageName::Intake => Ok(None),
@@ -301,9 +302,11 @@ impl Metrics {
         }
     }
 
-    /// Shows for how long the oldest work has been due.
-    pub(super) fn due(&self, behind_ms: i64) {
-        self.due_behind.set(seconds(behind_ms));
+    /// Shows for how long the oldest work has been due, of the stage at this place of [`catalog::TIMED_STAGES`].
+    pub(super) fn due(&self, place: usize, behind_ms: i64) {
+        if let Some(gauge) = self.due_behind.at(place) {
+            gauge.set(seconds(behind_ms));
+        }
     }
 
     /// Shows how much waits, since when the oldest of it, and how long all of it is.

@@ -196,7 +196,9 @@ impl Telemetry {
             let (clock_ms, entries) = workers.status(stage);
             self.metrics.status(stage, clock_ms, entries);
         }
-        self.metrics.due(workers.due_behind());
+        for (place, stage) in catalog::TIMED_STAGES.into_iter().enumerate() {
+            self.metrics.due(place, workers.due_behind(stage));
+        }
         let (count, oldest_ms, bytes) = workers.waiting();
         self.metrics.waiting(count, oldest_ms, bytes);
         self.metrics.lags(&workers.lags());

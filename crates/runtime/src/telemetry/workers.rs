@@ -150,13 +150,9 @@ impl Workers {
         (clock.map_or(0, |clock| clock.millis()), owning().map(|view| view.status.entries).sum())
     }
 
-    /// For how many milliseconds the oldest work of accounts has been due.
-    pub(super) fn due_behind(&self) -> i64 {
-        self.of(StageName::Rate)
-            .filter(|view| !view.owned.is_empty())
-            .map(|view| view.status.due_behind_ms)
-            .max()
-            .unwrap_or(0)
+    /// For how many milliseconds the oldest work of a stage has been due.
+    pub(super) fn due_behind(&self, stage: StageName) -> i64 {
+        self.of(stage).filter(|view| !view.owned.is_empty()).map(|view| view.status.due_behind_ms).max().unwrap_or(0)
     }
 
     /// How much waits, since when the oldest of it, in milliseconds, and the bytes of all of it.

@@ -328,13 +328,13 @@ pub struct BatchTimes {
 pub struct StageStatus {
     /// The clock of ticks: the least over its partitions; `None` before the first tick.
     pub clock: Option<Timestamp>,
-    /// How many entries its state has: remembered ids, accounts, what waits.
+    /// How many entries its state has: remembered ids, accounts, what waits, what was carried out.
     pub entries: u64,
     /// Since when the oldest of what waits does, on the clock of ticks.
     pub oldest: Option<Timestamp>,
     /// Bytes of what waits.
     pub bytes: u64,
-    /// For how many milliseconds of the clock the oldest work of an account has been due; 0 where all is done.
+    /// For how many milliseconds of the clock the oldest work, of an account or of reference data, has been due; 0 where all is done.
     pub due_behind_ms: i64,
 }
 

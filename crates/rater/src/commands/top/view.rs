@@ -7,7 +7,7 @@ use directory::visible;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const STAGES: [&str; 4] = ["intake", "guide", "rate", "recycle"];
+const STAGES: [&str; 5] = ["intake", "guide", "rate", "recycle", "cycle"];
 const OUTCOMES: [&str; 3] = ["guided", "duplicate", "suspended"];
 
 /// Two looks, and the time between them.
