@@ -513,6 +513,7 @@ impl Stage for GuideStage {
 
     fn status(&self) -> StageStatus {
         let ids = self.units.all().map(|unit| unit.kept.remembered.ids.len() as u64).sum();
-        StageStatus { clock: self.units.clock(), entries: ids, ..StageStatus::default() }
+        let held_by = self.units.slowest(Senders { count: self.senders, timeless: None });
+        StageStatus { clock: self.units.clock(), entries: ids, held_by, ..StageStatus::default() }
     }
 }

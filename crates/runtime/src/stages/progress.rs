@@ -2,6 +2,7 @@
 
 use super::packed::Source;
 use crate::state::{Corrupt, Stored, record};
+use crate::worker::counts::SlowestSender;
 use crate::worker::log::{Incoming, Offset, Partition, Tick, TopicId};
 use crate::worker::{Beginning, Known, Output, Side, SideKind, SidePlace, StageError, Target};
 use hashbrown::HashMap;
@@ -76,13 +77,24 @@ impl Progress {
     pub(super) fn tick(&mut self, source: &Source, instant: Timestamp, senders: Senders<'_>) -> Option<Timestamp> {
         let known = self.sources.entry(source.clone()).or_default();
         known.clock = known.clock.max(Some(instant));
-        let Senders { count, timeless } = senders;
-        let timed = || self.sources.iter().filter(|(source, _)| Some(&*source.topic) != timeless);
-        if timed().count() < count {
+        if self.timed(senders).count() < senders.count {
             return None;
         }
-        let least = timed().map(|(_, source)| source.clock).min().flatten()?;
+        let least = self.timed(senders).map(|(_, source)| source.clock).min().flatten()?;
         self.advance(least)
+    }
+
+    /// Those that keep time.
+    fn timed<'p>(&'p self, senders: Senders<'p>) -> impl Iterator<Item = (&'p Source, &'p SourceProgress)> {
+        self.sources.iter().filter(move |(source, _)| Some(&*source.topic) != senders.timeless)
+    }
+
+    /// The one of them that is furthest behind.
+    fn slowest(&self, senders: Senders<'_>) -> Option<SlowestSender> {
+        let latest = self.timed(senders).filter_map(|(_, known)| known.clock).max()?;
+        let (source, known) = self.timed(senders).min_by_key(|(_, known)| known.clock)?;
+        let behind_ms = latest.millis().saturating_sub(known.clock.unwrap_or(Timestamp::EPOCH).millis());
+        Some(SlowestSender { topic: source.topic.clone(), partition: source.partition, behind_ms })
     }
 
     /// Moves the clock itself; returns it if it has moved.
@@ -331,6 +343,11 @@ impl<K> Units<K> {
     /// The least of their clocks; `None` while one has none.
     pub(super) fn clock(&self) -> Option<Timestamp> {
         self.all().map(|unit| unit.progress.clock).min().flatten()
+    }
+
+    /// The sender that is furthest behind, of any of them.
+    pub(super) fn slowest(&self, senders: Senders<'_>) -> Option<SlowestSender> {
+        self.all().filter_map(|unit| unit.progress.slowest(senders)).max_by_key(|slowest| slowest.behind_ms)
     }
 
     /// Those that the batch touches.

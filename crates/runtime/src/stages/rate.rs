@@ -69,6 +69,12 @@ pub struct RateSettings {
     pub state_horizon_h: u32,
 }
 
+impl RateSettings {
+    fn senders(&self) -> Senders<'_> {
+        Senders { count: self.senders, timeless: Some(&self.timeless) }
+    }
+}
+
 /// What is kept per partition, besides progress.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -358,7 +364,7 @@ impl Stage for RateStage {
             duplicate_window_h: self.settings.duplicate_window_h,
             state_horizon_h: self.settings.state_horizon_h,
         };
-        let senders = Senders { count: self.settings.senders, timeless: Some(&self.settings.timeless) };
+        let senders = self.settings.senders();
         let mut messages = Messages { outbound: &mut self.outbound, output, totals: ControlTotals::default() };
         for message in batch.messages() {
             messages.output.executing = Some((message.partition, message.offset));
@@ -444,6 +450,10 @@ impl Stage for RateStage {
             Some(clock.millis().saturating_sub(due.millis()))
         };
         let due_behind_ms = self.units.all().filter_map(behind_ms).max().unwrap_or(0).max(0);
-        StageStatus { clock: self.units.clock(), entries: accounts, due_behind_ms, ..StageStatus::default() }
+        let clock = self.units.clock();
+        let due = self.units.all().filter_map(|unit| unit.kept.shard.state.earliest_due()).min();
+        let complete_to = clock.map(|clock| due.map_or(clock, |due| due.min(clock)));
+        let held_by = self.units.slowest(self.settings.senders());
+        StageStatus { clock, entries: accounts, due_behind_ms, complete_to, held_by, ..StageStatus::default() }
     }
 }

@@ -86,6 +86,8 @@ pub(super) const RECORD_STAGES: [StageName; 3] = [StageName::Intake, StageName::
 const RECORD_STAGE: Label =
     Label { name: "stage", values: Values::Set(|| RECORD_STAGES.iter().map(|stage| stage.name()).collect()) };
 const KEEPING_STAGE: Label = Label { name: "stage", values: Values::Set(|| vec!["guide", "rate", "recycle", "cycle"]) };
+/// Stages that others send to, and whose clock waits for each of them.
+pub(super) const SENT_TO: [StageName; 2] = [StageName::Guide, StageName::Rate];
 /// Stages that time gives something to do.
 pub(super) const TIMED_STAGES: [StageName; 2] = [StageName::Rate, StageName::Cycle];
 const TIMED_STAGE: Label =
@@ -295,6 +297,40 @@ pub const CLOCK: Family = Family {
     todo: "behind: one input partition gets no ticks, or one worker before this stage stands still",
 };
 
+/// For whom it waits.
+pub const CLOCK_HELD: Family = Family {
+    name: "rater_clock_held_seconds",
+    kind: Kind::Gauge,
+    labels: &[
+        Label { name: "stage", values: Values::Set(|| SENT_TO.iter().map(|stage| stage.name()).collect()) },
+        Label { name: "topic", values: Values::Bounded("one for each stage: what the slowest sender reads") },
+        Label { name: "partition", values: Values::Bounded("one for each stage: the partition of that") },
+    ],
+    help: "For how long the clock of a stage waits for the sender that is furthest behind: how far that one is behind the one furthest ahead. One series for each stage.",
+    moves: "at commits of the stage",
+    todo: "growing: the worker that owns this partition of this topic stands, or is far behind; see rater_consumer_lag_records",
+};
+
+/// Up to when books may be asked.
+pub const COMPLETE_TO: Family = Family {
+    name: "rater_complete_to_timestamp_seconds",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Up to when all work is done that time brings to accounts, the least over the partitions of rate here: the clock, or the earliest work that has fallen due and is not done; 0 before the first tick or without a partition.",
+    moves: "at commits of rate",
+    todo: "behind: as rater_clock_timestamp_seconds or rater_due_behind_seconds says; the state of an account as of a later instant is not final",
+};
+
+/// Commits of time.
+pub const SLICES: Family = Family {
+    name: "rater_slices_total",
+    kind: Kind::Counter,
+    labels: &[TIMED_STAGE],
+    help: "Commits without a message: they do work that has fallen due, of 1,000 accounts of each partition (rate) or 1,000 grants (cycle) at most.",
+    moves: "while more is due than a slice does",
+    todo: "as many as rater_transactions_total{result=\"committed\"}: more falls due than is done, see rater_due_behind_seconds",
+};
+
 /// Work that falls due.
 pub const DUE_BEHIND: Family = Family {
     name: "rater_due_behind_seconds",
@@ -469,8 +505,11 @@ pub const FAMILIES: &[Family] = &[
     TICKS,
     SKIPPED,
     CLOCK,
+    CLOCK_HELD,
     DUE_BEHIND,
     DUE_ACCOUNTS,
+    SLICES,
+    COMPLETE_TO,
     WORKERS,
     LONGEST_CALL,
     STATE_ENTRIES,

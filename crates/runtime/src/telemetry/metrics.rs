@@ -9,7 +9,7 @@ use super::labels::{Check, LookupResult, Phase, SkipReason, TickResult, Transact
 use super::{CacheNumbers, ReferenceNumbers};
 use crate::service::StageName;
 use crate::worker::counts::{
-    BatchCounts, BatchTimes, ChargeSource, CommandResult, LegOutcome, LevelLabel, RecordOutcome, Service,
+    BatchCounts, BatchTimes, ChargeSource, CommandResult, LegOutcome, LevelLabel, RecordOutcome, Service, SlowestSender,
 };
 use prometheus::core::Collector;
 use prometheus::{
@@ -60,6 +60,9 @@ pub(super) struct Metrics {
     clocks: By<Gauge>,
     due_behind: By<Gauge>,
     due_accounts: IntCounter,
+    slices: By<IntCounter>,
+    complete_to: Gauge,
+    held_by: GaugeVec,
     entries: By<Option<IntGauge>>,
     directory_snapshot: Gauge,
     reference_reload: IntGauge,
@@ -154,6 +157,7 @@ impl Metrics {
         let skipped = int_counters(registry, &catalog::SKIPPED)?;
         let workers = int_gauges(registry, &catalog::WORKERS)?;
         let clocks = gauges(registry, &catalog::CLOCK)?;
+        let slices = int_counters(registry, &catalog::SLICES)?;
         let due_behind = gauges(registry, &catalog::DUE_BEHIND)?;
         let entries = int_gauges(registry, &catalog::STATE_ENTRIES)?;
         let family = &catalog::BATCH_DURATION;
@@ -204,6 +208,9 @@ impl Metrics {
             })?,
             clocks: by(&StageName::ALL, |stage| clocks.get_metric_with_label_values(&[stage.name()]))?,
             due_behind: by(&catalog::TIMED_STAGES, |stage| due_behind.get_metric_with_label_values(&[stage.name()]))?,
+            slices: by(&catalog::TIMED_STAGES, |stage| slices.get_metric_with_label_values(&[stage.name()]))?,
+            complete_to: registered(registry, Gauge::with_opts(options(&catalog::COMPLETE_TO))?)?,
+            held_by: gauges(registry, &catalog::CLOCK_HELD)?,
             due_accounts: registered(registry, IntCounter::with_opts(options(&catalog::DUE_ACCOUNTS))?)?,
             entries: by(&StageName::ALL, |stage| match stage {
                 StageName::Intake => Ok(None),
@@ -299,6 +306,30 @@ impl Metrics {
         }
         if let Some(Some(gauge)) = self.entries.at(stage as usize) {
             gauge.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Counts a commit without a message.
+    pub(super) fn slice(&self, stage: StageName) {
+        let place = catalog::TIMED_STAGES.iter().position(|timed| *timed == stage);
+        if let Some(counter) = place.and_then(|place| self.slices.at(place)) {
+            counter.inc();
+        }
+    }
+
+    /// Shows up to when all work of accounts is done.
+    pub(super) fn complete_to(&self, at_ms: i64) {
+        self.complete_to.set(seconds(at_ms));
+    }
+
+    /// Shows for which sender the clock of each stage waits.
+    pub(super) fn held_by<'s>(&self, slowest: impl Iterator<Item = (StageName, &'s SlowestSender)>) {
+        self.held_by.reset();
+        for (stage, SlowestSender { topic, partition, behind_ms }) in slowest {
+            let labels = [stage.name(), topic, &partition.to_string()];
+            if let Ok(gauge) = self.held_by.get_metric_with_label_values(&labels) {
+                gauge.set(seconds(*behind_ms));
+            }
         }
     }
 

@@ -151,7 +151,12 @@ impl Telemetry {
             ServiceReport::Worker(told) => {
                 self.workers().hear(told, Instant::now());
                 match &told.report {
-                    Report::Committed { counts, times, .. } => self.metrics.add(told.stage, counts, times),
+                    Report::Committed { received, counts, times, .. } => {
+                        self.metrics.add(told.stage, counts, times);
+                        if *received == 0 {
+                            self.metrics.slice(told.stage);
+                        }
+                    }
                     Report::Aborted(_) => self.metrics.transaction(told.stage, TransactionResult::Aborted),
                     Report::Uncertain(_) => self.metrics.transaction(told.stage, TransactionResult::Uncertain),
                     Report::Mismatch(check) => self.metrics.mismatch(Check::of(check)),
@@ -196,6 +201,8 @@ impl Telemetry {
             let (clock_ms, entries) = workers.status(stage);
             self.metrics.status(stage, clock_ms, entries);
         }
+        self.metrics.complete_to(workers.complete_to());
+        self.metrics.held_by(catalog::SENT_TO.iter().filter_map(|stage| Some((*stage, workers.held_by(*stage)?))));
         for (place, stage) in catalog::TIMED_STAGES.into_iter().enumerate() {
             self.metrics.due(place, workers.due_behind(stage));
         }

@@ -4,7 +4,7 @@ use super::catalog::MAX_LAGS;
 use super::labels::WorkerState;
 use crate::service::{ServiceSettings, StageName, WorkerReport};
 use crate::worker::Report;
-use crate::worker::counts::StageStatus;
+use crate::worker::counts::{SlowestSender, StageStatus};
 use crate::worker::log::Partition;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ impl View {
             // It was waiting while it restored.
             Report::Restored(..) => self.becomes(WorkerState::Restoring),
             Report::Started { status, .. } => {
-                self.status = *status;
+                self.status = status.clone();
                 self.settles();
             }
             Report::Released(partitions) => {
@@ -94,7 +94,7 @@ impl View {
             }
             Report::Behind(lags) => self.behind = lags.iter().copied().collect(),
             Report::Committed { status, .. } => {
-                self.status = *status;
+                self.status = status.clone();
                 self.becomes(WorkerState::Running);
             }
             Report::Restarted(why) => {
@@ -155,9 +155,21 @@ impl Workers {
         self.of(stage).filter(|view| !view.owned.is_empty()).map(|view| view.status.due_behind_ms).max().unwrap_or(0)
     }
 
+    /// Up to when, in milliseconds, all work is done that time brings to accounts: the least over the workers.
+    pub(super) fn complete_to(&self) -> i64 {
+        let owning = self.of(StageName::Rate).filter(|view| !view.owned.is_empty());
+        owning.map(|view| view.status.complete_to).min().flatten().map_or(0, |at| at.millis())
+    }
+
+    /// The sender to a stage that is furthest behind.
+    pub(super) fn held_by(&self, stage: StageName) -> Option<&SlowestSender> {
+        let owning = self.of(stage).filter(|view| !view.owned.is_empty());
+        owning.filter_map(|view| view.status.held_by.as_ref()).max_by_key(|slowest| slowest.behind_ms)
+    }
+
     /// How much waits, since when the oldest of it, in milliseconds, and the bytes of all of it.
     pub(super) fn waiting(&self) -> (u64, i64, u64) {
-        let status = || self.of(StageName::Recycle).map(|view| view.status);
+        let status = || self.of(StageName::Recycle).map(|view| &view.status);
         let oldest = status().filter_map(|status| status.oldest).min();
         let bytes = status().map(|status| status.bytes).sum();
         (status().map(|status| status.entries).sum(), oldest.map_or(0, |oldest| oldest.millis()), bytes)
@@ -230,26 +242,26 @@ mod tests {
             workers.hear(&told, start + Duration::from_secs(after_s));
         };
         let is_ready = |workers: &Workers, after_s| workers.unready(start + Duration::from_secs(after_s)).is_empty();
-        let status = StageStatus::default();
+        let status = StageStatus::default;
         hear(&mut workers, Report::Assigned(&[]), 100);
-        hear(&mut workers, Report::Started { partitions: 0, status }, 100);
+        hear(&mut workers, Report::Started { partitions: 0, status: status() }, 100);
         assert!(!is_ready(&workers, 100) && !is_ready(&workers, 114), "{:?}", workers.unready(start));
         assert!(is_ready(&workers, 115), "it stands by");
         // Others let go after all.
         let partition = Partition { topic: 0, number: 0 };
         hear(&mut workers, Report::Assigned(&[partition]), 101);
         assert!(!is_ready(&workers, 200), "it restores");
-        hear(&mut workers, Report::Started { partitions: 1, status }, 102);
+        hear(&mut workers, Report::Started { partitions: 1, status: status() }, 102);
         assert!(is_ready(&workers, 102));
         // Who gives everything away was ready before.
         hear(&mut workers, Report::Released(&[partition]), 103);
         hear(&mut workers, Report::Assigned(&[]), 103);
-        hear(&mut workers, Report::Started { partitions: 0, status }, 103);
+        hear(&mut workers, Report::Started { partitions: 0, status: status() }, 103);
         assert!(is_ready(&workers, 103));
         // All is lost: it begins anew.
         hear(&mut workers, Report::Restarted("no answer"), 104);
         hear(&mut workers, Report::Assigned(&[]), 105);
-        hear(&mut workers, Report::Started { partitions: 0, status }, 105);
+        hear(&mut workers, Report::Started { partitions: 0, status: status() }, 105);
         assert!(!is_ready(&workers, 106));
     }
 }

@@ -324,7 +324,7 @@ pub struct BatchTimes {
 }
 
 /// What a stage has, between batches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StageStatus {
     /// The clock of ticks: the least over its partitions; `None` before the first tick.
     pub clock: Option<Timestamp>,
@@ -336,6 +336,22 @@ pub struct StageStatus {
     pub bytes: u64,
     /// For how many milliseconds of the clock the oldest work, of an account or of reference data, has been due; 0 where all is done.
     pub due_behind_ms: i64,
+    /// Up to when all work is done that time brings to accounts, the least over its partitions: the clock, or the earliest work that has fallen due and
+    /// is not done. `None` before the first tick.
+    pub complete_to: Option<Timestamp>,
+    /// The sender for which its clock waits.
+    pub held_by: Option<SlowestSender>,
+}
+
+/// The sender to a stage that is furthest behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlowestSender {
+    /// What the sender reads: the topic.
+    pub topic: String,
+    /// The partition of that.
+    pub partition: u32,
+    /// How many milliseconds its clock is behind that of the sender which is furthest ahead.
+    pub behind_ms: i64,
 }
 
 #[cfg(test)]
