@@ -25,7 +25,7 @@ pub use diagnostic::{
     render_all, to_json,
 };
 pub use load::{CurrencyChanged, Input, InputKind, Loaded, load, load_to_rate};
-pub use needs::{Directory, Needs, RecordNeeds, Unavailable, Whole};
+pub use needs::{Changed, Directory, Needs, RecordNeeds, Unavailable, Walk, Whole};
 pub use schema::json_schema;
 pub use secret::{Secret, without_credentials};
 pub use snapshot::Grant;

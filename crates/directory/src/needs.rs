@@ -3,6 +3,7 @@
 //! Two directories stand behind it: files, whose snapshot is the whole of them and always the same, and a store, whose snapshot holds the
 //! accounts of one epoch and the endpoints that the batch needs. The look-ups are the snapshot's, and so the same for both.
 
+use crate::snapshot::Grant;
 use crate::snapshot::Snapshot;
 use rating::{Command, CommandKind, Timestamp, UsageRecord};
 use std::fmt;
@@ -19,8 +20,43 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// Not to be had now. What cannot be read is never taken for unknown.
     fn snapshot_for(&self, needs: &Needs<'_>) -> Result<Arc<Snapshot>, Unavailable>;
 
+    /// What goes through its endpoints; `None` where the catalog has all that they grant.
+    fn walk(&self) -> Option<&dyn Walk> {
+        None
+    }
+
     /// Returns whether a snapshot for these needs can be had without asking anybody.
     fn can_answer(&self, needs: &Needs<'_>) -> bool;
+}
+
+/// Goes through the endpoints of a directory that does not hold them whole, for what no record asks about.
+pub trait Walk {
+    /// In how many parts all endpoints can be gone through.
+    fn parts(&self) -> u32;
+
+    /// The bundles that plans of a part's endpoints grant, whenever they are due.
+    ///
+    /// # Errors
+    /// Not to be had now.
+    fn grants_of_part(&self, part: u32) -> Result<Vec<Grant>, Unavailable>;
+
+    /// The same of endpoints by their names; of one that there is not, none.
+    ///
+    /// # Errors
+    /// Not to be had now.
+    fn grants_of(&self, endpoints: &[Box<str>]) -> Result<Vec<Grant>, Unavailable>;
+
+    /// The endpoints that changed since this was asked last; at first, anything may have. It is for one who asks.
+    fn take_changed(&self) -> Changed;
+}
+
+/// Endpoints that changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// These, by name.
+    These(Vec<Box<str>>),
+    /// It is not known which.
+    Anything,
 }
 
 /// A directory cannot answer now; asking again may help.

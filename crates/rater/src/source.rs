@@ -13,20 +13,15 @@ pub(crate) struct Source {
     pub(crate) loaded: Loaded,
     /// What a store is like, whenever somebody looks. It is followed for as long as this lives.
     pub(crate) look: Option<Look>,
-    /// Of a store, endpoints whose plans grant bundles, as far as it was asked for them; files name all grants in `loaded`.
-    pub(crate) plans: Vec<String>,
 }
 
-/// What becomes of plans of endpoints that grant bundles, which nobody buys from a store. It is asked until some are found: without any, every
-/// definition is read.
+/// Whether a store is asked for plans of endpoints that grant bundles, where nobody buys them: until one is found. Without any, every definition is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plans {
-    /// Nobody asks: it is said of all stores that they are not bought.
+    /// It is not.
     Unasked,
-    /// They are told, in the background where that takes long.
+    /// That there are some is told, in the background where that takes long.
     Told,
-    /// They come along with what was read, and are waited for.
-    Returned,
 }
 
 /// Looks at a store that is followed.
@@ -85,9 +80,7 @@ pub(crate) fn open(
     tell: fn(&News),
 ) -> Result<Source, Failure> {
     match options.directory {
-        DirectorySource::Files => {
-            Ok(Source { loaded: reference::load(files, first_input)?, look: None, plans: Vec::new() })
-        }
+        DirectorySource::Files => Ok(Source { loaded: reference::load(files, first_input)?, look: None }),
         #[cfg(feature = "store")]
         DirectorySource::Store => store::follow(options, plans, tell),
     }
@@ -109,9 +102,6 @@ mod store {
 
     /// How long a start waits for plans that are only told.
     const PLANS_WAIT: Duration = Duration::from_secs(5);
-
-    /// Endpoints with bundles in their plans that are named at most.
-    const SHOWN_PLANS: usize = 3;
 
     /// How often it is told how much was read ahead.
     const TELL: Duration = Duration::from_secs(5);
@@ -152,7 +142,7 @@ mod store {
         match are_there {
             Ok(false) => {}
             Ok(true) => tell(&News::Bad(
-                "plans of endpoints grant bundles, which are not bought from a store: buy them by commands".to_owned(),
+                "plans of endpoints grant bundles, which are not bought here: buy them by commands".to_owned(),
             )),
             Err(error) => tell(&News::Bad(format!("whether plans of endpoints grant bundles is not known: {error}"))),
         }
@@ -210,21 +200,12 @@ mod store {
             })
         })?;
         let cache = Arc::new(cache);
-        let plans = match plans {
-            Plans::Unasked => Vec::new(),
-            Plans::Told => {
-                let asked = cache.clone();
-                let telling = runtime.spawn(async move {
-                    tell_plans(asked.plans_with_bundles(1).await.map(|found| !found.is_empty()), tell);
-                });
-                // Whatever it came to was told.
-                let _ = runtime.block_on(async { tokio::time::timeout(PLANS_WAIT, telling).await });
-                Vec::new()
-            }
-            Plans::Returned => runtime
-                .block_on(cache.plans_with_bundles(SHOWN_PLANS))
-                .map_err(|error| Failure::Surroundings(error.to_string()))?,
-        };
+        if plans == Plans::Told {
+            let asked = cache.clone();
+            let telling = runtime.spawn(async move { tell_plans(asked.has_plans_with_bundles().await, tell) });
+            // Whatever it came to was told.
+            let _ = runtime.block_on(async { tokio::time::timeout(PLANS_WAIT, telling).await });
+        }
         if !options.directory_preload.is_empty() {
             runtime.spawn(preload(cache.clone(), options.directory_preload.clone(), tell));
         }
@@ -248,6 +229,6 @@ mod store {
                 },
             }
         });
-        Ok(Source { loaded, look: Some(look), plans })
+        Ok(Source { loaded, look: Some(look) })
     }
 }

@@ -89,6 +89,7 @@ pub fn cycle(guided_partitions: u32, directory: Arc<dyn Directory>) -> CycleStag
         events: None,
         default_source: "file".to_owned(),
         buys_grants: true,
+        walk_every_ms: 3_600_000,
         future_ms: 0,
         now: || Timestamp::LATEST,
     };

@@ -1,9 +1,17 @@
-//! Which endpoints of a store have plans that grant bundles: no snapshot of a batch holds that, and who cannot carry grants out has to know.
+//! Bundles that plans of endpoints in a store grant: no snapshot of a batch holds them. Who carries grants out goes through the endpoints part by part,
+//! and reads those that changed meanwhile; who does not has to know whether there are any.
 
-use super::rows::{EndpointRow, KeyKind, Rows, SCAN_PARTS, StoreError};
+use super::Cache;
+use super::rows::{EndpointRow, FoundRows, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError};
 use super::shared::{Shared, in_time};
+use crate::model::Endpoint;
+use crate::needs::{Changed, Unavailable, Walk};
 use crate::read::read_endpoint;
-use std::sync::Arc;
+use crate::snapshot::{Catalog, Grant};
+use rating::{AccountId, BundleScope};
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::{Arc, mpsc};
 use tokio::task::JoinSet;
 
 /// Parts that are read at once.
@@ -11,33 +19,28 @@ const AT_ONCE: usize = 8;
 /// Limits how often a part is tried that the store did not answer.
 const ATTEMPTS: u32 = 5;
 
-/// Returns the names of up to `limit` endpoints that have a plan with bundles at some time. Without any, every definition was read.
-pub(super) async fn plans_with_bundles<R: Rows>(
-    shared: &Arc<Shared<R>>,
-    limit: usize,
-) -> Result<Vec<String>, StoreError> {
-    let mut found = Vec::new();
+/// Returns whether any endpoint has a plan with bundles at some time. Without any, every definition was read.
+pub(super) async fn has_plans_with_bundles<R: Rows>(shared: &Arc<Shared<R>>) -> Result<bool, StoreError> {
     let mut parts = 0..SCAN_PARTS;
     let mut reading = JoinSet::new();
-    while found.len() < limit {
+    loop {
         for part in parts.by_ref().take(AT_ONCE - reading.len()) {
             let shared = shared.clone();
-            reading.spawn(async move { names_of(&shared, part).await });
+            reading.spawn(async move { are_in(&shared, part).await });
         }
-        let Some(done) = reading.join_next().await else { break };
-        found.extend(done.map_err(|error| StoreError::Unavailable(format!("reading plans was given up: {error}")))??);
+        let Some(done) = reading.join_next().await else { return Ok(false) };
+        if done.map_err(|error| StoreError::Unavailable(format!("reading plans was given up: {error}")))?? {
+            return Ok(true);
+        }
     }
-    found.sort();
-    found.truncate(limit);
-    Ok(found)
 }
 
-async fn names_of<R: Rows>(shared: &Shared<R>, part: u32) -> Result<Vec<String>, StoreError> {
+async fn are_in<R: Rows>(shared: &Shared<R>, part: u32) -> Result<bool, StoreError> {
     let mut attempt = 1;
     loop {
         let head = shared.present().head.clone();
         match in_time(shared.settings.read_timeout, shared.rows.scan(&head, part, &[KeyKind::Name])).await {
-            Ok(rows) => return Ok(rows.iter().flat_map(|(_, rows)| rows).filter(grants).map(name).collect()),
+            Ok(rows) => return Ok(rows.iter().flat_map(|(_, rows)| rows).any(grants)),
             Err(error) if attempt == ATTEMPTS => return Err(error),
             Err(_) => tokio::time::sleep(shared.settings.poll).await,
         }
@@ -45,11 +48,7 @@ async fn names_of<R: Rows>(shared: &Shared<R>, part: u32) -> Result<Vec<String>,
     }
 }
 
-fn name(row: &EndpointRow) -> String {
-    row.endpoint.to_string()
-}
-
-fn grants(row: &&EndpointRow) -> bool {
+fn grants(row: &EndpointRow) -> bool {
     row.definition.as_deref().is_ok_and(|definition| has_bundles(&row.endpoint, definition))
 }
 
@@ -61,4 +60,78 @@ pub(crate) fn has_bundles(name: &str, definition: &str) -> bool {
             let states = endpoint.states();
             states.iter().any(|(_, state)| state.plan.is_some_and(|plan| !plan.bundles.is_empty()))
         })
+}
+
+/// What the plans of an endpoint grant. What names no bundle that there is was refused when it was written.
+fn grants_of(name: &str, endpoint: &Endpoint, catalog: &Catalog) -> Vec<Grant> {
+    let mut seen = BTreeSet::new();
+    let of_plan = endpoint.plans().flat_map(|(start, plan)| plan.bundles.iter().map(move |grant| (start, plan, grant)));
+    let granted = of_plan.filter_map(|(start, plan, grant)| {
+        let (at, state) = endpoint.granted(start, plan, grant);
+        let own = catalog.bundle(&grant.bundle.value)?.scope == BundleScope::Endpoint;
+        let account = AccountId::of_endpoint(&state?.customer.value, name).as_str().to_owned();
+        let granted = Grant::new(account, &grant.bundle.value, own.then_some(name), at);
+        seen.insert(granted.command_id.clone()).then_some(granted)
+    });
+    granted.collect()
+}
+
+fn grants_in(rows: &FoundRows, catalog: &Catalog) -> Vec<Grant> {
+    let rows = rows.iter().flat_map(|(_, rows)| rows);
+    // A definition that cannot be read costs its endpoint alone, and is told where a batch asks for it.
+    let of_row = |EndpointRow { endpoint: name, definition }: &EndpointRow| {
+        let definition = definition.as_deref().ok().filter(|definition| definition.contains("bundles"))?;
+        Some(grants_of(name, &read_endpoint(name, definition).ok()?, catalog))
+    };
+    rows.filter_map(of_row).flatten().collect()
+}
+
+impl<R: Rows> Cache<R> {
+    /// Has something read on the runtime, and waits for it.
+    fn wait_for<T: Send + 'static>(
+        &self,
+        read: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        self.shared.check_confirmed()?;
+        if let Some(why) = self.shared.away() {
+            return Err(Unavailable(why));
+        }
+        let (tell, told) = mpsc::sync_channel(1);
+        self.runtime.spawn(async move { drop(tell.send(read.await)) });
+        let told = told.recv().map_err(|_| Unavailable("the read was given up".to_owned()))?;
+        told.map_err(|error| Unavailable(error.to_string()))
+    }
+}
+
+impl<R: Rows> Walk for Cache<R> {
+    fn parts(&self) -> u32 {
+        SCAN_PARTS
+    }
+
+    fn grants_of_part(&self, part: u32) -> Result<Vec<Grant>, Unavailable> {
+        let (shared, epoch) = (self.shared.clone(), self.shared.present().clone());
+        self.wait_for(async move {
+            let read = shared.rows.scan(&epoch.head, part, &[KeyKind::Name]);
+            let rows = shared.checked(&epoch, in_time(shared.settings.read_timeout, read)).await?;
+            Ok(grants_in(&rows, &epoch.catalog))
+        })
+    }
+
+    fn grants_of(&self, endpoints: &[Box<str>]) -> Result<Vec<Grant>, Unavailable> {
+        let (shared, epoch) = (self.shared.clone(), self.shared.present().clone());
+        let keys: Vec<_> = endpoints.iter().cloned().map(IdentityKey::Name).collect();
+        self.wait_for(async move {
+            let mut granted = Vec::new();
+            for keys in keys.chunks(shared.settings.keys_per_read.max(1)) {
+                let read = shared.rows.endpoints(&epoch.head, keys);
+                let rows = shared.checked(&epoch, in_time(shared.settings.read_timeout, read)).await?;
+                granted.extend(grants_in(&rows, &epoch.catalog));
+            }
+            Ok(granted)
+        })
+    }
+
+    fn take_changed(&self) -> Changed {
+        self.shared.take_changed()
+    }
 }

@@ -39,7 +39,7 @@ pub use settings::{CacheEvent, CacheSettings, CacheStats, Clock};
 pub use shared::OpenError;
 
 use crate::load::Loaded;
-use crate::needs::{Directory, Needs, RecordNeeds, Unavailable};
+use crate::needs::{Directory, Needs, RecordNeeds, Unavailable, Walk};
 use crate::snapshot::Snapshot;
 use epoch::Epoch;
 use lookup::{Kept, Lookup, Step};
@@ -118,13 +118,12 @@ impl<R: Rows> Cache<R> {
         preload::preload(&self.shared, kinds, progress).await
     }
 
-    /// Returns the names of up to `limit` endpoints that have a plan with bundles at some time. Without any, every definition of the store is
-    /// read once.
+    /// Returns whether any endpoint has a plan with bundles at some time. Without any, every definition of the store is read once.
     ///
     /// # Errors
     /// The store does not answer, several times.
-    pub async fn plans_with_bundles(&self, limit: usize) -> Result<Vec<String>, StoreError> {
-        grants::plans_with_bundles(&self.shared, limit).await
+    pub async fn has_plans_with_bundles(&self) -> Result<bool, StoreError> {
+        grants::has_plans_with_bundles(&self.shared).await
     }
 
     /// Has keys read, and waits for them.
@@ -183,6 +182,10 @@ impl<R: Rows> Directory for Cache<R> {
         shared.counters.hits.fetch_add(lookup.hits, Ordering::Relaxed);
         shared.counters.absent_hits.fetch_add(lookup.absent, Ordering::Relaxed);
         Ok(Arc::new(lookup.finish()))
+    }
+
+    fn walk(&self) -> Option<&dyn Walk> {
+        Some(self)
     }
 
     fn can_answer(&self, needs: &Needs<'_>) -> bool {

@@ -102,6 +102,9 @@ pub struct EndpointRow {
     pub definition: Result<Box<str>, Misnumbered>,
 }
 
+/// What is found under keys.
+pub(super) type FoundRows = Vec<(IdentityKey, Vec<EndpointRow>)>;
+
 /// The number of a row that no writer has written: below 1, or above every number that was ever claimed. Which row of that endpoint counts is not
 /// known then, so that none does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,15 +5,16 @@ use super::epoch::Epoch;
 use super::flights::{Answers, Flights, Landing};
 use super::packed::{Packed, Packing};
 use super::rows::{
-    CatalogChange, Changes, Edition, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Rows, StoreError,
-    Version,
+    CatalogChange, Changes, Edition, EndpointChanges, EndpointRow, FoundRows, Head, IdentityKey, KeyKind, Rows,
+    StoreError, Version,
 };
 use super::settings::{CacheEvent, CacheSettings, CacheStats, Clock};
 use super::trouble::{Lag, Trouble, replaced};
 use crate::diagnostic::Refused;
 use crate::load::{Loaded, load};
-use crate::needs::Unavailable;
+use crate::needs::{Changed, Unavailable};
 use crate::snapshot::Catalog;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub(super) struct Shared<R> {
     trouble: Mutex<Trouble>,
     pub(super) flights: Arc<Flights>,
     pub(super) counters: Counters,
+    /// For who goes through the endpoints; `None` after anything may have changed.
+    changed: Mutex<Option<BTreeSet<Box<str>>>>,
 }
 
 /// Most changed keys that are dropped one by one; beyond, everything is.
@@ -105,6 +108,7 @@ impl<R: Rows> Shared<R> {
             trouble: Mutex::default(),
             flights: Arc::default(),
             counters,
+            changed: Mutex::new(None),
         };
         Ok((shared, loaded))
     }
@@ -267,13 +271,47 @@ impl<R: Rows> Shared<R> {
     async fn answers(
         &self,
         epoch: &Epoch,
-        rows: impl Future<Output = Result<Vec<(IdentityKey, Vec<EndpointRow>)>, StoreError>>,
+        rows: impl Future<Output = Result<FoundRows, StoreError>>,
     ) -> Result<Answers, StoreError> {
-        let answers = match rows.await {
-            Ok(rows) => self.is_the_same(epoch).await.map(|()| self.pack(epoch, rows)),
+        Ok(self.pack(epoch, self.checked(epoch, rows).await?))
+    }
+
+    /// Returns the rows that the store answered, after checking that it is the one that is served.
+    pub(super) async fn checked(
+        &self,
+        epoch: &Epoch,
+        rows: impl Future<Output = Result<FoundRows, StoreError>>,
+    ) -> Result<FoundRows, StoreError> {
+        let rows = match rows.await {
+            Ok(rows) => self.is_the_same(epoch).await.map(|()| rows),
             Err(error) => Err(error),
         };
-        answers.map_err(|error| self.failed(error))
+        rows.map_err(|error| self.failed(error))
+    }
+
+    fn changed(&self) -> MutexGuard<'_, Option<BTreeSet<Box<str>>>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note_changed(&self, keys: &[IdentityKey]) {
+        let mut changed = self.changed();
+        let Some(names) = changed.as_mut() else { return };
+        names.extend(keys.iter().filter_map(|key| match key {
+            IdentityKey::Name(name) => Some(name.clone()),
+            IdentityKey::Identity(..) => None,
+        }));
+        // Nobody asks, or not often enough.
+        if names.len() > MAX_KEYS {
+            *changed = None;
+        }
+    }
+
+    /// The endpoints that changed since this was asked last.
+    pub(super) fn take_changed(&self) -> Changed {
+        match self.changed().replace(BTreeSet::new()) {
+            Some(names) => Changed::These(names.into_iter().collect()),
+            None => Changed::Anything,
+        }
     }
 
     /// Takes note that a read failed: what answers next may be another store.
@@ -365,6 +403,7 @@ impl<R: Rows> Shared<R> {
                 let next = Arc::new(present.next(head, catalog));
                 let mut epoch = self.epoch.write().unwrap_or_else(PoisonError::into_inner);
                 keys.iter().for_each(|key| next.entries.forget(key));
+                self.note_changed(&keys);
                 if is_other_catalog {
                     next.entries.forget_flawed();
                 }
@@ -376,6 +415,7 @@ impl<R: Rows> Shared<R> {
                 let catalog = catalog.unwrap_or_else(|| present.catalog.clone());
                 let next = Arc::new(Epoch::new(head, catalog, entries));
                 *self.epoch.write().unwrap_or_else(PoisonError::into_inner) = next;
+                *self.changed() = None;
             }
         }
         (self.report)(CacheEvent::Moved(version));

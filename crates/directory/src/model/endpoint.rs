@@ -168,6 +168,26 @@ impl Endpoint {
         self.active.is_none() && self.changes.is_empty()
     }
 
+    /// All plans that it has at some time, with the instants from which they hold.
+    pub(crate) fn plans(&self) -> impl Iterator<Item = (Timestamp, &Plan)> {
+        let later =
+            self.changes.iter().filter_map(|change| Some((change.from.value, change.plan.as_ref()?.as_deref()?)));
+        self.plan.as_deref().map(|plan| (BEGINNING, plan)).into_iter().chain(later)
+    }
+
+    /// When a grant of a plan that begins at an instant is due, and what holds then; `None` if it is not that plan.
+    pub(crate) fn granted(
+        &self,
+        start: Timestamp,
+        plan: &Plan,
+        grant: &Grant,
+    ) -> (Timestamp, Option<EndpointState<'_>>) {
+        let at = grant.at.map_or(start.max(Timestamp::EPOCH), |at| at.value);
+        let states = self.states();
+        let state = states.into_iter().rev().find(|(from, _)| *from <= at).map(|(_, state)| state);
+        (at, state.filter(|state| state.plan.is_some_and(|held| held.span == plan.span)))
+    }
+
     /// States with their first moments, ascending, the first from the beginning of time. The moment from which the endpoint is active is one
     /// of them.
     pub fn states(&self) -> Vec<(Timestamp, EndpointState<'_>)> {

@@ -38,6 +38,17 @@ pub struct Grant {
     pub at: Timestamp,
 }
 
+impl Grant {
+    /// One with the id that follows from the rest.
+    pub(crate) fn new(account: String, bundle: &str, endpoint: Option<&str>, at: Timestamp) -> Grant {
+        let command_id = match endpoint {
+            Some(endpoint) => format!("reference:{account}:{bundle}:{endpoint}"),
+            None => format!("reference:{account}:{bundle}"),
+        };
+        Grant { command_id, account, bundle: bundle.to_owned(), endpoint: endpoint.map(str::to_owned), at }
+    }
+}
+
 /// An account over time.
 #[derive(Debug)]
 pub struct AccountFacts {

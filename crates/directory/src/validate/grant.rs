@@ -5,7 +5,7 @@ use rating::{BundleScope, Starts, Timestamp};
 
 use super::{Check, Hierarchy, NameKind};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::model::{BEGINNING, Bundle, Endpoint, Grant, Plan};
+use crate::model::{Bundle, Endpoint, Grant, Plan};
 use crate::read::Thing;
 use crate::source::Span;
 
@@ -32,13 +32,8 @@ pub(crate) fn check_grants(check: &mut Check<'_, '_>, hierarchy: &Hierarchy<'_>)
     for item in model.endpoints.items() {
         let Some(endpoint) = &item.value else { continue };
         let thing = Thing { kind: "endpoint", name: &item.name };
-        if let Some(plan) = &endpoint.plan {
-            check_plan(check, &mut grants, thing, endpoint, plan, BEGINNING);
-        }
-        for change in &endpoint.changes {
-            if let Some(Some(plan)) = &change.plan {
-                check_plan(check, &mut grants, thing, endpoint, plan, change.from.value);
-            }
+        for (start, plan) in endpoint.plans() {
+            check_plan(check, &mut grants, thing, endpoint, plan, start);
         }
     }
     grants.list.sort_by_key(|grant| grant.at);
@@ -60,12 +55,9 @@ impl Grants {
         endpoint: Option<&str>,
         at: Timestamp,
     ) {
-        let bundle = &grant.bundle.value;
-        let command_id = match endpoint {
-            Some(endpoint) => format!("reference:{account}:{bundle}:{endpoint}"),
-            None => format!("reference:{account}:{bundle}"),
-        };
-        if let Some(first) = self.seen.get(&command_id) {
+        let bundle = &*grant.bundle.value;
+        let granted = crate::Grant::new(account, bundle, endpoint, at);
+        if let Some(first) = self.seen.get(&granted.command_id) {
             let diagnostic = Diagnostic::new(
                 Code::GrantedTwice,
                 grant.span,
@@ -74,14 +66,8 @@ impl Grants {
             check.report(diagnostic.label("again here").related(*first, "first here"));
             return;
         }
-        self.seen.insert(command_id.clone(), grant.span);
-        self.list.push(crate::Grant {
-            command_id,
-            account,
-            bundle: bundle.to_string(),
-            endpoint: endpoint.map(str::to_owned),
-            at,
-        });
+        self.seen.insert(granted.command_id.clone(), grant.span);
+        self.list.push(granted);
     }
 }
 
@@ -219,10 +205,8 @@ fn check_plan(
 ) {
     let model = check.model;
     for grant in &plan.bundles {
-        let at = grant.at.map_or(start.max(Timestamp::EPOCH), |at| at.value);
-        let states = endpoint.states();
-        let state = states.iter().rev().find(|(from, _)| *from <= at).map(|(_, state)| state);
-        let Some(state) = state.filter(|state| state.plan.is_some_and(|held| held.span == plan.span)) else {
+        let (at, state) = endpoint.granted(start, plan, grant);
+        let Some(state) = state else {
             let span = grant.at.map_or(grant.span, |at| at.span);
             let message =
                 format!("{thing}: bundle \"{}\" is granted at {at}, when the plan does not hold", grant.bundle.value);

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: &RateArgs, console: &mut Console) -> Result<(), Failure> {
     let options = &args.options;
     let first = first_input(args)?;
-    let Source { loaded, look: followed, plans: _ } =
+    let Source { loaded, look: followed } =
         source::open(&options.directory, &options.reference, first.as_deref(), Plans::Unasked, |news| match news {
             News::Good(_) => {}
             News::Bad(what) => eprintln!("the directory's store: {}", visible(what)),

@@ -11,7 +11,7 @@ use crate::source::{CacheSeen, Look, News, Plans, Seen, Source};
 use crate::{log, settings, source};
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use directory::{Grant, Loaded};
+use directory::Loaded;
 use rating::{Currency, Timestamp};
 use runtime::kafka::{KafkaSettings, Mechanism, Sasl, Secret, Security, Tls};
 use runtime::registry::{Credentials, RegistryConfig, TlsFiles};
@@ -47,15 +47,14 @@ pub(crate) fn run(args: &ServiceArgs, matches: &ArgMatches, console: &mut Consol
     log::start(&args.telemetry, console);
     let settings = service_settings(args)?;
     let plans = match args.service.grants {
-        GrantsOption::Buy => Plans::Returned,
+        GrantsOption::Buy => Plans::Unasked,
         GrantsOption::Ignore => Plans::Told,
     };
-    let Source { loaded, look, plans } =
-        source::open(&args.directory, &args.reference, None, plans, |news| match news {
-            News::Good(what) => tracing::info!("the directory's store: {what}"),
-            News::Bad(what) => tracing::warn!("the directory's store: {what}"),
-        })?;
-    check_grants(args.service.grants, loaded.grants(), &plans)?;
+    let Source { loaded, look } = source::open(&args.directory, &args.reference, None, plans, |news| match news {
+        News::Good(what) => tracing::info!("the directory's store: {what}"),
+        News::Bad(what) => tracing::warn!("the directory's store: {what}"),
+    })?;
+    tell_grants(args.service.grants, loaded.grants().len());
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {
         // The second signal finds the flag set.
@@ -95,24 +94,10 @@ fn end_in_time(stop: Arc<AtomicBool>, telemetry: Arc<Telemetry>) -> Result<(), F
     thread.map(drop).map_err(|error| Failure::Surroundings(format!("threads: {error}")))
 }
 
-/// Refuses a store with plans of endpoints that grant bundles, unless grants are to be ignored: those of a store are bought for accounts only, and records
-/// would be charged as if nobody had bought anything.
-///
-/// # Errors
-/// There are such plans; some are named.
-fn check_grants(option: GrantsOption, grants: &[Grant], plans: &[String]) -> Result<(), Failure> {
-    match option {
-        GrantsOption::Ignore if grants.is_empty() => Ok(()),
-        GrantsOption::Ignore => {
-            let grants = grants.len();
-            tracing::warn!(grants, "bundles granted in reference data are not bought here: buy them by commands");
-            Ok(())
-        }
-        GrantsOption::Buy if plans.is_empty() => Ok(()),
-        GrantsOption::Buy => Err(Failure::Data(format!(
-            "plans of endpoints in the store grant bundles, which are not bought from a store: of {}; buy them by commands, and start with --grants ignore",
-            plans.join(", ")
-        ))),
+/// Tells that bundles which reference data grant to accounts are not bought, where they are ignored.
+fn tell_grants(option: GrantsOption, grants: usize) {
+    if option == GrantsOption::Ignore && grants > 0 {
+        tracing::warn!(grants, "bundles granted in reference data are not bought here: buy them by commands");
     }
 }
 
@@ -229,6 +214,7 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
         command_memory_h: settings::command_memory_h(&service.command_memory)?,
         state_horizon_h: settings::state_horizon_h(&service.state_horizon)?,
         buys_grants: service.grants == GrantsOption::Buy,
+        walk_every_ms: settings::milliseconds("--cycle-every", &service.cycle_every)?,
         tick_every: tick_every.filter(|_| matches!(stage, StageOption::All | StageOption::Intake)),
         forgotten_positions: match service.positions_from_state {
             true => ForgottenPositions::FromState,

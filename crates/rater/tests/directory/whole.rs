@@ -114,7 +114,7 @@ fn every_store_has_an_id_of_its_own() {
     assert_ne!(id(&two), first);
 }
 
-/// Nobody buys them there: that is said when they are written, when a service is refused for them, and when it starts in spite of them.
+/// That is said when they are written, and when a service starts that does not buy them.
 #[cfg(feature = "kafka")]
 #[test]
 fn bundles_in_plans_of_endpoints_are_told_wherever_they_are_not_bought() {
@@ -122,22 +122,22 @@ fn bundles_in_plans_of_endpoints_are_told_wherever_they_are_not_bought() {
     directory.write("rating.yaml", &REFERENCE.replace(", bundles: [ { bundle: own, endpoint: meter-1 } ]", ""));
     let quiet = directory.run(&["load"]).expect(0);
     assert!(!quiet.stderr.contains("bundles"), "{}", quiet.stderr);
-    let start = |more: &[&str], code| {
-        let nowhere =
-            ["run", "--directory", "store", "--kafka-brokers", "127.0.0.1:1", "--attempts", "1", "--listen", "off"];
-        directory.run_program(&[&nowhere[..], more].concat()).expect(code).stderr
+    let start = |more: &[&str]| {
+        // No address of this machine: who gets as far as listening ends there, without waiting for a broker.
+        let nowhere = ["run", "--directory", "store", "--listen", "192.0.2.1:9"];
+        directory.run_program(&[&nowhere[..], more].concat()).expect(2).stderr
     };
     let plan = "endpoints: { meter-8: { customer: acme, imsi: 001010000000008, plan: { bundles: [own] } } }";
     let said = directory.apply(plan).expect(0);
     assert!(
-        said.stderr.contains("the plan of 1 endpoint grants bundles, which nothing buys from a store"),
+        said.stderr
+            .contains("the plan of 1 endpoint grants bundles: rater run buys them, rater rate does not from a store"),
         "{}",
         said.stderr
     );
     assert_eq!(directory.json(&["load", "--replace"], 0)["plans_with_bundles"], 0);
     assert_eq!(directory.json(&["apply", "change.yaml", "--yes"], 0)["plans_with_bundles"], 1);
-    let said = start(&[], 2);
-    assert!(said.contains("plans of endpoints in the store grant bundles") && said.contains("of meter-8;"), "{said}");
-    let said = start(&["--grants", "ignore"], 3);
-    assert!(said.contains("plans of endpoints grant bundles, which are not bought from a store"), "{said}");
+    assert!(!start(&[]).contains("grant bundles"));
+    let said = start(&["--grants", "ignore"]);
+    assert!(said.contains("plans of endpoints grant bundles, which are not bought here"), "{said}");
 }

@@ -91,6 +91,8 @@ pub struct ServiceSettings {
     pub state_horizon_h: u32,
     /// Whether bundles that reference data grant are bought.
     pub buys_grants: bool,
+    /// All endpoints of a store are gone through with every so many milliseconds of the clock, for what their plans grant.
+    pub walk_every_ms: i64,
     /// How often ticks are written; `None`: others write them.
     pub tick_every: Option<Duration>,
     /// What happens where a group has forgotten a position.
@@ -506,6 +508,7 @@ impl<L: Log> Service<'_, L> {
             events: self.settings.events.clone(),
             default_source: self.settings.default_source.clone(),
             buys_grants: self.settings.buys_grants,
+            walk_every_ms: self.settings.walk_every_ms,
             future_ms: self.settings.future_ms,
             now: self.settings.now,
         };

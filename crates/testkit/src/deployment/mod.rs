@@ -111,6 +111,7 @@ pub fn settings(brokers: &str, prefix: &str, shape: Shape) -> ServiceSettings {
         // What waits is tried again at any time: it must never be too old.
         state_horizon_h: 400 * 24,
         buys_grants: false,
+        walk_every_ms: 3_600_000,
         tick_every: None,
         forgotten_positions: ForgottenPositions::Stop,
         topics_made_anew: Vec::new(),

@@ -7,3 +7,4 @@ mod outage;
 mod real;
 mod support;
 mod trouble;
+mod walk;

@@ -96,7 +96,7 @@ pub(super) fn plans_with_bundles(changes: &[Change]) -> usize {
     changes.iter().filter(|change| change.grants_bundles()).count()
 }
 
-/// Says that bundles in plans are not bought, if there are any.
+/// Says who buys bundles in plans, if there are any.
 pub(super) fn say_plans(count: usize, console: &mut Console) {
     if count == 0 {
         return;
@@ -107,7 +107,7 @@ pub(super) fn say_plans(count: usize, console: &mut Console) {
     } else {
         format!("the plans of {count} endpoints grant")
     };
-    console.say(&format!("{note}      {plans} bundles, which nothing buys from a store: buy them by commands"));
+    console.say(&format!("{note}      {plans} bundles: rater run buys them, rater rate does not from a store"));
 }
 
 /// How many of each kind, in words.

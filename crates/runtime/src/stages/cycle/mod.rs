@@ -6,10 +6,13 @@
 //!
 //! | bounded | by |
 //! | --- | --- |
-//! | commands of a commit | [`SLICE`]; while more is due it commits without a message |
-//! | looks at the directory | one for each tick, and for each slice |
+//! | commands of a commit | 1,000; while more is due it commits without a message |
+//! | reads of the directory | those of one look ([`look`]) for each tick and each slice: the accounts of 1,000 commands, 1,000 endpoints that changed, one part of a walk |
+//! | state | an entry of 16 bytes for each command that was ever carried out |
 //!
 //! A directory that cannot answer holds nobody: what is due then leaves at a later tick.
+
+mod look;
 
 use super::entry::{Forms, Origin, write_command};
 use super::outbound::Outbound;
@@ -22,21 +25,19 @@ use crate::wire::{CloudEvents, CommandReply, Decoder, Encoder, Frames, OutputFor
 use crate::worker::counts::{CommandResult, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{Beginning, FactsMissing, Known, Output, Stage, StageError};
-use directory::snapshot::{Grant, Snapshot};
-use directory::{Directory, Needs};
+use directory::Directory;
+use look::Look;
 use pipeline::guide::shard_of;
 use pipeline::{Arrival, ControlMismatch, IntakeRules, Step, Suspended, Taken, Tell, Verdict};
+use rating::identity::IdHasher128;
 use rating::{Notification, Timestamp};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Outputs, by their place in the list.
 const GUIDED: u16 = 1;
 const NOTIFICATIONS: u16 = 2;
 const REPLIES: u16 = 3;
-
-/// Commands that leave with one commit.
-const SLICE: usize = 1_000;
 
 /// How cycle is set up.
 #[derive(Clone, Debug)]
@@ -61,6 +62,8 @@ pub struct CycleSettings {
     pub default_source: String,
     /// Whether bundles that reference data grant are bought.
     pub buys_grants: bool,
+    /// All endpoints of a directory that does not hold them whole are gone through with every so many milliseconds of the clock.
+    pub walk_every_ms: i64,
     /// How far ahead of now a tick may be, in milliseconds.
     pub future_ms: i64,
     /// The time of day.
@@ -70,10 +73,10 @@ pub struct CycleSettings {
 /// What is kept per partition, besides progress.
 #[derive(Debug)]
 struct Kept {
-    /// Ids of grants that were carried out.
-    carried_out: BTreeSet<Box<str>>,
-    /// Those that the batch added.
-    journal: Vec<Box<str>>,
+    /// Hashes of ids of grants that were carried out.
+    carried_out: HashSet<u128>,
+    /// The ids that the batch added.
+    journal: Vec<String>,
     packers: Vec<Packer>,
 }
 
@@ -88,54 +91,6 @@ pub struct CycleStage {
     units: Units<Kept>,
     forms: Forms,
     look: Look,
-}
-
-/// What is due by what was seen of the directory last.
-#[derive(Debug, Default)]
-struct Look {
-    /// The clock and the catalog of the last time that all grants were gone through: nothing more is due while both are the same.
-    gone_through: Option<(Timestamp, Arc<directory::snapshot::Catalog>)>,
-    due: VecDeque<Grant>,
-    /// What the next commit carries out, and by which snapshot.
-    slice: Vec<Grant>,
-    snapshot: Option<Arc<Snapshot>>,
-    /// The directory could not answer.
-    is_held: bool,
-}
-
-impl Look {
-    /// Finds out what is due, and gets what carrying out the first of it needs.
-    fn look(&mut self, directory: &dyn Directory, clock: Timestamp, is_done: impl Fn(&str) -> bool) {
-        self.slice.clear();
-        self.is_held = true;
-        let Ok(seen) = directory.snapshot_for(&Needs::default()) else { return };
-        let is_same = self.gone_through.as_ref().is_some_and(|(at, catalog)| {
-            let next = catalog.grants().get(catalog.grants().partition_point(|grant| grant.at <= *at));
-            Arc::ptr_eq(catalog, seen.catalog()) && next.is_none_or(|next| next.at > clock)
-        });
-        if !is_same {
-            let grants = seen.catalog().grants();
-            let due = &grants[..grants.partition_point(|grant| grant.at <= clock)];
-            self.due = due.iter().filter(|grant| !is_done(&grant.command_id)).cloned().collect();
-            self.gone_through = Some((clock, seen.catalog().clone()));
-        }
-        let first = || self.due.iter().take(SLICE);
-        let mut needs = Needs::default();
-        for grant in first() {
-            needs.add_account(&grant.account);
-            grant.endpoint.iter().for_each(|endpoint| needs.add_endpoint(endpoint));
-        }
-        let snapshot = if needs.is_empty() { Ok(seen) } else { directory.snapshot_for(&needs) };
-        let Ok(snapshot) = snapshot else { return };
-        self.slice = first().cloned().collect();
-        self.snapshot = Some(snapshot);
-        self.is_held = false;
-    }
-
-    /// What was looked at may not be true any more.
-    fn forget(&mut self) {
-        *self = Look::default();
-    }
 }
 
 impl CycleStage {
@@ -153,7 +108,7 @@ impl CycleStage {
             directory,
             units: Units::default(),
             forms: Forms::default(),
-            look: Look::default(),
+            look: Look::new(settings.walk_every_ms),
             settings,
         }
     }
@@ -197,13 +152,19 @@ impl CycleStage {
                     }
                 }
                 step.tell(&taken, &mut Telling { outbound, output });
-                let id: Box<str> = grant.command_id.as_str().into();
-                unit.kept.carried_out.insert(id.clone());
-                unit.kept.journal.push(id);
+                unit.kept.carried_out.insert(hashed(&grant.command_id));
+                unit.kept.journal.push(grant.command_id.clone());
             }
         }
         Ok(())
     }
+}
+
+/// What an id is remembered by.
+fn hashed(command_id: &str) -> u128 {
+    let mut hasher = IdHasher128::new();
+    hasher.text(command_id);
+    hasher.finish()
 }
 
 /// What cycle tells of a command itself.
@@ -239,7 +200,7 @@ impl Stage for CycleStage {
 
     fn create(&mut self, partition: Partition) {
         let packers = (0..self.settings.guided_partitions).map(|_| Packer::default()).collect();
-        self.units.create(partition, Kept { carried_out: BTreeSet::new(), journal: Vec::new(), packers });
+        self.units.create(partition, Kept { carried_out: HashSet::new(), journal: Vec::new(), packers });
         self.look.forget();
     }
 
@@ -252,7 +213,7 @@ impl Stage for CycleStage {
             (About::CarriedOut, Some(value)) => {
                 read_format(value)?;
                 let id = std::str::from_utf8(own).map_err(|_| corrupt("a changelog key", "not UTF-8"))?;
-                unit.kept.carried_out.insert(id.into());
+                unit.kept.carried_out.insert(hashed(id));
             }
             (About::Progress | About::CarriedOut, None)
             | (About::Ids | About::Segment | About::Waiting | About::Requests | About::Held, _) => {}
@@ -275,13 +236,13 @@ impl Stage for CycleStage {
         let Some(unit) = self.units.all().next().filter(|_| self.settings.buys_grants) else { return Ok(()) };
         if let Some(clock) = unit.progress.clock.max(ticked) {
             let done = &unit.kept.carried_out;
-            self.look.look(&*self.directory, clock, |id| done.contains(id));
+            self.look.look(&*self.directory, clock, |id| done.contains(&hashed(id)));
         }
         Ok(())
     }
 
     fn has_work(&self) -> bool {
-        !self.look.due.is_empty() && !self.look.is_held
+        self.settings.buys_grants && self.look.has_work(self.units.clock())
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
@@ -316,15 +277,13 @@ impl Stage for CycleStage {
 
     fn settle(&mut self) {
         self.units.settle(|unit| unit.kept.journal.clear());
-        let done = self.look.slice.len();
-        self.look.due.drain(..done);
-        self.look.slice.clear();
+        self.look.settle();
     }
 
     fn undo(&mut self) {
         self.units.undo(|unit| {
             for id in unit.kept.journal.drain(..) {
-                unit.kept.carried_out.remove(&id);
+                unit.kept.carried_out.remove(&hashed(&id));
             }
             unit.kept.packers.iter_mut().for_each(Packer::clear);
         });
@@ -340,7 +299,8 @@ impl Stage for CycleStage {
 
     fn status(&self) -> StageStatus {
         let entries = self.units.all().map(|unit| unit.kept.carried_out.len() as u64).sum();
-        let (clock, oldest) = (self.units.clock(), self.look.due.iter().map(|grant| grant.at).min());
+        let clock = self.units.clock();
+        let oldest = clock.and_then(|clock| self.look.oldest(clock));
         let behind_ms = |clock: Timestamp, oldest: Timestamp| clock.millis().saturating_sub(oldest.millis());
         let due_behind_ms = clock.zip(oldest).map_or(0, |(clock, oldest)| behind_ms(clock, oldest));
         StageStatus { clock, entries, due_behind_ms, ..StageStatus::default() }
