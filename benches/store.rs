@@ -1,5 +1,6 @@
 //! A directory of a million endpoints in a real store on the same machine: how fast it is loaded, and how fast records are rated from it,
-//! at first with nothing at hand and then with everything; and what ten million endpoints take in the memory of the cache.
+//! at first with nothing at hand and then with everything; how fast all of it is gone through for what plans grant, and what that takes from rating
+//! beside it; and what ten million endpoints take in the memory of the cache.
 //!
 //! Each step runs in a process of its own, but for cold and warm, which are two runs of one. What is loaded goes through the code of `rater
 //! directory load`, what is rated through the embedded runtime; both read the files that `testkit::generator` makes. The ten million are
@@ -15,7 +16,8 @@ mod resident;
 #[path = "shared/table.rs"]
 mod table;
 
-use directory::cache::{Cache, CacheSettings, CacheStats, Clock, IdentityKey, KeyKind, Preloaded, Rows};
+use directory::Walk;
+use directory::cache::{Cache, CacheSettings, CacheStats, Clock, IdentityKey, KeyKind, Preloaded, Rows, SCAN_PARTS};
 use directory::model::IdentityKind;
 use directory::store::{Author, Replace, Replication, Settings, Store, TakeOver, migrate};
 use directory::value::Digits;
@@ -31,6 +33,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use table::grouped;
 use testkit::generator::{Parameters, write_files};
@@ -54,6 +57,7 @@ fn main() {
         ["load", node, folder] => load_store(node, Path::new(folder)),
         ["rate", node, folder] => rate_twice(node, Path::new(folder)),
         ["ahead", node] => read_ahead(node),
+        ["walk", node] => walk(node),
         ["memory"] => memory(),
         _ => all(),
     }
@@ -96,6 +100,7 @@ fn all() {
     let loaded = step(&["load", cassandra.address(), place]);
     let rated = step(&["rate", cassandra.address(), place]);
     let ahead = step(&["ahead", cassandra.address()]);
+    let walked = step(&["walk", cassandra.address()]);
     println!(
         "\n### store: {} endpoints, {} records, four levels\n",
         grouped(endpoints as f64),
@@ -105,7 +110,7 @@ fn all() {
     let line = |what: &str, value: f64| println!("| {what} | {} |", grouped(value));
     line("endpoints loaded, a second", loaded["endpoints"] / loaded["seconds"]);
     line("seconds of the load", loaded["seconds"]);
-    for run in ["cold", "warm"] {
+    for run in ["cold", "warm", "beside a walk"] {
         let of = |name: &str| rated[&format!("{run}_{name}")];
         line(&format!("records rated {run}, a second"), of("records") / of("seconds"));
         println!("| reads of the store a record, {run} | {:.3} |", of("reads") / of("records"));
@@ -113,6 +118,9 @@ fn all() {
     line("endpoints at hand after the runs", rated["entries"]);
     line("seconds to read all endpoints ahead, by IMSI", ahead["seconds"]);
     line("endpoints read ahead, a second", ahead["keys"] / ahead["seconds"]);
+    line("seconds of a walk through all parts, one at a time", walked["seconds"]);
+    line("endpoints walked, a second", endpoints as f64 / walked["seconds"]);
+    println!("| walks a second beside rating | {:.3} |", rated["walks"] / rated["beside a walk_seconds"]);
     line("one look-up that finds its endpoint at hand, ns", rated["hit_ns"]);
     if setting("SYNTHETIC", 10_000_000) > 0 {
         let kept = step(&["memory"]);
@@ -183,6 +191,17 @@ fn rate_twice(node: &str, folder: &Path) {
     for name in ["cold", "warm"] {
         rate(name, folder, &loaded, &*cache);
     }
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let walking = scope.spawn(|| {
+            let parts = (0..SCAN_PARTS).cycle().take_while(|_| !is_over.load(Ordering::Relaxed));
+            let walked = parts.map(|part| cache.grants_of_part(part).expect("a part")).count();
+            report("walks", walked as f64 / f64::from(SCAN_PARTS));
+        });
+        rate("beside a walk", folder, &loaded, &*cache);
+        is_over.store(true, Ordering::Relaxed);
+        walking.join().expect("walked");
+    });
     let stats = cache.stats();
     report("entries", stats.entries as f64);
     let keys = kept(&cache, folder);
@@ -240,6 +259,21 @@ fn read_ahead(node: &str) {
     });
     assert_eq!(read, Preloaded { keys: endpoints(), is_partial: false });
     report("keys", read.keys as f64);
+}
+
+/// A step: what cycle does with every `--cycle-every`.
+fn walk(node: &str) {
+    let runtime = runtime();
+    let cache = runtime.block_on(async {
+        let store = Store::connect(&settings(node)).await.expect("a store");
+        let report = |event| eprintln!("{event:?}");
+        Cache::open(store, CacheSettings::default(), Clock::monotonic(), report).await.expect("a cache").0
+    });
+    let begun = Instant::now();
+    for part in 0..cache.parts() {
+        cache.grants_of_part(part).expect("a part");
+    }
+    report("seconds", begun.elapsed().as_secs_f64());
 }
 
 /// Keys that are at hand: of IMSIs of the files.

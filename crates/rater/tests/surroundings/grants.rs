@@ -110,3 +110,52 @@ fn what_becomes_due_later_and_what_is_granted_later_are_bought_then() {
     assert!(bought[0].starts_with("reference:acme:day") && bought[1] == "reference:acme:uk-5mb", "{bought:?}");
     assert!(answers.iter().all(|(_, outcome)| outcome == "applied"), "{answers:?}");
 }
+
+#[cfg(feature = "store")]
+#[test]
+fn plans_of_endpoints_in_a_store_are_bought_once_whatever_is_killed() {
+    use crate::store::Chain;
+    use testkit::services::Cassandra;
+
+    let node: &'static Cassandra = Box::leak(Box::new(Cassandra::start().expect("a node")));
+    let chain = Chain::new("plans", node);
+    let own = "bundles: { own: { currency: GBP, scope: endpoint, elements: [{ service: data, amount: 1 MB }] } }";
+    let plan = |meter: &str, imsi: u32| {
+        format!("  {meter}: {{ customer: acme, imsi: 00101{imsi:010}, plan: {{ bundles: [own] }} }}\n")
+    };
+    let head = format!("format: rater/v1\n{own}\n");
+    chain.apply(&format!("{head}endpoints:\n{}", plan("meter-1", 1)));
+    let ids = |meters: &[&str]| -> Vec<(String, String)> {
+        let id = |meter: &&str| (format!("reference:acme/{meter}:own:{meter}"), "applied".to_owned());
+        meters.iter().map(id).collect()
+    };
+    // It would go through all of them again tomorrow.
+    let options = [&GRANTS[..], &["--cycle-every", "24 h"]].concat();
+    let mut running = chain.start(&options);
+    chain.kafka.wait_for("command-replies", 1, &mut running);
+    assert_eq!(answers(&chain.kafka), ids(&["meter-1"]));
+
+    // A change is read as it comes, however long ago the last walk was.
+    chain.apply(&format!("{head}endpoints:\n{}", plan("meter-2", 2)));
+    chain.kafka.wait_for("command-replies", 2, &mut running);
+    // One that comes while nobody is there is found by going through all.
+    running.kill();
+    chain.apply(&format!("{head}endpoints:\n{}", plan("meter-4", 4)));
+    let mut running = chain.start(&options);
+    chain.kafka.wait_for("command-replies", 3, &mut running);
+    // The store is killed before the last one is due, and after it is synced to its disk; it comes once it answers again.
+    let soon = rating::Timestamp::from_millis(now().millis() + 20_000);
+    let due_soon = plan("meter-5", 5).replace("[own]", &format!("[{{ bundle: own, at: {soon} }}]"));
+    chain.apply(&format!("{head}endpoints:\n{due_soon}"));
+    thread::sleep(Duration::from_secs(12));
+    node.kill().expect("killed");
+    thread::sleep(Duration::from_secs(10));
+    assert_eq!(answers(&chain.kafka).len(), 3);
+    node.restart().expect("a node");
+    chain.kafka.wait_for("command-replies", 4, &mut running);
+    running.kill();
+    let running = chain.start(&options);
+    thread::sleep(Duration::from_secs(5));
+    running.stop();
+    assert_eq!(answers(&chain.kafka), ids(&["meter-1", "meter-2", "meter-4", "meter-5"]));
+}
