@@ -4,6 +4,7 @@
 //! `RATER_FREEZE=expectations` writes what is expected of the continuation, to be read in the diff; `RATER_FREEZE=samples` makes the samples as
 //! well: only to add those of a new format, never to change those that are there.
 
+mod cycle;
 #[allow(dead_code, reason = "the tests of the stages use more of it")]
 #[path = "../stages/memory.rs"]
 mod memory;

@@ -62,16 +62,15 @@ const WINDOW_H: Option<u32> = Some(720);
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// A stage and where it is.
-struct Running<S>(S, Positions);
+pub(super) struct Running<S>(S, Positions);
 
 impl<S: Stage> Running<S> {
     /// Restores a stage from its changelog.
-    fn new(mut stage: S, topics: &Topics) -> Running<S> {
+    pub(super) fn new(mut stage: S, topics: &Topics) -> Running<S> {
         let mut positions = Positions::new();
         let changelog = stage.changelog().to_owned();
         for (topic, name) in (0_u16..).zip(stage.inputs().to_vec()) {
-            let (_, partitions) = TOPICS.iter().find(|(known, _)| *known == name).expect("a known topic");
-            for number in 0..*partitions {
+            for number in 0..topics.partitions(&name) {
                 let partition = Partition { topic, number };
                 stage.create(partition);
                 for (key, value) in topics.messages(&changelog, number) {
@@ -88,7 +87,7 @@ impl<S: Stage> Running<S> {
         Running(stage, positions)
     }
 
-    fn go_on(&mut self, topics: &mut Topics, random: &mut Random) {
+    pub(super) fn go_on(&mut self, topics: &mut Topics, random: &mut Random) {
         let calm = Roughness { undone: 0, restored: 0, largest_batch: 8 };
         memory::go_on(&mut self.0, &mut self.1, topics, calm, random);
     }
@@ -213,8 +212,9 @@ fn make() -> Topics {
     pipeline.topics
 }
 
-fn write_sample(generation: &Generation, topics: &Topics) {
-    for (topic, partitions) in &TOPICS[..generation.topics] {
+/// Writes topics as a sample.
+pub(super) fn write_sample(folder: &str, of: &[(&str, u32)], topics: &Topics) {
+    for (topic, partitions) in of {
         let mut out = String::new();
         for partition in 0..*partitions {
             for (offset, (key, value)) in topics.messages(topic, partition).iter().enumerate() {
@@ -225,14 +225,14 @@ fn write_sample(generation: &Generation, topics: &Topics) {
                 writeln!(out, "{partition} {} {}{}", hex(key), hex(value), trace.concat()).expect("written");
             }
         }
-        samples::write(&format!("{}/{topic}.txt", generation.folder), &out);
+        samples::write(&format!("{folder}/{topic}.txt"), &out);
     }
 }
 
-fn read_sample(generation: &Generation) -> Topics {
-    let mut topics = empty();
-    for (topic, _) in &TOPICS[..generation.topics] {
-        for line in text(&format!("{}/{topic}.txt", generation.folder)).lines() {
+/// Reads topics of a sample.
+pub(super) fn read_sample(folder: &str, of: &[(&str, u32)], mut topics: Topics) -> Topics {
+    for (topic, _) in of {
+        for line in text(&format!("{folder}/{topic}.txt")).lines() {
             let mut parts = line.split(' ');
             let mut next = || parts.next().expect("partition, key and value");
             let partition = next().parse().expect("a partition");
@@ -270,7 +270,8 @@ struct Continuation {
 
 impl Continuation {
     fn new(generation: &Generation) -> Continuation {
-        let pipeline = Pipeline::new(read_sample(generation), &reference(&["later.yaml"]));
+        let topics = read_sample(generation.folder, &TOPICS[..generation.topics], empty());
+        let pipeline = Pipeline::new(topics, &reference(&["later.yaml"]));
         Continuation { folder: generation.expected, pipeline, known: BTreeMap::new() }
     }
 
@@ -347,7 +348,7 @@ fn stages_go_on_from_what_the_third_generation_wrote() {
 #[test]
 fn stages_go_on_from_what_the_fourth_generation_wrote() {
     if freeze() == Freeze::Samples {
-        write_sample(&FOURTH, &make());
+        write_sample(FOURTH.folder, &TOPICS[..FOURTH.topics], &make());
     }
     let mut continuation = Continuation::new(&FOURTH);
     continuation.left();

@@ -24,6 +24,11 @@ impl Topics {
         self.partitions.insert(topic.to_owned(), partitions);
     }
 
+    /// How many partitions a topic has.
+    pub(crate) fn partitions(&self, topic: &str) -> u32 {
+        self.partitions[topic]
+    }
+
     pub(crate) fn messages(&self, topic: &str, partition: u32) -> &[Message] {
         self.messages.get(&(topic.to_owned(), partition)).map_or(&[], Vec::as_slice)
     }

@@ -1,0 +1,84 @@
+//! Cycle goes on from what an earlier version wrote: what that one bought is not bought again.
+
+use super::memory::Topics;
+use super::stages::{Running, read_sample, write_sample};
+use directory::{Input, InputKind, Loaded, load};
+use runtime::service::tail::MessageReader;
+use testkit::generator::random::Random;
+use testkit::samples::{Freeze, freeze};
+use testkit::stages::{cycle, rate};
+
+/// What the sample holds.
+const SAMPLE: [(&str, u32); 3] = [("ticks", 1), ("cycle-changelog", 1), ("guided", 4)];
+/// Everything else that cycle and rate write.
+const REST: [(&str, u32); 8] = [
+    ("rate-changelog", 4),
+    ("charges", 1),
+    ("balance-deltas", 1),
+    ("notifications", 1),
+    ("suspense", 1),
+    ("waiting", 1),
+    ("command-replies", 1),
+    ("life-events", 1),
+];
+
+fn reference(grants: &str) -> Loaded {
+    let text = format!(
+        "format: rater/v1
+bundles:
+  pack: {{ currency: GBP, elements: [{{ service: data, amount: 5 MB }}] }}
+  own: {{ currency: GBP, scope: endpoint, elements: [{{ service: data, amount: 1 MB }}] }}
+accounts:
+  northstar: {{ kind: operator, currency: GBP }}
+  acme: {{ kind: customer, parent: northstar, currency: GBP, bundles: [{grants}] }}
+endpoints:
+  meter-1: {{ customer: acme, plan: {{ bundles: [own] }} }}
+"
+    );
+    let input = Input { name: "cycle.yaml".to_owned(), bytes: text.into_bytes(), kind: InputKind::Yaml };
+    load(vec![input]).unwrap_or_else(|refused| panic!("{refused}"))
+}
+
+fn empty() -> Topics {
+    let mut topics = Topics::default();
+    SAMPLE.iter().chain(&REST).for_each(|(topic, partitions)| topics.create(topic, *partitions));
+    topics
+}
+
+fn tick(topics: &mut Topics, loaded: &Loaded, at: &str) {
+    let mut cycle = Running::new(cycle(4, loaded.directory()), topics);
+    topics.append("ticks", 0, (None, Some(format!("{{\"tick\":\"{at}\"}}").into_bytes())));
+    cycle.go_on(topics, &mut Random::new(1));
+}
+
+#[test]
+fn cycle_goes_on_from_what_its_first_generation_wrote() {
+    if freeze() == Freeze::Samples {
+        let mut topics = empty();
+        tick(&mut topics, &reference("pack"), "2026-03-02T00:00:00Z");
+        write_sample("cycle", &SAMPLE, &topics);
+    }
+    let mut topics = read_sample("cycle", &SAMPLE, empty());
+    let later = "pack, { bundle: own, endpoint: meter-1, at: 2026-03-01T00:00:00Z }";
+    for at in ["2026-03-02T00:00:01Z", "2026-03-02T00:00:02Z"] {
+        tick(&mut topics, &reference(later), at);
+    }
+    Running::new(rate(4, 1), &topics).go_on(&mut topics, &mut Random::new(1));
+    let mut reader = MessageReader::new(None);
+    let replies = topics.messages("command-replies", 0).iter();
+    let mut applied: Vec<String> = replies
+        .map(|(_, value)| {
+            let reply = reader.value(value.as_deref().unwrap_or_default());
+            format!("{} {}", reply["command_id"].as_str().unwrap_or("-"), reply["outcome"].as_str().unwrap_or("-"))
+        })
+        .collect();
+    applied.sort();
+    assert_eq!(
+        applied,
+        [
+            "reference:acme/meter-1:own:meter-1 applied",
+            "reference:acme:own:meter-1 applied",
+            "reference:acme:pack applied"
+        ]
+    );
+}
