@@ -104,7 +104,7 @@ pub(crate) fn start(stage: &mut impl Stage, topics: &Topics) -> Positions {
     let inputs = stage.inputs().to_vec();
     let mut positions = Positions::new();
     for (topic, name) in (0_u16..).zip(&inputs) {
-        for number in 0..topics.partitions[name] {
+        for number in 0..topics.partitions(name) {
             let partition = Partition { topic, number };
             // There is nothing yet that could be compacted.
             restore(stage, topics, partition, &mut Random::new(0), None);
