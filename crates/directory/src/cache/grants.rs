@@ -112,7 +112,8 @@ impl<R: Rows> Walk for Cache<R> {
         let (shared, epoch) = (self.shared.clone(), self.shared.present().clone());
         self.wait_for(async move {
             let read = shared.rows.scan(&epoch.head, part, &[KeyKind::Name]);
-            let rows = shared.checked(&epoch, in_time(shared.settings.read_timeout, read)).await?;
+            // A part of a large store is many endpoints.
+            let rows = shared.checked(&epoch, in_time(shared.settings.catalog_timeout, read)).await?;
             Ok(grants_in(&rows, &epoch.catalog))
         })
     }

@@ -94,6 +94,18 @@ fn end_in_time(stop: Arc<AtomicBool>, telemetry: Arc<Telemetry>) -> Result<(), F
     thread.map(drop).map_err(|error| Failure::Surroundings(format!("threads: {error}")))
 }
 
+/// How often a store is gone through, in milliseconds.
+///
+/// # Errors
+/// Less than a minute: every look would begin anew.
+fn cycle_every_ms(text: &str) -> Result<i64, Failure> {
+    let every_ms = settings::milliseconds("--cycle-every", text)?;
+    match every_ms >= 60_000 {
+        true => Ok(every_ms),
+        false => Err(Failure::Data("--cycle-every: less than 1 min".to_owned())),
+    }
+}
+
 /// Tells that bundles which reference data grant to accounts are not bought, where they are ignored.
 fn tell_grants(option: GrantsOption, grants: usize) {
     if option == GrantsOption::Ignore && grants > 0 {
@@ -214,7 +226,7 @@ pub(crate) fn service_settings(args: &ServiceArgs) -> Result<ServiceSettings, Fa
         command_memory_h: settings::command_memory_h(&service.command_memory)?,
         state_horizon_h: settings::state_horizon_h(&service.state_horizon)?,
         buys_grants: service.grants == GrantsOption::Buy,
-        walk_every_ms: settings::milliseconds("--cycle-every", &service.cycle_every)?,
+        walk_every_ms: cycle_every_ms(&service.cycle_every)?,
         tick_every: tick_every.filter(|_| matches!(stage, StageOption::All | StageOption::Intake)),
         forgotten_positions: match service.positions_from_state {
             true => ForgottenPositions::FromState,

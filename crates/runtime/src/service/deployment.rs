@@ -74,7 +74,11 @@ fn look(log: &impl Log, settings: &ServiceSettings) -> Result<Deployment, Servic
         guided: block_on(log.partitions(&settings.topics.guided()))?,
         waiting: block_on(log.partitions(&settings.topics.waiting()))?,
     };
-    block_on(log.partitions(&settings.topics.ticks()))?;
+    let ticks = settings.topics.ticks();
+    let count = block_on(log.partitions(&ticks))?;
+    if count != 1 {
+        return Err(ServiceError::Configuration(format!("topic {ticks} has {count} partitions: one is needed")));
+    }
     check_retries(log, settings, &inputs)?;
     check(log, settings, &inputs, partitions)?;
     Ok(Deployment { inputs, partitions, frames: frames(settings)? })

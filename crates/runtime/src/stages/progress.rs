@@ -91,9 +91,11 @@ impl Progress {
 
     /// The one of them that is furthest behind.
     fn slowest(&self, senders: Senders<'_>) -> Option<SlowestSender> {
-        let latest = self.timed(senders).filter_map(|(_, known)| known.clock).max()?;
-        let (source, known) = self.timed(senders).min_by_key(|(_, known)| known.clock)?;
-        let behind_ms = latest.millis().saturating_sub(known.clock.unwrap_or(Timestamp::EPOCH).millis());
+        // While one of them has not said how late it is, nobody knows which one the clock waits for.
+        let clocks = || self.timed(senders).filter_map(|(source, known)| Some((source, known.clock?)));
+        let (source, least) = clocks().min_by_key(|(_, clock)| *clock).filter(|_| clocks().count() >= senders.count)?;
+        let latest = clocks().map(|(_, clock)| clock).max()?;
+        let behind_ms = latest.millis().saturating_sub(least.millis());
         Some(SlowestSender { topic: source.topic.clone(), partition: source.partition, behind_ms })
     }
 

@@ -151,9 +151,9 @@ impl Telemetry {
             ServiceReport::Worker(told) => {
                 self.workers().hear(told, Instant::now());
                 match &told.report {
-                    Report::Committed { received, counts, times, .. } => {
+                    Report::Committed { received, sent, counts, times, .. } => {
                         self.metrics.add(told.stage, counts, times);
-                        if *received == 0 {
+                        if *received == 0 && *sent > 0 {
                             self.metrics.slice(told.stage);
                         }
                     }

@@ -47,6 +47,7 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
                 let position = self.agreed(partition, group, state).await?;
                 self.over_gap(partition, position).await?
             }
+            (true, None) if self.stage.reads_ticks_alone() => self.log.first_offset(&topic, partition.number).await?,
             (true, Some(NewOffsets::Anew)) => {
                 let first = self.log.first_offset(&topic, partition.number).await?;
                 (self.report)(Report::BeganAnew { topic: &topic, partition, position: state, first });

@@ -148,7 +148,7 @@ impl From<ControlMismatch> for StageError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FactsMissing(pub String);
 
-/// Intake, guide or rate: synchronous, with state per partition of its input.
+/// One of the stages: synchronous, with state per partition of its input.
 ///
 /// A batch is executed, then either [settled](Stage::settle) or [undone](Stage::undo). Everything that was executed but not settled
 /// is undone exactly: what counts is what the changelog says.
@@ -211,6 +211,12 @@ pub trait Stage {
 
     /// The batch was not committed: everything as before it.
     fn undo(&mut self);
+
+    /// Its inputs hold ticks alone: those that are gone are not missed, and a topic that was made anew goes on where the old one ended. Later ticks say
+    /// all that earlier ones said.
+    fn reads_ticks_alone(&self) -> bool {
+        false
+    }
 
     /// Topics that it reads beside its inputs.
     fn sides(&self) -> &[Side] {

@@ -1,20 +1,21 @@
 //! What is due by what was seen of the directory: of accounts by its catalog, of endpoints by going through them.
 //!
-//! Endpoints of a store stand in no catalog. A walk reads them part by part, one part a look, and begins when the stage does, when anything may have
-//! changed, and again with every so many hours of the clock; what the store says has changed is read at once. So a walk finds what a crash between a
-//! change and its reading lost.
+//! Endpoints of a store stand in no catalog. A walk reads them part by part, and begins when the stage does, when anything may have changed, and again
+//! with every so many hours of the clock; what the store says has changed is read at once. So a walk finds what a crash between a change and its reading
+//! lost. What cannot be read is tried again with the next tick, and holds nothing else.
 
 use directory::snapshot::{Catalog, Grant, Snapshot};
 use directory::{Changed, Directory, Needs, Unavailable, Walk};
-use rating::Timestamp;
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use rating::{AccountId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 /// Commands that leave with one commit.
 const SLICE: usize = 1_000;
-
 /// Endpoints that changed and are read with one look.
 const READ_TOGETHER: usize = 1_000;
+/// Parts of a walk that are read with one look, as long as nothing is due.
+const PARTS_TOGETHER: usize = 8;
 
 /// What is due.
 #[derive(Debug, Default)]
@@ -27,10 +28,10 @@ pub(super) struct Look {
     of_accounts: VecDeque<Grant>,
     /// What plans of endpoints grant and was found, by when it is due and its id: what is due before the next walk at least.
     of_endpoints: BTreeMap<(Timestamp, String), Grant>,
-    /// Endpoints that changed and were not read since.
-    changed: Vec<Box<str>>,
-    /// The next part of the walk that is under way.
-    next_part: Option<u32>,
+    /// Endpoints that changed and were not read since: what was found of them may not be true any more.
+    changed: BTreeSet<Box<str>>,
+    /// The parts that the walk under way has not read.
+    parts: VecDeque<u32>,
     /// When the last walk began.
     walked_at: Option<Timestamp>,
     /// What the next commit carries out, and by which snapshot.
@@ -38,8 +39,8 @@ pub(super) struct Look {
     pub(super) snapshot: Option<Arc<Snapshot>>,
     /// Something was looked at since the partition came.
     has_looked: bool,
-    /// The directory could not answer.
-    is_held: bool,
+    /// Why the directory could not answer, if it could not.
+    held: Option<Unavailable>,
 }
 
 impl Look {
@@ -51,8 +52,11 @@ impl Look {
     pub(super) fn look(&mut self, directory: &dyn Directory, clock: Timestamp, is_done: impl Fn(&str) -> bool) {
         self.slice.clear();
         self.has_looked = true;
-        let looked = self.look_once(directory, clock, is_done);
-        self.is_held = looked.is_err();
+        let held = self.look_once(directory, clock, is_done).err();
+        if let Some(why) = held.as_ref().filter(|why| self.held.as_ref() != Some(why)) {
+            tracing::warn!(%why, "what reference data grant cannot be looked up");
+        }
+        self.held = held;
     }
 
     fn look_once(
@@ -61,23 +65,52 @@ impl Look {
         clock: Timestamp,
         is_done: impl Fn(&str) -> bool,
     ) -> Result<(), Unavailable> {
-        let seen = directory.snapshot_for(&Needs::default())?;
-        self.go_through(seen.catalog(), clock, &is_done);
+        let walk = directory.walk();
+        let seen = directory.snapshot_for(&Needs::default());
+        // Who cannot be asked said what is due, once.
+        let catalog = match &seen {
+            Ok(seen) => Some(seen.catalog().clone()),
+            Err(_) => self.gone_through.as_ref().map(|(_, catalog)| catalog.clone()),
+        };
+        if let Some(catalog) = catalog {
+            self.go_through(&catalog, clock, walk.is_some(), &is_done);
+        }
+        let seen = seen?;
         // What is due already does not wait for endpoints that cannot be read.
-        let walked = directory.walk().map_or(Ok(()), |walk| self.walk(walk, clock, &is_done));
-        let due: Vec<&Grant> = self.due(clock).take(SLICE).collect();
+        let walked = walk.map_or(Ok(()), |walk| self.walk(walk, clock, &is_done));
+        // One that changed while it was read may have been found twice.
+        let done: Vec<Grant> =
+            self.due(clock).take(SLICE).filter(|grant| is_done(&grant.command_id)).cloned().collect();
+        done.iter().for_each(|grant| self.drop_due(grant));
+        let mut seen_ids = HashSet::new();
+        let is_new = |grant: &&Grant| seen_ids.insert(grant.command_id.clone());
+        let due: Vec<&Grant> = self.due(clock).filter(is_new).take(SLICE).collect();
         let mut needs = Needs::default();
         for grant in &due {
             needs.add_account(&grant.account);
             grant.endpoint.iter().for_each(|endpoint| needs.add_endpoint(endpoint));
         }
         let snapshot = if needs.is_empty() { seen } else { directory.snapshot_for(&needs)? };
-        self.slice = due.into_iter().cloned().collect();
+        let slice: Vec<Grant> = due.into_iter().cloned().collect();
+        self.slice = self.without_strangers(slice, &snapshot);
         self.snapshot = Some(snapshot);
         walked
     }
 
-    fn go_through(&mut self, catalog: &Arc<Catalog>, clock: Timestamp, is_done: impl Fn(&str) -> bool) {
+    /// Leaves out grants whose account the snapshot does not have: their endpoint went, or cannot be read. They are not carried out, and found again where
+    /// it comes back.
+    fn without_strangers(&mut self, slice: Vec<Grant>, snapshot: &Snapshot) -> Vec<Grant> {
+        let is_known = |grant: &Grant| snapshot.edge_of(&AccountId::new(&grant.account), grant.at).is_some();
+        let (known, strangers): (Vec<Grant>, Vec<Grant>) = slice.into_iter().partition(is_known);
+        if let Some(first) = strangers.first() {
+            let (count, first) = (strangers.len(), &first.command_id);
+            tracing::warn!(count, %first, "accounts of grants are not there or cannot be read: they are left until they change");
+        }
+        strangers.into_iter().for_each(|grant| self.drop_due(&grant));
+        known
+    }
+
+    fn go_through(&mut self, catalog: &Arc<Catalog>, clock: Timestamp, has_walk: bool, is_done: impl Fn(&str) -> bool) {
         let grants = catalog.grants();
         let is_same = self.gone_through.as_ref().is_some_and(|(at, known)| {
             let next = grants.get(grants.partition_point(|grant| grant.at <= *at));
@@ -85,38 +118,69 @@ impl Look {
         });
         if !is_same {
             let due = &grants[..grants.partition_point(|grant| grant.at <= clock)];
-            self.of_accounts = due.iter().filter(|grant| !is_done(&grant.command_id)).cloned().collect();
+            // The catalog of a store has plans of the endpoints that accounts name, as they were when it was read: the walk has them as they are.
+            let is_its_own = |grant: &&Grant| !(has_walk && endpoint_of(grant).is_some());
+            let due = due.iter().filter(is_its_own).filter(|grant| !is_done(&grant.command_id));
+            self.of_accounts = due.cloned().collect();
             self.gone_through = Some((clock, catalog.clone()));
         }
     }
 
-    /// Reads what changed, and the next part of a walk.
+    /// Reads what changed, and the next parts of a walk.
     fn walk(&mut self, walk: &dyn Walk, clock: Timestamp, is_done: impl Fn(&str) -> bool) -> Result<(), Unavailable> {
-        match walk.take_changed() {
-            Changed::These(names) => self.changed.extend(names),
-            Changed::Anything => self.walked_at = None,
-        }
         let next_walk = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(self.every_ms));
-        if self.walked_at.is_none_or(|at| next_walk(at) <= clock) {
-            self.walked_at = Some(clock);
-            self.next_part = Some(0);
+        // Twice as far ahead as it takes until the next walk: that one may be late itself.
+        let ahead = next_walk(next_walk(clock));
+        let is_time = self.parts.is_empty() && self.walked_at.is_none_or(|at| next_walk(at) <= clock);
+        let is_anything = match walk.take_changed() {
+            Changed::These(names) => {
+                self.changed.extend(names);
+                false
+            }
+            Changed::Anything => true,
+        };
+        if is_anything {
+            self.changed.clear();
             self.of_endpoints.clear();
         }
-        // Twice as far ahead as a walk takes until it comes back: the next one may be late itself.
-        let ahead = next_walk(next_walk(clock));
+        if is_time || is_anything {
+            self.walked_at = Some(clock);
+            self.parts = (0..walk.parts()).collect();
+        }
         let is_of_interest = |grant: &Grant| grant.at <= ahead && !is_done(&grant.command_id);
-        let first = self.changed.len().min(READ_TOGETHER);
-        if first > 0 {
-            let granted = walk.grants_of(&self.changed[..first])?;
-            let changed: HashSet<Box<str>> = self.changed.drain(..first).collect();
-            self.of_endpoints.retain(|_, grant| !endpoint_of(grant).is_some_and(|endpoint| changed.contains(endpoint)));
-            self.find(granted.into_iter().filter(is_of_interest));
-        }
+        let read = self.read_changed(walk, &is_of_interest);
+        let mut walked = Ok(());
         // What was found is carried out before more is read.
-        if let Some(part) = self.next_part.filter(|_| self.due(clock).nth(SLICE).is_none()) {
-            self.find(walk.grants_of_part(part)?.into_iter().filter(is_of_interest));
-            self.next_part = Some(part + 1).filter(|next| *next < walk.parts());
+        for _ in 0..PARTS_TOGETHER {
+            if self.due(clock).next().is_some() || walked.is_err() {
+                break;
+            }
+            let Some(part) = self.parts.pop_front() else { break };
+            match walk.grants_of_part(part) {
+                Ok(granted) => self.find(granted.into_iter().filter(&is_of_interest)),
+                Err(error) => {
+                    // The others do not wait for it.
+                    self.parts.push_back(part);
+                    walked = Err(error);
+                }
+            }
         }
+        read.and(walked)
+    }
+
+    fn read_changed(&mut self, walk: &dyn Walk, is_of_interest: impl Fn(&Grant) -> bool) -> Result<(), Unavailable> {
+        let names: Vec<Box<str>> = self.changed.iter().take(READ_TOGETHER).cloned().collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let granted = walk.grants_of(&names)?;
+        self.of_endpoints.retain(|_, grant| {
+            !endpoint_of(grant).is_some_and(|endpoint| names.iter().any(|name| **name == *endpoint))
+        });
+        names.iter().for_each(|name| {
+            self.changed.remove(name);
+        });
+        self.find(granted.into_iter().filter(is_of_interest));
         Ok(())
     }
 
@@ -124,31 +188,38 @@ impl Look {
         self.of_endpoints.extend(granted.map(|grant| ((grant.at, grant.command_id.clone()), grant)));
     }
 
-    /// What is due: of accounts first.
+    /// What is due: of accounts first, in the order of the catalog.
     fn due(&self, clock: Timestamp) -> impl Iterator<Item = &Grant> {
-        let of_endpoints = self.of_endpoints.values().take_while(move |grant| grant.at <= clock);
+        let is_as_read = |grant: &&Grant| endpoint_of(grant).is_none_or(|endpoint| !self.changed.contains(endpoint));
+        let of_endpoints = self.of_endpoints.values().take_while(move |grant| grant.at <= clock).filter(is_as_read);
         self.of_accounts.iter().chain(of_endpoints)
     }
 
     /// Since when the oldest is due.
     pub(super) fn oldest(&self, clock: Timestamp) -> Option<Timestamp> {
-        self.due(clock).map(|grant| grant.at).min()
+        // Both are in the order of their instants.
+        let of_endpoints = self.of_endpoints.values().next().filter(|grant| grant.at <= clock);
+        self.of_accounts.front().into_iter().chain(of_endpoints).map(|grant| grant.at).min()
     }
 
     /// Whether there is more to do than was done, and it can be done.
     pub(super) fn has_work(&self, clock: Option<Timestamp>) -> bool {
-        let Some(clock) = clock.filter(|_| !self.is_held) else { return false };
-        !self.has_looked || self.next_part.is_some() || !self.changed.is_empty() || self.due(clock).next().is_some()
+        let Some(clock) = clock.filter(|_| self.held.is_none()) else { return false };
+        !self.has_looked || !self.parts.is_empty() || !self.changed.is_empty() || self.due(clock).next().is_some()
     }
 
     /// The slice is carried out for good.
     pub(super) fn settle(&mut self) {
-        for grant in self.slice.drain(..) {
-            if self.of_accounts.front().is_some_and(|first| first.command_id == grant.command_id) {
-                self.of_accounts.pop_front();
-            } else {
-                self.of_endpoints.remove(&(grant.at, grant.command_id));
-            }
+        for grant in std::mem::take(&mut self.slice) {
+            self.drop_due(&grant);
+        }
+    }
+
+    fn drop_due(&mut self, grant: &Grant) {
+        if self.of_accounts.front().is_some_and(|first| first.command_id == grant.command_id) {
+            self.of_accounts.pop_front();
+        } else if self.of_endpoints.remove(&(grant.at, grant.command_id.clone())).is_none() {
+            self.of_accounts.retain(|other| other.command_id != grant.command_id);
         }
     }
 

@@ -115,14 +115,14 @@ impl CycleStage {
 
     /// The instant of a tick that counts.
     fn instant(&self, value: &[u8]) -> Option<Timestamp> {
-        // When the log appended it is not at hand here; a tick that the others refuse for being ahead of that is ahead of now, too.
+        // When the log appended it is not at hand here: a tick ahead of that is refused while it is ahead of now, too.
         super::tick::read(value, Some((self.settings.now)()), self.settings.future_ms).ok()
     }
 
     /// Carries out the slice.
     ///
     /// # Errors
-    /// A grant is no command that can be guided: reference data were checked, so nothing may be committed.
+    /// A grant comes to what no purchase comes to: nothing may be committed.
     fn carry_out(&mut self, output: &mut Output) -> Result<(), StageError> {
         let CycleStage { settings, outbound, units, forms, look, .. } = self;
         let Some(snapshot) = look.snapshot.as_deref().filter(|_| !look.slice.is_empty()) else { return Ok(()) };
@@ -146,7 +146,12 @@ impl CycleStage {
                         unit.kept.packers[target].add(|tables, out| write_command(&origin, guided, tables, out));
                     }
                     Step::Refused(..) => output.counts.command(CommandResult::Refused),
-                    Step::Legs(_) | Step::Duplicate(_) | Step::Tick(_) | Step::Suspended(_) => {
+                    Step::Suspended(suspended) => {
+                        // Reference data may hold what no command can: an id that is too long. It is not carried out, whatever becomes of the others.
+                        tracing::warn!(id = %grant.command_id, ?suspended, "a grant is no command that can be guided");
+                        continue;
+                    }
+                    Step::Legs(_) | Step::Duplicate(_) | Step::Tick(_) => {
                         let detail = format!("the grant {} came to {step:?}", grant.command_id);
                         return Err(ControlMismatch { check: "assumption", detail }.into());
                     }
@@ -192,6 +197,10 @@ impl Stage for CycleStage {
 
     fn outputs(&self) -> &[String] {
         &self.outputs
+    }
+
+    fn reads_ticks_alone(&self) -> bool {
+        true
     }
 
     fn changelog(&self) -> &str {
