@@ -159,3 +159,30 @@ fn plans_of_endpoints_in_a_store_are_bought_once_whatever_is_killed() {
     running.stop();
     assert_eq!(answers(&chain.kafka), ids(&["meter-1", "meter-2", "meter-4", "meter-5"]));
 }
+
+/// Ticks may be gone before cycle has read them, and their topic may be another one: later ticks say all that they said.
+#[test]
+fn ticks_that_are_gone_are_no_loss() {
+    let deployment = Deployment::new("gone");
+    let mut running = deployment.start(&GRANTS);
+    wait_for_reply(&deployment, &mut running);
+    running.stop();
+    deployment.write(
+        "ticks",
+        &[b"{\"tick\":\"2026-01-01T00:00:00Z\"}".to_vec(), b"{\"tick\":\"2026-01-01T00:00:01Z\"}".to_vec()],
+    );
+    let ticks = deployment.topic("ticks");
+    let end = i64::try_from(deployment.read("ticks").len()).expect("a number");
+    deployment.kafka.delete_records(&ticks, 0, end).expect("deleted");
+    let mut running = deployment.start(&GRANTS);
+    deployment.write("usage", &records());
+    deployment.wait_for("charges", 3 * LEVELS, &mut running);
+    running.stop();
+    deployment.kafka.delete_topic(&ticks).expect("deleted");
+    deployment.topics("apply", &[]).expect(0);
+    let running = deployment.start(&GRANTS);
+    thread::sleep(Duration::from_secs(4));
+    assert!(!running.said().contains("cycle\" worker=0}: starts over"), "{}", running.said());
+    running.stop();
+    assert_eq!(answers(&deployment).len(), 1);
+}
