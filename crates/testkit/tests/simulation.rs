@@ -106,3 +106,21 @@ fn planted_errors_are_found() {
     }
     assert!(missed.is_empty(), "not found within {SEEDS_PER_BUG} seeds: {missed:?}");
 }
+
+#[test]
+fn chain_only() {
+    let seeds = match number("RATER_SIMULATION_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("RATER_SIMULATION_SEEDS").unwrap_or(20),
+    };
+    let telling = if seeds.end == seeds.start + 1 { Telling::Everything } else { Telling::Nothing };
+    let mut bad = 0;
+    for seed in seeds {
+        let outcome = testkit::simulation::run_chain(seed, Bug::None, telling);
+        if let Some(failure) = outcome.failure {
+            println!("seed {seed} ({} ms): {}", outcome.took_ms, failure.chars().take(3000).collect::<String>());
+            bad += 1;
+        }
+    }
+    println!("bad: {bad}");
+}

@@ -251,7 +251,10 @@ impl Simulation {
     fn compact(&mut self) {
         let mut world = self.shared.borrow_mut();
         world.count("compaction");
-        let logs = world.topics.iter_mut().filter(|topic| topic.name.ends_with("-state"));
+        let logs = world
+            .topics
+            .iter_mut()
+            .filter(|topic| topic.name.ends_with("-state") || topic.name.ends_with("-changelog"));
         logs.flat_map(|topic| &mut topic.partitions).for_each(super::PartitionLog::compact);
     }
 }

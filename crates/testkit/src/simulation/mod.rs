@@ -18,6 +18,7 @@
 //! Not modelled: unclean elections, loss of replicated data, retention, static membership, markers delivered twice, and requests that
 //! the client library repeats by itself where the first copy could still arrive (end of a transaction, positions).
 
+mod chain;
 mod consumer;
 mod faults;
 mod group;
@@ -30,6 +31,7 @@ mod reader;
 mod transactions;
 mod world;
 
+pub use chain::run_chain;
 pub use consumer::{SimulatedConsumer, SimulatedGroup};
 pub use log::SimulatedLog;
 pub use producer::SimulatedProducer;
@@ -40,7 +42,7 @@ use group::Group;
 use partition::{Ending, Message, PartitionLog};
 use planted::{Bug, Planted};
 use runtime::worker::log::{GatherLimits, Partition};
-use runtime::worker::{ForgottenPositions, Report, Stage, Worker, WorkerError, WorkerSettings};
+use runtime::worker::{ForgottenPositions, Report, SideKind, Stage, Worker, WorkerError, WorkerSettings};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -52,12 +54,14 @@ use std::time::Duration;
 use world::{Life, MS, Micros, Place, ProcessId, Shared, Topic, World};
 
 /// When the last input comes: after that all has to come to an end.
-const LAST_INPUT_MS: u64 = 16_000;
+const LAST_INPUT_MS: u64 = 18_000;
 /// For how many twentieths of a second an outage of reference data lasts.
 const OUTAGE_SLOTS: usize = 6;
 
 type Running = Pin<Box<dyn Future<Output = Result<(), WorkerError>>>>;
 type Make = Box<dyn Fn(SimulatedLog, String, Rc<AtomicBool>) -> Running>;
+/// What is left to do for a role that positions of its group do not show.
+type Look = Box<dyn Fn(&World) -> Option<String>>;
 
 /// One message of an input: its bytes, and whether its producer has committed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +83,7 @@ struct Role {
     /// Topics of the cluster that it reads.
     inputs: Vec<usize>,
     make: Make,
+    look: Look,
     /// Until then nobody is started.
     idle_until: Micros,
     named: u32,
@@ -167,6 +172,10 @@ impl Simulation {
         }
         world.groups.push(Group::new(group, partitions));
         let (bug, changelog, name) = (self.bug, sample.changelog().to_owned(), group.to_owned());
+        let make = Rc::new(make);
+        let again = Rc::clone(&make);
+        let partitions = world.groups.last().map(|group| group.partitions().to_vec()).unwrap_or_default();
+        let look = move |world: &World| left_of(world, again(), &partitions);
         let reports = Rc::clone(&self.reports);
         let make = move |log: SimulatedLog, transactional_id: String, stop: Rc<AtomicBool>| -> Running {
             let (log, stage) = (Planted::new(log, bug, &changelog), make());
@@ -216,7 +225,7 @@ impl Simulation {
             })
         };
         let group = world.groups.len() - 1;
-        self.roles.push(Role { group, inputs, make: Box::new(make), idle_until: 0, named: 0 });
+        self.roles.push(Role { group, inputs, make: Box::new(make), look: Box::new(look), idle_until: 0, named: 0 });
     }
 
     /// Appends to a topic at a virtual moment.
@@ -379,8 +388,37 @@ impl Simulation {
                 }
             }
         }
-        None
+        self.roles.iter().find_map(|role| (role.look)(&world))
     }
+}
+
+/// What a stage has left to do by what is committed: something beside its inputs that it has not taken, or work without a message.
+fn left_of(world: &World, mut stage: impl Stage, partitions: &[Partition]) -> Option<String> {
+    let committed = |topic: &str, number: u32| {
+        let known = world.topics.iter().find(|known| known.name == topic);
+        let log = known.and_then(|topic| topic.partitions.get(number as usize));
+        log.map(PartitionLog::committed).unwrap_or_default()
+    };
+    for partition in partitions {
+        stage.create(*partition);
+        for read in committed(stage.changelog(), partition.number) {
+            let key = read.message.key.unwrap_or_default();
+            if let Err(error) = stage.restore(*partition, &key, read.message.value.as_deref()) {
+                return Some(format!("{} {partition:?}: {error}", stage.changelog()));
+            }
+        }
+        if let Err(error) = stage.restored(*partition) {
+            return Some(format!("{} {partition:?}: {error}", stage.changelog()));
+        }
+        for (side, place) in stage.sides().iter().zip(stage.known(*partition).sides) {
+            let number = if side.kind == SideKind::Ticks { 0 } else { partition.number };
+            let last = committed(&side.topic, number).last().map(|read| read.offset);
+            if last.is_some_and(|last| place.is_none_or(|place| place.offset <= last)) {
+                return Some(format!("{} beside {partition:?} is at {place:?}, its end at {last:?}", side.topic));
+            }
+        }
+    }
+    stage.has_work().then(|| format!("{} has work", stage.changelog()))
 }
 
 /// Runs the model's two stages under a seed.
