@@ -199,11 +199,11 @@ impl Simulation {
                 let id = world.random.index(count.max(1));
                 world.fail_over(Node::Transactions(id), duration / 4);
             }
-            (85..92, _) => {
+            (85..89, _) => {
                 let role = self.shared.borrow_mut().random.index(self.roles.len());
                 self.go_idle(role);
             }
-            (92.., _) => self.compact(),
+            (89.., _) => self.compact(),
             (_, None) => {}
         }
     }
@@ -251,10 +251,7 @@ impl Simulation {
     fn compact(&mut self) {
         let mut world = self.shared.borrow_mut();
         world.count("compaction");
-        let logs = world
-            .topics
-            .iter_mut()
-            .filter(|topic| topic.name.ends_with("-state") || topic.name.ends_with("-changelog"));
+        let logs = world.topics.iter_mut().filter(|topic| topic.name.ends_with("-changelog"));
         logs.flat_map(|topic| &mut topic.partitions).for_each(super::PartitionLog::compact);
     }
 }

@@ -27,7 +27,7 @@ const SCALE: i64 = 6_000;
 const RESTLESS_MS: u64 = 9_000;
 const EDITIONS: usize = 4;
 /// Virtual milliseconds from one thing that comes in to the next.
-const STEP_MS: u64 = 120;
+const STEP_MS: u64 = 130;
 /// Virtual milliseconds for which an edition is in force, and for which an outage lasts at least.
 const EDITION_MS: u64 = 350;
 const SLOT_MS: u64 = 50;
@@ -197,7 +197,7 @@ pub(super) fn fill(simulation: &mut Simulation, seed: u64, directory: &Arc<Editi
         simulation.feed(at_ms, "usage", partition, Input::Plain(line.as_bytes()));
     }
     // Something new for every partition after everything else: positions that were forgotten are known again.
-    for at_ms in [7_500, 8_000, 8_500, 9_500, 12_500, 13_500, 17_300, super::super::LAST_INPUT_MS] {
+    for at_ms in [8_100, 8_500, 9_500, 12_500, 13_500, 17_300, super::super::LAST_INPUT_MS] {
         feed_tick(simulation, at_ms);
     }
     let outages: Vec<usize> = (0..200)
