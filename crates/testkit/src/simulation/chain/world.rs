@@ -8,7 +8,7 @@ use crate::generator::random::Random;
 use directory::snapshot::Snapshot;
 use directory::{Directory, InputKind, Loaded, Needs, Unavailable};
 use runtime::stages::RecycleRequest;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Partitions of the topic of usage, and of the others that have more than one.
@@ -125,6 +125,9 @@ pub(super) fn editions() -> &'static [Loaded] {
 #[derive(Debug, Default)]
 pub(super) struct Editions {
     edition: AtomicUsize,
+    /// Somebody changes it all the time: another edition is in force after every few questions.
+    is_restless: AtomicBool,
+    asked: AtomicUsize,
     /// Nobody answers (2), or only about endpoints that are well known (1).
     outage: AtomicUsize,
 }
@@ -146,7 +149,13 @@ impl Directory for Editions {
 
     fn snapshot_for(&self, needs: &Needs<'_>) -> Result<Arc<Snapshot>, Unavailable> {
         match self.can_answer(needs) {
-            true => Ok(self.now().clone()),
+            true => {
+                let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+                if self.is_restless.load(Ordering::Relaxed) && asked.is_multiple_of(4) {
+                    self.choose((self.edition.load(Ordering::Relaxed) + 1) % EDITIONS);
+                }
+                Ok(self.now().clone())
+            }
             false => Err(Unavailable("the directory does not answer".to_owned())),
         }
     }
@@ -215,6 +224,7 @@ pub(super) fn fill(simulation: &mut Simulation, seed: u64, directory: &Arc<Editi
         let is_over = at_ms >= RESTLESS_MS;
         let outage = if is_over { 0 } else { lately.iter().copied().max().unwrap_or(0) };
         directory.outage.store(outage, Ordering::Relaxed);
+        directory.is_restless.store(!is_over, Ordering::Relaxed);
         directory.choose(if is_over { EDITIONS - 1 } else { (at_ms / EDITION_MS) as usize % EDITIONS });
     });
 }
