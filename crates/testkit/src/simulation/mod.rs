@@ -106,7 +106,7 @@ pub enum Telling {
 /// What came of a seed.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// What was made to happen, by name.
+    /// What was made to happen, and what came of it, by name.
     pub faults: BTreeMap<&'static str, u64>,
     /// What is wrong.
     pub failure: Option<String>,
@@ -248,6 +248,11 @@ impl Simulation {
         let log = known.and_then(|topic| topic.partitions.get(partition as usize));
         let each = log.map(PartitionLog::committed).unwrap_or_default().into_iter();
         each.map(|read| (read.offset, read.message.key, read.message.value)).collect()
+    }
+
+    /// Adds to what happened.
+    fn add_happened(&self, name: &'static str, count: u64) {
+        *self.shared.borrow_mut().faults.entry(name).or_default() += count;
     }
 
     /// When a message was appended, and when everybody could see it; the end of time where that is not so.

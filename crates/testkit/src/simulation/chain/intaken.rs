@@ -28,6 +28,7 @@ fn check_partition(logs: &Logs<'_>, partition: u32, ticks: &BTreeMap<Timestamp, 
             *outcomes.entry(value["offset"].as_i64().unwrap_or(-1)).or_default() += 1;
         }
     }
+    let mut retries = logs.partitions("retries").swap_remove(partition as usize).len();
     for (target, messages) in logs.intaken.iter().enumerate() {
         let place = || format!("usage {partition} to intaken {target}");
         let mine = messages.iter().filter(|message| message.source == ("usage".to_owned(), partition));
@@ -47,7 +48,10 @@ fn check_partition(logs: &Logs<'_>, partition: u32, ticks: &BTreeMap<Timestamp, 
                     }
                     *outcomes.entry(*offset).or_default() += 1;
                 }
-                IntakenEntry::Record { arrival: IntakenArrival::Retry | IntakenArrival::Note, .. } => {}
+                IntakenEntry::Record { arrival: IntakenArrival::Retry | IntakenArrival::Note, .. } => {
+                    retries =
+                        retries.checked_sub(1).ok_or_else(|| format!("{}: a retry was handed on twice", place()))?;
+                }
                 IntakenEntry::Tick(instant) => {
                     if clock.is_some_and(|clock| clock >= *instant) {
                         return Err(format!("{}: tick {instant} comes after {clock:?}", place()));

@@ -8,6 +8,7 @@
 //! | [`intaken`] | what came in against what intake handed on: nothing lost, no tick ahead of usage |
 //! | [`guide`] | what intake handed on against what guide made of it, record by record |
 //! | [`outcomes`] | what became of each record, command and grant |
+//! | [`tally`] | how often each thing happened |
 //! | [`engine`] | the guided log through the engine of the embedded runtime: the same effects for each account |
 
 mod check;
@@ -16,6 +17,7 @@ mod guide;
 mod intaken;
 mod logs;
 mod outcomes;
+mod tally;
 mod world;
 
 use super::planted::Bug;

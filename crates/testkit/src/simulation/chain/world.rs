@@ -23,8 +23,8 @@ pub(super) const SOURCE: &str = "file";
 const BEGIN_MS: i64 = 1_714_521_600_000;
 /// Milliseconds of the world in a virtual one: 600 virtual milliseconds are an hour.
 const SCALE: i64 = 6_000;
-/// Until then the world changes and directories fail.
-const RESTLESS_MS: u64 = 9_000;
+/// Until then the world changes and directories fail, as everything else does.
+pub(super) const CALM_MS: u64 = 9_000;
 const EDITIONS: usize = 4;
 /// Virtual milliseconds from one thing that comes in to the next.
 const STEP_MS: u64 = 130;
@@ -217,11 +217,11 @@ pub(super) fn fill(simulation: &mut Simulation, seed: u64, directory: &Arc<Editi
         })
         .collect();
     let directory = Arc::clone(directory);
-    simulation.every(SLOT_MS, RESTLESS_MS, move |at_ms| {
+    simulation.every(SLOT_MS, CALM_MS, move |at_ms| {
         // Most outages last longer than a batch, so that it is aborted or taken away while some of it waits.
         let slot = (at_ms / SLOT_MS) as usize;
         let lately = &outages[(slot + 1).saturating_sub(OUTAGE_SLOTS)..=slot];
-        let is_over = at_ms >= RESTLESS_MS;
+        let is_over = at_ms >= CALM_MS;
         let outage = if is_over { 0 } else { lately.iter().copied().max().unwrap_or(0) };
         directory.outage.store(outage, Ordering::Relaxed);
         directory.is_restless.store(!is_over, Ordering::Relaxed);

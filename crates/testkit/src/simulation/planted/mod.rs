@@ -72,10 +72,10 @@ pub enum Bug {
     TickBehindStaleEnd,
     /// A tick waits for what was fetched, not for what was handed over.
     TickBehindFetched,
-    /// The place among the ticks is not part of the state.
-    TickPlaceForgotten,
-    /// The place is behind the tick that is read next.
-    TickPlaceAhead,
+    /// The places beside the inputs are not part of the state.
+    SidePlaceForgotten,
+    /// The places beside the inputs are behind what is read next.
+    SidePlaceAhead,
 }
 
 impl Bug {
@@ -104,8 +104,8 @@ impl Bug {
         Bug::TickAtOnce,
         Bug::TickBehindStaleEnd,
         Bug::TickBehindFetched,
-        Bug::TickPlaceForgotten,
-        Bug::TickPlaceAhead,
+        Bug::SidePlaceForgotten,
+        Bug::SidePlaceAhead,
     ];
 }
 

@@ -4,7 +4,7 @@ use super::Bug;
 use rating::Timestamp;
 use runtime::worker::counts::StageStatus;
 use runtime::worker::log::{Batch, Offset, Partition, Place};
-use runtime::worker::{Beginning, FactsMissing, Known, NoTick, Output, Side, SideKind, Stage, StageError};
+use runtime::worker::{Beginning, FactsMissing, Known, NoTick, Output, Side, Stage, StageError};
 use std::collections::BTreeSet;
 
 /// A stage with an error planted in front of it.
@@ -84,12 +84,10 @@ impl<S: Stage> Stage for PlantedStage<S> {
 
     fn known(&self, partition: Partition) -> Known {
         let mut known = self.stage.known(partition);
-        for (side, place) in self.stage.sides().iter().zip(&mut known.sides) {
+        for place in &mut known.sides {
             match self.bug {
-                Bug::TickPlaceForgotten if side.kind == SideKind::Ticks => *place = None,
-                Bug::TickPlaceAhead if side.kind == SideKind::Ticks => {
-                    place.iter_mut().for_each(|place| place.offset += 1);
-                }
+                Bug::SidePlaceForgotten => *place = None,
+                Bug::SidePlaceAhead => place.iter_mut().for_each(|place| place.offset += 1),
                 _ => {}
             }
         }
