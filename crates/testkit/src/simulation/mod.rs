@@ -53,7 +53,7 @@ use std::time::Duration;
 use world::{Life, MS, Micros, Place, ProcessId, Shared, Topic, World};
 
 /// When the last input comes: after that all has to come to an end.
-const LAST_INPUT_MS: u64 = 18_000;
+const LAST_INPUT_MS: u64 = faults::CALM_MS + 9_000;
 
 type Running = Pin<Box<dyn Future<Output = Result<(), WorkerError>>>>;
 type Make = Box<dyn Fn(SimulatedLog, String, Rc<AtomicBool>) -> Running>;

@@ -1,7 +1,7 @@
 //! What came of a seed, in numbers: a simulation in which something never happens shows nothing of it.
 
 use super::logs::{Logs, text};
-use super::world::CALM_MS;
+use crate::simulation::faults::CALM_MS;
 use runtime::stages::{IntakenArrival, IntakenEntry};
 use serde_json::Value;
 

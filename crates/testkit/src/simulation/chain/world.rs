@@ -3,8 +3,9 @@
 //! The reference data has editions, of which one after the other is in force while a seed runs: prices differ, an endpoint turns up late, and so do rates.
 //! The last edition is in force when things no longer break, so that whatever can ever be rated is.
 
-use super::super::{Input, Simulation};
 use crate::generator::random::Random;
+use crate::simulation::faults::CALM_MS;
+use crate::simulation::{Input, LAST_INPUT_MS, Simulation};
 use directory::snapshot::Snapshot;
 use directory::{Directory, InputKind, Loaded, Needs, Unavailable};
 use runtime::stages::RecycleRequest;
@@ -23,8 +24,6 @@ pub(super) const SOURCE: &str = "file";
 const BEGIN_MS: i64 = 1_714_521_600_000;
 /// Milliseconds of the world in a virtual one: 600 virtual milliseconds are an hour.
 const SCALE: i64 = 6_000;
-/// Until then the world changes and directories fail, as everything else does.
-pub(super) const CALM_MS: u64 = 9_000;
 const EDITIONS: usize = 4;
 /// Virtual milliseconds from one thing that comes in to the next.
 const STEP_MS: u64 = 130;
@@ -196,20 +195,23 @@ pub(super) fn fill(simulation: &mut Simulation, seed: u64, directory: &Arc<Editi
     }
     // Somebody has mended what could be mended.
     let request = RecycleRequest::default().message();
-    for (partition, at_ms) in (0..PARTITIONS).flat_map(|partition| [(partition, 12_000), (partition, 17_000)]) {
+    for (partition, at_ms) in
+        (0..PARTITIONS).flat_map(|partition| [(partition, CALM_MS + 3_000), (partition, CALM_MS + 8_000)])
+    {
         simulation.feed(at_ms, "waiting", partition, Input::Plain(&request));
     }
     // Whatever was restored after all that is used once more.
-    for (number, at_ms) in (0..).zip((15_300_u64..15_800).step_by(60)) {
+    for (number, at_ms) in (0..).zip((CALM_MS + 6_300..CALM_MS + 6_800).step_by(60)) {
         let (imsi, _) = ENDPOINTS[number % ENDPOINTS.len()];
         let (partition, line) = traffic.record(imsi, at_ms, "data");
         simulation.feed(at_ms, "usage", partition, Input::Plain(line.as_bytes()));
     }
     // Something new for every partition after everything else: positions that were forgotten are known again.
-    for at_ms in [8_100, 8_500, 9_500, 12_500, 13_500, 17_300, super::super::LAST_INPUT_MS] {
+    let after = [500, 3_500, 4_500, 8_300].map(|after| CALM_MS + after);
+    for at_ms in (8_000..CALM_MS).step_by(500).chain(after).chain([LAST_INPUT_MS]) {
         feed_tick(simulation, at_ms);
     }
-    let outages: Vec<usize> = (0..200)
+    let outages: Vec<usize> = (0..=CALM_MS / SLOT_MS)
         .map(|_| match random.below(1000) {
             0..50 => 1,
             50..80 => 2,
