@@ -57,7 +57,7 @@ fn reference(edition: usize) -> String {
         "format: rater/v1
 zones:
   uk: {{ networks: [234] }}
-  eu: {{ networks: [262, 208-01] }}
+  eu: {{ networks: [262, 208-{cents}] }}
 tariffs:
   retail:
     currency: GBP
@@ -66,9 +66,9 @@ tariffs:
     currency: GBP
     versions: [{{ from: 2024-01-01T00:00:00Z, rates: [{{ service: data, price: 0.0{cents}/MB, increment: 100 KB }}{sms}] }}]
 bundles:
-  pack: {{ currency: GBP, lasts: 2 hours, elements: [{{ service: data, zone: uk, amount: 2 MB }}] }}
+  pack: {{ currency: GBP, lasts: 2 hours, elements: [{{ service: data, zone: uk, amount: 2.{edition} MB }}] }}
   dear: {{ price: 2.50 GBP, lasts: 1 hours, elements: [{{ service: data, zone: eu, amount: 2 MB }}] }}
-  armed: {{ currency: GBP, starts: first_use, lasts: 1 hours, elements: [{{ service: data, amount: 1 MB }}] }}
+  armed: {{ currency: GBP, starts: first_use, lasts: 1 hours, elements: [{{ service: data, amount: 0.{cents} MB }}] }}
   own: {{ currency: GBP, scope: endpoint, lasts: 3 hours, elements: [{{ service: data, zone: uk, amount: 1 MB }}] }}
 accounts:
   northstar: {{ kind: operator, currency: GBP }}
@@ -179,11 +179,11 @@ pub(super) fn fill(simulation: &mut Simulation, seed: u64, directory: &Arc<Editi
         let at_ms = step * STEP_MS + traffic.random.below(STEP_MS);
         match traffic.random.below(10) {
             0 | 1 => feed_tick(simulation, at_ms),
-            2 => {
+            2 | 3 => {
                 let (partition, line) = traffic.command(at_ms);
                 traffic.feed(simulation, at_ms, partition, &line);
             }
-            3 if !traffic.sent.is_empty() => {
+            4 if !traffic.sent.is_empty() => {
                 let (partition, line) = traffic.copy();
                 traffic.feed(simulation, at_ms, partition, &line);
             }
@@ -309,9 +309,9 @@ impl Traffic<'_> {
         let id = self.number();
         let (account, parent) = *self.random.pick(&CUSTOMERS);
         let (kind, rest) = match self.random.below(10) {
-            0..3 => ("top_up", ",\"amount\":\"5.00\"".to_owned()),
-            3..8 => {
-                let bundle = *self.random.pick(&["pack", "dear", "armed", "pack", "no-such"]);
+            0 | 1 => ("top_up", ",\"amount\":\"5.00\"".to_owned()),
+            2..8 => {
+                let bundle = *self.random.pick(&["pack", "dear", "armed", "pack", "armed", "no-such"]);
                 ("buy_bundle", format!(",\"bundle_id\":\"{bundle}\""))
             }
             8 => ("suspend", String::new()),
