@@ -78,7 +78,12 @@ pub fn guide_settings(senders: Option<usize>, guided_partitions: u32) -> GuideSe
 
 /// Cycle of a directory, which buys the bundles that it grants.
 pub fn cycle(guided_partitions: u32, directory: Arc<dyn Directory>) -> CycleStage {
-    let settings = CycleSettings {
+    CycleStage::new(cycle_settings(guided_partitions), directory)
+}
+
+/// The settings of that.
+pub fn cycle_settings(guided_partitions: u32) -> CycleSettings {
+    CycleSettings {
         ticks: "ticks".to_owned(),
         changelog: "cycle-changelog".to_owned(),
         guided: "guided".to_owned(),
@@ -92,8 +97,7 @@ pub fn cycle(guided_partitions: u32, directory: Arc<dyn Directory>) -> CycleStag
         walk_every_ms: 3_600_000,
         future_ms: 0,
         now: || Timestamp::LATEST,
-    };
-    CycleStage::new(settings, directory)
+    }
 }
 
 /// Rate behind guide, which reads so many partitions.

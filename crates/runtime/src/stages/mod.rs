@@ -47,7 +47,7 @@ pub use open::{Open, read_open};
 pub use outbound::PERSONAL;
 pub use rate::{RateSettings, RateStage};
 pub use recycle::{RecycleSettings, RecycleStage};
-pub use replay::{GuidedEntry, GuidedMessage, read_guided};
+pub use replay::{GuidedEntry, GuidedMessage, IntakenArrival, IntakenEntry, IntakenMessage, read_guided, read_intaken};
 pub use request::RecycleRequest;
 pub use waiting::{Bytes, Waited};
 

@@ -1,10 +1,11 @@
-//! The guided log read by others than rate: to show it, and to rate it again with another runtime.
+//! The logs between the stages, read by others than the next stage: to show them, and to do the same again elsewhere.
 
 use super::bytes::Reader;
-use super::entry::{Facts, Forms, Guided, OlderMessages, Origin};
+use super::entry::{Facts, Forms, Guided, OlderMessages, Origin, read_taken};
 use super::facts::KnownFacts;
 use super::packed::Unpacked;
 use crate::state::Corrupt;
+use pipeline::Taken;
 use rating::Timestamp;
 
 /// A packed message from guide to rate.
@@ -14,6 +15,8 @@ pub struct GuidedMessage {
     pub source: (String, u32),
     /// Number of the message among those from this source to this partition.
     pub sequence: u64,
+    /// Version of the directory that guide read.
+    pub directory: String,
     /// What is in it, in order.
     pub entries: Vec<GuidedEntry>,
 }
@@ -54,7 +57,9 @@ pub fn read_guided(message: &[u8]) -> Result<GuidedMessage, Corrupt> {
     let facts =
         Facts::read(&packed, &mut Forms::default(), &mut KnownFacts::default(), &OlderMessages::WITHOUT_A_CLOCK)?;
     let entries = packed.entries.iter().map(|entry| show(&facts, *entry)).collect::<Result<_, _>>()?;
-    Ok(GuidedMessage { source: (packed.source.topic, packed.source.partition), sequence: packed.sequence, entries })
+    let directory = packed.directory.to_owned();
+    let source = (packed.source.topic, packed.source.partition);
+    Ok(GuidedMessage { source, sequence: packed.sequence, directory, entries })
 }
 
 fn show(facts: &Facts, entry: Reader<'_>) -> Result<GuidedEntry, Corrupt> {
@@ -81,4 +86,72 @@ fn show(facts: &Facts, entry: Reader<'_>) -> Result<GuidedEntry, Corrupt> {
 
 fn place(origin: &Origin<'_>) -> (String, u32, i64) {
     (origin.form.topic.clone(), origin.partition, origin.offset)
+}
+
+/// A packed message from intake to guide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IntakenMessage {
+    /// Topic and partition that intake read.
+    pub source: (String, u32),
+    /// Number of the message among those from this source to this partition.
+    pub sequence: u64,
+    /// What is in it, in order.
+    pub entries: Vec<IntakenEntry>,
+}
+
+/// One thing that intake handed over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IntakenEntry {
+    /// A usage record or a command.
+    Record {
+        /// Topic, partition and offset where it came in.
+        origin: (String, u32, i64),
+        /// Why it is handed over.
+        arrival: IntakenArrival,
+        /// The record as it arrived.
+        original: Vec<u8>,
+    },
+    /// A tick.
+    Tick(Timestamp),
+}
+
+/// Why intake hands something over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntakenArrival {
+    /// It has just arrived.
+    Fresh,
+    /// It was suspended and is tried again.
+    Retry,
+    /// Guide is told that its id has to be remembered, or no longer has to be.
+    Note,
+}
+
+/// Reads a message.
+///
+/// # Errors
+/// Bytes that are no such message.
+pub fn read_intaken(message: &[u8]) -> Result<IntakenMessage, Corrupt> {
+    let packed = Unpacked::read(message)?;
+    let mut known = Forms::default();
+    let forms = known.of(&packed)?;
+    let mut entries = Vec::with_capacity(packed.entries.len());
+    for entry in &packed.entries {
+        entries.push(match read_taken(*entry, &forms)? {
+            (_, Taken::Tick(instant)) => IntakenEntry::Tick(instant),
+            (Some(origin), Taken::Usage(_) | Taken::Command(..) | Taken::Fault(_)) => IntakenEntry::Record {
+                origin: place(&origin),
+                arrival: match origin.retried {
+                    Some(_) if origin.is_note() => IntakenArrival::Note,
+                    Some(_) => IntakenArrival::Retry,
+                    None => IntakenArrival::Fresh,
+                },
+                original: origin.bytes.to_vec(),
+            },
+            (None, Taken::Usage(_) | Taken::Command(..) | Taken::Fault(_)) => {
+                return Err(Corrupt { what: "the origin of a record", left: 0 });
+            }
+        });
+    }
+    let source = (packed.source.topic, packed.source.partition);
+    Ok(IntakenMessage { source, sequence: packed.sequence, entries })
 }

@@ -4,8 +4,9 @@
 use super::world::{Life, MS, Micros, Node, ProcessId, Weather, Wish};
 use super::{Ordering, Rc, Simulation};
 
-/// Until then things break.
-const CALM_AT: Micros = 9_000 * MS;
+/// Until then things break, in milliseconds.
+pub(super) const CALM_MS: u64 = 12_000;
+const CALM_AT: Micros = CALM_MS * MS;
 /// What is not settled by then never will be.
 pub(super) const GIVE_UP_AT: Micros = 90_000 * MS;
 /// How long a group without members waits until its positions are forgotten, at most.
@@ -45,11 +46,11 @@ impl Simulation {
                 false => 0,
             };
             let weather = Weather {
-                lost: some(600, 40),
-                late: some(600, 60),
+                lost: some(600, 15),
+                late: some(600, 25),
                 late_end: some(500, 80),
                 late_marker: some(700, 300),
-                stop_at_call: some(600, 12),
+                stop_at_call: some(600, 4),
             };
             world.weather = weather;
         }
@@ -90,7 +91,7 @@ impl Simulation {
             Order::Chaos => {
                 if self.shared.borrow().now < CALM_AT {
                     self.break_something();
-                    let next = self.shared.borrow_mut().random.between(50 * MS, 1_200 * MS);
+                    let next = self.shared.borrow_mut().random.between(100 * MS, 1_600 * MS);
                     self.order(next, Order::Chaos);
                 }
             }
@@ -199,11 +200,11 @@ impl Simulation {
                 let id = world.random.index(count.max(1));
                 world.fail_over(Node::Transactions(id), duration / 4);
             }
-            (85..92, _) => {
+            (85..89, _) => {
                 let role = self.shared.borrow_mut().random.index(self.roles.len());
                 self.go_idle(role);
             }
-            (92.., _) => self.compact(),
+            (89.., _) => self.compact(),
             (_, None) => {}
         }
     }
@@ -251,7 +252,7 @@ impl Simulation {
     fn compact(&mut self) {
         let mut world = self.shared.borrow_mut();
         world.count("compaction");
-        let logs = world.topics.iter_mut().filter(|topic| topic.name.ends_with("-state"));
+        let logs = world.topics.iter_mut().filter(|topic| topic.name.ends_with("-changelog"));
         logs.flat_map(|topic| &mut topic.partitions).for_each(super::PartitionLog::compact);
     }
 }

@@ -13,16 +13,16 @@
 //! | `consumer`, `producer`, `reader`, `log` | the clients, and the seam on top of them |
 //! | [`planted`] | errors that the simulation has to find |
 //! | `faults` | what happens to workers and brokers, and when |
-//! | [`model`] | two stages for which everything can be recomputed, and the reader that does |
+//! | `chain` | all stages of the product, what comes in, and what is checked in the end |
 //!
 //! Not modelled: unclean elections, loss of replicated data, retention, static membership, markers delivered twice, and requests that
 //! the client library repeats by itself where the first copy could still arrive (end of a transaction, positions).
 
+mod chain;
 mod consumer;
 mod faults;
 mod group;
 mod log;
-pub mod model;
 mod partition;
 pub mod planted;
 mod producer;
@@ -30,6 +30,7 @@ mod reader;
 mod transactions;
 mod world;
 
+pub use chain::run_chain;
 pub use consumer::{SimulatedConsumer, SimulatedGroup};
 pub use log::SimulatedLog;
 pub use producer::SimulatedProducer;
@@ -38,9 +39,9 @@ pub use reader::SimulatedReader;
 use faults::Order;
 use group::Group;
 use partition::{Ending, Message, PartitionLog};
-use planted::{Bug, Planted};
+use planted::{Bug, Planted, PlantedStage};
 use runtime::worker::log::{GatherLimits, Partition};
-use runtime::worker::{ForgottenPositions, Report, Stage, Worker, WorkerError, WorkerSettings};
+use runtime::worker::{ForgottenPositions, Report, SideKind, Stage, Worker, WorkerError, WorkerSettings};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -52,12 +53,12 @@ use std::time::Duration;
 use world::{Life, MS, Micros, Place, ProcessId, Shared, Topic, World};
 
 /// When the last input comes: after that all has to come to an end.
-const LAST_INPUT_MS: u64 = 16_000;
-/// For how many twentieths of a second an outage of reference data lasts.
-const OUTAGE_SLOTS: usize = 6;
+const LAST_INPUT_MS: u64 = faults::CALM_MS + 9_000;
 
 type Running = Pin<Box<dyn Future<Output = Result<(), WorkerError>>>>;
 type Make = Box<dyn Fn(SimulatedLog, String, Rc<AtomicBool>) -> Running>;
+/// What is left to do for a role that positions of its group do not show.
+type Look = Box<dyn Fn(&World) -> Option<String>>;
 
 /// One message of an input: its bytes, and whether its producer has committed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +80,7 @@ struct Role {
     /// Topics of the cluster that it reads.
     inputs: Vec<usize>,
     make: Make,
+    look: Look,
     /// Until then nobody is started.
     idle_until: Micros,
     named: u32,
@@ -104,7 +106,7 @@ pub enum Telling {
 /// What came of a seed.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// What was made to happen, by name.
+    /// What was made to happen, and what came of it, by name.
     pub faults: BTreeMap<&'static str, u64>,
     /// What is wrong.
     pub failure: Option<String>,
@@ -121,11 +123,7 @@ pub struct Simulation {
     orders: Rc<RefCell<Vec<Order>>>,
     stopped: Vec<String>,
     reports: Rc<RefCell<BTreeMap<&'static str, u64>>>,
-    /// What is left to do that positions do not show.
-    left: Option<Left>,
 }
-
-type Left = Box<dyn Fn(&Simulation) -> Option<String>>;
 
 impl Simulation {
     /// An empty cluster.
@@ -138,13 +136,7 @@ impl Simulation {
             orders: Rc::default(),
             stopped: Vec::new(),
             reports: Rc::default(),
-            left: None,
         }
-    }
-
-    /// Goes on until nothing is left.
-    pub fn until(&mut self, left: impl Fn(&Simulation) -> Option<String> + 'static) {
-        self.left = Some(Box::new(left));
     }
 
     /// Makes a topic.
@@ -167,9 +159,13 @@ impl Simulation {
         }
         world.groups.push(Group::new(group, partitions));
         let (bug, changelog, name) = (self.bug, sample.changelog().to_owned(), group.to_owned());
+        let make = Rc::new(make);
+        let again = Rc::clone(&make);
+        let partitions = world.groups.last().map(|group| group.partitions().to_vec()).unwrap_or_default();
+        let look = move |world: &World| left_of(world, again(), &partitions);
         let reports = Rc::clone(&self.reports);
         let make = move |log: SimulatedLog, transactional_id: String, stop: Rc<AtomicBool>| -> Running {
-            let (log, stage) = (Planted::new(log, bug, &changelog), make());
+            let (log, stage) = (Planted::new(log, bug, &changelog), PlantedStage { stage: make(), bug });
             let settings = WorkerSettings {
                 group: name.clone(),
                 transactional_id,
@@ -216,7 +212,7 @@ impl Simulation {
             })
         };
         let group = world.groups.len() - 1;
-        self.roles.push(Role { group, inputs, make: Box::new(make), idle_until: 0, named: 0 });
+        self.roles.push(Role { group, inputs, make: Box::new(make), look: Box::new(look), idle_until: 0, named: 0 });
     }
 
     /// Appends to a topic at a virtual moment.
@@ -252,6 +248,11 @@ impl Simulation {
         let log = known.and_then(|topic| topic.partitions.get(partition as usize));
         let each = log.map(PartitionLog::committed).unwrap_or_default().into_iter();
         each.map(|read| (read.offset, read.message.key, read.message.value)).collect()
+    }
+
+    /// Adds to what happened.
+    fn add_happened(&self, name: &'static str, count: u64) {
+        *self.shared.borrow_mut().faults.entry(name).or_default() += count;
     }
 
     /// When a message was appended, and when everybody could see it; the end of time where that is not so.
@@ -362,9 +363,6 @@ impl Simulation {
                 return Some(format!("group {} has pending positions", group.name));
             }
         }
-        if let Some(left) = self.left.as_ref().and_then(|left| left(self)) {
-            return Some(left);
-        }
         for role in &self.roles {
             let group = &world.groups[role.group];
             for partition in group.partitions().iter().copied() {
@@ -379,82 +377,35 @@ impl Simulation {
                 }
             }
         }
-        None
+        self.roles.iter().find_map(|role| (role.look)(&world))
     }
 }
 
-/// Runs the model's two stages under a seed.
-pub fn run_model(seed: u64, bug: Bug, telling: Telling) -> Outcome {
-    use model::{
-        CHARGES, GUIDE_STATE, GUIDED, RATE_STATE, SOURCES, SUSPENSE, Surroundings, TARGETS, TICKS, USAGE, Usage,
-        guide::Guide, rate::Rate,
+/// What a stage has left to do by what is committed: something beside its inputs that it has not taken, or work without a message.
+fn left_of(world: &World, mut stage: impl Stage, partitions: &[Partition]) -> Option<String> {
+    let committed = |topic: &str, number: u32| {
+        let known = world.topics.iter().find(|known| known.name == topic);
+        let log = known.and_then(|topic| topic.partitions.get(number as usize));
+        log.map(PartitionLog::committed).unwrap_or_default()
     };
-    let mut simulation = Simulation::new(seed, bug);
-    simulation.shared.borrow_mut().is_told = telling == Telling::Everything;
-    for (topic, partitions) in [
-        (USAGE, SOURCES),
-        (TICKS, 1),
-        (GUIDED, TARGETS),
-        (SUSPENSE, SOURCES),
-        (CHARGES, TARGETS),
-        (GUIDE_STATE, SOURCES),
-        (RATE_STATE, TARGETS),
-    ] {
-        simulation.add_topic(topic, partitions);
-    }
-    let surroundings = Rc::new(Surroundings::default());
-    let facts = Rc::clone(&surroundings);
-    simulation.add_role("guide", move || Guide::new(bug, Rc::clone(&facts)));
-    simulation.add_role("rate", move || Rate::new(bug));
-    let mut random = crate::generator::random::Random::new(seed ^ 0x5eed);
-    let mut sent: Vec<(u32, Usage)> = Vec::new();
-    for at in 0..60_u64 {
-        let at_ms = at * 80 + random.below(80);
-        let hour = (at_ms / 600).cast_signed();
-        let (source, usage) = match random.below(10) {
-            0 | 1 => (0, Usage::Tick(hour)),
-            2 | 3 if !sent.is_empty() => sent[random.index(sent.len())].clone(),
-            _ => {
-                let (account, back) = (random.below(7).cast_signed(), random.below(5).cast_signed());
-                let units = random.between(1, 99).cast_signed();
-                let record = Usage::Record { id: at.cast_signed(), account, hour: (hour - back).max(0), units };
-                (random.below(u64::from(SOURCES)) as u32, record)
+    for partition in partitions {
+        stage.create(*partition);
+        for read in committed(stage.changelog(), partition.number) {
+            let key = read.message.key.unwrap_or_default();
+            if let Err(error) = stage.restore(*partition, &key, read.message.value.as_deref()) {
+                return Some(format!("{} {partition:?}: {error}", stage.changelog()));
             }
-        };
-        let text = usage.write();
-        let input = match random.below(12) {
-            0 => Input::Aborted(text.as_bytes()),
-            1 => Input::Committed(text.as_bytes()),
-            _ => Input::Plain(text.as_bytes()),
-        };
-        let is_tick = matches!(usage, Usage::Tick(_));
-        simulation.feed(at_ms, if is_tick { TICKS } else { USAGE }, source, input);
-        if !is_tick {
-            sent.push((source, usage));
+        }
+        if let Err(error) = stage.restored(*partition) {
+            return Some(format!("{} {partition:?}: {error}", stage.changelog()));
+        }
+        for (side, place) in stage.sides().iter().zip(stage.known(*partition).sides) {
+            let number = if side.kind == SideKind::Ticks { 0 } else { partition.number };
+            let last = committed(&side.topic, number).last().map(|read| read.offset);
+            if last.is_some_and(|last| place.is_none_or(|place| place.offset <= last)) {
+                return Some(format!("{} beside {partition:?} is at {place:?}, its end at {last:?}", side.topic));
+            }
         }
     }
-    // Something new for every partition after everything else: positions that were forgotten are known again.
-    simulation.feed(LAST_INPUT_MS, TICKS, 0, Input::Plain(Usage::Tick(20).write().as_bytes()));
-    simulation.until(|simulation| {
-        let last = simulation.committed(TICKS, 0).last().map(|(offset, _, _)| *offset)?;
-        let is_taken = |source: &u32| {
-            let lines = simulation.committed(SUSPENSE, *source).into_iter().filter_map(|(_, _, value)| value);
-            lines.rev().find_map(|line| model::tick_taken(&line)) == Some(last)
-        };
-        (0..SOURCES).find(|source| !is_taken(source)).map(|source| format!("source {source} has not taken tick {last}"))
-    });
-    let outages: Vec<bool> = (0..200).map(|_| random.chance(80)).collect();
-    simulation.every(50, 9_000, move |at_ms| {
-        surroundings.wall_h.set((at_ms / 600).cast_signed());
-        // Most last longer than a batch, so that it is aborted or taken away while some of it waits.
-        let slot = at_ms as usize / 50;
-        let mut lately = outages.iter().take(slot + 1).skip(slot.saturating_sub(OUTAGE_SLOTS - 1));
-        let is_out = at_ms < 9_000 && lately.any(|begins| *begins);
-        surroundings.outage.set(is_out);
-    });
-    simulation.run(|simulation| {
-        let read = |topic: &str, partition| simulation.committed(topic, partition);
-        let when = |topic: &str, partition, offset| simulation.moments(topic, partition, offset);
-        model::check::check(&read, &when)
-    })
+    stage.has_work().then(|| format!("{} has work", stage.changelog()))
 }

@@ -106,7 +106,7 @@ impl Reader for SimulatedReader {
                 for Read { offset, message } in stream.ahead.drain(..count) {
                     stream.position = offset + 1;
                     let value = message.value.as_deref().unwrap_or_default();
-                    let (key, appended) = (message.key.as_deref(), Some(Timestamp::EPOCH));
+                    let (key, appended) = (message.key.as_deref(), Some(Timestamp::LATEST));
                     visit(Aside { place, offset, key, value, appended, trace: None });
                 }
                 if stream.ahead.is_empty() {
