@@ -173,7 +173,8 @@ fn a_committed_batch_is_counted_once_and_an_aborted_one_not_at_all() {
     counts.amounts.push((LevelLabel::L0, currency(1), Sum::from_unscaled(1)));
     counts.ages.counts[2] = 7;
     counts.ages.sum_ms = 7_000;
-    let held_by = |partition, behind_ms| Some(SlowestSender { topic: "intaken".to_owned(), partition, behind_ms });
+    let held_by =
+        |partition, behind_ms| Some(Box::new(SlowestSender { topic: "intaken".to_owned(), partition, behind_ms }));
     let at = |ms| Some(Timestamp::from_millis(ms));
     let status = StageStatus {
         clock: at(2_500),

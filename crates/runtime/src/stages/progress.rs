@@ -348,8 +348,9 @@ impl<K> Units<K> {
     }
 
     /// The sender that is furthest behind, of any of them.
-    pub(super) fn slowest(&self, senders: Senders<'_>) -> Option<SlowestSender> {
-        self.all().filter_map(|unit| unit.progress.slowest(senders)).max_by_key(|slowest| slowest.behind_ms)
+    pub(super) fn slowest(&self, senders: Senders<'_>) -> Option<Box<SlowestSender>> {
+        let slowest = self.all().filter_map(|unit| unit.progress.slowest(senders));
+        slowest.max_by_key(|slowest| slowest.behind_ms).map(Box::new)
     }
 
     /// Those that the batch touches.

@@ -164,7 +164,7 @@ impl Workers {
     /// The sender to a stage that is furthest behind.
     pub(super) fn held_by(&self, stage: StageName) -> Option<&SlowestSender> {
         let owning = self.of(stage).filter(|view| !view.owned.is_empty());
-        owning.filter_map(|view| view.status.held_by.as_ref()).max_by_key(|slowest| slowest.behind_ms)
+        owning.filter_map(|view| view.status.held_by.as_deref()).max_by_key(|slowest| slowest.behind_ms)
     }
 
     /// How much waits, since when the oldest of it, in milliseconds, and the bytes of all of it.

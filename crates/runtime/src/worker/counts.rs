@@ -340,7 +340,7 @@ pub struct StageStatus {
     /// is not done. `None` before the first tick.
     pub complete_to: Option<Timestamp>,
     /// The sender for which its clock waits.
-    pub held_by: Option<SlowestSender>,
+    pub held_by: Option<Box<SlowestSender>>,
 }
 
 /// The sender to a stage that is furthest behind.

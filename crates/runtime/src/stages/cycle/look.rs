@@ -148,7 +148,7 @@ impl Look {
             self.parts = (0..walk.parts()).collect();
         }
         let is_of_interest = |grant: &Grant| grant.at <= ahead && !is_done(&grant.command_id);
-        let read = self.read_changed(walk, &is_of_interest);
+        let read = self.read_changed(walk, is_of_interest);
         let mut walked = Ok(());
         // What was found is carried out before more is read.
         for _ in 0..PARTS_TOGETHER {
