@@ -50,7 +50,7 @@ fn beside_each_other(numbers: Range<u64>, each: impl Fn(u64) -> bool + Sync) {
 }
 
 /// What happened at least so often in a thousand seeds.
-const MUST_HAPPEN: [(&str, u64); 61] = [
+const MUST_HAPPEN: [(&str, u64); 62] = [
     ("abort", 1500),
     ("answer late", 8000),
     ("answer lost", 3000),
@@ -77,6 +77,7 @@ const MUST_HAPPEN: [(&str, u64); 61] = [
     ("marker late", 9000),
     ("member fenced", 1500),
     ("message failed", 30),
+    ("message refused", 1500),
     ("message sent again", 7000),
     ("partitions held beside others", 5500),
     ("paused worker replaced under its name", 600),

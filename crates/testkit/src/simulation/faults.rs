@@ -50,6 +50,7 @@ impl Simulation {
                 late: some(600, 25),
                 late_end: some(500, 80),
                 late_marker: some(700, 300),
+                refused: some(600, 150),
                 stop_at_call: some(600, 4),
             };
             world.weather = weather;

@@ -391,6 +391,14 @@ impl Producer for SimulatedProducer {
 
     async fn commit(&mut self) -> Result<(), TransactionError> {
         self.flush().await?;
+        {
+            let mut world = self.shared.borrow_mut();
+            let chance = world.weather.refused;
+            if world.random.chance(chance) {
+                world.count("message refused");
+                return Err(TransactionError::Abortable("a message was refused".to_owned()));
+            }
+        }
         step(&self.shared, "stopped before the end of a transaction").await;
         loop {
             match self.end(Ending::Commit).await {

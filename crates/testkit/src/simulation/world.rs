@@ -70,6 +70,8 @@ pub(super) struct Weather {
     pub late_end: u64,
     /// Markers that are late.
     pub late_marker: u64,
+    /// Transactions of which a leader refuses a message, so that they have to be aborted.
+    pub refused: u64,
     /// Calls of the seam at which the process is stopped or paused.
     pub stop_at_call: u64,
 }
