@@ -90,12 +90,16 @@ fn it_is_ready_when_all_stages_are_restored_or_stand_by_and_reference_data_is_fr
         assert!(head.starts_with("HTTP/1.1 503") && head.contains("Content-Type: application/json"), "{head}");
         assert_eq!(body, format!("{{\"ready\":false,\"reasons\":[{reasons}]}}\n"));
     };
-    not_ready(r#""intake 0: starting","guide 0: starting","rate 0: starting","recycle 0: starting""#);
+    not_ready(
+        r#""intake 0: starting","guide 0: starting","rate 0: starting","recycle 0: starting","cycle 0: starting""#,
+    );
     let status = StageStatus::default;
     tell(&telemetry, StageName::Intake, Report::Assigned(&[PARTITION]));
     tell(&telemetry, StageName::Intake, Report::Started { partitions: 1, status: status() });
-    tell(&telemetry, StageName::Recycle, Report::Assigned(&[PARTITION]));
-    tell(&telemetry, StageName::Recycle, Report::Started { partitions: 1, status: status() });
+    for stage in [StageName::Recycle, StageName::Cycle] {
+        tell(&telemetry, stage, Report::Assigned(&[PARTITION]));
+        tell(&telemetry, stage, Report::Started { partitions: 1, status: status() });
+    }
     tell(&telemetry, StageName::Guide, Report::Assigned(&[]));
     tell(&telemetry, StageName::Guide, Report::Started { partitions: 0, status: status() });
     tell(&telemetry, StageName::Rate, Report::Assigned(&[PARTITION]));

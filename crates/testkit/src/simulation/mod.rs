@@ -40,7 +40,7 @@ use faults::Order;
 use group::Group;
 use partition::{Ending, Message, PartitionLog};
 use planted::{Bug, Planted, PlantedStage};
-use runtime::worker::log::{GatherLimits, Partition};
+use runtime::worker::log::{Batch, GatherLimits, Partition};
 use runtime::worker::{ForgottenPositions, Report, SideKind, Stage, Worker, WorkerError, WorkerSettings};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -406,6 +406,10 @@ fn left_of(world: &World, mut stage: impl Stage, partitions: &[Partition]) -> Op
                 return Some(format!("{} beside {partition:?} is at {place:?}, its end at {last:?}", side.topic));
             }
         }
+    }
+    // What the directory causes is seen by looking at it.
+    if stage.prepare(&Batch::default()).is_err() {
+        return Some(format!("{} lacks facts", stage.changelog()));
     }
     stage.has_work().then(|| format!("{} has work", stage.changelog()))
 }
