@@ -13,7 +13,8 @@ mod stages;
 mod table;
 
 use directory::{Input, InputKind, load};
-use runtime::worker::log::{Batch, Incoming, Offset, Partition};
+use rating::Timestamp;
+use runtime::worker::log::{Batch, Incoming, Offset, Partition, Tick};
 use runtime::worker::{Output, Stage};
 use stages::{Message, cpu_seconds, guide, setting};
 use std::fmt::Write;
@@ -44,7 +45,13 @@ impl<S: Stage> Running<S> {
 
     /// One commit: its CPU time in seconds. What it wrote is in the output.
     fn commit(&mut self, messages: &[Message]) -> f64 {
+        self.commit_with(messages, None)
+    }
+
+    /// The same behind a tick.
+    fn commit_with(&mut self, messages: &[Message], tick: Option<Tick>) -> f64 {
         let mut batch = Batch::default();
+        tick.into_iter().for_each(|tick| batch.push_tick(tick));
         for (key, value) in messages {
             let (partition, offset) = (PARTITION, self.position);
             batch.push(Incoming { partition, side: None, offset, key: Some(key), value, trace: None });
@@ -57,6 +64,14 @@ impl<S: Stage> Running<S> {
         self.stage.settle();
         cpu_seconds() - start
     }
+}
+
+/// Has guide pack a tick.
+fn ticked(guide: &mut Running<impl Stage>, offset: Offset, at: &str) -> Vec<Message> {
+    let instant = Timestamp::parse(at).expect("a time");
+    guide.commit_with(&[], Some(Tick { partition: PARTITION, side: 0, offset, instant }));
+    let of_rate = guide.output.messages(guide.stage.outputs()).filter(|message| message.topic == "guided");
+    of_rate.map(|message| (Vec::new(), message.value.unwrap_or_default().to_vec())).collect()
 }
 
 /// Has guide pack lines: messages for rate.
@@ -98,7 +113,6 @@ endpoints:
             r#"{{"id":"u{number}","source":"bench","service":"data","quantity":100000,"event_time":"2026-03-05T14:00:00Z","endpoint_id":"e{endpoint}"}}"#
         )
     };
-    let tick = |at: &str| format!(r#"{{"tick":"{at}"}}"#);
     println!(
         "\n### due: {} accounts in one partition, {} of them with work\n",
         grouped(accounts as f64),
@@ -112,9 +126,10 @@ endpoints:
         let (mut guide, mut rate) = (Running::new(guide(&loaded, 1, false)), Running::new(rate(1, 1)));
         let money = (0..accounts)
             .map(|number| command("top_up", number, r#","amount":"5","currency":"GBP""#, "2026-03-01T00:00:00Z"));
-        let money: Vec<String> = std::iter::once(tick("2026-03-05T14:00:00Z")).chain(money).collect();
+        let money: Vec<String> = money.collect();
         let ahead: Vec<String> =
             (0..accounts / 100).map(|number| command("suspend", number * 100, "", "2026-03-05T15:00:00Z")).collect();
+        rate.commit(&ticked(&mut guide, 0, "2026-03-05T14:00:00Z"));
         for message in guided(&mut guide, &[money, ahead].concat()).chunks(40) {
             rate.commit(message);
         }
@@ -124,9 +139,14 @@ endpoints:
         let commits_of = |guide: &mut Running<_>, records: &[String]| -> Vec<Vec<Message>> {
             records.chunks(per_commit).map(|records| guided(guide, records)).collect()
         };
-        let quiet: Vec<f64> = commits_of(&mut guide, before).iter().map(|messages| rate.commit(messages)).collect();
+        let mut quiet = Vec::new();
+        for messages in commits_of(&mut guide, before) {
+            quiet.push(rate.commit(&messages));
+            let charges = rate.output.messages(rate.stage.outputs()).filter(|message| message.topic == "charges");
+            assert!(charges.count() >= per_commit, "each record is charged");
+        }
         let (usual, _) = median(quiet);
-        let mut late = guided(&mut guide, &[tick("2026-03-05T16:00:00Z")]);
+        let mut late = ticked(&mut guide, 1, "2026-03-05T16:00:00Z");
         let mut busy = Vec::new();
         for messages in commits_of(&mut guide, after) {
             late.extend(messages);
@@ -138,6 +158,7 @@ endpoints:
             }
         }
         assert!(!rate.stage.has_work(), "the work was not done within {commits} commits");
+        assert!(busy.len() * 1_000 >= accounts / 100, "a commit does the work of 1,000 accounts at most");
         let (longest, all) = (busy.iter().copied().fold(0.0, f64::max), busy.iter().sum::<f64>());
         let of_work_ms = 1e3 * (all - busy.len() as f64 * usual).max(1e-9);
         println!(
