@@ -158,7 +158,8 @@ endpoints:
             }
         }
         assert!(!rate.stage.has_work(), "the work was not done within {commits} commits");
-        assert!(busy.len() * 1_000 >= accounts / 100, "a commit does the work of 1,000 accounts at most");
+        // Usage catches up with the accounts that it touches; the rest is done by 1,000 a commit.
+        assert!(busy.len() > 1 || accounts <= 100_000, "all of it was done at once");
         let (longest, all) = (busy.iter().copied().fold(0.0, f64::max), busy.iter().sum::<f64>());
         let of_work_ms = 1e3 * (all - busy.len() as f64 * usual).max(1e-9);
         println!(
