@@ -70,8 +70,13 @@ impl<S: Stage> Running<S> {
 fn ticked(guide: &mut Running<impl Stage>, offset: Offset, at: &str) -> Vec<Message> {
     let instant = Timestamp::parse(at).expect("a time");
     guide.commit_with(&[], Some(Tick { partition: PARTITION, side: 0, offset, instant }));
+    for_rate(guide).collect()
+}
+
+/// Reads from the output of guide what it packed for rate.
+fn for_rate<S: Stage>(guide: &Running<S>) -> impl Iterator<Item = Message> {
     let of_rate = guide.output.messages(guide.stage.outputs()).filter(|message| message.topic == "guided");
-    of_rate.map(|message| (Vec::new(), message.value.unwrap_or_default().to_vec())).collect()
+    of_rate.map(|message| (Vec::new(), message.value.expect("a packed message").to_vec()))
 }
 
 /// Has guide pack lines: messages for rate.
@@ -80,8 +85,7 @@ fn guided(guide: &mut Running<impl Stage>, lines: &[String]) -> Vec<Message> {
     for lines in lines.chunks(PACKED) {
         let lines: Vec<Message> = lines.iter().map(|line| (Vec::new(), line.clone().into_bytes())).collect();
         guide.commit(&lines);
-        let of_rate = guide.output.messages(guide.stage.outputs()).filter(|message| message.topic == "guided");
-        messages.extend(of_rate.map(|message| (Vec::new(), message.value.unwrap_or_default().to_vec())));
+        messages.extend(for_rate(guide));
     }
     messages
 }

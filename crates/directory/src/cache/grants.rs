@@ -56,13 +56,11 @@ fn grants(row: &EndpointRow) -> bool {
 pub(crate) fn has_bundles(name: &str, definition: &str) -> bool {
     // Reading a definition costs far more than looking for the key, and few have it.
     definition.contains("bundles")
-        && read_endpoint(name, definition).is_ok_and(|endpoint| {
-            let states = endpoint.states();
-            states.iter().any(|(_, state)| state.plan.is_some_and(|plan| !plan.bundles.is_empty()))
-        })
+        && read_endpoint(name, definition)
+            .is_ok_and(|endpoint| endpoint.plans().any(|(_, plan)| !plan.bundles.is_empty()))
 }
 
-/// What the plans of an endpoint grant. What names no bundle that there is was refused when it was written.
+/// Returns what the plans of an endpoint grant. What names no bundle that there is was refused when it was written.
 fn grants_of(name: &str, endpoint: &Endpoint, catalog: &Catalog) -> Vec<Grant> {
     let mut seen = BTreeSet::new();
     let of_plan = endpoint.plans().flat_map(|(start, plan)| plan.bundles.iter().map(move |grant| (start, plan, grant)));

@@ -94,7 +94,7 @@ fn end_in_time(stop: Arc<AtomicBool>, telemetry: Arc<Telemetry>) -> Result<(), F
     thread.map(drop).map_err(|error| Failure::Surroundings(format!("threads: {error}")))
 }
 
-/// How often a store is gone through, in milliseconds.
+/// Reads how often a store is gone through, in milliseconds.
 ///
 /// # Errors
 /// Less than a minute: every look would begin anew.

@@ -174,9 +174,9 @@ impl Look {
             return Ok(());
         }
         let granted = walk.grants_of(&names)?;
-        self.of_endpoints.retain(|_, grant| {
-            !endpoint_of(grant).is_some_and(|endpoint| names.iter().any(|name| **name == *endpoint))
-        });
+        // The names are in order, as the set was that they are from.
+        let is_read = |endpoint: &str| names.binary_search_by(|name| (**name).cmp(endpoint)).is_ok();
+        self.of_endpoints.retain(|_, grant| !endpoint_of(grant).is_some_and(is_read));
         names.iter().for_each(|name| {
             self.changed.remove(name);
         });
