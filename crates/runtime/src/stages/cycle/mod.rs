@@ -137,6 +137,7 @@ impl CycleStage {
                     Err(fault) => Taken::Fault(fault),
                 };
                 let step = Arrival::GRANTED.guide(&taken, &Verdict::Pass(Timestamp::EPOCH), snapshot);
+                // Something is due by a tick only, so that there is a position.
                 let offset = unit.progress.position.unwrap_or(0);
                 let origin = Origin { form: &form, partition: 0, offset, key: None, bytes, retried: None, trace: None };
                 match &step {
@@ -157,7 +158,11 @@ impl CycleStage {
                     }
                 }
                 step.tell(&taken, &mut Telling { outbound, output });
-                unit.kept.carried_out.insert(hashed(&grant.command_id));
+                if !unit.kept.carried_out.insert(hashed(&grant.command_id)) {
+                    // The look leaves those out: sent again it could be bought again, and undone it would be forgotten.
+                    let detail = format!("the grant {} was carried out before", grant.command_id);
+                    return Err(ControlMismatch { check: "assumption", detail }.into());
+                }
                 unit.kept.journal.push(grant.command_id.clone());
             }
         }
