@@ -197,7 +197,7 @@ fn rate_twice(node: &str, folder: &Path) {
             let parts = (0..SCAN_PARTS).cycle().take_while(|_| !is_over.load(Ordering::Relaxed));
             let mut walked = 0.0;
             for part in parts {
-                cache.grants_of_part(part).expect("a part");
+                cache.of_part(part).expect("a part");
                 walked += 1.0;
             }
             report("walks", walked / f64::from(SCAN_PARTS));
@@ -275,7 +275,7 @@ fn walk(node: &str) {
     });
     let begun = Instant::now();
     for part in 0..cache.parts() {
-        cache.grants_of_part(part).expect("a part");
+        cache.of_part(part).expect("a part");
     }
     report("seconds", begun.elapsed().as_secs_f64());
 }

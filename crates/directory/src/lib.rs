@@ -25,9 +25,9 @@ pub use diagnostic::{
     render_all, to_json,
 };
 pub use load::{CurrencyChanged, Input, InputKind, Loaded, load, load_to_rate};
-pub use needs::{Changed, Directory, Needs, RecordNeeds, Unavailable, Walk, Whole};
+pub use needs::{Changed, Directory, Needs, RecordNeeds, SaidOfEndpoints, Unavailable, Walk, Whole};
 pub use schema::json_schema;
 pub use secret::{Secret, without_credentials};
-pub use snapshot::Grant;
+pub use snapshot::{AccountTimeline, Grant};
 pub use source::{FileId, Location, SourceFile, Sources, Span, TooLarge};
 pub use visible::{visible, visible_json, visible_lines};

@@ -3,8 +3,7 @@
 //! Two directories stand behind it: files, whose snapshot is the whole of them and always the same, and a store, whose snapshot holds the
 //! accounts of one epoch and the endpoints that the batch needs. The look-ups are the snapshot's, and so the same for both.
 
-use crate::snapshot::Grant;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{AccountTimeline, Grant, Snapshot};
 use rating::{Command, CommandKind, Timestamp, UsageRecord};
 use std::fmt;
 use std::sync::Arc;
@@ -34,20 +33,29 @@ pub trait Walk {
     /// In how many parts all endpoints can be gone through.
     fn parts(&self) -> u32;
 
-    /// The bundles that plans of a part's endpoints grant, whenever they are due.
+    /// What is said of a part's endpoints, whenever it holds.
     ///
     /// # Errors
     /// Not to be had now.
-    fn grants_of_part(&self, part: u32) -> Result<Vec<Grant>, Unavailable>;
+    fn of_part(&self, part: u32) -> Result<SaidOfEndpoints, Unavailable>;
 
-    /// The same of endpoints by their names; of one that there is not, none.
+    /// The same of endpoints by their names; of one that there is not, nothing.
     ///
     /// # Errors
     /// Not to be had now.
-    fn grants_of(&self, endpoints: &[Box<str>]) -> Result<Vec<Grant>, Unavailable>;
+    fn of_endpoints(&self, endpoints: &[Box<str>]) -> Result<SaidOfEndpoints, Unavailable>;
 
     /// The endpoints that changed since this was asked last; at first, anything may have. It is for one who asks.
     fn take_changed(&self) -> Changed;
+}
+
+/// What is said of endpoints and concerns their accounts, whether a record comes or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SaidOfEndpoints {
+    /// The bundles that their plans grant.
+    pub grants: Vec<Grant>,
+    /// Their accounts over time.
+    pub timelines: Vec<AccountTimeline>,
 }
 
 /// Endpoints that changed.

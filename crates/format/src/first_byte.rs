@@ -56,6 +56,8 @@ first_bytes! {
         SessionCounter = 16,
         /// An instance: holder (length and one, or 0 for a pool), id.
         Instance = 17,
+        /// What the directory says of an account over time: no key.
+        Timeline = 20,
     }
     others {
         /// An account of state stores up to format 2 and rate's changelog up to format 3: without currency.

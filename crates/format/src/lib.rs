@@ -21,8 +21,30 @@ mod values;
 
 use std::fmt;
 
+use field::Value;
+use rating::Standing;
+use values::SaidOfAccount;
+
 pub use first_byte::RowByte;
 pub use rows::{RowReader, RowWriter};
+
+/// Appends what the directory says of an account, to be sent to whoever owns the account: fields, up to the end.
+pub fn write_said(standings: &[Standing], out: &mut Vec<u8>) {
+    SaidOfAccount { standings: standings.to_vec() }.write(out);
+}
+
+/// Reads what the directory says of an account: all bytes.
+///
+/// # Errors
+/// Bytes that say nothing of an account.
+pub fn read_said(mut bytes: &[u8]) -> Result<Vec<Standing>, Corrupt> {
+    let SaidOfAccount { standings } = Value::read(&mut bytes)?;
+    let ascends = |two: &[Standing]| two[0].from < two[1].from;
+    match !standings.is_empty() && standings.windows(2).all(ascends) {
+        true => Ok(standings),
+        false => Corrupt::new("instants that ascend", bytes),
+    }
+}
 
 /// Bytes that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

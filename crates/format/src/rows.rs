@@ -47,6 +47,11 @@ impl RowWriter {
                 self.account = Some((*id).clone());
                 self.value(*head, out);
             }
+            Row::Timeline(id, timeline) => {
+                self.account(id, out);
+                out.push(RowByte::Timeline as u8);
+                self.value(*timeline, out);
+            }
             Row::Counter(id, key, counter) => self.hashed(RowByte::Counter, id, *key, *counter, out),
             Row::Cap(id, key, cap) => self.hashed(RowByte::Cap, id, *key, *cap, out),
             Row::Session(id, endpoint, key, session) => {
@@ -251,6 +256,7 @@ impl RowReader {
                 state.restore_head(&id, head, cycle);
                 self.account = Some(state.restored_account(&id));
             }
+            RowByte::Timeline => state.restore_timeline(self.account(input)?, value(input)?, cycle),
             RowByte::Counter => state.restore_counter(&self.hashed_key(input)?, value(input)?, cycle),
             RowByte::Cap => state.restore_cap(&self.hashed_key(input)?, value(input)?, cycle),
             RowByte::Session => state.restore_session(&self.endpoint_key(input)?, value(input)?, cycle),

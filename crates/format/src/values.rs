@@ -6,12 +6,15 @@ use rating::account::{CapCounter, Head};
 use rating::bundle::{Allowance, ElementClass, Phase, Starts};
 use rating::{
     AccountId, Amount, BundleScope, Counter, Currency, Exact, Length, Month, NetworkPattern, SessionCounter,
-    SessionKey, SessionState, Status, Timestamp, Unit, Zone,
+    SessionKey, SessionState, Standing, Status, Timeline, Timestamp, Unit, Zone,
 };
 use std::num::NonZeroU128;
 use std::sync::Arc;
 
 fields!(Head { 1: currency, 2: balance, 3: delta_sequence, 4: exhausted, 5: statuses, 6: ahead, 7: ancestors });
+fields!(Timeline { 1: standings, 2: told_to, 3: told, 4: times });
+fields!(Standing { 1: from, 2: ancestors, 3: status });
+fields!(SaidOfAccount { 1: standings });
 fields!(Counter {
     1: uncovered,
     2: covered,
@@ -63,6 +66,12 @@ fields!(StoredInstance {
 });
 fields!(Allowance { 1: used, 2: warned });
 fields!(StoredPhase { 1: kind, 2: start, 3: end });
+
+/// What the directory says of an account, as it is sent.
+#[derive(Debug)]
+pub(crate) struct SaidOfAccount {
+    pub(crate) standings: Vec<Standing>,
+}
 
 /// A zone as it is written.
 #[derive(Debug)]

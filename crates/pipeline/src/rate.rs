@@ -2,7 +2,7 @@
 
 use rating::command::{CommandRefusal, GuidedCommand, apply_command};
 use rating::leg::Leg;
-use rating::{AccountId, Effect, State, SuspenseReason, Timestamp, Unit, due, rate_leg};
+use rating::{AccountChange, AccountId, Effect, State, SuspenseReason, Timestamp, Unit, due, rate_leg};
 
 /// One thing to do for one account.
 #[derive(Clone, Copy, Debug)]
@@ -13,13 +13,15 @@ pub struct Task<'a> {
     pub work: Work<'a>,
 }
 
-/// A leg, a command, or that it is later now.
+/// A leg, a command, what the directory says, or that it is later now.
 #[derive(Clone, Copy, Debug)]
 pub enum Work<'a> {
     /// Rate a leg.
     Leg(Leg<'a>),
     /// Apply a command.
     Command(GuidedCommand<'a>),
+    /// Take what the directory says of the account.
+    Change(AccountChange<'a>),
     /// It is at least this late. Then work that is due is done, of at most so many accounts.
     Tick(Timestamp, usize),
 }
@@ -52,6 +54,8 @@ pub enum RateOutcome {
     Applied,
     /// The command was refused.
     Refused(CommandRefusal),
+    /// What the directory says of the account was taken.
+    Learnt,
     /// The clock was told.
     Ticked,
 }
@@ -109,12 +113,18 @@ impl RateShard {
                         };
                         (guided.edge.level, 0, outcome)
                     }
+                    (Work::Change(change), Some(account)) => {
+                        due::learn(change, &mut self.state, account, effects);
+                        (0, 0, RateOutcome::Learnt)
+                    }
                     (Work::Tick(instant, most), _) => {
                         self.state.advance_clock(*instant);
                         due::work(&mut self.state, *most, effects);
                         (0, 0, RateOutcome::Ticked)
                     }
-                    (Work::Leg(_) | Work::Command(_), None) => unreachable!("somebody pays for every leg and command"),
+                    (Work::Leg(_) | Work::Command(_) | Work::Change(_), None) => {
+                        unreachable!("somebody pays for every leg and command, and of somebody something is said")
+                    }
                 };
                 rated.push(RatedTask {
                     position: task.position,
@@ -122,7 +132,7 @@ impl RateShard {
                     quantity,
                     rate_unit: match &task.work {
                         Work::Leg(leg) => leg.rate.unit(),
-                        Work::Command(_) | Work::Tick(..) => None,
+                        Work::Command(_) | Work::Change(_) | Work::Tick(..) => None,
                     },
                     outcome,
                     effects_end: effects.len() as u32,
@@ -145,6 +155,7 @@ impl<'a> Work<'a> {
         match self {
             Work::Leg(leg) => Some(&leg.edge.payer),
             Work::Command(guided) => Some(&guided.edge.payer),
+            Work::Change(change) => Some(change.account),
             Work::Tick(..) => None,
         }
     }

@@ -168,7 +168,7 @@ impl ControlTotals {
                     totals.suspended += 1;
                     totals.suspended_units += u128::from(task.quantity);
                 }
-                RateOutcome::Applied | RateOutcome::Refused(_) | RateOutcome::Ticked => {}
+                RateOutcome::Applied | RateOutcome::Refused(_) | RateOutcome::Learnt | RateOutcome::Ticked => {}
             }
         }
     }

@@ -261,6 +261,8 @@ impl<'a> Target<'_, 'a> {
             Ok(())
         })?;
         if !is_ahead {
+            // What the directory says of the account holds beside it.
+            let status = status.max(self.guided.edge.status);
             self.tell_event(LifeEventKind::AccountStatus(status), effects);
         }
         Ok(())

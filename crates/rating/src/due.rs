@@ -6,40 +6,61 @@
 //!
 //! | kind | falls due | effect |
 //! | --- | --- | --- |
+//! | account change | when a status begins that the directory gives the account ([`timeline`](crate::timeline)) | `account_status`, if it makes a difference |
 //! | status | when a suspension or activation of the account begins that was commanded ahead of the clock | `account_status` |
+//!
+//! At one instant they are done in this order. What is told is the status that holds, of the directory's and the commanded one the graver.
 
 use crate::calendar::Timestamp;
 use crate::effect::{Cause, Effect, LifeEvent, LifeEventKind, Shared};
 use crate::id::AccountId;
 use crate::identity;
+use crate::leg::Status;
 use crate::state::{AccountNumber, State};
+use crate::timeline::{self, AccountChange, Timeline};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// The accounts of a shard that have work to come, each by its earliest instant.
+/// What an account has work from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// Its timeline.
+    Directory,
+    /// Its head.
+    Head,
+}
+
+/// The accounts of a shard that have work to come, each by the earliest instant of each source.
 #[derive(Debug, Default)]
-pub(crate) struct Due(BTreeSet<(Timestamp, AccountId)>);
+pub(crate) struct Due(BTreeSet<(Timestamp, AccountId, Source)>);
 
 impl Due {
     /// The earliest instant of all.
     pub(crate) fn earliest(&self) -> Option<Timestamp> {
-        self.0.first().map(|(at, _)| *at)
+        self.0.first().map(|(at, ..)| *at)
     }
 
     /// An account whose work is due by an instant, the earliest first.
     fn next(&self, until: Timestamp) -> Option<&AccountId> {
-        self.0.first().filter(|(at, _)| *at <= until).map(|(_, id)| id)
+        self.0.first().filter(|(at, ..)| *at <= until).map(|(_, id, _)| id)
     }
 
-    /// The earliest instant of an account is another one, or there is none any more.
-    pub(crate) fn replace(&mut self, id: &AccountId, before: Option<Timestamp>, now: Option<Timestamp>) {
+    /// The earliest instant of a source is another one, or there is none any more.
+    pub(crate) fn replace(
+        &mut self,
+        id: &AccountId,
+        source: Source,
+        before: Option<Timestamp>,
+        now: Option<Timestamp>,
+    ) {
         if before == now {
             return;
         }
         if let Some(before) = before {
-            self.0.remove(&(before, id.clone()));
+            self.0.remove(&(before, id.clone(), source));
         }
         if let Some(now) = now {
-            self.0.insert((now, id.clone()));
+            self.0.insert((now, id.clone(), source));
         }
     }
 
@@ -52,22 +73,105 @@ impl Due {
 /// Does the work of an account that is due by the clock.
 pub fn catch_up<'a>(state: &mut State, account: AccountNumber, effects: &mut Vec<Effect<'a>>) {
     let Some(clock) = state.clock() else { return };
+    let mut told = changes_of_directory(state, account, clock, None);
+    told.extend(commanded_statuses(state, account, clock));
+    // Those of the directory stand first.
+    told.sort_by_key(|told| told.at);
+    tell(state, account, told, effects);
+}
+
+/// Takes what the directory says of an account from now on, and tells what of it has begun by the clock: booked by the clock, because it was not known
+/// before.
+pub fn learn<'a>(change: &AccountChange<'_>, state: &mut State, account: AccountNumber, effects: &mut Vec<Effect<'a>>) {
+    timeline::note(change, state, account);
+    let Some(clock) = state.clock() else { return };
+    let told = changes_of_directory(state, account, clock, Some(clock));
+    tell(state, account, told, effects);
+}
+
+fn tell<'a>(state: &State, account: AccountNumber, told: Vec<Told>, effects: &mut Vec<Effect<'a>>) {
+    let id = state.id(account).clone();
+    effects.extend(told.into_iter().map(|Told { at, status, ancestors, key, booked_time }| {
+        let (account, cause) = (id.clone(), Cause::DueWork(at, key));
+        let kind = LifeEventKind::AccountStatus(status);
+        Effect::LifeEvent(LifeEvent { account, ancestors: Shared::Kept(ancestors), kind, cause, booked_time })
+    }));
+}
+
+/// A status that is told.
+struct Told {
+    at: Timestamp,
+    status: Status,
+    ancestors: Arc<str>,
+    key: u128,
+    booked_time: Option<Timestamp>,
+}
+
+/// The statuses that the directory gives an account up to the clock, where they make a difference. They are booked when they begin, or later.
+fn changes_of_directory(
+    state: &mut State,
+    account: AccountNumber,
+    clock: Timestamp,
+    booked_time: Option<Timestamp>,
+) -> Vec<Told> {
+    if state.timeline(account).and_then(Timeline::next_due).is_none_or(|at| clock < at) {
+        return Vec::new();
+    }
+    let mut begun = Vec::new();
+    state.change_timeline(account, |timeline| {
+        while let Some((at, before, status)) = timeline.take_next(clock) {
+            begun.push((at, before, status, timeline.times));
+        }
+    });
+    let head = state.head(account);
+    let id = state.id(account);
+    let tells = |(at, before, status, times): (Timestamp, Status, Status, u64)| {
+        let commanded = head.status_at(at);
+        // One that was commanded for the same instant is told by itself.
+        let is_told = head.ahead.binary_search(&at).is_ok() || before.max(commanded) == status.max(commanded);
+        (!is_told).then(|| Told {
+            at,
+            status: status.max(commanded),
+            ancestors: ancestors_at(state, account, at),
+            key: identity::due_key(id, &format!("account_change/{times}"), at),
+            booked_time: booked_time.or(Some(at)),
+        })
+    };
+    begun.into_iter().filter_map(tells).collect()
+}
+
+/// The statuses that begin by the clock and were commanded ahead of it.
+fn commanded_statuses(state: &mut State, account: AccountNumber, clock: Timestamp) -> Vec<Told> {
     let head = state.head(account);
     let count = head.ahead.partition_point(|at| *at <= clock);
-    let begun: Vec<_> = head.ahead[..count].iter().map(|at| (*at, head.status_at(*at))).collect();
-    let ancestors = head.ancestors.clone().map_or(Shared::Of(""), Shared::Kept);
-    let id = state.id(account).clone();
+    if count == 0 {
+        return Vec::new();
+    }
+    let tells = |at: &Timestamp| {
+        let of_directory = state.timeline(account).and_then(|timeline| timeline.at(*at));
+        let of_directory = of_directory.map_or(Status::Active, |standing| standing.status);
+        Told {
+            at: *at,
+            status: head.status_at(*at).max(of_directory),
+            ancestors: ancestors_at(state, account, *at),
+            key: identity::due_key(state.id(account), "account_status", *at),
+            booked_time: Some(*at),
+        }
+    };
+    let begun = head.ahead.iter().take(count).map(tells).collect();
     state.change_due(account, |head| {
         head.ahead.drain(..count);
         // Nothing is left that could need it.
         head.ancestors = head.ancestors.take().filter(|_| !head.ahead.is_empty());
     });
-    effects.extend(begun.into_iter().map(|(at, status)| {
-        let cause = Cause::DueWork(at, identity::due_key(&id, "account_status", at));
-        let kind = LifeEventKind::AccountStatus(status);
-        let (account, ancestors) = (id.clone(), ancestors.clone());
-        Effect::LifeEvent(LifeEvent { account, ancestors, kind, cause, booked_time: Some(at) })
-    }));
+    begun
+}
+
+/// The names above an account at an instant, as the directory says, or else as the last command did that put something ahead.
+fn ancestors_at(state: &State, account: AccountNumber, at: Timestamp) -> Arc<str> {
+    let of_directory = state.timeline(account).and_then(|timeline| timeline.at(at));
+    let of_command = || state.head(account).ancestors.clone();
+    of_directory.map(|standing| standing.ancestors.clone()).or_else(of_command).unwrap_or_default()
 }
 
 /// Does the work that is due by the clock, of at most so many accounts. Returns how many it was.

@@ -17,8 +17,9 @@ pub enum Mode {
     Postpaid,
 }
 
-/// The payer's own status at the event time (rule 7); there is no cascade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The payer's own status at the event time (rule 7); there is no cascade. In their order: where two hold, one by command and one of the directory, the
+/// later of the two does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     /// May be charged.
     Active,

@@ -36,6 +36,7 @@ pub mod session;
 pub mod state;
 pub mod table;
 pub mod tariff;
+pub mod timeline;
 pub mod usage;
 pub mod zone;
 
@@ -61,5 +62,6 @@ pub use session::{SessionCounter, SessionKey, SessionState};
 pub use state::{AccountNumber, State};
 pub use table::Table;
 pub use tariff::{Tariff, TariffSpec, TariffVersion, VersionSpec};
+pub use timeline::{AccountChange, Standing, Timeline};
 pub use usage::UsageRecord;
 pub use zone::{Grade, NetworkPattern, Plmn, Zone};

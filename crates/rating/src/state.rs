@@ -3,6 +3,7 @@
 //! | table | key within its account | row |
 //! | --- | --- | --- |
 //! | accounts | | [`Head`]: money and status |
+//! | timelines | | [`Timeline`]: what the directory says of the account over time |
 //! | counters | rate and month | [`Counter`] |
 //! | caps | tariff and month | [`CapCounter`] |
 //! | sessions | endpoint, session | [`SessionState`] |
@@ -19,11 +20,12 @@ use crate::bundles::{Bundles, InstanceKey};
 use crate::calendar::Timestamp;
 use crate::counter::Counter;
 use crate::dictionary::{Address, Dictionary, KnownTemplate};
-use crate::due::Due;
+use crate::due::{Due, Source};
 use crate::id::AccountId;
 use crate::identity;
 use crate::session::{SessionCounter, SessionState};
 use crate::table::{RowPlace, Table};
+use crate::timeline::Timeline;
 use crate::zone::Zone;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -85,6 +87,8 @@ pub enum Row<'s> {
     Template(Address, Option<&'s KnownTemplate>),
     /// The head of an account.
     Account(&'s AccountId, Option<&'s Head>),
+    /// What the directory says of an account over time.
+    Timeline(&'s AccountId, Option<&'s Timeline>),
     /// A counter of a month.
     Counter(&'s AccountId, u128, Option<&'s Counter>),
     /// A cap.
@@ -103,6 +107,7 @@ impl<'s> Row<'s> {
         match *self {
             Row::Zone(..) | Row::Template(..) => None,
             Row::Account(id, _)
+            | Row::Timeline(id, _)
             | Row::Counter(id, ..)
             | Row::Cap(id, ..)
             | Row::Session(id, ..)
@@ -133,6 +138,7 @@ const THERE: &str = "a place that was taken has a row";
 #[derive(Debug, Default)]
 pub struct State {
     accounts: Table<AccountId, Head>,
+    timelines: Table<AccountNumber, Timeline>,
     pub(crate) counters: Table<HashedKey, Counter>,
     pub(crate) caps: Table<HashedKey, CapCounter>,
     pub(crate) sessions: Table<EndpointRowKey, SessionState>,
@@ -158,6 +164,7 @@ tables! {
     Zone: dictionary.zones,
     Template: dictionary.templates,
     Account: accounts,
+    Timeline: timelines,
     Counter: counters,
     Cap: caps,
     Session: sessions,
@@ -240,17 +247,53 @@ impl State {
         self.accounts.is_empty()
     }
 
+    /// What the directory says of an account over time; `None` where it was told nothing.
+    pub fn timeline(&self, account: AccountNumber) -> Option<&Timeline> {
+        self.timelines.get(&account)
+    }
+
+    pub(crate) fn set_timeline(&mut self, account: AccountNumber, timeline: Timeline) {
+        let before = self.timeline(account).and_then(Timeline::next_due);
+        let now = timeline.next_due();
+        self.timelines.set(&account, timeline);
+        self.note_due(account, Source::Directory, before, now);
+    }
+
+    /// Changes something of a timeline, where there is one.
+    pub(crate) fn change_timeline<R>(
+        &mut self,
+        account: AccountNumber,
+        change: impl FnOnce(&mut Timeline) -> R,
+    ) -> Option<R> {
+        let timeline = self.timelines.change(self.timelines.place(&account)?)?;
+        let before = timeline.next_due();
+        let result = change(timeline);
+        let now = timeline.next_due();
+        self.note_due(account, Source::Directory, before, now);
+        Some(result)
+    }
+
     /// Changes something of a head that may have to do with when its account has work to come.
     pub(crate) fn change_due<R>(&mut self, account: AccountNumber, change: impl FnOnce(&mut Head) -> R) -> R {
         let before = self.head(account).next_due();
         let head = self.head_mut(account);
         let result = change(head);
         let now = head.next_due();
+        self.note_due(account, Source::Head, before, now);
+        result
+    }
+
+    fn note_due(&mut self, account: AccountNumber, source: Source, before: Option<Timestamp>, now: Option<Timestamp>) {
         if before != now {
             let id = self.id(account).clone();
-            self.due.replace(&id, before, now);
+            self.due.replace(&id, source, before, now);
         }
-        result
+    }
+
+    /// The earliest instant at which an account has work to come.
+    pub(crate) fn next_due(&self, account: AccountNumber) -> Option<Timestamp> {
+        let of_directory = self.timeline(account).and_then(Timeline::next_due);
+        self.head(account).next_due().into_iter().chain(of_directory).min()
     }
 
     /// The earliest instant at which an account of the shard has work to come.
@@ -262,7 +305,7 @@ impl State {
     #[inline]
     pub fn is_behind(&self, account: AccountNumber) -> bool {
         // Nearly always there is no work at all.
-        self.has_due_work() && self.head(account).next_due().is_some_and(|at| Some(at) <= self.clock)
+        self.has_due_work() && self.next_due(account).is_some_and(|at| Some(at) <= self.clock)
     }
 
     /// Returns whether any account has work that is due by the clock.
@@ -387,9 +430,15 @@ impl State {
 
     /// Puts back what was there at the last [`State::settle`].
     pub fn undo(&mut self) {
-        let State { accounts, due, .. } = self;
+        let State { accounts, timelines, due, .. } = self;
+        // Before accounts, whose names they need.
+        timelines.undo(|_, account, now, then| {
+            let id = accounts.row(account.0).expect("an account has a head").0;
+            let (now, then) = (now.and_then(Timeline::next_due), then.and_then(Timeline::next_due));
+            due.replace(id, Source::Directory, now, then);
+        });
         accounts.undo(|_, id, now, then| {
-            due.replace(id, now.and_then(Head::next_due), then.and_then(Head::next_due));
+            due.replace(id, Source::Head, now.and_then(Head::next_due), then.and_then(Head::next_due));
         });
         // With its index, and therefore first: then its rows have nothing left to undo.
         self.bundles.undo();
@@ -425,6 +474,14 @@ impl State {
                 let has_old = self.accounts.at(place).is_some_and(is_old);
                 if has_old && let Some(head) = self.accounts.change(place) {
                     forget_statuses(&mut head.statuses, horizon);
+                }
+                has_old
+            }
+            Kind::Timeline => {
+                let has_old = self.timelines.at(place).is_some_and(|timeline| timeline.has_old(horizon));
+                if has_old && let Some(timeline) = self.timelines.change(place) {
+                    // Nothing that is still to be told leaves, so that what is due stays as it is.
+                    timeline.forget(horizon);
                 }
                 has_old
             }
@@ -493,6 +550,10 @@ impl State {
             Kind::Account => {
                 let (id, head) = self.accounts.row(place).expect(THERE);
                 Row::Account(id, head)
+            }
+            Kind::Timeline => {
+                let (account, timeline) = self.timelines.row(place).expect(THERE);
+                Row::Timeline(self.id(*account), timeline)
             }
             Kind::Counter => self.hashed(&self.counters, place, Row::Counter),
             Kind::Cap => self.hashed(&self.caps, place, Row::Cap),

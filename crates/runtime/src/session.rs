@@ -64,7 +64,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts with reference data; its grants have been carried out, and what that put out is returned.
+    /// Starts with reference data; accounts have learnt what they say, grants have been carried out, and what that put out is returned.
     ///
     /// # Errors
     /// A control total that does not balance.
@@ -88,7 +88,7 @@ impl Session {
             granted: BTreeSet::new(),
             latest_event: settings.latest_event,
         };
-        let output = session.grant(loaded)?;
+        let output = session.take_over(loaded)?;
         Ok((session, output))
     }
 
@@ -169,13 +169,20 @@ impl Session {
         Ok(output)
     }
 
-    /// Continues with other reference data; returns what its new grants put out.
+    /// Continues with other reference data; returns what they and their new grants put out.
     ///
     /// # Errors
     /// A control total that does not balance.
     pub fn replace_reference(&mut self, loaded: &Loaded) -> Result<BatchOutput, EngineError> {
         self.engine.replace_directory(loaded.directory());
-        self.grant(loaded)
+        self.take_over(loaded)
+    }
+
+    /// Does what reference data cause.
+    fn take_over(&mut self, loaded: &Loaded) -> Result<BatchOutput, EngineError> {
+        let mut output = self.engine.learn_from(&loaded.snapshot)?;
+        output.append(self.grant(loaded)?, 0)?;
+        Ok(output)
     }
 
     fn grant(&mut self, loaded: &Loaded) -> Result<BatchOutput, EngineError> {

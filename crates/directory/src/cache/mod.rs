@@ -19,7 +19,6 @@
 mod entries;
 mod epoch;
 mod flights;
-mod grants;
 mod lookup;
 mod numbered;
 mod packed;
@@ -28,8 +27,8 @@ mod rows;
 mod settings;
 mod shared;
 mod trouble;
+mod walk;
 
-pub(crate) use grants::has_bundles;
 pub use preload::Preloaded;
 pub use rows::{
     CatalogChange, Changes, Edition, EndpointChanges, EndpointRow, Head, IdentityKey, KeyKind, Misnumbered, Rows,
@@ -37,6 +36,7 @@ pub use rows::{
 };
 pub use settings::{CacheEvent, CacheSettings, CacheStats, Clock};
 pub use shared::OpenError;
+pub(crate) use walk::has_bundles;
 
 use crate::load::Loaded;
 use crate::needs::{Directory, Needs, RecordNeeds, Unavailable, Walk};
@@ -123,7 +123,7 @@ impl<R: Rows> Cache<R> {
     /// # Errors
     /// The store does not answer, several times.
     pub async fn has_plans_with_bundles(&self) -> Result<bool, StoreError> {
-        grants::has_plans_with_bundles(&self.shared).await
+        walk::has_plans_with_bundles(&self.shared).await
     }
 
     /// Has keys read, and waits for them.

@@ -127,6 +127,12 @@ impl LineageEdge {
         path.unwrap_or(self.edge.payee.as_str())
     }
 
+    /// The names from the root down to the payer.
+    #[inline]
+    pub(super) fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
     /// The rate for a record at its event time (rules 5, 9, 14).
     pub fn rate_for(&self, usage: &UsageRecord) -> RateChoice<'_> {
         match &self.tariff {
@@ -191,9 +197,14 @@ impl Catalog {
 
     /// The edges above an account as of a time, lowest first.
     pub(super) fn lineage_of(&self, account: u32, at: Timestamp) -> &[LineageEdge] {
-        let slices = self.lineages.get(account as usize).map_or(&[][..], |slices| slices);
+        let slices = self.lineages(account);
         let after = slices.partition_point(|(from, _)| *from <= at);
         after.checked_sub(1).and_then(|last| slices.get(last)).map_or(&[], |(_, edges)| edges)
+    }
+
+    /// The lineages of an account, each with the instant from which it holds.
+    pub(super) fn lineages(&self, account: u32) -> &[(Timestamp, Vec<LineageEdge>)] {
+        self.lineages.get(account as usize).map_or(&[][..], |slices| slices)
     }
 
     /// The lineages of an account that hold at some moment of a half-open range.
@@ -203,7 +214,7 @@ impl Catalog {
         start: Timestamp,
         end: Timestamp,
     ) -> impl Iterator<Item = &[LineageEdge]> {
-        let slices = self.lineages.get(account as usize).map_or(&[][..], |slices| slices);
+        let slices = self.lineages(account);
         let first = slices.partition_point(|(from, _)| *from <= start).saturating_sub(1);
         slices.iter().skip(first).take_while(move |(from, _)| *from < end).map(|(_, edges)| &**edges)
     }

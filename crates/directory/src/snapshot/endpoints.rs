@@ -156,6 +156,11 @@ impl Endpoints {
         self.by_name.get(name).copied()
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Endpoint> {
+        self.all.iter()
+    }
+
     /// An endpoint by its position.
     pub(super) fn get(&self, position: u32) -> Option<&Endpoint> {
         self.all.get(position as usize)

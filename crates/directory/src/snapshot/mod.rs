@@ -7,9 +7,11 @@
 
 mod catalog;
 mod endpoints;
+mod timelines;
 
 pub use catalog::{AccountFacts, AccountSlice, Catalog, CatalogParts, Grant, LineageEdge, MAX_LEVELS};
 pub use endpoints::{EndpointSlice, Endpoints, IdentityFacts, PlanFacts};
+pub use timelines::AccountTimeline;
 
 use crate::model::IdentityKind;
 use crate::needs::RecordNeeds;
@@ -249,5 +251,5 @@ impl Snapshot {
 
 /// The names above the account of an endpoint: its customer's, and those above that.
 fn ancestors_of_own<'a>(own: &'a LineageEdge, above: &'a [LineageEdge]) -> &'a str {
-    above.first().and_then(|customer| customer.path.as_deref()).unwrap_or(own.edge.payee.as_str())
+    above.first().and_then(LineageEdge::path).unwrap_or(own.edge.payee.as_str())
 }

@@ -5,7 +5,8 @@ use crate::first_byte::all;
 use rating::account::{CapCounter, Head};
 use rating::bundle::{ElementClass, Phase};
 use rating::{
-    Amount, BundleScope, Counter, Currency, Length, Month, SessionCounter, SessionState, Starts, Timestamp, Unit,
+    Amount, BundleScope, Counter, Currency, Length, Month, SessionCounter, SessionState, Standing, Starts, Status,
+    Timeline, Timestamp, Unit,
 };
 use std::collections::BTreeSet;
 
@@ -17,6 +18,13 @@ fn sample() -> State {
     let amount = Amount::from_unscaled(-3).expect("an amount");
     state.restore_head(&id, Some(Head { balance: amount, delta_sequence: 7, ..Head::default() }), 1);
     let account = state.restored_account(&id);
+    let timeline = Timeline {
+        standings: vec![Standing { from: at, ancestors: "northstar".into(), status: Status::Suspended }],
+        told_to: Some(at),
+        told: Status::Suspended,
+        times: 1,
+    };
+    state.restore_timeline(account, Some(timeline), 1);
     let hashed = HashedKey { account, key: u128::MAX - 1 };
     let of_endpoint = EndpointRowKey { account, endpoint: EndpointKey::of("sim"), key: 5 };
     let counter = Counter { uncovered: 9, last_event: at, ..Counter::default() };
@@ -72,6 +80,7 @@ fn written(state: &State) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
             Row::Account(..) => None,
             Row::Zone(address, _) => Some(Row::Zone(address, None)),
             Row::Template(address, _) => Some(Row::Template(address, None)),
+            Row::Timeline(id, _) => Some(Row::Timeline(id, None)),
             Row::Counter(id, key, _) => Some(Row::Counter(id, key, None)),
             Row::Cap(id, key, _) => Some(Row::Cap(id, key, None)),
             Row::Session(id, endpoint, key, _) => Some(Row::Session(id, endpoint, key, None)),

@@ -6,11 +6,13 @@ use crate::bundle::Instance;
 use crate::bundles::InstanceKey;
 use crate::counter::Counter;
 use crate::dictionary::{Address, Dictionary};
+use crate::due::Source;
 use crate::id::AccountId;
 use crate::money::Amount;
 use crate::session::{SessionCounter, SessionState};
 use crate::state::AccountNumber;
 use crate::table::RowPlace;
+use crate::timeline::{Standing, Timeline};
 
 /// A row that names what is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,11 @@ impl State {
             Some(place) => AccountNumber(place),
             None => AccountNumber(self.accounts.restore(id, Some(Head::default()), 0).expect("a row has a place")),
         }
+    }
+
+    /// Puts back what the directory says of an account over time.
+    pub fn restore_timeline(&mut self, account: AccountNumber, timeline: Option<Timeline>, cycle: u32) {
+        self.timelines.restore(&account, timeline, cycle);
     }
 
     /// Puts back a counter of a month.
@@ -101,13 +108,23 @@ impl State {
         self.bundles.index_all();
         self.due.clear();
         for (place, id, head) in self.accounts.iter() {
-            self.due.replace(id, None, head.next_due());
+            self.due.replace(id, Source::Head, None, head.next_due());
             if !self.accounts.is_written(place) {
                 return Err(Unresolved::Account);
             }
             if head.delta_sequence > MOST_DELTAS {
                 return Err(Unresolved::Range);
             }
+        }
+        let State { timelines, accounts, due, .. } = self;
+        for (_, account, timeline) in timelines.iter() {
+            // What else would hold of the account at some instant.
+            let ascends = |two: &[Standing]| two[0].from < two[1].from;
+            if timeline.standings.is_empty() || !timeline.standings.windows(2).all(ascends) {
+                return Err(Unresolved::Range);
+            }
+            let (id, _) = accounts.row(account.index() as RowPlace).ok_or(Unresolved::Account)?;
+            due.replace(id, Source::Directory, None, timeline.next_due());
         }
         let is_paid_out = |fee: &Amount| *fee < Amount::ZERO;
         match self.dictionary.templates.iter().any(|(.., template)| template.fee.as_ref().is_some_and(is_paid_out)) {

@@ -27,6 +27,12 @@ impl RowKey for AccountId {
     }
 }
 
+impl RowKey for AccountNumber {
+    fn account(&self, _: RowPlace) -> Option<AccountNumber> {
+        Some(*self)
+    }
+}
+
 impl RowKey for HashedKey {
     fn account(&self, _: RowPlace) -> Option<AccountNumber> {
         Some(self.account)

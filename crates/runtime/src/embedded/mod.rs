@@ -420,6 +420,7 @@ impl Folder {
     ) -> Result<(), RunError> {
         self.plan(settings)?;
         self.progress.reference_hash = loaded.hash;
+        self.learn(loaded, writing)?;
         self.grant(loaded, writing)?;
         self.recycle(settings.recycle, writing)?;
         for input in &settings.inputs {

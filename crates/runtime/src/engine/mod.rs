@@ -26,10 +26,11 @@ use crate::state::{Restoring, SealedIds};
 use crate::summary::{EdgeSums, Summary};
 use crate::wire::{Decoder, Encoder, RawBatch};
 use directory::snapshot::Snapshot;
-use directory::{Directory, Needs, Unavailable};
+use directory::{AccountTimeline, Directory, Needs, Unavailable};
 use pipeline::{ControlMismatch, ControlTotals, Duplicates, Identity, IntakeRules, RateShard, Window};
-use rating::Timestamp;
 use rating::state::SweepPlace;
+use rating::timeline::to_tell;
+use rating::{AccountId, Timestamp};
 use std::sync::Arc;
 
 /// Into how many owners' groups state is cut: enough to spread work over threads, whatever their number.
@@ -313,6 +314,40 @@ impl Engine {
         }
         output.totals.check()?;
         Ok(output)
+    }
+
+    /// Has accounts learn what the directory says of them over time. Said twice, it changes nothing.
+    ///
+    /// # Errors
+    /// As [`Engine::end`].
+    pub fn learn(&mut self, timelines: &[AccountTimeline]) -> Result<BatchOutput, EngineError> {
+        let mut output = BatchOutput::default();
+        rated::learn_all(timelines, &mut self.owners, &self.encoder, self.threads)?;
+        for Owners { rated, .. } in &self.owners {
+            rated.append_all(&mut output)?;
+        }
+        output.totals.check()?;
+        Ok(output)
+    }
+
+    /// Has all accounts of a snapshot learn what it says of them, as far as there is anything to learn.
+    ///
+    /// # Errors
+    /// As [`Engine::end`].
+    pub fn learn_from(&mut self, snapshot: &Snapshot) -> Result<BatchOutput, EngineError> {
+        let now = self.clock().max(self.charged_until).unwrap_or(Timestamp::EPOCH);
+        let is_known = |account: &AccountId| {
+            let state = self.state_of(account);
+            state.known_account(account).is_some_and(|account| state.timeline(account).is_some())
+        };
+        let timelines = snapshot.timelines().filter(|timeline| !timeline.is_plain() || is_known(&timeline.account));
+        let timelines: Vec<AccountTimeline> = timelines
+            .map(|AccountTimeline { account, standings }| AccountTimeline {
+                account,
+                standings: to_tell(standings, now),
+            })
+            .collect();
+        self.learn(&timelines)
     }
 
     fn note_charged(&mut self) {

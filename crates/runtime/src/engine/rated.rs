@@ -3,12 +3,14 @@
 use super::guided::GuidedStretch;
 use super::recycle::place_in;
 use super::take::Stretch;
-use super::{BatchInput, BatchOutput, Encoded, MAX_DETAILS, OpenSuspense, Owners, Retry, in_parallel};
+use super::{BatchInput, BatchOutput, Encoded, MAX_DETAILS, OpenSuspense, Owners, Retry, SHARDS, in_parallel};
 use crate::wire::{Decoded, Encoder, Origin, SuspenseRecord};
+use directory::AccountTimeline;
+use pipeline::guide::shard_of;
 use pipeline::{
-    CommandReply, ControlMismatch, ControlTotals, Field, RatedTask, RawValue, Step, Suspended, Taken, Task, Tell,
+    CommandReply, ControlMismatch, ControlTotals, Field, RatedTask, RawValue, Step, Suspended, Taken, Task, Tell, Work,
 };
-use rating::{CauseKind, Effect, Notification, Timestamp};
+use rating::{AccountChange, CauseKind, Effect, Notification, Timestamp};
 
 /// Tasks whose charges are written out before others are made: few enough to be still in the caches.
 const WRITTEN_TOGETHER: usize = 128;
@@ -126,6 +128,30 @@ fn rate_owners<'a>(
         effects.clear();
     }
     Ok(())
+}
+
+/// Has accounts learn what the directory says of them.
+///
+/// # Errors
+/// A sum of charges out of range.
+pub(super) fn learn_all(
+    timelines: &[AccountTimeline],
+    owners: &mut [Owners],
+    encoder: &Encoder,
+    threads: usize,
+) -> Result<(), ControlMismatch> {
+    let mut by_owner: Vec<Vec<Task<'_>>> = owners.iter().map(|_| Vec::new()).collect();
+    for AccountTimeline { account, standings } in timelines {
+        let tasks = &mut by_owner[shard_of(account, SHARDS)];
+        let position = tasks.len() as u32;
+        tasks.push(Task { position, work: Work::Change(AccountChange { account, standings }) });
+    }
+    let work = owners.iter_mut().zip(by_owner).collect();
+    let done = in_parallel(threads, work, |(owners, tasks): (&mut Owners, Vec<Task<'_>>)| {
+        owners.rated.clear();
+        rate_owners(tasks.iter().copied(), tasks.len(), owners, encoder)
+    });
+    done.into_iter().collect()
 }
 
 /// Does the work of all owners that falls due by an instant.

@@ -10,6 +10,8 @@ use crate::worker::log::{Batch, Consumer, Event, GatherLimits, Incoming, Log, Lo
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
+use directory::AccountTimeline;
+use rating::Standing;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -231,6 +233,13 @@ fn guided(message: &GuidedMessage) -> Value {
         }),
         GuidedEntry::Command { command_id, account_id, .. } => {
             json!({ "command_id": command_id, "account_id": account_id })
+        }
+        GuidedEntry::Change(AccountTimeline { account, standings }) => {
+            let standing = |standing: &Standing| {
+                let Standing { from, ancestors, status } = standing;
+                json!({ "from": from.to_string(), "ancestors": &**ancestors, "status": status.name() })
+            };
+            json!({ "account_id": account.as_str(), "standings": standings.iter().map(standing).collect::<Vec<_>>() })
         }
         GuidedEntry::Tick(instant) => json!({ "tick": instant.to_string() }),
     });

@@ -9,7 +9,9 @@ use crate::worker::log::{Incoming, TopicId};
 use crate::worker::trace::TraceContext;
 use pipeline::{Arrival, Intaken, Place, Taken};
 use rating::bundle::BundleTemplate;
-use rating::{Command, Leg, Rate, RateChoice, SuspenseReason, Timestamp, UsageRecord};
+use rating::{
+    AccountChange, AccountId, Command, Leg, Rate, RateChoice, Standing, SuspenseReason, Timestamp, UsageRecord,
+};
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 use std::hash::Hasher;
@@ -24,6 +26,8 @@ const TEMPLATES: usize = 3;
 const USAGE: u8 = 0;
 const COMMAND: u8 = 1;
 const TICK: u8 = 2;
+/// What the directory says of an account. A program that does not know it refuses the entry.
+const CHANGE: u8 = 3;
 /// Beside the kind: a trace context follows where the record came from.
 const TRACED: u8 = 0x80;
 /// Beside the kind: what recycling wants of it follows the way in which it waited. A program that does not know it refuses the entry, for it would
@@ -222,9 +226,9 @@ impl Kind {
     fn read(reader: &mut Reader<'_>) -> Result<Kind, Corrupt> {
         let byte = reader.byte()?;
         let (kind, is_traced, is_wanted) = (byte & !(TRACED | WANTED), byte & TRACED != 0, byte & WANTED != 0);
-        // A tick comes from nowhere.
-        match (is_traced || is_wanted) && kind == TICK {
-            true => Err(reader.corrupt("a tick")),
+        // They come from nowhere.
+        match (is_traced || is_wanted) && (kind == TICK || kind == CHANGE) {
+            true => Err(reader.corrupt("a tick, or what the directory says")),
             false => Ok(Kind { kind, is_traced, is_wanted }),
         }
     }
@@ -383,6 +387,13 @@ pub(super) fn write_command(
     guided.command.write(out);
 }
 
+/// Writes what the directory says of an account.
+pub(super) fn write_change(change: &AccountChange<'_>, out: &mut Vec<u8>) {
+    out.push(CHANGE);
+    bytes(change.account.as_str().as_bytes(), out);
+    format::write_said(change.standings, out);
+}
+
 /// The facts of a message.
 #[derive(Debug)]
 pub(super) struct Facts {
@@ -443,6 +454,8 @@ pub(super) enum Guided<'m> {
     Usage(Box<GuidedUsage<'m>>),
     /// A command.
     Command { origin: Origin<'m>, key: u128, command: Box<Command>, edge: usize, template: Option<usize> },
+    /// What the directory says of an account.
+    Change(AccountId, Vec<Standing>),
     /// A tick.
     Tick(Timestamp),
 }
@@ -453,7 +466,7 @@ impl<'m> Guided<'m> {
         match self {
             Guided::Usage(usage) => usage.origin.trace,
             Guided::Command { origin, .. } => origin.trace,
-            Guided::Tick(_) => None,
+            Guided::Change(..) | Guided::Tick(_) => None,
         }
     }
 }
@@ -519,8 +532,12 @@ impl Facts {
                 };
                 Ok(Guided::Command { origin, key, command: Box::new(read_whole(reader)?), edge, template })
             }
+            CHANGE => {
+                let account = AccountId::new(reader.text()?);
+                Ok(Guided::Change(account, format::read_said(reader.0)?))
+            }
             TICK => Ok(Guided::Tick(Timestamp::from_millis(reader.millis()?))),
-            _ => Err(reader.corrupt("legs, a command or a tick")),
+            _ => Err(reader.corrupt("legs, a command, what the directory says, or a tick")),
         }
     }
 }

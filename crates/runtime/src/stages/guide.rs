@@ -418,7 +418,8 @@ impl Stage for GuideStage {
             (About::Ids, value) => unit.kept.remembered.restore(own, value)?,
             (About::Topics, value) => unit.restore_topics(value)?,
             (About::Held, value) => unit.kept.remembered.restore_held(own, value)?,
-            (About::Progress, None) | (About::Segment | About::Waiting | About::Requests | About::CarriedOut, _) => {}
+            (About::Progress, None)
+            | (About::Segment | About::Waiting | About::Requests | About::CarriedOut | About::Told, _) => {}
         }
         Ok(())
     }

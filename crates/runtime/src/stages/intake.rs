@@ -109,7 +109,8 @@ impl Stage for IntakeStage {
                     | About::Waiting
                     | About::Requests
                     | About::Held
-                    | About::CarriedOut,
+                    | About::CarriedOut
+                    | About::Told,
                     _,
                 ))
                 | None,

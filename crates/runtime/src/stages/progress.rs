@@ -420,9 +420,11 @@ pub(super) enum About {
     Topics,
     /// A grant that was carried out.
     CarriedOut,
+    /// What an account was told of the directory.
+    Told,
 }
 
-const ABOUT: [(About, u8); 8] = [
+const ABOUT: [(About, u8); 9] = [
     (About::Progress, b'p'),
     (About::Ids, b'i'),
     (About::Segment, b's'),
@@ -431,6 +433,7 @@ const ABOUT: [(About, u8); 8] = [
     (About::Topics, b't'),
     (About::Held, b'h'),
     (About::CarriedOut, b'c'),
+    (About::Told, b'd'),
 ];
 
 /// Every stage names its changelog first among its outputs.

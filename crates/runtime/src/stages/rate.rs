@@ -15,7 +15,7 @@ use crate::worker::{Beginning, FactsMissing, Known, Output, Stage, StageError};
 use pipeline::duplicates::state_horizon;
 use pipeline::{CommandReply, ControlTotals, RateOutcome, RateShard, RatedTask, Suspended, Task, Work};
 use rating::command::GuidedCommand;
-use rating::{Effect, Leg, RateChoice, Timestamp};
+use rating::{AccountChange, Effect, Leg, RateChoice, Timestamp};
 
 /// Outputs, by their place in the list.
 const CHARGES: u16 = 1;
@@ -151,35 +151,29 @@ impl RateStage {
     }
 }
 
-/// The tasks of an entry: a leg for each edge, one command, or a tick.
+/// The tasks of an entry: a leg for each edge, or the one thing that it is.
 fn tasks<'a>(
     facts: &'a Facts,
     position: u32,
     entry: &'a Guided<'_>,
     forgotten: Timestamp,
 ) -> impl Iterator<Item = Task<'a>> {
-    let legs = match entry {
-        Guided::Usage(usage) => &usage.legs[..],
-        Guided::Command { .. } | Guided::Tick(_) => &[],
-    };
-    let legs = legs.iter().filter_map(move |(edge, choice)| match entry {
-        Guided::Usage(usage) => Some(Work::Leg(leg(facts, usage, *edge, *choice, forgotten))),
-        Guided::Command { .. } | Guided::Tick(_) => None,
-    });
-    let command = match entry {
+    let (legs, other) = match entry {
+        Guided::Usage(usage) => (Some(&**usage), None),
         Guided::Command { key, command, edge, template, .. } => {
             let template = template.map(|template| &facts.templates[template]);
             let KnownEdge { edge, ancestors } = &*facts.edges[*edge];
-            Some(Work::Command(GuidedCommand { command, key: *key, edge, ancestors, template }))
+            (None, Some(Work::Command(GuidedCommand { command, key: *key, edge, ancestors, template })))
         }
-        Guided::Usage(_) | Guided::Tick(_) => None,
-    };
-    let tick = match entry {
+        Guided::Change(account, standings) => (None, Some(Work::Change(AccountChange { account, standings }))),
         // What is due is done beside the batches, in slices.
-        Guided::Tick(clock) => Some(Work::Tick(*clock, 0)),
-        Guided::Usage(_) | Guided::Command { .. } => None,
+        Guided::Tick(clock) => (None, Some(Work::Tick(*clock, 0))),
     };
-    legs.chain(command).chain(tick).map(move |work| Task { position, work })
+    let legs = legs.into_iter().flat_map(move |usage| {
+        let legs = usage.legs.iter();
+        legs.map(move |(edge, choice)| Work::Leg(leg(facts, usage, *edge, *choice, forgotten)))
+    });
+    legs.chain(other).map(move |work| Task { position, work })
 }
 
 /// A leg; its numbers were looked up in the tables when the entry was read.
@@ -254,7 +248,7 @@ impl Messages<'_> {
                 }
                 RateOutcome::Applied => counts.command(CommandResult::Applied),
                 RateOutcome::Refused(_) => counts.command(CommandResult::Refused),
-                RateOutcome::Ticked => {}
+                RateOutcome::Learnt | RateOutcome::Ticked => {}
             }
         }
     }
@@ -334,7 +328,8 @@ impl Stage for RateStage {
                     | About::Waiting
                     | About::Requests
                     | About::Held
-                    | About::CarriedOut,
+                    | About::CarriedOut
+                    | About::Told,
                     _,
                 ))
                 | None,
@@ -380,7 +375,7 @@ impl Stage for RateStage {
                         Some(clock) => Guided::Tick(clock),
                         None => continue,
                     },
-                    other @ (Guided::Usage(_) | Guided::Command { .. }) => other,
+                    other @ (Guided::Usage(_) | Guided::Command { .. } | Guided::Change(..)) => other,
                 });
             }
             // What guide read, which may be older than what it reads by now.

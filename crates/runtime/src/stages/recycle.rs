@@ -235,7 +235,7 @@ impl Stage for RecycleStage {
                 }
             }
             About::Topics => unit.restore_topics(value)?,
-            About::Ids | About::Segment | About::Held | About::CarriedOut => {}
+            About::Ids | About::Segment | About::Held | About::CarriedOut | About::Told => {}
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::entry::{Facts, Forms, Guided, OlderMessages, Origin, read_taken};
 use super::facts::KnownFacts;
 use super::packed::Unpacked;
 use crate::state::Corrupt;
+use directory::AccountTimeline;
 use pipeline::Taken;
 use rating::Timestamp;
 
@@ -44,6 +45,8 @@ pub enum GuidedEntry {
         /// The account.
         account_id: String,
     },
+    /// What the directory says of an account.
+    Change(AccountTimeline),
     /// A tick.
     Tick(Timestamp),
 }
@@ -80,6 +83,7 @@ fn show(facts: &Facts, entry: Reader<'_>) -> Result<GuidedEntry, Corrupt> {
             command_id: command.id.to_string(),
             account_id: command.account_id.to_string(),
         },
+        Guided::Change(account, standings) => GuidedEntry::Change(AccountTimeline { account, standings }),
         Guided::Tick(instant) => GuidedEntry::Tick(instant),
     })
 }

@@ -199,6 +199,11 @@ impl Rating {
                     self.expect(form, sink)?;
                     self.push(datum, Intent::Admitted);
                 }
+                GuidedEntry::Change(timeline) => {
+                    self.flush(sink)?;
+                    let learnt = self.engine.learn(std::slice::from_ref(timeline));
+                    sink(&learnt.map_err(|error| VerifyError::Refused(format!("the engine: {error}")))?)?;
+                }
                 GuidedEntry::Tick(instant) => {
                     if let Some(clock) = self.clocks.tick(&message.source, *instant) {
                         self.expect(Form::Json, sink)?;

@@ -387,6 +387,7 @@ impl Look<'_> {
                             levels.iter().for_each(|(level, _)| inputs.guided(origin, original, *level, report));
                         }
                         GuidedEntry::Command { command_id, .. } => inputs.command_guided(command_id, report),
+                        GuidedEntry::Change(_) => {}
                         GuidedEntry::Tick(instant) => latest = latest.max(Some(instant.millis())),
                     }
                 }

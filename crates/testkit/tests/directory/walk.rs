@@ -52,7 +52,7 @@ fn sorted(mut grants: Vec<Grant>) -> Vec<Grant> {
 }
 
 fn walked(walk: &dyn Walk) -> Vec<Grant> {
-    sorted((0..walk.parts()).flat_map(|part| walk.grants_of_part(part).expect("a part")).collect())
+    sorted((0..walk.parts()).flat_map(|part| walk.of_part(part).expect("a part").grants).collect())
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_walk_finds_what_files_grant_and_changes_are_named_once() {
     small.waits_for(small.rows.commit(&change));
     let names = ["e5", "e6", "e7"].map(Box::from).to_vec();
     assert_eq!(walk.take_changed(), Changed::These(names.clone()));
-    assert_eq!(sorted(walk.grants_of(&names).expect("an answer")), in_files(&endpoints[5..8]));
+    assert_eq!(sorted(walk.of_endpoints(&names).expect("an answer").grants), in_files(&endpoints[5..8]));
     assert_eq!(walked(walk), in_files(&endpoints));
     assert_eq!(walk.take_changed(), Changed::These(Vec::new()), "it was told");
 
@@ -93,10 +93,10 @@ fn a_store_that_is_away_is_no_store_without_plans() {
     small.waits_for(small.rows.commit(&Write { catalog: None, endpoints: (0..9).map(written).collect() }));
     let walk = small.cache.walk().expect("it does not hold its endpoints");
     small.rows.set_down(true);
-    assert!(walk.grants_of_part(0).is_err() && walk.grants_of(&["e1".into()]).is_err());
+    assert!(walk.of_part(0).is_err() && walk.of_endpoints(&["e1".into()]).is_err());
     small.rows.set_down(false);
     small.clock.advance(Duration::from_millis(1));
-    assert!(super::support::wait_for(|| walk.grants_of_part(0).is_ok()), "it came back");
+    assert!(super::support::wait_for(|| walk.of_part(0).is_ok()), "it came back");
     assert_eq!(walked(walk).len(), 8);
-    assert!(walk.grants_of(&["nobody".into()]).expect("an answer").is_empty());
+    assert!(walk.of_endpoints(&["nobody".into()]).expect("an answer").grants.is_empty());
 }

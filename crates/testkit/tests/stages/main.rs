@@ -391,6 +391,7 @@ fn rate_guided_log(loaded: &Loaded, shape: Shape, topics: &Topics) -> Expected {
                         levels.iter().for_each(|(level, _)| add(original, Intent::Level { level: *level, reason }));
                     }
                     GuidedEntry::Command { original, .. } => add(original, Intent::Admitted),
+                    GuidedEntry::Change(_) => unreachable!("guide tells no account"),
                     GuidedEntry::Tick(instant) => {
                         if let Some(clock) = clocks.tick(&message.source, *instant) {
                             records.push(format!("{{\"tick\":\"{clock}\"}}").as_bytes(), 1);

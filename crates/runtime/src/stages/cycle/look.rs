@@ -1,16 +1,19 @@
-//! What is due by what was seen of the directory: of accounts by its catalog, of endpoints by going through them.
+//! What is due by what was seen of the directory: of accounts by its catalog, of endpoints by going through them. What an account is to be told of it is
+//! due as soon as it is seen.
 //!
 //! Endpoints of a store stand in no catalog. A walk reads them part by part, and begins when the stage does, when anything may have changed, and again
 //! with every so many hours of the clock; what the store says has changed is read at once. So a walk finds what a crash between a change and its reading
 //! lost. What cannot be read is tried again with the next tick, and holds nothing else.
 
-use directory::snapshot::{Catalog, Grant, Snapshot};
-use directory::{Changed, Directory, Needs, Unavailable, Walk};
-use rating::{AccountId, Timestamp};
+use super::kept::Done;
+use directory::snapshot::{AccountTimeline, Catalog, Grant, Snapshot};
+use directory::{Changed, Directory, Needs, SaidOfEndpoints, Unavailable, Walk};
+use rating::timeline::to_tell;
+use rating::{AccountId, Standing, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
-/// Commands that leave with one commit.
+/// Commands that leave with one commit, and accounts that are told something.
 const SLICE: usize = 1_000;
 /// Endpoints that changed and are read with one look.
 const READ_TOGETHER: usize = 1_000;
@@ -22,6 +25,12 @@ const PARTS_TOGETHER: usize = 8;
 pub(super) struct Look {
     /// A walk begins again after so many milliseconds of the clock.
     every_ms: i64,
+    /// Whether grants are looked for.
+    buys_grants: bool,
+    /// What accounts are to be told.
+    to_tell: BTreeMap<AccountId, Vec<Standing>>,
+    /// The catalog of which the timelines were gone through.
+    told_of: Option<Arc<Catalog>>,
     /// The clock and the catalog of the last time that all its grants were gone through: nothing more of it is due while both are the same.
     gone_through: Option<(Timestamp, Arc<Catalog>)>,
     /// What the catalog grants and is due, in its order.
@@ -34,6 +43,8 @@ pub(super) struct Look {
     parts: VecDeque<u32>,
     /// When the last walk began.
     walked_at: Option<Timestamp>,
+    /// What the next commit tells.
+    pub(super) telling: Vec<AccountTimeline>,
     /// What the next commit carries out, and by which snapshot.
     pub(super) slice: Vec<Grant>,
     pub(super) snapshot: Option<Arc<Snapshot>>,
@@ -44,27 +55,29 @@ pub(super) struct Look {
 }
 
 impl Look {
-    pub(super) fn new(every_ms: i64) -> Look {
-        Look { every_ms, ..Look::default() }
+    pub(super) fn new(every_ms: i64, buys_grants: bool) -> Look {
+        Look { every_ms, buys_grants, ..Look::default() }
     }
 
     /// Finds out what is due, and gets what carrying out the first of it needs.
-    pub(super) fn look(&mut self, directory: &dyn Directory, clock: Timestamp, is_done: impl Fn(&str) -> bool) {
+    pub(super) fn look(&mut self, directory: &dyn Directory, clock: Timestamp, done: Done<'_>) {
         self.slice.clear();
         self.has_looked = true;
-        let held = self.look_once(directory, clock, is_done).err();
+        let held = self.look_once(directory, clock, done).err();
         if let Some(why) = held.as_ref().filter(|why| self.held.as_ref() != Some(why)) {
-            tracing::warn!(%why, "what reference data grant cannot be looked up");
+            tracing::warn!(%why, "what the directory says cannot be looked up");
         }
         self.held = held;
+        // Of an endpoint that changed something else may be to be told by now.
+        let is_as_read =
+            |account: &AccountId| endpoint_of(account.as_str()).is_none_or(|endpoint| !self.changed.contains(endpoint));
+        let telling = self.to_tell.iter().filter(|(account, _)| is_as_read(account)).take(SLICE);
+        self.telling = telling
+            .map(|(account, standings)| AccountTimeline { account: account.clone(), standings: standings.clone() })
+            .collect();
     }
 
-    fn look_once(
-        &mut self,
-        directory: &dyn Directory,
-        clock: Timestamp,
-        is_done: impl Fn(&str) -> bool,
-    ) -> Result<(), Unavailable> {
+    fn look_once(&mut self, directory: &dyn Directory, clock: Timestamp, done: Done<'_>) -> Result<(), Unavailable> {
         let walk = directory.walk();
         let seen = directory.snapshot_for(&Needs::default());
         // Who cannot be asked said what is due, once.
@@ -73,15 +86,16 @@ impl Look {
             Err(_) => self.gone_through.as_ref().map(|(_, catalog)| catalog.clone()),
         };
         if let Some(catalog) = catalog {
-            self.go_through(&catalog, clock, walk.is_some(), &is_done);
+            self.go_through(&catalog, clock, walk.is_some(), done);
         }
         let seen = seen?;
+        self.compare(&seen, walk, clock, done);
         // What is due already does not wait for endpoints that cannot be read.
-        let walked = walk.map_or(Ok(()), |walk| self.walk(walk, clock, &is_done));
+        let walked = walk.map_or(Ok(()), |walk| self.walk(walk, clock, done));
         // One that changed while it was read may have been found twice.
-        let done: Vec<Grant> =
-            self.due(clock).take(SLICE).filter(|grant| is_done(&grant.command_id)).cloned().collect();
-        done.iter().for_each(|grant| self.drop_due(grant));
+        let again: Vec<Grant> =
+            self.due(clock).take(SLICE).filter(|grant| done.is_carried_out(grant)).cloned().collect();
+        again.iter().for_each(|grant| self.drop_due(grant));
         let mut seen_ids = HashSet::new();
         let is_new = |grant: &&Grant| seen_ids.insert(grant.command_id.clone());
         let due: Vec<&Grant> = self.due(clock).filter(is_new).take(SLICE).collect();
@@ -110,8 +124,8 @@ impl Look {
         known
     }
 
-    fn go_through(&mut self, catalog: &Arc<Catalog>, clock: Timestamp, has_walk: bool, is_done: impl Fn(&str) -> bool) {
-        let grants = catalog.grants();
+    fn go_through(&mut self, catalog: &Arc<Catalog>, clock: Timestamp, has_walk: bool, done: Done<'_>) {
+        let grants = if self.buys_grants { catalog.grants() } else { &[] };
         let is_same = self.gone_through.as_ref().is_some_and(|(at, known)| {
             let next = grants.get(grants.partition_point(|grant| grant.at <= *at));
             Arc::ptr_eq(known, catalog) && next.is_none_or(|next| next.at > clock)
@@ -119,15 +133,48 @@ impl Look {
         if !is_same {
             let due = &grants[..grants.partition_point(|grant| grant.at <= clock)];
             // The catalog of a store has plans of the endpoints that accounts name, as they were when it was read: the walk has them as they are.
-            let is_its_own = |grant: &&Grant| !(has_walk && endpoint_of(grant).is_some());
-            let due = due.iter().filter(is_its_own).filter(|grant| !is_done(&grant.command_id));
+            let is_its_own = |grant: &&Grant| !(has_walk && endpoint_of(&grant.account).is_some());
+            let due = due.iter().filter(is_its_own).filter(|grant| !done.is_carried_out(grant));
             self.of_accounts = due.cloned().collect();
             self.gone_through = Some((clock, catalog.clone()));
         }
     }
 
+    /// Finds out what accounts are to be told by another catalog. Those of endpoints stand where their customers do.
+    fn compare(&mut self, seen: &Snapshot, walk: Option<&dyn Walk>, clock: Timestamp, done: Done<'_>) {
+        if self.told_of.as_ref().is_some_and(|known| Arc::ptr_eq(known, seen.catalog())) {
+            return;
+        }
+        let is_other = self.told_of.replace(seen.catalog().clone()).is_some();
+        let is_older = !std::mem::take(&mut self.to_tell).is_empty();
+        match walk {
+            Some(walk) => {
+                self.find_timelines(seen.catalog().timelines(), clock, done);
+                if is_other && (is_older || !self.to_tell.is_empty()) {
+                    self.begin_walk(walk, clock);
+                }
+            }
+            None => self.find_timelines(seen.timelines(), clock, done),
+        }
+    }
+
+    fn find_timelines(&mut self, found: impl Iterator<Item = AccountTimeline>, clock: Timestamp, done: Done<'_>) {
+        for AccountTimeline { account, standings } in found {
+            let timeline = AccountTimeline { account, standings: to_tell(standings, clock) };
+            match done.is_told(&timeline) {
+                true => drop(self.to_tell.remove(&timeline.account)),
+                false => drop(self.to_tell.insert(timeline.account, timeline.standings)),
+            }
+        }
+    }
+
+    fn begin_walk(&mut self, walk: &dyn Walk, clock: Timestamp) {
+        self.walked_at = Some(clock);
+        self.parts = (0..walk.parts()).collect();
+    }
+
     /// Reads what changed, and the next parts of a walk.
-    fn walk(&mut self, walk: &dyn Walk, clock: Timestamp, is_done: impl Fn(&str) -> bool) -> Result<(), Unavailable> {
+    fn walk(&mut self, walk: &dyn Walk, clock: Timestamp, done: Done<'_>) -> Result<(), Unavailable> {
         let next_walk = |at: Timestamp| Timestamp::from_millis(at.millis().saturating_add(self.every_ms));
         // Twice as far ahead as it takes until the next walk: that one may be late itself.
         let ahead = next_walk(next_walk(clock));
@@ -144,20 +191,19 @@ impl Look {
             self.of_endpoints.clear();
         }
         if is_time || is_anything {
-            self.walked_at = Some(clock);
-            self.parts = (0..walk.parts()).collect();
+            self.begin_walk(walk, clock);
         }
-        let is_of_interest = |grant: &Grant| grant.at <= ahead && !is_done(&grant.command_id);
-        let read = self.read_changed(walk, is_of_interest);
+        let seen = Seen { clock, ahead, done };
+        let read = self.read_changed(walk, seen);
         let mut walked = Ok(());
         // What was found is carried out before more is read.
         for _ in 0..PARTS_TOGETHER {
-            if self.due(clock).next().is_some() || walked.is_err() {
+            if self.due(clock).next().is_some() || self.to_tell.len() >= SLICE || walked.is_err() {
                 break;
             }
             let Some(part) = self.parts.pop_front() else { break };
-            match walk.grants_of_part(part) {
-                Ok(granted) => self.find(granted.into_iter().filter(&is_of_interest)),
+            match walk.of_part(part) {
+                Ok(said) => self.find(said, seen),
                 Err(error) => {
                     // The others do not wait for it.
                     self.parts.push_back(part);
@@ -168,29 +214,36 @@ impl Look {
         read.and(walked)
     }
 
-    fn read_changed(&mut self, walk: &dyn Walk, is_of_interest: impl Fn(&Grant) -> bool) -> Result<(), Unavailable> {
+    fn read_changed(&mut self, walk: &dyn Walk, seen: Seen<'_>) -> Result<(), Unavailable> {
         let names: Vec<Box<str>> = self.changed.iter().take(READ_TOGETHER).cloned().collect();
         if names.is_empty() {
             return Ok(());
         }
-        let granted = walk.grants_of(&names)?;
+        let said = walk.of_endpoints(&names)?;
         // The names are in order, as the set was that they are from.
         let is_read = |endpoint: &str| names.binary_search_by(|name| (**name).cmp(endpoint)).is_ok();
-        self.of_endpoints.retain(|_, grant| !endpoint_of(grant).is_some_and(is_read));
+        self.of_endpoints.retain(|_, grant| !endpoint_of(&grant.account).is_some_and(is_read));
+        self.to_tell.retain(|account, _| !endpoint_of(account.as_str()).is_some_and(is_read));
         names.iter().for_each(|name| {
             self.changed.remove(name);
         });
-        self.find(granted.into_iter().filter(is_of_interest));
+        self.find(said, seen);
         Ok(())
     }
 
-    fn find(&mut self, granted: impl Iterator<Item = Grant>) {
-        self.of_endpoints.extend(granted.map(|grant| ((grant.at, grant.command_id.clone()), grant)));
+    fn find(&mut self, said: SaidOfEndpoints, Seen { clock, ahead, done }: Seen<'_>) {
+        self.find_timelines(said.timelines.into_iter(), clock, done);
+        if self.buys_grants {
+            let is_of_interest = |grant: &Grant| grant.at <= ahead && !done.is_carried_out(grant);
+            let granted = said.grants.into_iter().filter(is_of_interest);
+            self.of_endpoints.extend(granted.map(|grant| ((grant.at, grant.command_id.clone()), grant)));
+        }
     }
 
     /// What is due: of accounts first, in the order of the catalog.
     fn due(&self, clock: Timestamp) -> impl Iterator<Item = &Grant> {
-        let is_as_read = |grant: &&Grant| endpoint_of(grant).is_none_or(|endpoint| !self.changed.contains(endpoint));
+        let is_as_read =
+            |grant: &&Grant| endpoint_of(&grant.account).is_none_or(|endpoint| !self.changed.contains(endpoint));
         let of_endpoints = self.of_endpoints.values().take_while(move |grant| grant.at <= clock).filter(is_as_read);
         self.of_accounts.iter().chain(of_endpoints)
     }
@@ -205,13 +258,17 @@ impl Look {
     /// Whether there is more to do than was done, and it can be done.
     pub(super) fn has_work(&self, clock: Option<Timestamp>) -> bool {
         let Some(clock) = clock.filter(|_| self.held.is_none()) else { return false };
-        !self.has_looked || !self.parts.is_empty() || !self.changed.is_empty() || self.due(clock).next().is_some()
+        let is_read = self.has_looked && self.parts.is_empty() && self.changed.is_empty();
+        !is_read || !self.to_tell.is_empty() || self.due(clock).next().is_some()
     }
 
     /// The slice is carried out for good.
     pub(super) fn settle(&mut self) {
         for grant in std::mem::take(&mut self.slice) {
             self.drop_due(&grant);
+        }
+        for AccountTimeline { account, .. } in std::mem::take(&mut self.telling) {
+            self.to_tell.remove(&account);
         }
     }
 
@@ -225,11 +282,20 @@ impl Look {
 
     /// What was looked at may not be true any more.
     pub(super) fn forget(&mut self) {
-        *self = Look::new(self.every_ms);
+        *self = Look::new(self.every_ms, self.buys_grants);
     }
 }
 
-/// The endpoint whose account gets it.
-fn endpoint_of(grant: &Grant) -> Option<&str> {
-    grant.account.split_once('/').map(|(_, endpoint)| endpoint)
+/// What was found is measured by.
+#[derive(Clone, Copy)]
+struct Seen<'d> {
+    clock: Timestamp,
+    /// Grants that are due later are found again.
+    ahead: Timestamp,
+    done: Done<'d>,
+}
+
+/// The endpoint whose account it is.
+fn endpoint_of(account: &str) -> Option<&str> {
+    account.split_once('/').map(|(_, endpoint)| endpoint)
 }

@@ -1,20 +1,22 @@
-//! Cycle: what the directory and time cause, and no record from outside does. Today it buys the bundles that reference data grant.
+//! Cycle: what the directory and time cause, and no record from outside does. It buys the bundles that reference data grant, and tells accounts what the
+//! directory says of them over time ([`rating::timeline`]).
 //!
 //! Its input is the topic of ticks, so that one worker of a deployment has it, and each look at the directory is fenced like any batch. What it makes
-//! goes straight to the owner of the account, guided by the snapshot that it was found in. Exactly once does not rest on the window of record ids: the
-//! ids of all grants that were carried out are its state, and change in the transaction in which the commands leave.
+//! goes straight to the owner of the account, guided by the snapshot that it was found in. Exactly once does not rest on the window of record ids: what
+//! was carried out and told is its state ([`kept`]), and changes in the transaction in which the messages leave.
 //!
 //! | bounded | by |
 //! | --- | --- |
-//! | commands of a commit | 1,000; while more is due it commits without a message |
+//! | commands of a commit, accounts that it tells something | 1,000 of each; while there are more it commits without a message |
 //! | reads of the directory | those of one look ([`look`]) for each tick and each slice: the accounts of 1,000 commands, 1,000 endpoints that changed, one part of a walk |
-//! | state | an entry of 16 bytes for each command that was ever carried out |
+//! | state | an entry of 16 bytes for each command that was ever carried out, of 32 for each account that was told something |
 //!
 //! A directory that cannot answer holds nobody: what is due then leaves at a later tick.
 
+mod kept;
 mod look;
 
-use super::entry::{Forms, Origin, write_command};
+use super::entry::{Forms, Origin, write_change, write_command};
 use super::outbound::Outbound;
 use super::packed::{Packer, Source};
 use super::progress::{About, Changelog, Progress, Units, corrupt, read_format, read_key};
@@ -26,12 +28,11 @@ use crate::worker::counts::{CommandResult, StageStatus};
 use crate::worker::log::{Batch, Offset, Partition};
 use crate::worker::{Beginning, FactsMissing, Known, Output, Stage, StageError};
 use directory::Directory;
+use kept::Kept;
 use look::Look;
 use pipeline::guide::shard_of;
 use pipeline::{Arrival, ControlMismatch, IntakeRules, Step, Suspended, Taken, Tell, Verdict};
-use rating::identity::IdHasher128;
-use rating::{Notification, Timestamp};
-use std::collections::HashSet;
+use rating::{AccountChange, AccountId, Notification, Timestamp};
 use std::sync::Arc;
 
 /// Outputs, by their place in the list.
@@ -70,16 +71,6 @@ pub struct CycleSettings {
     pub now: fn() -> Timestamp,
 }
 
-/// What is kept per partition, besides progress.
-#[derive(Debug)]
-struct Kept {
-    /// Hashes of ids of grants that were carried out.
-    carried_out: HashSet<u128>,
-    /// The ids that the batch added.
-    journal: Vec<String>,
-    packers: Vec<Packer>,
-}
-
 /// The stage.
 #[derive(Debug)]
 pub struct CycleStage {
@@ -108,7 +99,7 @@ impl CycleStage {
             directory,
             units: Units::default(),
             forms: Forms::default(),
-            look: Look::new(settings.walk_every_ms),
+            look: Look::new(settings.walk_every_ms, settings.buys_grants),
             settings,
         }
     }
@@ -117,6 +108,27 @@ impl CycleStage {
     fn instant(&self, value: &[u8]) -> Option<Timestamp> {
         // When the log appended it is not at hand here: a tick ahead of that is refused while it is ahead of now, too.
         super::tick::read(value, Some((self.settings.now)()), self.settings.future_ms).ok()
+    }
+
+    /// The partition of an account's owner.
+    fn target(settings: &CycleSettings, account: &AccountId) -> usize {
+        shard_of(account, SHARDS) % settings.guided_partitions.max(1) as usize
+    }
+
+    /// Tells accounts what the directory says of them.
+    fn tell(&mut self) {
+        let CycleStage { settings, units, look, .. } = self;
+        if look.telling.is_empty() {
+            return;
+        }
+        for unit in units.touch_those(|_| true) {
+            for timeline in &look.telling {
+                let change = AccountChange { account: &timeline.account, standings: &timeline.standings };
+                let target = CycleStage::target(settings, &timeline.account);
+                unit.kept.packers[target].add(|_, out| write_change(&change, out));
+                unit.kept.tell(timeline);
+            }
+        }
     }
 
     /// Carries out the slice.
@@ -142,8 +154,7 @@ impl CycleStage {
                 let origin = Origin { form: &form, partition: 0, offset, key: None, bytes, retried: None, trace: None };
                 match &step {
                     Step::Command(guided) => {
-                        let partitions = settings.guided_partitions.max(1) as usize;
-                        let target = shard_of(&guided.edge.payer, SHARDS) % partitions;
+                        let target = CycleStage::target(settings, &guided.edge.payer);
                         unit.kept.packers[target].add(|tables, out| write_command(&origin, guided, tables, out));
                     }
                     Step::Refused(..) => output.counts.command(CommandResult::Refused),
@@ -158,23 +169,15 @@ impl CycleStage {
                     }
                 }
                 step.tell(&taken, &mut Telling { outbound, output });
-                if !unit.kept.carried_out.insert(hashed(&grant.command_id)) {
+                if !unit.kept.carry_out(&grant.command_id) {
                     // The look leaves those out: sent again it could be bought again, and undone it would be forgotten.
                     let detail = format!("the grant {} was carried out before", grant.command_id);
                     return Err(ControlMismatch { check: "assumption", detail }.into());
                 }
-                unit.kept.journal.push(grant.command_id.clone());
             }
         }
         Ok(())
     }
-}
-
-/// What an id is remembered by.
-fn hashed(command_id: &str) -> u128 {
-    let mut hasher = IdHasher128::new();
-    hasher.text(command_id);
-    hasher.finish()
 }
 
 /// What cycle tells of a command itself.
@@ -214,7 +217,7 @@ impl Stage for CycleStage {
 
     fn create(&mut self, partition: Partition) {
         let packers = (0..self.settings.guided_partitions).map(|_| Packer::default()).collect();
-        self.units.create(partition, Kept { carried_out: HashSet::new(), journal: Vec::new(), packers });
+        self.units.create(partition, Kept::new(packers));
         self.look.forget();
     }
 
@@ -227,9 +230,13 @@ impl Stage for CycleStage {
             (About::CarriedOut, Some(value)) => {
                 read_format(value)?;
                 let id = std::str::from_utf8(own).map_err(|_| corrupt("a changelog key", "not UTF-8"))?;
-                unit.kept.carried_out.insert(hashed(id));
+                unit.kept.restore_carried_out(id);
             }
-            (About::Progress | About::CarriedOut, None)
+            (About::Told, Some(value)) => {
+                let account = std::str::from_utf8(own).map_err(|_| corrupt("a changelog key", "not UTF-8"))?;
+                unit.kept.restore_told(account, &mut read_format(value)?)?;
+            }
+            (About::Progress | About::CarriedOut | About::Told, None)
             | (About::Ids | About::Segment | About::Waiting | About::Requests | About::Held, _) => {}
         }
         Ok(())
@@ -247,16 +254,15 @@ impl Stage for CycleStage {
 
     fn prepare(&mut self, batch: &Batch) -> Result<(), FactsMissing> {
         let ticked = batch.messages().filter_map(|message| self.instant(message.value)).max();
-        let Some(unit) = self.units.all().next().filter(|_| self.settings.buys_grants) else { return Ok(()) };
+        let Some(unit) = self.units.all().next() else { return Ok(()) };
         if let Some(clock) = unit.progress.clock.max(ticked) {
-            let done = &unit.kept.carried_out;
-            self.look.look(&*self.directory, clock, |id| done.contains(&hashed(id)));
+            self.look.look(&*self.directory, clock, unit.kept.done());
         }
         Ok(())
     }
 
     fn has_work(&self) -> bool {
-        self.settings.buys_grants && self.look.has_work(self.units.clock())
+        self.look.has_work(self.units.clock())
     }
 
     fn execute(&mut self, batch: &Batch, output: &mut Output) -> Result<(), StageError> {
@@ -269,6 +275,8 @@ impl Stage for CycleStage {
             }
         }
         output.executing = None;
+        // What an account is told comes before what is done for it.
+        self.tell();
         self.carry_out(output)?;
         let version = self.look.snapshot.as_ref().map(|snapshot| snapshot.version().clone());
         for (partition, unit) in self.units.touched() {
@@ -276,8 +284,11 @@ impl Stage for CycleStage {
             let source = (&source, version.as_deref().unwrap_or_default());
             send_packed(source, &mut unit.progress, &mut unit.kept.packers, GUIDED, output);
             let changelog = Changelog::of(topic_of(&self.inputs, partition), partition);
-            for id in &unit.kept.journal {
+            for id in unit.kept.new_carried_out() {
                 changelog.put(About::CarriedOut, &[id.as_bytes()], output, |_| {});
+            }
+            for (account, told) in unit.kept.new_told() {
+                changelog.put(About::Told, &[account.as_str().as_bytes()], output, |out| told.write(out));
             }
             changelog.put(About::Progress, &[], output, |out| unit.progress.write(out));
             unit.write_topics(changelog, output);
@@ -290,17 +301,12 @@ impl Stage for CycleStage {
     }
 
     fn settle(&mut self) {
-        self.units.settle(|unit| unit.kept.journal.clear());
+        self.units.settle(|unit| unit.kept.settle());
         self.look.settle();
     }
 
     fn undo(&mut self) {
-        self.units.undo(|unit| {
-            for id in unit.kept.journal.drain(..) {
-                unit.kept.carried_out.remove(&hashed(&id));
-            }
-            unit.kept.packers.iter_mut().for_each(Packer::clear);
-        });
+        self.units.undo(|unit| unit.kept.undo());
     }
 
     fn known(&self, partition: Partition) -> Known {
@@ -312,7 +318,7 @@ impl Stage for CycleStage {
     }
 
     fn status(&self) -> StageStatus {
-        let entries = self.units.all().map(|unit| unit.kept.carried_out.len() as u64).sum();
+        let entries = self.units.all().map(|unit| unit.kept.entries()).sum();
         let clock = self.units.clock();
         let oldest = clock.and_then(|clock| self.look.oldest(clock));
         let behind_ms = |clock: Timestamp, oldest: Timestamp| clock.millis().saturating_sub(oldest.millis());

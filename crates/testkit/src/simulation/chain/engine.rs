@@ -106,6 +106,13 @@ fn rate(
         // Ticks alone are of no version in particular.
         directory.choose(edition.ok_or_else(|| format!("an unknown version {:?}", message.directory))?);
         let (mut records, mut retries) = (RawBatch::default(), Vec::new());
+        // Cycle tells accounts before it buys for them.
+        let changes = message.entries.iter().filter_map(|entry| match entry {
+            GuidedEntry::Change(timeline) => Some(timeline.clone()),
+            GuidedEntry::Legs { .. } | GuidedEntry::Command { .. } | GuidedEntry::Tick(_) => None,
+        });
+        let learnt = engine.learn(&changes.collect::<Vec<_>>()).map_err(|error| format!("the engine: {error}"))?;
+        effects.add(&learnt);
         let mut add = |original: &[u8], arrival| {
             records.push(original, 1);
             retries.push(Retry { arrival, ..Retry::FRESH });
@@ -122,6 +129,7 @@ fn rate(
                     }
                 }
                 GuidedEntry::Command { original, .. } => add(original, intended(Intent::Admitted)),
+                GuidedEntry::Change(_) => {}
                 GuidedEntry::Tick(_) if message.source.0 == TIMELESS => {}
                 GuidedEntry::Tick(instant) => {
                     if let Some(clock) = clocks.tick(&message.source, *instant) {

@@ -124,7 +124,7 @@ fn found(logs: &Logs<'_>, partition: u32) -> Found {
                     known.extend(levels.iter().cloned());
                     known.sort_unstable();
                 }
-                GuidedEntry::Command { .. } | GuidedEntry::Tick(_) => {}
+                GuidedEntry::Command { .. } | GuidedEntry::Change(_) | GuidedEntry::Tick(_) => {}
             }
         }
     }

@@ -1,13 +1,14 @@
-//! Bundles that plans of endpoints in a store grant: no snapshot of a batch holds them. Who carries grants out goes through the endpoints part by part,
-//! and reads those that changed meanwhile; who does not has to know whether there are any.
+//! What endpoints of a store cause without a record: bundles that their plans grant, and what their accounts are told. No snapshot of a batch holds it.
+//! Who carries it out goes through the endpoints part by part, and reads those that changed meanwhile; who does not has to know whether there are grants.
 
 use super::Cache;
 use super::rows::{EndpointRow, FoundRows, IdentityKey, KeyKind, Rows, SCAN_PARTS, StoreError};
 use super::shared::{Shared, in_time};
-use crate::model::Endpoint;
-use crate::needs::{Changed, Unavailable, Walk};
+use crate::compile;
+use crate::model::{Endpoint, Reference};
+use crate::needs::{Changed, SaidOfEndpoints, Unavailable, Walk};
 use crate::read::read_endpoint;
-use crate::snapshot::{Catalog, Grant};
+use crate::snapshot::{Catalog, EndpointSlice, Grant};
 use rating::{AccountId, BundleScope};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -74,14 +75,23 @@ fn grants_of(name: &str, endpoint: &Endpoint, catalog: &Catalog) -> Vec<Grant> {
     granted.collect()
 }
 
-fn grants_in(rows: &FoundRows, catalog: &Catalog) -> Vec<Grant> {
-    let rows = rows.iter().flat_map(|(_, rows)| rows);
-    // A definition that cannot be read costs its endpoint alone, and is told where a batch asks for it.
-    let of_row = |EndpointRow { endpoint: name, definition }: &EndpointRow| {
-        let definition = definition.as_deref().ok().filter(|definition| definition.contains("bundles"))?;
-        Some(grants_of(name, &read_endpoint(name, definition).ok()?, catalog))
-    };
-    rows.filter_map(of_row).flatten().collect()
+/// What endpoints under keys cause. A definition that cannot be read costs its endpoint alone, and is told where a batch asks for it.
+fn said_in(rows: &FoundRows, catalog: &Catalog) -> SaidOfEndpoints {
+    let mut said = SaidOfEndpoints::default();
+    for EndpointRow { endpoint: name, definition } in rows.iter().flat_map(|(_, rows)| rows) {
+        // Without a plan it has no account of its own.
+        let Some(definition) = definition.as_deref().ok().filter(|definition| definition.contains("plan")) else {
+            continue;
+        };
+        let Ok(endpoint) = read_endpoint(name, definition) else { continue };
+        said.grants.extend(grants_of(name, &endpoint, catalog));
+        let customer = |customer: &Reference| catalog.position_of(&AccountId::new(&customer.value));
+        let slices: Option<Vec<EndpointSlice>> = compile::slices(&endpoint, customer, |_| None).collect();
+        // It names an account that is not there: its records wait.
+        let Some(slices) = slices else { continue };
+        said.timelines.extend(catalog.timelines_of_endpoint(name, slices.into_iter()));
+    }
+    said
 }
 
 impl<R: Rows> Cache<R> {
@@ -106,27 +116,26 @@ impl<R: Rows> Walk for Cache<R> {
         SCAN_PARTS
     }
 
-    fn grants_of_part(&self, part: u32) -> Result<Vec<Grant>, Unavailable> {
+    fn of_part(&self, part: u32) -> Result<SaidOfEndpoints, Unavailable> {
         let (shared, epoch) = (self.shared.clone(), self.shared.present().clone());
         self.wait_for(async move {
             let read = shared.rows.scan(&epoch.head, part, &[KeyKind::Name]);
             // A part of a large store is many endpoints.
             let rows = shared.checked(&epoch, in_time(shared.settings.catalog_timeout, read)).await?;
-            Ok(grants_in(&rows, &epoch.catalog))
+            Ok(said_in(&rows, &epoch.catalog))
         })
     }
 
-    fn grants_of(&self, endpoints: &[Box<str>]) -> Result<Vec<Grant>, Unavailable> {
+    fn of_endpoints(&self, endpoints: &[Box<str>]) -> Result<SaidOfEndpoints, Unavailable> {
         let (shared, epoch) = (self.shared.clone(), self.shared.present().clone());
         let keys: Vec<_> = endpoints.iter().cloned().map(IdentityKey::Name).collect();
         self.wait_for(async move {
-            let mut granted = Vec::new();
+            let mut found = FoundRows::default();
             for keys in keys.chunks(shared.settings.keys_per_read.max(1)) {
                 let read = shared.rows.endpoints(&epoch.head, keys);
-                let rows = shared.checked(&epoch, in_time(shared.settings.read_timeout, read)).await?;
-                granted.extend(grants_in(&rows, &epoch.catalog));
+                found.extend(shared.checked(&epoch, in_time(shared.settings.read_timeout, read)).await?);
             }
-            Ok(granted)
+            Ok(said_in(&found, &epoch.catalog))
         })
     }
 
