@@ -9,6 +9,7 @@ mod full;
 mod memory;
 mod recycled;
 mod sessions;
+mod told;
 mod windows;
 
 use directory::snapshot::Snapshot;

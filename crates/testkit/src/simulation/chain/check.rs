@@ -1,7 +1,7 @@
 //! What has to hold of the committed messages when everything has come to an end.
 
 use super::logs::Logs;
-use super::{engine, guide, intaken, outcomes, tally};
+use super::{engine, guide, intaken, outcomes, tally, told};
 use crate::simulation::Simulation;
 
 /// Looks for the first thing that is wrong.
@@ -14,6 +14,7 @@ pub(super) fn check(simulation: &Simulation) -> Result<(), String> {
     intaken::check(&logs)?;
     guide::check(&logs)?;
     outcomes::check(&logs)?;
+    told::check(&logs)?;
     engine::check(&logs)?;
     tally::tally(&logs).into_iter().for_each(|(name, count)| simulation.add_happened(name, count));
     Ok(())

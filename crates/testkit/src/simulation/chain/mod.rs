@@ -8,6 +8,7 @@
 //! | [`intaken`] | what came in against what intake handed on: nothing lost, no tick ahead of usage |
 //! | [`guide`] | what intake handed on against what guide made of it, record by record |
 //! | [`outcomes`] | what became of each record, command and grant |
+//! | [`told`] | what an account was told of the directory against its last edition |
 //! | [`tally`] | how often each thing happened |
 //! | [`engine`] | the guided log through the engine of the embedded runtime: the same effects for each account |
 
@@ -18,6 +19,7 @@ mod intaken;
 mod logs;
 mod outcomes;
 mod tally;
+mod told;
 mod world;
 
 use super::planted::Bug;

@@ -1,6 +1,7 @@
 //! What came of a seed, in numbers: a simulation in which something never happens shows nothing of it.
 
 use super::logs::{Logs, text};
+use super::world::DUSK;
 use crate::simulation::faults::CALM_MS;
 use runtime::stages::{IntakenArrival, IntakenEntry};
 use serde_json::Value;
@@ -23,6 +24,7 @@ pub(super) fn tally(logs: &Logs<'_>) -> Vec<(&'static str, u64)> {
     let early = logs.partitions("charges").into_iter().zip(0..).flat_map(|(messages, partition)| {
         messages.into_iter().map(move |(offset, ..)| logs.moments("charges", partition, offset).0)
     });
+    let told = logs.by_account("life-events").get(DUSK.as_bytes()).map_or(0, |told| told.len() as u64);
     vec![
         ("charge", logs.charges.len() as u64),
         ("charge while things broke", early.filter(|appended| *appended < CALM_MS * 1_000).count() as u64),
@@ -33,6 +35,7 @@ pub(super) fn tally(logs: &Logs<'_>) -> Vec<(&'static str, u64)> {
         ("command refused", count(&logs.replies, &is("outcome", "refused"))),
         ("command again", count(&logs.replies, &is("outcome", "duplicate"))),
         ("life event", logs.values("life-events").count() as u64),
+        ("account told of the directory", told),
         ("record suspended by intake", count(&logs.suspense, &is("stage", "intake"))),
         ("record too late", count(&logs.suspense, &is("reason", "too_late"))),
         ("record in conflict", count(&logs.suspense, &is("reason", "duplicate_conflict"))),

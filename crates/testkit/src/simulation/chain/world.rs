@@ -52,6 +52,7 @@ fn reference(edition: usize) -> String {
     let late = if edition > 0 { "\n  late-1: { customer: cogs, imsi: 001010000000009 }" } else { "" };
     let sms = if edition > 1 { ", { service: sms, price: 0.01/message }" } else { "" };
     let at = |hour: i64| time(BEGIN_MS + hours(hour));
+    let dusk = dusk(edition, at);
     let (first, second, third) = (at(1), at(3), at(9));
     format!(
         "format: rater/v1
@@ -77,6 +78,7 @@ accounts:
   acme: {{ kind: customer, parent: beta, currency: GBP, tariff: retail, bundles: [armed, {{ bundle: pack, at: {first} }}, {{ bundle: dear, at: {third} }}] }}
   bolt: {{ kind: customer, parent: alpha, currency: GBP, tariff: retail, mode: prepaid, bundles: [{{ bundle: dear, at: {first} }}, {{ bundle: own, endpoint: bolt-1, at: {second} }}] }}
   cogs: {{ kind: customer, parent: beta, currency: GBP, tariff: retail, bundles: [{{ bundle: pack, at: {third} }}] }}
+  dusk: {{ kind: customer, parent: beta, currency: GBP, tariff: retail{dusk} }}
 endpoints:
   acme-1: {{ customer: acme, imsi: 001010000000001 }}
   acme-2: {{ customer: acme, imsi: 001010000000002, plan: {{ tariff: retail }} }}
@@ -84,6 +86,29 @@ endpoints:
   cogs-1: {{ customer: cogs, imsi: 001010000000004 }}{late}
 "
     )
+}
+
+/// An account without any usage: whatever it is told comes of the directory. Each edition says something else of it.
+pub(super) const DUSK: &str = "dusk";
+/// What it is told last, with the names above it.
+pub(super) const DUSK_AT_LAST: (&str, &str) = ("closed", "northstar/alpha");
+
+fn dusk(edition: usize, at: impl Fn(i64) -> String) -> String {
+    let changes = match edition {
+        0 => return String::new(),
+        1 => format!("{{ from: {}, status: suspended }}", at(2)),
+        2 => {
+            format!("{{ from: {}, status: suspended }}, {{ from: {}, parent: alpha, status: active }}", at(2), at(4))
+        }
+        _ => format!(
+            "{{ from: {}, parent: alpha }}, {{ from: {}, status: suspended }}, {{ from: {}, status: active }}, {{ from: {}, status: closed }}",
+            at(3),
+            at(5),
+            at(8),
+            at(12)
+        ),
+    };
+    format!(", changes: [{changes}]")
 }
 
 /// The endpoints by IMSI, with their customers' lineage: who pays on each level, and the first level that there is.
