@@ -1,12 +1,13 @@
-//! Cycle goes on from what an earlier version wrote: what that one bought is not bought again.
+//! Cycle goes on from what an earlier version wrote: what that one bought is not bought again, and what it told is not told again.
 
 use super::memory::Topics;
 use super::stages::{Running, read_sample, write_sample};
 use directory::{Input, InputKind, Loaded, load};
 use runtime::service::tail::MessageReader;
+use runtime::stages::{GuidedEntry, read_guided};
 use testkit::generator::random::Random;
 use testkit::samples::{Freeze, freeze};
-use testkit::stages::{cycle, rate};
+use testkit::stages::{cycle, guide, inbound, rate};
 
 /// What the sample holds.
 const SAMPLE: [(&str, u32); 3] = [("ticks", 1), ("cycle-changelog", 1), ("guided", 4)];
@@ -22,6 +23,9 @@ const REST: [(&str, u32); 8] = [
     ("life-events", 1),
 ];
 
+/// What the sample of what was told holds: cycle's side and that of the accounts.
+const TOLD: [(&str, u32); 4] = [("ticks", 1), ("cycle-changelog", 1), ("guided", 4), ("rate-changelog", 4)];
+
 fn reference(grants: &str) -> Loaded {
     let text = format!(
         "format: rater/v1
@@ -35,6 +39,24 @@ endpoints:
   meter-1: {{ customer: acme, plan: {{ bundles: [own] }} }}
 "
     );
+    read(text)
+}
+
+/// An account that moves and is suspended for a while, and one of an endpoint below it.
+fn reference_over_time(last: &str) -> Loaded {
+    read(format!(
+        "format: rater/v1
+accounts:
+  northstar: {{ kind: operator, currency: GBP }}
+  east: {{ kind: reseller, parent: northstar, currency: GBP }}
+  acme: {{ kind: customer, parent: northstar, currency: GBP, changes: [{{ from: 2026-03-03T00:00:00Z, parent: east, status: suspended }}, {last}] }}
+endpoints:
+  meter-1: {{ customer: acme, plan: {{ mode: postpaid }} }}
+"
+    ))
+}
+
+fn read(text: String) -> Loaded {
     let input = Input { name: "cycle.yaml".to_owned(), bytes: text.into_bytes(), kind: InputKind::Yaml };
     load(vec![input]).unwrap_or_else(|refused| panic!("{refused}"))
 }
@@ -80,5 +102,56 @@ fn cycle_goes_on_from_what_its_first_generation_wrote() {
             "reference:acme:own:meter-1 applied",
             "reference:acme:pack applied"
         ]
+    );
+}
+
+/// What accounts were told, in the messages to their owners.
+fn told(topics: &Topics) -> Vec<String> {
+    let messages = (0..4).flat_map(|partition| topics.messages("guided", partition));
+    let entries = messages.flat_map(|(_, value)| {
+        let value = value.as_deref().unwrap_or_default();
+        read_guided(value).unwrap_or_else(|corrupt| panic!("{corrupt}")).entries
+    });
+    let told = |entry| match entry {
+        GuidedEntry::Change(timeline) => Some(timeline.account.to_string()),
+        GuidedEntry::Legs { .. } | GuidedEntry::Command { .. } | GuidedEntry::Tick(_) => None,
+    };
+    let mut told: Vec<String> = entries.filter_map(told).collect();
+    told.sort();
+    told
+}
+
+#[test]
+fn accounts_go_on_from_what_the_first_generation_told_them() {
+    let active = "{ from: 2026-03-04T00:00:00Z, status: active }";
+    let all = || {
+        let mut topics = empty();
+        ["usage", "retries", "guide-changelog"].into_iter().for_each(|topic| topics.create(topic, 1));
+        topics
+    };
+    if freeze() == Freeze::Samples {
+        let mut topics = all();
+        tick(&mut topics, &reference_over_time(active), "2026-03-02T00:00:00Z");
+        Running::new(rate(4, 1), &topics).go_on(&mut topics, &mut Random::new(1));
+        write_sample("told", &TOLD, &topics);
+    }
+    let mut topics = read_sample("told", &TOLD, all());
+    tick(&mut topics, &reference_over_time(active), "2026-03-02T00:00:01Z");
+    assert_eq!(told(&topics), ["acme", "acme/meter-1"], "nothing is told again");
+    let closed = reference_over_time("{ from: 2026-03-04T00:00:00Z, status: closed }");
+    tick(&mut topics, &closed, "2026-03-05T00:00:00Z");
+    assert_eq!(told(&topics), ["acme", "acme", "acme/meter-1"]);
+    let mut guide = Running::new(guide(None, 4, inbound("file"), closed.directory()), &topics);
+    guide.go_on(&mut topics, &mut Random::new(1));
+    Running::new(rate(4, 1), &topics).go_on(&mut topics, &mut Random::new(1));
+    let mut reader = MessageReader::new(None);
+    let events = topics.messages("life-events", 0).iter().map(|(_, value)| {
+        let event = reader.value(value.as_deref().unwrap_or_default());
+        let text = |name: &str| event[name].as_str().unwrap_or("-").to_owned();
+        [text("account_id"), text("state"), text("effective_time"), text("ancestors")].join(" ")
+    });
+    assert_eq!(
+        events.collect::<Vec<_>>(),
+        ["acme suspended 2026-03-03T00:00:00Z northstar/east", "acme closed 2026-03-04T00:00:00Z northstar/east"]
     );
 }
