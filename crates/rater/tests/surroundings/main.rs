@@ -18,6 +18,7 @@ mod suspense;
 mod three;
 #[cfg(feature = "kafka-tls")]
 mod tls;
+mod told;
 
 use deployment::{Deployment, LEVELS, nobody, write_file};
 use runtime::registry::{Registry, RegistryConfig};

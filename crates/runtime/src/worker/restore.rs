@@ -25,11 +25,27 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
             return Err(LogError::Unavailable(what).into());
         }
         let mut positions = Vec::with_capacity(partitions.len());
-        for ((partition, committed), state) in partitions.iter().copied().zip(committed).zip(states) {
+        for ((partition, committed), (state, end)) in partitions.iter().copied().zip(committed).zip(states) {
             let group = committed.map(|committed| committed.position);
-            positions.push((partition, self.begin(partition, group, state?).await?));
+            let begun = match state {
+                Ok(state) => self.begin(partition, group, state).await,
+                Err(error) => Err(error.into()),
+            };
+            match begun {
+                Ok(position) => positions.push((partition, position)),
+                Err(error @ End::Stop(_)) => return Err(self.unless_others_wrote(partition, end, error).await?),
+                Err(error) => return Err(error),
+            }
         }
         Ok(positions)
+    }
+
+    /// What ends a restoring that cannot be. A new owner may have written meanwhile without moving the position, for what stands beside the input; and
+    /// what it wrote over may have been compacted, so that what was read is in pieces: then nothing of it counts.
+    async fn unless_others_wrote(&self, partition: Partition, end: Offset, error: End) -> Result<End, End> {
+        let now = self.log.uncommitted_end(self.stage.changelog(), partition.number).await?;
+        let what = "somebody else has written to a changelog while it was read".to_owned();
+        Ok(if now > end { LogError::Unavailable(what).into() } else { error })
     }
 
     /// Finds where a restored partition begins, and whether its topic is the one that its state was made from.
@@ -97,12 +113,12 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         }
     }
 
-    /// Reads the state of one partition; the position that it knows, or why its entries do not fit together.
+    /// Reads the state of one partition; the position that it knows, or why its entries do not fit together, and up to where they were read.
     async fn restore_one(
         &mut self,
         partition: Partition,
         committed: Option<&Committed>,
-    ) -> Result<Result<Option<Offset>, StageError>, End> {
+    ) -> Result<(Result<Option<Offset>, StageError>, Offset), End> {
         // After the position: what was committed with it, and all before it, stands below this end.
         let changelog = self.stage.changelog().to_owned();
         let end = self.log.uncommitted_end(&changelog, partition.number).await?;
@@ -123,7 +139,7 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         // From here on it is ours to drop.
         self.positions.insert(partition, Offset::MIN);
         (self.report)(Report::Restored(partition, entries));
-        Ok(state)
+        Ok((state, end))
     }
 
     /// Reads the changelog into fresh state; how many entries it had.
