@@ -91,3 +91,33 @@ fn a_run_that_was_killed_ends_like_one_that_was_not() {
     rate(&loaded, &of(&killed));
     assert!(outputs(&whole) == outputs(&killed) && complete_to(&whole) == complete_to(&killed));
 }
+
+#[test]
+fn what_reference_data_say_of_an_account_is_told_when_it_has_begun_and_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let acme = "acme: { kind: customer, parent: mid, currency: GBP";
+    assert!(folder::REFERENCE.contains(acme));
+    let said = |changes: &str| reference(&folder::REFERENCE.replace(acme, &format!("{acme}, changes: [{changes}]")));
+    let run = |loaded, name: &str, text: String| {
+        rate(&loaded, &settings(&[&write(folder.path(), name, text)], &out));
+        told(&out)
+    };
+    let suspended = "{ from: 2026-03-02T00:00:00Z, status: suspended }, { from: 2026-03-03T00:00:00Z, status: active }";
+    let closed = "{ from: 2026-03-09T00:00:00Z, status: closed }";
+    let both = ["\"acme\" \"2026-03-02T00:00:00Z\"", "\"acme\" \"2026-03-03T00:00:00Z\""];
+    assert_eq!(run(said(suspended), "1.jsonl", others(0..9, 4)), both);
+    let loaded = || said(&format!("{suspended}, {closed}"));
+    assert_eq!(run(loaded(), "2.jsonl", others(9..10, 8)), both);
+    // A tick says how late it is, before anything else is done.
+    let all = [&both[..], &["\"acme\" \"2026-03-09T00:00:00Z\""]].concat();
+    assert_eq!(run(loaded(), "3.jsonl", tick("2026-03-10T00:00:00Z") + &others(10..11, 8)), all);
+    let before = outputs(&out);
+    assert_eq!(run(loaded(), "4.jsonl", String::new()), all);
+    assert!(outputs(&out) == before, "nothing is told again");
+    // Closed a day earlier, it turns out later on: of what was told already, nothing but the difference.
+    let earlier = said(&format!("{suspended}, {}", closed.replace("03-09", "03-08")));
+    assert_eq!(run(earlier, "5.jsonl", String::new()), all);
+    let never = said(suspended);
+    assert_eq!(run(never, "6.jsonl", String::new()), [&all[..], &["\"acme\" \"2026-03-03T00:00:00Z\""]].concat());
+}

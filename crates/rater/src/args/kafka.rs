@@ -221,7 +221,7 @@ pub(crate) struct ServiceOptions {
     /// What becomes of bundles that reference data grant: `buy` them when they are due, each once, or `ignore` them, where commands buy them
     #[arg(long, env = "RATER_GRANTS", value_enum, default_value_t = GrantsOption::Buy, value_name = "WHAT")]
     pub(crate) grants: GrantsOption,
-    /// How often, by the clock of ticks, all endpoints of a store are gone through for bundles that their plans grant, 1 min at least; what changes is read at once
+    /// How often, by the clock of ticks, all endpoints of a store are gone through for bundles that their plans grant and for what their accounts are told, 1 min at least; what changes is read at once
     #[arg(long, env = "RATER_CYCLE_EVERY", default_value = "1 h", value_name = "LENGTH")]
     pub(crate) cycle_every: String,
     /// Source of records that name none

@@ -326,7 +326,7 @@ pub const SLICES: Family = Family {
     name: "rater_slices_total",
     kind: Kind::Counter,
     labels: &[TIMED_STAGE],
-    help: "Commits without a message: they do work that has fallen due, of 1,000 accounts of each partition (rate) or 1,000 grants (cycle) at most.",
+    help: "Commits without a message: they do work that has fallen due, of 1,000 accounts of each partition (rate), or 1,000 grants and 1,000 accounts that are told something (cycle) at most.",
     moves: "while more is due than a slice does",
     todo: "as many as rater_transactions_total{result=\"committed\"}: more falls due than is done, see rater_due_behind_seconds",
 };
@@ -376,7 +376,7 @@ pub const STATE_ENTRIES: Family = Family {
     name: "rater_state_entries",
     kind: Kind::Gauge,
     labels: &[KEEPING_STAGE],
-    help: "Entries of the state in memory: record ids remembered by guide (16 bytes each), accounts of rate, what waits in recycle, grants that cycle has carried out.",
+    help: "Entries of the state in memory: record ids remembered by guide (16 bytes each), accounts of rate, what waits in recycle, grants that cycle has carried out and accounts that it has told something.",
     moves: "at commits, and when partitions come and go",
     todo: "ids grow with usage times --duplicate-window; process_resident_memory_bytes has the memory",
 };
