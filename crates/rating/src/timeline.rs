@@ -1,7 +1,7 @@
 //! What the directory says of an account over time: for what has no leg that carries it.
 //!
 //! A leg is rated by the facts that it carries. Work that falls due, and what is told of it, has none: the names above the account and its status come
-//! from here, as of the instant at which the work fell due. Only accounts of which the directory says more than one thing have a timeline.
+//! from here, as of the instant at which the work fell due. An account of which the directory has only ever said that it is active has none.
 
 use crate::calendar::Timestamp;
 use crate::id::AccountId;

@@ -24,17 +24,19 @@ impl AccountTimeline {
         matches!(&*self.standings, [Standing { status: Status::Active, .. }])
     }
 
-    /// Adds what holds from an instant on, if it is something else.
+    /// Adds what holds from an instant on, if it is something else. What holds from the beginning of time holds from 1970 on, as a grant without `at` does.
     fn add(&mut self, from: Timestamp, ancestors: &str, status: Status) {
-        let is_same = |last: &Standing| last.status == status && *last.ancestors == *ancestors;
-        if self.standings.last().is_some_and(is_same) {
+        let from = from.max(Timestamp::EPOCH);
+        // Nothing holds for no time at all.
+        self.standings.pop_if(|last| last.from >= from);
+        let last = self.standings.last();
+        if last.is_some_and(|last| last.status == status && *last.ancestors == *ancestors) {
             return;
         }
         // Names that stay are shared.
-        let known = self.standings.iter().rev().find(|standing| *standing.ancestors == *ancestors);
-        let ancestors = known.map_or_else(|| Arc::from(ancestors), |standing| standing.ancestors.clone());
-        // What holds from the beginning of time has no instant that could be told.
-        self.standings.push(Standing { from: from.max(Timestamp::EPOCH), ancestors, status });
+        let known = last.filter(|last| *last.ancestors == *ancestors);
+        let ancestors = known.map_or_else(|| Arc::from(ancestors), |last| last.ancestors.clone());
+        self.standings.push(Standing { from, ancestors, status });
     }
 }
 
@@ -105,5 +107,31 @@ impl Snapshot {
     /// What is said of each account: of those of endpoints as far as they are at hand.
     pub fn timelines(&self) -> impl Iterator<Item = AccountTimeline> {
         self.catalog.timelines().chain(self.endpoints.timelines(&self.catalog))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(changes: &[(i64, &str, Status)]) -> Vec<(i64, String, Status)> {
+        let mut timeline = AccountTimeline { account: AccountId::new("acme"), standings: Vec::new() };
+        for (from, ancestors, status) in changes {
+            timeline.add(Timestamp::from_millis(*from), ancestors, *status);
+        }
+        let standing = |standing: Standing| (standing.from.millis(), standing.ancestors.to_string(), standing.status);
+        timeline.standings.into_iter().map(standing).collect()
+    }
+
+    #[test]
+    fn instants_ascend_whatever_is_said_from_the_beginning_on() {
+        let (active, suspended) = (Status::Active, Status::Suspended);
+        let holds = |from: i64, path: &str, status| (from, path.to_owned(), status);
+        assert_eq!(said(&[(i64::MIN, "op", active), (0, "op", suspended)]), [holds(0, "op", suspended)]);
+        assert_eq!(said(&[(-5, "op", active), (-1, "op/r", active), (0, "op", active)]), [holds(0, "op", active)]);
+        assert_eq!(
+            said(&[(i64::MIN, "op", active), (7, "op", active), (9, "op/r", active), (12, "op/r", suspended)]),
+            [holds(0, "op", active), holds(9, "op/r", active), holds(12, "op/r", suspended)]
+        );
     }
 }

@@ -12,6 +12,11 @@ impl State {
         self.timelines.get(&account)
     }
 
+    /// Whether any account was told anything.
+    pub fn has_timelines(&self) -> bool {
+        !self.timelines.is_empty()
+    }
+
     pub(crate) fn set_timeline(&mut self, account: AccountNumber, timeline: Timeline) {
         let before = self.timeline(account).and_then(Timeline::next_due);
         let now = timeline.next_due();

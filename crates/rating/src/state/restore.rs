@@ -27,7 +27,7 @@ pub enum Unresolved {
     Range,
 }
 
-/// Deltas that no account ever has: a sequence beyond them was not written by this program.
+/// Deltas that no account ever has, nor is it told so often of the directory: a number beyond was not written by this program.
 const MOST_DELTAS: u64 = u64::MAX / 2;
 
 impl State {
@@ -120,7 +120,10 @@ impl State {
         for (_, account, timeline) in timelines.iter() {
             // What else would hold of the account at some instant.
             let ascends = |two: &[Standing]| two[0].from < two[1].from;
-            if timeline.standings.is_empty() || !timeline.standings.windows(2).all(ascends) {
+            if timeline.standings.is_empty()
+                || !timeline.standings.windows(2).all(ascends)
+                || timeline.times > MOST_DELTAS
+            {
                 return Err(Unresolved::Range);
             }
             let (id, _) = accounts.row(account.index() as RowPlace).ok_or(Unresolved::Account)?;

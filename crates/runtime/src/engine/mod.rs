@@ -336,7 +336,11 @@ impl Engine {
     /// As [`Engine::end`].
     pub fn learn_from(&mut self, snapshot: &Snapshot) -> Result<BatchOutput, EngineError> {
         let now = self.clock().max(self.charged_until).unwrap_or(Timestamp::EPOCH);
+        let are_known = self.owners.iter().any(|owners| owners.shard.state.has_timelines());
         let is_known = |account: &AccountId| {
+            if !are_known {
+                return false;
+            }
             let state = self.state_of(account);
             state.known_account(account).is_some_and(|account| state.timeline(account).is_some())
         };

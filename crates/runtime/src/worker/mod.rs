@@ -262,6 +262,8 @@ pub struct Worker<'w, L: Log, S: Stage> {
     batch: Batch,
     deferred: Deferred,
     output: Output,
+    /// Why the last restoring was begun anew that may have read a changelog in pieces.
+    in_pieces: Option<String>,
 }
 
 impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
@@ -286,6 +288,7 @@ impl<'w, L: Log, S: Stage> Worker<'w, L, S> {
             batch: Batch::default(),
             deferred: Deferred::default(),
             output: Output::default(),
+            in_pieces: None,
         }
     }
 

@@ -33,19 +33,26 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
             };
             match begun {
                 Ok(position) => positions.push((partition, position)),
-                Err(error @ End::Stop(_)) => return Err(self.unless_others_wrote(partition, end, error).await?),
+                Err(End::Stop(error)) => return Err(self.unless_others_wrote(partition, end, error).await?),
                 Err(error) => return Err(error),
             }
         }
+        self.in_pieces = None;
         Ok(positions)
     }
 
     /// What ends a restoring that cannot be. A new owner may have written meanwhile without moving the position, for what stands beside the input; and
     /// what it wrote over may have been compacted, so that what was read is in pieces: then nothing of it counts.
-    async fn unless_others_wrote(&self, partition: Partition, end: Offset, error: End) -> Result<End, End> {
+    /// Found a second time, it is what it looks like, whoever writes to the same changelog.
+    async fn unless_others_wrote(&mut self, partition: Partition, end: Offset, error: WorkerError) -> Result<End, End> {
+        let said = error.to_string();
         let now = self.log.uncommitted_end(self.stage.changelog(), partition.number).await?;
-        let what = "somebody else has written to a changelog while it was read".to_owned();
-        Ok(if now > end { LogError::Unavailable(what).into() } else { error })
+        if now <= end || self.in_pieces.as_ref() == Some(&said) {
+            return Ok(End::Stop(error));
+        }
+        let what = format!("somebody else has written to a changelog while it was read: {said}");
+        self.in_pieces = Some(said);
+        Ok(LogError::Unavailable(what).into())
     }
 
     /// Finds where a restored partition begins, and whether its topic is the one that its state was made from.

@@ -49,7 +49,7 @@ fn topics() -> Topics {
     topics
 }
 
-/// Customers who are suspended for an hour, who move, and of whom nothing is said; one changes so often that not all of it can be told at once.
+/// Customers who are suspended for an hour, who move, and of whom nothing is said.
 fn reference() -> String {
     let mut text = "
 format: rater/v1

@@ -68,13 +68,22 @@ impl Look {
             tracing::warn!(%why, "what the directory says cannot be looked up");
         }
         self.held = held;
-        // Of an endpoint that changed something else may be to be told by now.
+        let timeline = |(account, standings): (&AccountId, &Vec<Standing>)| AccountTimeline {
+            account: account.clone(),
+            standings: standings.clone(),
+        };
+        self.telling = self.ready().take(SLICE).map(timeline).collect();
+        if self.ready().nth(SLICE).is_some() {
+            // What an account is told comes before what is done for it.
+            self.slice.clear();
+        }
+    }
+
+    /// What accounts can be told now. Of an endpoint that changed, something else may be to be told by now.
+    fn ready(&self) -> impl Iterator<Item = (&AccountId, &Vec<Standing>)> {
         let is_as_read =
             |account: &AccountId| endpoint_of(account.as_str()).is_none_or(|endpoint| !self.changed.contains(endpoint));
-        let telling = self.to_tell.iter().filter(|(account, _)| is_as_read(account)).take(SLICE);
-        self.telling = telling
-            .map(|(account, standings)| AccountTimeline { account: account.clone(), standings: standings.clone() })
-            .collect();
+        self.to_tell.iter().filter(move |(account, _)| is_as_read(account))
     }
 
     fn look_once(&mut self, directory: &dyn Directory, clock: Timestamp, done: Done<'_>) -> Result<(), Unavailable> {
@@ -146,12 +155,17 @@ impl Look {
             return;
         }
         let is_other = self.told_of.replace(seen.catalog().clone()).is_some();
-        let is_older = !std::mem::take(&mut self.to_tell).is_empty();
+        // What was found of them stood below the catalog of before.
+        let older = std::mem::take(&mut self.to_tell);
+        let is_older = older.keys().any(|account| endpoint_of(account.as_str()).is_some());
         match walk {
             Some(walk) => {
                 self.find_timelines(seen.catalog().timelines(), clock, done);
                 if is_other && (is_older || !self.to_tell.is_empty()) {
-                    self.begin_walk(walk, clock);
+                    // Those that are left first: however often the catalog changes, a walk comes to its end.
+                    let read: Vec<u32> = (0..walk.parts()).filter(|part| !self.parts.contains(part)).collect();
+                    self.parts.extend(read);
+                    self.walked_at = Some(clock);
                 }
             }
             None => self.find_timelines(seen.timelines(), clock, done),
@@ -166,11 +180,6 @@ impl Look {
                 false => drop(self.to_tell.insert(timeline.account, timeline.standings)),
             }
         }
-    }
-
-    fn begin_walk(&mut self, walk: &dyn Walk, clock: Timestamp) {
-        self.walked_at = Some(clock);
-        self.parts = (0..walk.parts()).collect();
     }
 
     /// Reads what changed, and the next parts of a walk.
@@ -191,7 +200,8 @@ impl Look {
             self.of_endpoints.clear();
         }
         if is_time || is_anything {
-            self.begin_walk(walk, clock);
+            self.walked_at = Some(clock);
+            self.parts = (0..walk.parts()).collect();
         }
         let seen = Seen { clock, ahead, done };
         let read = self.read_changed(walk, seen);
@@ -257,9 +267,13 @@ impl Look {
 
     /// Whether there is more to do than was done, and it can be done.
     pub(super) fn has_work(&self, clock: Option<Timestamp>) -> bool {
-        let Some(clock) = clock.filter(|_| self.held.is_none()) else { return false };
+        let Some(clock) = clock else { return false };
+        // What is to be told needs nobody who could not answer.
+        if self.ready().next().is_some() {
+            return true;
+        }
         let is_read = self.has_looked && self.parts.is_empty() && self.changed.is_empty();
-        !is_read || !self.to_tell.is_empty() || self.due(clock).next().is_some()
+        self.held.is_none() && (!is_read || self.due(clock).next().is_some())
     }
 
     /// The slice is carried out for good.

@@ -8,7 +8,7 @@
 //! | bounded | by |
 //! | --- | --- |
 //! | commands of a commit, accounts that it tells something | 1,000 of each; while there are more it commits without a message |
-//! | reads of the directory | those of one look ([`look`]) for each tick and each slice: the accounts of 1,000 commands, 1,000 endpoints that changed, one part of a walk |
+//! | reads of the directory | those of one look ([`look`]) for each tick and each slice: the accounts of 1,000 commands, 1,000 endpoints that changed, 8 parts of a walk |
 //! | state | an entry of 16 bytes for each command that was ever carried out, of 32 for each account that was told something |
 //!
 //! A directory that cannot answer holds nobody: what is due then leaves at a later tick.
