@@ -27,13 +27,16 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         let mut positions = Vec::with_capacity(partitions.len());
         for ((partition, committed), (state, end)) in partitions.iter().copied().zip(committed).zip(states) {
             let group = committed.map(|committed| committed.position);
+            let may_be_in_pieces = !matches!(state, Ok(Some(_)));
             let begun = match state {
                 Ok(state) => self.begin(partition, group, state).await,
                 Err(error) => Err(error.into()),
             };
             match begun {
                 Ok(position) => positions.push((partition, position)),
-                Err(End::Stop(error)) => return Err(self.unless_others_wrote(partition, end, error).await?),
+                Err(End::Stop(error)) if may_be_in_pieces => {
+                    return Err(self.unless_others_wrote(partition, end, error).await?);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -41,8 +44,8 @@ impl<L: Log, S: Stage> Worker<'_, L, S> {
         Ok(positions)
     }
 
-    /// What ends a restoring that cannot be. A new owner may have written meanwhile without moving the position, for what stands beside the input; and
-    /// what it wrote over may have been compacted, so that what was read is in pieces: then nothing of it counts.
+    /// What ends a restoring without a position, or whose entries do not fit together. A new owner may have written meanwhile without moving the position,
+    /// for what stands beside the input; and what it wrote over may have been compacted, so that what was read is in pieces: then nothing of it counts.
     /// Found a second time, it is what it looks like, whoever writes to the same changelog.
     async fn unless_others_wrote(&mut self, partition: Partition, end: Offset, error: WorkerError) -> Result<End, End> {
         let said = error.to_string();
