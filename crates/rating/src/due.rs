@@ -6,7 +6,7 @@
 //!
 //! | kind | falls due | effect |
 //! | --- | --- | --- |
-//! | account change | when a status begins that the directory gives the account ([`timeline`](crate::timeline)) | `account_status`, if it makes a difference |
+//! | account change | when a status begins that the directory gives the account ([`timeline`]) | `account_status`, if it makes a difference |
 //! | status | when a suspension or activation of the account begins that was commanded ahead of the clock | `account_status` |
 //!
 //! At one instant they are done in this order. What is told is the status that holds, of the directory's and the commanded one the graver.
