@@ -33,7 +33,7 @@ pub trait Walk {
     /// In how many parts all endpoints can be gone through.
     fn parts(&self) -> u32;
 
-    /// What is said of a part's endpoints, whenever it holds.
+    /// Reads what concerns the accounts of a part's endpoints, whenever it holds.
     ///
     /// # Errors
     /// Not to be had now.
@@ -49,7 +49,7 @@ pub trait Walk {
     fn take_changed(&self) -> Changed;
 }
 
-/// What is said of endpoints and concerns their accounts, whether a record comes or not.
+/// Grants and timelines of the accounts of endpoints, whether a record comes or not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SaidOfEndpoints {
     /// The bundles that their plans grant.

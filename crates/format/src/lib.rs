@@ -39,8 +39,7 @@ pub fn write_said(standings: &[Standing], out: &mut Vec<u8>) {
 /// Bytes that say nothing of an account.
 pub fn read_said(mut bytes: &[u8]) -> Result<Vec<Standing>, Corrupt> {
     let SaidOfAccount { standings } = Value::read(&mut bytes)?;
-    let ascends = |two: &[Standing]| two[0].from < two[1].from;
-    match !standings.is_empty() && standings.windows(2).all(ascends) {
+    match rating::timeline::ascend(&standings) {
         true => Ok(standings),
         false => Corrupt::new("instants that ascend", bytes),
     }

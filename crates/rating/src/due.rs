@@ -114,15 +114,13 @@ fn changes_of_directory(
     clock: Timestamp,
     booked_time: Option<Timestamp>,
 ) -> Vec<Told> {
-    if state.timeline(account).and_then(Timeline::next_due).is_none_or(|at| clock < at) {
-        return Vec::new();
-    }
+    let is_due = |timeline: &&Timeline| timeline.next_due().is_some_and(|at| at <= clock);
+    let Some(mut timeline) = state.timeline(account).filter(is_due).cloned() else { return Vec::new() };
     let mut begun = Vec::new();
-    state.change_timeline(account, |timeline| {
-        while let Some((at, before, status)) = timeline.take_next(clock) {
-            begun.push((at, before, status, timeline.times));
-        }
-    });
+    while let Some((at, before, status)) = timeline.take_next(clock) {
+        begun.push((at, before, status, timeline.times));
+    }
+    state.set_timeline(account, timeline);
     let head = state.head(account);
     let id = state.id(account);
     let tells = |(at, before, status, times): (Timestamp, Status, Status, u64)| {

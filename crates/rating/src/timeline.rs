@@ -23,6 +23,11 @@ pub struct Standing {
     pub status: Status,
 }
 
+/// Returns whether entries are a timeline: there is one at least, and their instants ascend.
+pub fn ascend(standings: &[Standing]) -> bool {
+    !standings.is_empty() && standings.is_sorted_by(|one, next| one.from < next.from)
+}
+
 /// What of a timeline is told: all of it; of a very long one what holds from an instant on, as much as can be told at once.
 pub fn to_tell(mut standings: Vec<Standing>, now: Timestamp) -> Vec<Standing> {
     if standings.len() > MAX_STANDINGS {

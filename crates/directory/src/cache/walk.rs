@@ -1,4 +1,4 @@
-//! What endpoints of a store cause without a record: bundles that their plans grant, and what their accounts are told. No snapshot of a batch holds it.
+//! Walks through the endpoints of a store, for what they cause without a record: bundles that their plans grant, and what their accounts are told. No snapshot of a batch holds it.
 //! Who carries it out goes through the endpoints part by part, and reads those that changed meanwhile; who does not has to know whether there are grants.
 
 use super::Cache;
@@ -75,7 +75,7 @@ fn grants_of(name: &str, endpoint: &Endpoint, catalog: &Catalog) -> Vec<Grant> {
     granted.collect()
 }
 
-/// What endpoints under keys cause. A definition that cannot be read costs its endpoint alone, and is told where a batch asks for it.
+/// Collects what endpoints under keys cause. A definition that cannot be read costs its endpoint alone, and is told where a batch asks for it.
 fn said_in(rows: &FoundRows, catalog: &Catalog) -> SaidOfEndpoints {
     let mut said = SaidOfEndpoints::default();
     for EndpointRow { endpoint: name, definition } in rows.iter().flat_map(|(_, rows)| rows) {

@@ -1,4 +1,4 @@
-//! What is said of each account over time: for what has no record that brings it.
+//! Timelines of accounts, for what has no record that brings the facts of an account.
 
 use super::catalog::Catalog;
 #[cfg(feature = "store")]
@@ -9,17 +9,17 @@ use rating::leg::Status;
 use rating::{AccountId, Standing, Timestamp};
 use std::sync::Arc;
 
-/// What is said of an account over time.
+/// The timeline of an account: who stands above it and its status, over time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountTimeline {
     /// The account; that of an endpoint is `customer/endpoint`.
     pub account: AccountId,
-    /// What holds from which instant on, ascending, each other than the one before.
+    /// Entries by the instants from which they hold, ascending, each other than the one before.
     pub standings: Vec<Standing>,
 }
 
 impl AccountTimeline {
-    /// Whether there is nothing to be told of the account, unless something else was told before: it is active, below the same accounts, and always was.
+    /// Returns whether there is nothing to be told of the account, unless something else was told before: it is active, below the same accounts, and always was.
     pub fn is_plain(&self) -> bool {
         matches!(&*self.standings, [Standing { status: Status::Active, .. }])
     }
@@ -41,7 +41,7 @@ impl AccountTimeline {
 }
 
 impl Catalog {
-    /// What is said of each account but the operator, who pays nobody.
+    /// Makes the timeline of each account but the operator, who pays nobody.
     pub fn timelines(&self) -> impl Iterator<Item = AccountTimeline> {
         self.accounts().iter().zip(0..).filter_map(|(account, position)| {
             let mut timeline = AccountTimeline { account: account.id.clone(), standings: Vec::new() };
@@ -54,8 +54,8 @@ impl Catalog {
         })
     }
 
+    /// Makes the timelines of the accounts of an endpoint: one below each customer who gives it a plan.
     #[cfg(feature = "store")]
-    /// What is said of the accounts of an endpoint: one below each customer who gives it a plan.
     pub(crate) fn timelines_of_endpoint(
         &self,
         name: &str,
@@ -94,7 +94,7 @@ impl Catalog {
 }
 
 impl Endpoints {
-    /// What is said of the accounts of all endpoints that are at hand.
+    /// Makes the timelines of the accounts of all endpoints that are at hand.
     fn timelines(&self, catalog: &Catalog) -> impl Iterator<Item = AccountTimeline> {
         self.iter().flat_map(move |endpoint| {
             let slices = endpoint.slices.iter().map(|slice| (slice.from, slice.customer, slice.edge.is_some()));
@@ -104,7 +104,7 @@ impl Endpoints {
 }
 
 impl Snapshot {
-    /// What is said of each account: of those of endpoints as far as they are at hand.
+    /// Makes the timeline of each account: of those of endpoints as far as they are at hand.
     pub fn timelines(&self) -> impl Iterator<Item = AccountTimeline> {
         self.catalog.timelines().chain(self.endpoints.timelines(&self.catalog))
     }

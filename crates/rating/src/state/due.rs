@@ -12,7 +12,7 @@ impl State {
         self.timelines.get(&account)
     }
 
-    /// Whether any account was told anything.
+    /// Returns whether any account was told anything.
     pub fn has_timelines(&self) -> bool {
         !self.timelines.is_empty()
     }
@@ -22,20 +22,6 @@ impl State {
         let now = timeline.next_due();
         self.timelines.set(&account, timeline);
         self.note_due(account, Source::Directory, before, now);
-    }
-
-    /// Changes something of a timeline, where there is one.
-    pub(crate) fn change_timeline<R>(
-        &mut self,
-        account: AccountNumber,
-        change: impl FnOnce(&mut Timeline) -> R,
-    ) -> Option<R> {
-        let timeline = self.timelines.change(self.timelines.place(&account)?)?;
-        let before = timeline.next_due();
-        let result = change(timeline);
-        let now = timeline.next_due();
-        self.note_due(account, Source::Directory, before, now);
-        Some(result)
     }
 
     /// Changes something of a head that may have to do with when its account has work to come.

@@ -12,7 +12,7 @@ use crate::money::Amount;
 use crate::session::{SessionCounter, SessionState};
 use crate::state::AccountNumber;
 use crate::table::RowPlace;
-use crate::timeline::{Standing, Timeline};
+use crate::timeline::{self, Timeline};
 
 /// A row that names what is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,11 +119,7 @@ impl State {
         let State { timelines, accounts, due, .. } = self;
         for (_, account, timeline) in timelines.iter() {
             // What else would hold of the account at some instant.
-            let ascends = |two: &[Standing]| two[0].from < two[1].from;
-            if timeline.standings.is_empty()
-                || !timeline.standings.windows(2).all(ascends)
-                || timeline.times > MOST_DELTAS
-            {
+            if !timeline::ascend(&timeline.standings) || timeline.times > MOST_DELTAS {
                 return Err(Unresolved::Range);
             }
             let (id, _) = accounts.row(account.index() as RowPlace).ok_or(Unresolved::Account)?;

@@ -1,6 +1,5 @@
 //! What reference data cause, before anything of the input: accounts learn what they say of them, and bundles that they grant are bought.
 
-use super::output::Order;
 use super::{Folder, RunError, Writing};
 use crate::engine::Retry;
 use crate::grants;
@@ -12,9 +11,7 @@ impl Folder {
     /// Has accounts learn what the reference data say of them.
     pub(super) fn learn(&mut self, loaded: &Loaded, writing: &Writing) -> Result<(), RunError> {
         let output = self.engine.learn_from(&loaded.snapshot)?;
-        self.run.add(&output.totals)?;
-        self.progress.totals.add(&output.totals)?;
-        writing.send(Order::Append(Box::new(output)))
+        self.put_out(output, writing)
     }
 
     /// Carries out grants of the reference data that were not carried out yet.

@@ -474,6 +474,11 @@ impl Folder {
         };
         let Some(at) = at else { return Ok(()) };
         let output = self.engine.end(at)?;
+        self.put_out(output, writing)
+    }
+
+    /// Counts what came of no record, and has it written.
+    fn put_out(&mut self, output: BatchOutput, writing: &Writing) -> Result<(), RunError> {
         self.run.add(&output.totals)?;
         self.progress.totals.add(&output.totals)?;
         writing.send(Order::Append(Box::new(output)))

@@ -23,8 +23,8 @@ pub(super) struct Kept {
 #[derive(Debug, Default)]
 struct Journal {
     carried_out: Vec<String>,
-    /// With what was told before.
-    told: Vec<(AccountId, Option<u128>)>,
+    /// With a hash of what is told, and of what was told before.
+    told: Vec<(AccountId, u128, Option<u128>)>,
 }
 
 /// What was carried out and told.
@@ -75,8 +75,9 @@ impl Kept {
 
     /// An account is told what is said of it.
     pub(super) fn tell(&mut self, timeline: &AccountTimeline) {
-        let before = self.told.insert(hashed(timeline.account.as_str()), digest(&timeline.standings));
-        self.journal.told.push((timeline.account.clone(), before));
+        let told = digest(&timeline.standings);
+        let before = self.told.insert(hashed(timeline.account.as_str()), told);
+        self.journal.told.push((timeline.account.clone(), told, before));
     }
 
     /// Puts back a grant that was carried out.
@@ -100,8 +101,7 @@ impl Kept {
 
     /// The accounts that the batch told something, each with what is written of it.
     pub(super) fn new_told(&self) -> impl Iterator<Item = (&AccountId, u128)> {
-        let told = |account: &AccountId| self.told.get(&hashed(account.as_str())).copied().unwrap_or_default();
-        self.journal.told.iter().map(move |(account, _)| (account, told(account)))
+        self.journal.told.iter().map(|(account, told, _)| (account, *told))
     }
 
     pub(super) fn settle(&mut self) {
@@ -113,7 +113,7 @@ impl Kept {
         for id in carried_out {
             self.carried_out.remove(&hashed(&id));
         }
-        for (account, before) in told.into_iter().rev() {
+        for (account, _, before) in told.into_iter().rev() {
             match before {
                 Some(before) => self.told.insert(hashed(account.as_str()), before),
                 None => self.told.remove(&hashed(account.as_str())),
